@@ -1,0 +1,60 @@
+"""What a data set is here: a label set, a tuple of samples, and a way to read a sample's pixels. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossfer.labels import LabelSet
+
+
+class DataError(ValueError):
+    """A data set that is not as its layout promises; the message names the file and, in a table, the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled image.
+
+    Attributes:
+        path: where the image lies, for messages and results (for a zip: ``archive.zip/member``).
+        label: class index in the data set's label set.
+        votes: share of the annotators' votes for each class, summing to 1; None where a set has no votes.
+        split: ``"train"``, ``"valid"`` or ``"test"``.
+        subject: identity of the person, where the set knows it.
+    """
+
+    path: str
+    label: int
+    votes: tuple[float, ...] | None = None
+    split: str = "test"
+    subject: str | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled images of one split, listed at once and read one by one.
+
+    Attributes:
+        name: identifier, such as ``"ferplus"``.
+        protocol: how labels were made and which images were kept, in words fit to stand beside a number.
+        labels: the label set whose indices ``Sample.label`` uses.
+        samples: the listed images.
+        read: gives a sample's pixels as uint8 RGB, shape (H, W, 3); raises DataError if they cannot be read.
+        skipped: one line for each image or row left out because ``skip_bad`` was asked for.
+    """
+
+    name: str
+    protocol: str
+    labels: LabelSet
+    samples: tuple[Sample, ...]
+    read: Callable[[Sample], np.ndarray]
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name}, {self.protocol}, n={len(self)})"

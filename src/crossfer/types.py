@@ -1,0 +1,113 @@
+"""What recognition gives: frozen values with plain-Python forms for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Box:
+    """An axis-aligned rectangle in pixels of the upright image, origin at the top left corner, x right, y down."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def area(self) -> float:
+        """Area in square pixels."""
+        return self.width * self.height
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """Centre (x, y) in pixels."""
+        return self.x + self.width / 2, self.y + self.height / 2
+
+    def to_dict(self) -> dict[str, float]:
+        """``{"x", "y", "width", "height"}``, rounded to a hundredth of a pixel."""
+        return {k: round(float(getattr(self, k)), 2) for k in ("x", "y", "width", "height")}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The expression of one face.
+
+    Attributes:
+        probabilities: calibrated probability of each expression, in the model's class order; they sum to 1.
+        logits: (K,) float32, uncalibrated scores in the same order.
+        evidence: (K, G, G) float32; rows run down and columns right over the face crop, and each class's cells sum to its
+            uncalibrated logit.
+    """
+
+    probabilities: Mapping[str, float]
+    logits: np.ndarray = field(repr=False, compare=False)
+    evidence: np.ndarray = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "probabilities", MappingProxyType(dict(self.probabilities)))
+
+    @property
+    def expression(self) -> str:
+        """The most probable expression."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def confidence(self) -> float:
+        """The probability of that expression, in 0..1."""
+        return self.probabilities[self.expression]
+
+    def top(self, k: int) -> list[tuple[str, float]]:
+        """The ``k`` most probable expressions with their probabilities, best first."""
+        return sorted(self.probabilities.items(), key=lambda item: -item[1])[:k]
+
+    def to_dict(self, top_k: int | None = None) -> dict[str, Any]:
+        """``{"expression", "confidence", "probabilities"}``; ``top_k`` keeps only that many probabilities."""
+        kept = self.top(top_k) if top_k else self.probabilities.items()
+        return {
+            "expression": self.expression,
+            "confidence": round(self.confidence, 6),
+            "probabilities": {name: round(p, 6) for name, p in kept},
+        }
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face found in an image.
+
+    Attributes:
+        box: where the detector saw it (for an image that is itself a face crop: the whole image).
+        landmarks: five points (x, y) in pixels: right eye, left eye (the person's own), nose tip, right and left mouth
+            corner, so that x grows from the first to the second; empty when no detector ran.
+        detection_score: the detector's score in 0..1; None when no detector ran.
+        prediction: the recognised expression.
+    """
+
+    box: Box
+    landmarks: tuple[tuple[float, float], ...]
+    detection_score: float | None
+    prediction: Prediction
+
+    @property
+    def expression(self) -> str:
+        """The most probable expression."""
+        return self.prediction.expression
+
+    @property
+    def confidence(self) -> float:
+        """Its probability in 0..1."""
+        return self.prediction.confidence
+
+    def to_dict(self, top_k: int | None = None) -> dict[str, Any]:
+        """The face as plain values, as ``crossfer predict --format json`` writes it."""
+        return {
+            "box": self.box.to_dict(),
+            "detection_score": None if self.detection_score is None else round(self.detection_score, 4),
+            "landmarks": [[round(x, 2), round(y, 2)] for x, y in self.landmarks],
+            **self.prediction.to_dict(top_k),
+        }
