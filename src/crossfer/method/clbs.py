@@ -1,0 +1,88 @@
+"""CLBS: cross-layer contrast over the samples of a batch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from crossfer.method.contrast import Contrast, align, deep_centroids
+
+Projection = Literal["embedding", "stage"]
+
+
+class EmbeddingProjection(nn.Module):
+    """z_j -> sigmoid -> 3x3 convolution D -> 4 -> flatten: (B, D, G, G) -> (B, 4 G^2), shared over the stages.
+
+    The stages' embeddings are summed in MSR, so they live in one space and one projection serves all.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(dim, 4, 3, padding=1)
+
+    def forward(self, embeddings: Sequence[Tensor]) -> list[Tensor]:
+        """One vector per sample and stage."""
+        return [self.conv(torch.sigmoid(z)).flatten(1) for z in embeddings]
+
+
+class StageProjection(nn.Module):
+    """f_j -> 1x1 convolution -> global average pool -> linear -> ReLU: (B, C_j, H_j, W_j) -> (B, dim), as in the figure."""
+
+    def __init__(self, channels: Sequence[int], dim: int = 512) -> None:
+        super().__init__()
+        self.conv = nn.ModuleList(nn.Conv2d(c, dim, 1) for c in channels)
+        self.linear = nn.Linear(dim, dim)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """One vector per sample and stage."""
+        # Pooling first: it commutes with a 1x1 convolution and saves nearly all of its cost.
+        pooled = (conv(f.mean(dim=(2, 3), keepdim=True)).flatten(1) for conv, f in zip(self.conv, features, strict=True))
+        return [F.relu(self.linear(p)) for p in pooled]
+
+
+def clbs_loss(
+    vectors: Sequence[Tensor],
+    stages: Sequence[int],
+    *,
+    k: int,
+    contrast: Contrast = "infonce",
+    temperature: float = 0.1,
+    stop_gradient: bool = True,
+    generator: torch.Generator | None = None,
+) -> list[Tensor]:
+    """Loss of each asked-for shallow stage against the deep one, over the samples of a batch.
+
+    Args:
+        vectors: one (B, d) tensor a stage, shallow to deep; the last is the deep one.
+        stages: the shallow stages (1-based) to teach.
+        k: K_bs, clusters in the batch (the number of classes in the paper); a batch with fewer samples than that is clustered
+            into as many clusters as it has samples, with a warning.
+        contrast: see :func:`crossfer.method.contrast.align`.
+        temperature: of the InfoNCE softmax.
+        stop_gradient: whether the deep stage is left out of the gradient.
+        generator: source of the k-means start.
+
+    Returns:
+        One scalar for each of ``stages``.
+    """
+    batch = vectors[-1].shape[0]
+    if k > batch:
+        warnings.warn(f"CLBS: {k} clusters asked for in a batch of {batch}; using {batch}", stacklevel=2)
+        k = batch
+    deep = _as_set(vectors[-1])
+    centroids = deep_centroids(deep, k, stop_gradient=stop_gradient, generator=generator)
+    return [align(_as_set(vectors[j - 1]), centroids, contrast=contrast, temperature=temperature) for j in stages]
+
+
+def _as_set(vectors: Tensor) -> Tensor:
+    """(B, d) -> one set of B points, (1, B, d), in at least single precision.
+
+    Centred: what all faces of the batch share says nothing about which of them are alike.
+    """
+    vectors = vectors if vectors.dtype == torch.float64 else vectors.float()
+    return (vectors - vectors.mean(dim=0)).unsqueeze(0)

@@ -1,0 +1,48 @@
+"""CLFM: cross-layer contrast over the feature maps of one image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from crossfer.method.coding import Coding, encode
+from crossfer.method.contrast import Contrast, align, deep_centroids
+
+
+def clfm_loss(
+    features: Sequence[Tensor],
+    stages: Sequence[int],
+    *,
+    k: int = 4,
+    coding: Coding = "pooled",
+    contrast: Contrast = "infonce",
+    temperature: float = 0.1,
+    stop_gradient: bool = True,
+    generator: torch.Generator | None = None,
+) -> list[Tensor]:
+    """Loss of each asked-for shallow stage against the deep one.
+
+    The channels of the deep map of an image are coded and clustered: each cluster is a latent semantic, a part of the face that
+    several channels look at. The channels of a shallow map are coded alike and pulled to those clusters.
+
+    Args:
+        features: f_1 ... f_4, each (B, C_j, H_j, W_j); the last is the deep one and gives the common grid.
+        stages: the shallow stages (1-based) to teach.
+        k: K_fm, clusters an image.
+        coding: how a channel becomes a code, see :func:`crossfer.method.coding.encode`.
+        contrast: see :func:`crossfer.method.contrast.align`.
+        temperature: of the InfoNCE softmax.
+        stop_gradient: whether the deep stage is left out of the gradient.
+        generator: source of the k-means starts.
+
+    Returns:
+        One scalar for each of ``stages``.
+    """
+    grid = features[-1].shape[-1]
+    deep = encode(features[-1], grid, coding)
+    centroids = deep_centroids(deep, k, stop_gradient=stop_gradient, generator=generator)
+    return [
+        align(encode(features[j - 1], grid, coding), centroids, contrast=contrast, temperature=temperature) for j in stages
+    ]

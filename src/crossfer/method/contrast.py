@@ -1,0 +1,72 @@
+"""The contrast itself: codes of a shallow stage against the clusters found in the deep one.
+
+Both modules of the paper, over feature maps (CLFM) and over the batch (CLBS), end here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from crossfer.method.kmeans import cluster_means, kmeans
+
+Contrast = Literal["infonce", "cosine"]
+
+
+def deep_centroids(codes: Tensor, k: int, *, stop_gradient: bool = True, generator: torch.Generator | None = None) -> Tensor:
+    """Latent semantics: the centroids of the deep codes.
+
+    Args:
+        codes: deep codes, (B, N, d).
+        k: K, number of clusters.
+        stop_gradient: keep the deep stage out of the loss, so that it teaches and is not taught.
+        generator: source of the k-means start.
+
+    Returns:
+        (B, K, d); differentiable in the codes unless ``stop_gradient``.
+    """
+    clusters = kmeans(codes.detach(), k, generator=generator)
+    if stop_gradient:
+        return clusters.centroids
+    means, occupied = cluster_means(codes, clusters.assignments, k)
+    return torch.where(occupied[..., None], means, clusters.centroids)
+
+
+def align(codes: Tensor, centroids: Tensor, *, contrast: Contrast = "infonce", temperature: float = 0.1) -> Tensor:
+    """Pull the clusters of shallow codes to the deep centroids.
+
+    Each shallow code joins the centroid most similar by cosine; the mean of a cluster's codes is compared with its centroid.
+    Clusters that no shallow code joined give no term.
+
+    Args:
+        codes: shallow codes, (B, N, d).
+        centroids: (B, K, d).
+        contrast: ``"cosine"``: -0.5 times the mean cosine similarity (as released; positives only). ``"infonce"``: cross
+            entropy of each mean against all centroids of its own set, so that the other clusters repel.
+        temperature: of the InfoNCE softmax, > 0.
+
+    Returns:
+        Scalar loss: at least -0.5 for ``"cosine"``; log K for ``"infonce"`` where all centroids are equal.
+
+    Raises:
+        ValueError: on an unknown contrast or a temperature that is not positive.
+    """
+    if temperature <= 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+    k = centroids.shape[1]
+    towards = F.normalize(centroids, dim=-1)
+    # The length of a code does not change which centroid is most similar, so it need not be normalised here.
+    assignments = (codes.detach() @ towards.detach().mT).argmax(dim=-1)
+    means, occupied = cluster_means(codes, assignments, k)
+    similarity = F.normalize(means, dim=-1) @ towards.mT
+    if contrast == "cosine":
+        terms = -0.5 * similarity.diagonal(dim1=1, dim2=2)
+    elif contrast == "infonce":
+        terms = -(similarity / temperature).log_softmax(dim=-1).diagonal(dim1=1, dim2=2)
+    else:
+        raise ValueError(f"contrast must be 'infonce' or 'cosine', got {contrast!r}")
+    weight = occupied.to(terms.dtype)
+    return (terms * weight).sum() / weight.sum()

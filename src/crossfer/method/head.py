@@ -1,0 +1,93 @@
+"""The evidence head: a classifier whose every logit is an exact sum over the cells of the grid."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+BatchMean = Literal["running", "none"]
+Branch = Literal["msr", "msr+gap"]
+
+
+class EvidenceHead(nn.Module):
+    """Logits as sums of evidence over a G x G grid.
+
+    With m the mean of x over channels and mu the mean of m over the batch (a running mean in evaluation),
+
+        evidence[c, u, v] = W[c, u, v] (m[u, v] + mu[u, v]) + b[c] / G^2 [ + V[c] . x[:, u, v] / G^2 ]
+        logits[c]         = sum over u, v of evidence[c, u, v]
+
+    The part in brackets is a global average pool of x followed by a linear layer, written per cell.
+
+    Args:
+        dim: D, channels of x.
+        grid: G.
+        num_classes: K.
+        batch_mean: ``"running"``, the batch's mean while training and its running mean in evaluation, so that a prediction never
+            depends on the other faces of its batch; ``"none"`` leaves mu out.
+        branch: ``"msr"``, the paper's head; ``"msr+gap"`` adds the part in brackets.
+        momentum: of the running mean.
+    """
+
+    running_mean: Tensor
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        grid: int,
+        num_classes: int,
+        batch_mean: BatchMean = "running",
+        branch: Branch = "msr+gap",
+        momentum: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if batch_mean not in ("running", "none"):
+            raise ValueError(f"batch_mean must be 'running' or 'none', got {batch_mean!r}")
+        if branch not in ("msr", "msr+gap"):
+            raise ValueError(f"branch must be 'msr' or 'msr+gap', got {branch!r}")
+        self.batch_mean = batch_mean
+        self.momentum = momentum
+        bound = 1 / grid
+        self.weight = nn.Parameter(torch.empty(num_classes, grid, grid).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+        self.pooled_weight = (
+            nn.Parameter(torch.empty(num_classes, dim).uniform_(-1 / math.sqrt(dim), 1 / math.sqrt(dim)))
+            if branch == "msr+gap"
+            else None
+        )
+        if batch_mean == "running":
+            self.register_buffer("running_mean", torch.zeros(grid, grid))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Classify.
+
+        Args:
+            x: (B, D, G, G), the fused representation.
+
+        Returns:
+            Logits (B, K) and evidence (B, K, G, G), both float32 (float64 for float64 input).
+        """
+        # In single precision whatever the autocast: the sum of the evidence has to be the logit to 1e-5.
+        with torch.autocast(x.device.type, enabled=False):
+            x = x if x.dtype == torch.float64 else x.float()
+            m = self._shift(x.mean(dim=1))
+            evidence = self.weight * m[:, None] + self.bias[:, None, None] / self.weight[0].numel()
+            if self.pooled_weight is not None:
+                cells = torch.einsum("kd,bduv->bkuv", cast(Tensor, self.pooled_weight), x)
+                evidence = evidence + cells / self.weight[0].numel()
+            return evidence.sum(dim=(2, 3)), evidence
+
+    def _shift(self, m: Tensor) -> Tensor:
+        """Add mu to m, (B, G, G)."""
+        if self.batch_mean == "none":
+            return m
+        if not self.training:
+            return m + self.running_mean
+        mu = m.mean(dim=0)
+        with torch.no_grad():
+            self.running_mean.lerp_(mu.to(self.running_mean.dtype), self.momentum)
+        return m + mu

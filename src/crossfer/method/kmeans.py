@@ -1,0 +1,87 @@
+"""Batched k-means: many small clusterings at once, without a loop over them and without waiting for the device."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Clusters(NamedTuple):
+    """Result of a batched k-means.
+
+    Attributes:
+        centroids: (B, K, d).
+        assignments: (B, N) int64, the nearest centroid of each point.
+    """
+
+    centroids: Tensor
+    assignments: Tensor
+
+
+@torch.no_grad()
+def kmeans(
+    points: Tensor, k: int, *, iterations: int = 10, generator: torch.Generator | None = None, start: Tensor | None = None
+) -> Clusters:
+    """Lloyd's algorithm with a k-means++ start (Arthur and Vassilvitskii 2007), for a batch of point sets.
+
+    A cluster that loses all its points keeps its centroid.
+
+    Args:
+        points: (B, N, d).
+        k: K, clusters in each set.
+        iterations: Lloyd steps, always that many, so that the host never waits for the device to decide.
+        generator: source of the start's randomness, on the device of the points.
+        start: (B, K, d) centroids to start from instead.
+
+    Raises:
+        ValueError: if a set is empty, or K is not in 1..N.
+    """
+    if points.ndim != 3 or points.numel() == 0:
+        raise ValueError(f"points must be a non-empty (B, N, d) tensor, got shape {tuple(points.shape)}")
+    if not 1 <= k <= points.shape[1]:
+        raise ValueError(f"k must be between 1 and the {points.shape[1]} points, got {k}")
+    centroids = plus_plus(points, k, generator) if start is None else start
+    for _ in range(iterations):
+        means, occupied = cluster_means(points, nearest(points, centroids), k)
+        centroids = torch.where(occupied[..., None], means, centroids)
+    return Clusters(centroids, nearest(points, centroids))
+
+
+def plus_plus(points: Tensor, k: int, generator: torch.Generator | None = None) -> Tensor:
+    """k-means++ start: each next centroid is drawn with probability proportional to its squared distance; (B, K, d)."""
+    b, n, _ = points.shape
+    rows = torch.arange(b, device=points.device)
+    weight = points.new_ones(b, n)
+    chosen = []
+    for _ in range(k):
+        # argmax of weight / Exp(1) draws with probability proportional to the weight, on the device.
+        noise = torch.empty_like(weight).exponential_(generator=generator)
+        centroid = points[rows, (weight / noise).argmax(dim=1)]
+        distance = (points - centroid[:, None]).square().sum(-1)
+        weight = distance if not chosen else torch.minimum(weight, distance)
+        chosen.append(centroid)
+    return torch.stack(chosen, dim=1)
+
+
+def nearest(points: Tensor, centroids: Tensor) -> Tensor:
+    """Index of the nearest centroid in Euclidean distance: (B, N, d), (B, K, d) -> (B, N)."""
+    # |p - c|^2 without |p|^2, which does not change the order.
+    return (centroids.square().sum(-1)[:, None] - 2 * points @ centroids.mT).argmin(dim=-1)
+
+
+def cluster_means(points: Tensor, assignments: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Mean of each cluster's points, differentiable in the points.
+
+    Args:
+        points: (B, N, d).
+        assignments: (B, N) in 0..K-1.
+        k: K.
+
+    Returns:
+        Means (B, K, d), zero for an empty cluster, and whether each cluster has a point (B, K).
+    """
+    member = torch.nn.functional.one_hot(assignments, k).to(points.dtype)
+    count = member.sum(dim=1)
+    return member.mT @ points / count.clamp(min=1)[..., None], count > 0

@@ -1,0 +1,82 @@
+"""The network: encoder, MSR, evidence head. One builder knows how their sizes hang together."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from crossfer.method.encoder import ResNet, Stem, feature_sides
+from crossfer.method.head import BatchMean, Branch, EvidenceHead
+from crossfer.method.msr import MSR, Weighting
+
+
+class Output(NamedTuple):
+    """What the network gives for a batch.
+
+    Attributes:
+        logits: (B, K).
+        evidence: (B, K, G, G); sums to the logits over its cells.
+        features: f_1 ... f_4, (B, C_j, H_j, W_j).
+        embeddings: z_1 ... z_4, (B, D, G, G).
+        scale_weights: a_1 ... a_4, (B, 4).
+    """
+
+    logits: Tensor
+    evidence: Tensor
+    features: tuple[Tensor, ...]
+    embeddings: tuple[Tensor, ...]
+    scale_weights: Tensor
+
+
+class CrossLayerNet(nn.Module):
+    """Encoder, multi-scale representation and evidence head, put together.
+
+    Example:
+        >>> import torch
+        >>> net = build_model(num_classes=8, image_size=48, in_channels=1, width=8, stem="small", dim=16, grid=6).eval()
+        >>> output = net(torch.zeros(2, 1, 48, 48))
+        >>> output.logits.shape, output.evidence.shape
+        (torch.Size([2, 8]), torch.Size([2, 8, 6, 6]))
+    """
+
+    def __init__(self, *, encoder: ResNet, msr: MSR, head: EvidenceHead) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.msr = msr
+        self.head = head
+
+    def forward(self, images: Tensor) -> Output:
+        """Recognise (B, C, S, S) normalised images; nothing is clustered here, that is the losses' work."""
+        features = self.encoder(images)
+        msr = self.msr(features)
+        logits, evidence = self.head(msr.fused)
+        return Output(logits, evidence, features, msr.embeddings, msr.weights)
+
+
+def build_model(
+    *,
+    num_classes: int,
+    image_size: int = 224,
+    in_channels: int = 3,
+    depth: int = 18,
+    width: int = 64,
+    stem: Stem = "standard",
+    dim: int = 128,
+    grid: int = 11,
+    weighting: Weighting = "adaptive",
+    batch_mean: BatchMean = "running",
+    branch: Branch = "msr+gap",
+) -> CrossLayerNet:
+    """Build the network; see :class:`ResNet`, :class:`MSR` and :class:`EvidenceHead` for the arguments.
+
+    Raises:
+        ValueError: if the sizes do not fit together; the message names the one that does not.
+    """
+    encoder = ResNet(depth=depth, width=width, in_channels=in_channels, stem=stem)
+    side = 2 * feature_sides(image_size, stem)[0]
+    return CrossLayerNet(
+        encoder=encoder,
+        msr=MSR(channels=encoder.channels, side=side, dim=dim, grid=grid, weighting=weighting),
+        head=EvidenceHead(dim=dim, grid=grid, num_classes=num_classes, batch_mean=batch_mean, branch=branch),
+    )

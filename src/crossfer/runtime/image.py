@@ -1,0 +1,173 @@
+"""From whatever holds a photo to upright 8-bit RGB pixels, or to one clear error."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ImageSource = str | Path | bytes | Image.Image | np.ndarray
+
+MAX_PIXELS = 100_000_000
+MAX_BYTES = 1 << 30
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+
+_EIGHT_BIT_MODES = frozenset({"1", "L", "RGB", "RGBX", "CMYK", "YCbCr"})
+_ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+_SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B"})
+
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class ImageError(ValueError):
+    """An image that cannot be used; the message names it and says what was expected, found, and what to do."""
+
+
+def load_image(source: ImageSource) -> np.ndarray:
+    """Reads an image as upright RGB pixels.
+
+    EXIF orientation is applied. Transparent pixels are composited over white, as a viewer shows them. 16-bit grey is
+    scaled to 8 bit over its full range. Of several frames or pages the first counts.
+
+    Args:
+        source: a path; the bytes of an image file; a PIL image; or uint8 RGB pixels of shape (H, W, 3).
+
+    Returns:
+        uint8 RGB, shape (H, W, 3), contiguous; the pixels of an array given are not copied if they already are.
+
+    Raises:
+        ImageError: if the source is missing, empty, truncated, corrupt, no image in one of ``FORMATS``, of a pixel mode
+            without an agreed range (32-bit, float), or larger than ``MAX_PIXELS`` pixels or ``MAX_BYTES`` bytes.
+        TypeError: if the source is none of the accepted kinds.
+    """
+    match source:
+        case np.ndarray():
+            return _check_array(source)
+        case Image.Image():
+            return _pixels(source, "PIL image")
+        case bytes():
+            return _decode(source, "image bytes")
+        case str() | Path():
+            return _decode(_read(Path(source)), str(source))
+    raise TypeError(
+        f"expected a path, bytes, a PIL image or a uint8 RGB array of shape (H, W, 3), got {type(source).__name__}"
+    )
+
+
+def _check_array(array: np.ndarray) -> np.ndarray:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        raise ImageError(
+            f"expected uint8 RGB pixels of shape (H, W, 3), got {array.dtype} of shape {array.shape}; "
+            "convert the array first"
+        )
+    _check_size(array.shape[1], array.shape[0], "array")
+    return np.ascontiguousarray(array)
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    if width < 1 or height < 1:
+        raise ImageError(f"{name}: expected at least one pixel, found {width} x {height}")
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{name}: expected at most {MAX_PIXELS // 10**6} megapixels, found {width} x {height}; scale it down first"
+        )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise ImageError(f"{path}: expected an image file, found a directory; name a file in it")
+        if not path.exists():
+            raise ImageError(f"{path}: no such file; check the path")
+        if not path.is_file():
+            raise ImageError(f"{path}: expected a regular file, found a device or pipe; copy its content to a file")
+        if path.stat().st_size > MAX_BYTES:
+            raise ImageError(
+                f"{path}: expected at most {MAX_BYTES >> 20} MiB, found {path.stat().st_size >> 20} MiB; "
+                "save the image in a smaller size"
+            )
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        if isinstance(error, ImageError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ImageError(f"{path}: cannot be read ({reason}); check the path and its permissions") from error
+
+
+def _decode(data: bytes, name: str) -> np.ndarray:
+    if not data:
+        raise ImageError(f"{name}: expected an image, found nothing (0 bytes); obtain it again")
+    if len(data) > MAX_BYTES:
+        raise ImageError(f"{name}: expected at most {MAX_BYTES >> 20} MiB, found {len(data) >> 20} MiB")
+    try:
+        image = Image.open(BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(
+            f"{name}: expected at most {MAX_PIXELS // 10**6} megapixels, found far more; scale it down first"
+        ) from error
+    except Image.UnidentifiedImageError as error:
+        raise ImageError(
+            f"{name}: expected a JPEG, PNG, WebP, BMP or TIFF image, found none; convert it if it is an image"
+        ) from error
+    except Exception as error:  # decoders raise nearly anything when a header lies
+        raise _corrupt(name, error) from error
+    with image:
+        return _pixels(image, name)
+
+
+def _pixels(image: Image.Image, name: str) -> np.ndarray:
+    _check_size(image.width, image.height, name)
+    mode = image.mode
+    try:
+        image.load()
+        image = _upright(image)
+        if mode in _SIXTEEN_BIT_MODES:
+            image = _to_eight_bit(image)
+        elif mode in _ALPHA_MODES or "transparency" in image.info:
+            image = _over_white(image)
+        elif mode not in _EIGHT_BIT_MODES and mode != "P":
+            raise ImageError(
+                f"{name}: expected 8-bit or 16-bit pixels, found mode {mode!r}; convert the image to 8-bit RGB"
+            )
+        return np.array(image.convert("RGB"))
+    except ImageError:
+        raise
+    except Exception as error:  # decoders raise nearly anything when the data is damaged
+        raise _corrupt(name, error) from error
+
+
+def _corrupt(name: str, error: Exception) -> ImageError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return ImageError(f"{name}: expected a whole image, found a truncated or corrupt one ({reason}); obtain it again")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(_EXIF_ORIENTATION)
+    except Exception:  # damaged EXIF is no reason to refuse whole pixels  # noqa: BLE001
+        return image
+    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _to_eight_bit(image: Image.Image) -> Image.Image:
+    """Divides by 257, so that 0 stays 0 and 65535 becomes 255; Pillow's own conversion would clip at 255."""
+    values = np.asarray(image).astype(np.uint32)
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    coloured = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)

@@ -1,0 +1,340 @@
+"""The training loop, top to bottom: batch -> augment -> model -> losses -> step -> average -> validate -> checkpoint."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from crossfer.labels import LabelSet
+from crossfer.method import CrossLayerLoss, CrossLayerNet, LossTerms, build_model
+from crossfer.runtime.preprocess import InputContract, normalize
+from crossfer.train import checkpoint
+from crossfer.train.augment import Augment, mixup
+from crossfer.train.config import ModelConfig, OptimConfig, Recipe
+from crossfer.train.device import choose_device, choose_precision
+from crossfer.train.loader import FaceTensors, batches
+
+
+class TrainingError(RuntimeError):
+    """Training that cannot start or go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, given to the caller after each step."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    classification: float
+    feature_map: float
+    batch: float
+    images_per_second: float
+    seconds_left: float
+    valid_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of ``log.csv``; losses are means over the epoch, accuracies are those of the averaged weights in 0..1."""
+
+    epoch: int
+    loss: float
+    classification: float
+    feature_map: float
+    batch: float
+    valid_accuracy: float
+    valid_loss: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run leaves: its folder, the chosen epoch and the validation accuracy there, and all epochs."""
+
+    folder: Path
+    best_epoch: int
+    best_accuracy: float
+    history: tuple[EpochRecord, ...]
+
+
+def input_contract(config: ModelConfig) -> InputContract:
+    """The pre-processing that a model of this configuration is trained for, the same that its bundle will ask for."""
+    return InputContract(size=config.image_size, color=config.color)
+
+
+def network(config: ModelConfig, num_classes: int) -> CrossLayerNet:
+    """The network of a recipe, freshly initialised or started from published encoder weights."""
+    net = build_model(
+        num_classes=num_classes,
+        image_size=config.image_size,
+        in_channels=1 if config.color == "gray" else 3,
+        depth=config.depth,
+        width=config.width,
+        stem=config.stem,
+        dim=config.dim,
+        grid=config.grid,
+        weighting=config.weighting,
+        batch_mean=config.batch_mean,
+        branch=config.branch,
+    )
+    if config.init is not None:
+        checkpoint.load_encoder(net.encoder, config.init)
+    return net
+
+
+def train(
+    recipe: Recipe,
+    labels: LabelSet,
+    train_faces: FaceTensors,
+    valid_faces: FaceTensors,
+    folder: Path,
+    *,
+    resume: bool = False,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> RunResult:
+    """Train a recipe, choosing the checkpoint on the validation faces.
+
+    Everything random in an epoch follows from the seed and the epoch's number, so a run that was stopped goes on from its last
+    whole epoch as if nothing had happened.
+
+    Args:
+        recipe: what to train and how.
+        labels: the class order of the targets.
+        train_faces: what is learnt from.
+        valid_faces: what epochs are compared on.
+        folder: ``last.safetensors`` (to resume), ``best.safetensors`` (averaged weights, to export), ``log.csv``.
+        resume: go on from ``last.safetensors``.
+        report: called after every step.
+
+    Raises:
+        TrainingError: if the folder holds another run, or the loss is no longer finite.
+    """
+    optim = recipe.optim
+    device = choose_device(optim.device)
+    fabric = Fabric(accelerator=device, devices=1, precision=choose_precision(optim.precision, device))
+    torch.manual_seed(recipe.seed)
+    run = _Run(recipe, labels, fabric, folder)
+    run.start(resume)
+    train_faces, valid_faces = train_faces.to(fabric.device), valid_faces.to(fabric.device)
+    steps = max(1, len(train_faces) // optim.batch_size)
+
+    while run.epoch < optim.epochs:
+        began = time.perf_counter()
+        torch.manual_seed(recipe.seed * 1_000_003 + run.epoch)
+        run.generator.manual_seed(recipe.seed * 1_000_003 + run.epoch)
+        run.net.train()
+        sums = torch.zeros(4, device=fabric.device)
+        for step, (images, targets) in enumerate(batches(train_faces, optim.batch_size, seed=recipe.seed, epoch=run.epoch)):
+            rate = learning_rate(optim, run.epoch + step / steps)
+            terms = run.step(images, targets, rate)
+            sums += torch.stack(terms).detach()
+            report(_progress(run, step, steps, sums / (step + 1), began, optim.batch_size))
+        accuracy, loss = validate(run.averaged.module, valid_faces, run.contract, fabric)
+        means = (sums / steps).tolist()
+        seconds = time.perf_counter() - began
+        run.finish_epoch(EpochRecord(run.epoch + 1, *means, accuracy, loss, rate, seconds))
+    return RunResult(folder, run.best.epoch, run.best.valid_accuracy, tuple(run.history))
+
+
+class _Run:
+    """The moving parts of a run, and their way to disk and back."""
+
+    def __init__(self, recipe: Recipe, labels: LabelSet, fabric: Fabric, folder: Path) -> None:
+        self.recipe, self.labels, self.fabric, self.folder = recipe, labels, fabric, folder
+        self.contract = input_contract(recipe.model)
+        bare = network(recipe.model, len(labels)).to(memory_format=torch.channels_last)
+        method = recipe.method.model_dump()
+        self.loss = CrossLayerLoss(
+            num_classes=len(labels), channels=bare.encoder.channels, embedding_dim=recipe.model.dim, **method
+        ).to(fabric.device)
+        optimizer = torch.optim.SGD(
+            decay_groups(nn.ModuleList([bare, self.loss]), recipe.optim.weight_decay),
+            lr=recipe.optim.lr,
+            momentum=recipe.optim.momentum,
+            nesterov=recipe.optim.momentum > 0,
+        )
+        self.averaged = AveragedModel(bare, device=fabric.device, avg_fn=ramped_ema(recipe.optim.ema_decay), use_buffers=True)
+        self.bare = bare
+        self.net, self.optimizer = fabric.setup(bare, optimizer)
+        self.augment = Augment(recipe.augment).to(fabric.device)
+        self.generator = torch.Generator(fabric.device)
+        self.history: list[EpochRecord] = []
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs done."""
+        return len(self.history)
+
+    @property
+    def best(self) -> EpochRecord:
+        """The epoch with the highest validation accuracy; the later one of equals."""
+        return max(self.history, key=lambda record: (record.valid_accuracy, record.epoch))
+
+    def step(self, images: Tensor, targets: Tensor, rate: float) -> LossTerms:
+        """One step of the optimiser on a batch of uint8 images (B, C, S, S)."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        faces, targets = mixup(self.augment(images.float() / 255), targets, self.recipe.augment.mixup)
+        faces = normalize(faces * 255, self.contract).to(memory_format=torch.channels_last)
+        terms = self.loss(self.net(faces), targets, self.generator)
+        if not torch.isfinite(terms.total):
+            broken = [name for name, value in zip(terms._fields, terms, strict=True) if not torch.isfinite(value)]
+            raise TrainingError(
+                f"the loss is no longer finite in epoch {self.epoch + 1} ({', '.join(broken)}); "
+                "the last whole epoch is kept: lower optim.lr and start again"
+            )
+        self.optimizer.zero_grad()
+        self.fabric.backward(terms.total)
+        self.fabric.clip_gradients(self.net, self.optimizer, max_norm=self.recipe.optim.clip_norm)
+        self.optimizer.step()
+        self.averaged.update_parameters(self.bare)
+        return terms
+
+    def start(self, resume: bool) -> None:
+        """Make the folder, or take up the run in it."""
+        last = self.folder / "last.safetensors"
+        if not resume and last.exists():
+            raise TrainingError(f"{self.folder}: holds a run already; add --resume to go on with it or name another folder")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not resume or not last.exists():
+            return
+        tensors, meta = checkpoint.load(last)
+        _refuse_other_recipe(meta["recipe"], json.loads(self.recipe.model_dump_json()), self.folder)
+        self.bare.load_state_dict(checkpoint.under("model", tensors))
+        self.loss.load_state_dict(checkpoint.under("loss", tensors))
+        self.averaged.load_state_dict(checkpoint.under("averaged", tensors))
+        checkpoint.restore_momentum(self.optimizer, checkpoint.under("momentum", tensors))
+        self.history = [EpochRecord(**record) for record in meta["history"]]
+
+    def finish_epoch(self, record: EpochRecord) -> None:
+        """Log and save; the averaged weights go to ``best.safetensors`` if no earlier epoch was better on validation."""
+        self.history.append(record)
+        meta: dict[str, Any] = {
+            "format": 1,
+            "recipe": json.loads(self.recipe.model_dump_json()),
+            "label_set": self.labels.name,
+            "labels": list(self.labels.expressions),
+            "epoch": record.epoch,
+            "valid_accuracy": record.valid_accuracy,
+        }
+        if self.best is record:
+            weights = dict(self.averaged.module.state_dict())
+            checkpoint.save(self.folder / "best.safetensors", weights, meta)
+        tensors = {
+            **checkpoint.with_prefix("model", self.bare.state_dict()),
+            **checkpoint.with_prefix("loss", self.loss.state_dict()),
+            **checkpoint.with_prefix("averaged", self.averaged.state_dict()),
+            **checkpoint.with_prefix("momentum", checkpoint.momentum_of(self.optimizer)),
+        }
+        checkpoint.save(self.folder / "last.safetensors", tensors, {**meta, "history": [asdict(r) for r in self.history]})
+        _write_log(self.folder / "log.csv", self.history)
+
+
+def learning_rate(optim: OptimConfig, epoch: float) -> float:
+    """Linear warm-up, then a cosine to zero at the last epoch (Loshchilov and Hutter 2017).
+
+    Args:
+        optim: base rate, epochs and warm-up.
+        epoch: epochs done, with the fraction of the current one.
+    """
+    if epoch < optim.warmup_epochs:
+        return optim.lr * (epoch + 0.01) / optim.warmup_epochs
+    done = (epoch - optim.warmup_epochs) / max(optim.epochs - optim.warmup_epochs, 1e-9)
+    return optim.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+def ramped_ema(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Exponential moving average whose decay grows to ``decay``, so that the first steps are soon forgotten."""
+
+    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        if not averaged.is_floating_point():
+            return current
+        return averaged.lerp(current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
+
+    return average
+
+
+def decay_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for matrices and kernels alone; biases and batch-norm scales go free."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+@torch.no_grad()
+def validate(net: nn.Module, faces: FaceTensors, contract: InputContract, fabric: Fabric) -> tuple[float, float]:
+    """Accuracy in 0..1 and mean negative log-likelihood of the labels."""
+    net.eval()
+    logits = []
+    for start in range(0, len(faces), 512):
+        images = normalize(faces.images[start : start + 512].float(), contract)
+        with fabric.autocast():
+            logits.append(net(images.to(memory_format=torch.channels_last)).logits)
+    scores = torch.cat(logits).float()
+    accuracy = (scores.argmax(dim=1) == faces.labels).float().mean()
+    return float(accuracy), float(nn.functional.cross_entropy(scores, faces.labels))
+
+
+def _progress(run: _Run, step: int, steps: int, means: Tensor, began: float, batch_size: int) -> Progress:
+    per_step = (time.perf_counter() - began) / (step + 1)
+    left = (run.recipe.optim.epochs - run.epoch) * steps - step - 1
+    total, classification, feature_map, batch = means.tolist()
+    return Progress(
+        epoch=run.epoch + 1,
+        epochs=run.recipe.optim.epochs,
+        step=step + 1,
+        steps=steps,
+        loss=total,
+        classification=classification,
+        feature_map=feature_map,
+        batch=batch,
+        images_per_second=batch_size / per_step,
+        seconds_left=left * per_step,
+        valid_accuracy=run.history[-1].valid_accuracy if run.history else None,
+    )
+
+
+def _refuse_other_recipe(theirs: dict[str, Any], ours: dict[str, Any], folder: Path) -> None:
+    theirs_flat, ours_flat = _flatten(theirs), _flatten(ours)
+    for key in sorted(ours_flat.keys() | theirs_flat.keys()):
+        # Where the data lies may change between machines; what is learnt from it may not.
+        if key != "data.root" and theirs_flat.get(key) != ours_flat.get(key):
+            raise TrainingError(
+                f"{folder}: was trained with {key} = {theirs_flat.get(key)!r}, the recipe now says {ours_flat.get(key)!r}; "
+                "resume with the same recipe or name another folder"
+            )
+
+
+def _flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat.update(_flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return flat
+
+
+def _write_log(path: Path, history: list[EpochRecord]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(asdict(history[0])), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: round(v, 6) for k, v in asdict(r).items()} for r in history)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text.getvalue(), "utf-8")
+    partial.replace(path)
