@@ -2,9 +2,10 @@
 
     python benchmarks/crop_contract.py --root FERPLUS_DIR [--count 1500] [--seed 0]
 
-FERPLUS_DIR holds ``FER2013Train.zip`` or the unpacked ``FER2013Train/``. Only training faces are read. Each 48 x 48 face is
-padded, enlarged by a factor drawn from ``ENLARGEMENTS``, and given to the detector; all figures are fractions of the frame's
-side. The constants printed last are the defaults of ``crossfer.runtime.align.CropGeometry``.
+FERPLUS_DIR holds ``FER2013Train.zip`` or the unpacked ``FER2013Train/``. Only training faces are read. Each
+48 x 48 face is padded, enlarged by a factor drawn from ``ENLARGEMENTS``, and given to the detector; all
+figures are fractions of the frame's side. The constants printed last are the defaults of
+``crossfer.runtime.align.CropGeometry``.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def training_faces(root: Path, count: int, seed: int) -> list[np.ndarray]:
         return [np.asarray(Image.open(io.BytesIO(file.read(name)))) for name in chosen]
 
 
-def detect_padded(detector: CenterFace, face: np.ndarray, padding: str, enlargement: float) -> Detection | None:
+def detect_padded(
+    detector: CenterFace, face: np.ndarray, padding: str, enlargement: float
+) -> Detection | None:
     """The largest face found after padding and enlarging, in padded and enlarged pixels."""
     padded = Image.fromarray(PADDINGS[padding](face)).convert("RGB")
     side = round(padded.width * enlargement)
@@ -53,7 +56,7 @@ def detect_padded(detector: CenterFace, face: np.ndarray, padding: str, enlargem
 
 
 def measure(faces: list[np.ndarray], padding: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes (N, 4) as x, y, width, height and landmarks (N, 5, 2) of the faces found, in frame sides from its corner."""
+    """Boxes (N, 4) as x, y, width, height and landmarks (N, 5, 2) found, in sides of the frame."""
     detector, rng = CenterFace(threads=1), random.Random(seed)
     boxes, landmarks = [], []
     for face in faces:
@@ -69,7 +72,7 @@ def measure(faces: list[np.ndarray], padding: str, seed: int) -> tuple[np.ndarra
 
 
 def spread(values: np.ndarray) -> tuple[float, float, float]:
-    """Median, robust standard deviation (1.4826 times the median absolute deviation) and standard deviation."""
+    """Median, robust standard deviation (1.4826 median absolute deviations) and standard deviation."""
     median = float(np.median(values))
     return median, 1.4826 * float(np.median(np.abs(values - median))), float(values.std())
 
@@ -98,20 +101,21 @@ def report_geometry(boxes: np.ndarray, points: np.ndarray) -> Iterator[str]:
         "box centre": boxes[:, :2] + boxes[:, 2:] / 2,
         "middle of eyes and mouth": (eyes + mouth) / 2,
         "centroid of landmarks": centroid,
+        "half-way between the first two": (boxes[:, :2] + boxes[:, 2:] / 2) / 2 + (eyes + mouth) / 4,
     }
-    yield "frame centre - centre (sides)    median   robust std   std"
+    yield "frame centre - centre (sides)        median   robust std   std"
     for name, center in centers.items():
         for axis, values in zip("xy", (0.5 - center).T, strict=True):
-            yield "  {:26s} {} {:8.3f}     {:8.3f} {:8.3f}".format(name, axis, *spread(values))
+            yield "  {:30s} {} {:8.3f}     {:8.3f} {:8.3f}".format(name, axis, *spread(values))
     angle = np.degrees(np.arctan2(*(points[:, 1] - points[:, 0]).T[::-1]))
     yield "in-plane rotation (degrees)   {:8.2f}     {:8.2f} {:8.2f}".format(*spread(angle))
-    yield f"eye-mouth distance / box height: median {np.median(eye_mouth / height):.3f} (below on uncut photos)"
+    yield f"eye-mouth distance / box height: {np.median(eye_mouth / height):.3f} (smaller on uncut photos)"
     scale, shift = spread(-np.log(eye_mouth))[0], spread(0.5 - ((eyes + mouth) / 2)[:, 1])[0]
     yield f"constants: scale = {np.exp(scale):.3f}, shift_y = {shift:.4f} (shift_x = 0 by symmetry)"
 
 
 def report_edges(faces: list[np.ndarray], strip: int = 7) -> Iterator[str]:
-    """Lines that tell which filling comes closest to FER2013's own pixels when a strip of one side is missing."""
+    """Lines that tell which filling comes closest to the truth when a strip of one side is missing."""
     errors: dict[str, list[float]] = {name: [] for name in ("repeat edge", "reflect", "mean grey", "black")}
     for face in faces:
         for turns in range(4):
@@ -132,8 +136,12 @@ def report_edges(faces: list[np.ndarray], strip: int = 7) -> Iterator[str]:
 
 def main() -> None:
     """Prints the detection rate of each padding, then the geometry under the best one."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True, help="folder that holds FER2013Train.zip or FER2013Train/")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--root", type=Path, required=True, help="folder that holds FER2013Train.zip or FER2013Train/"
+    )
     parser.add_argument("--count", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -58,3 +58,41 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"Dataset({self.name}, {self.protocol}, n={len(self)})"
+
+
+@dataclass
+class Faults:
+    """What to do about bad rows and images while a data set is listed: stop, or go on and keep the messages.
+
+    Attributes:
+        skip: go on.
+        messages: one line for each fault so far, in the order met.
+    """
+
+    skip: bool
+    messages: list[str] = field(default_factory=list)
+
+    def add(self, message: str) -> None:
+        """Notes a fault.
+
+        Raises:
+            DataError: with the message, unless faults are skipped.
+        """
+        if not self.skip:
+            raise DataError(message)
+        self.messages.append(message)
+
+
+def keep_readable(
+    samples: Iterable[Sample], read: Callable[[Sample], np.ndarray], faults: Faults
+) -> tuple[Sample, ...]:
+    """The samples whose pixels can be read, each read once; the others become faults."""
+    kept = []
+    for sample in samples:
+        try:
+            read(sample)
+        except DataError as error:
+            faults.add(str(error))
+        else:
+            kept.append(sample)
+    return tuple(kept)

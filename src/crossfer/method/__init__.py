@@ -1,7 +1,7 @@
 """The method: cross-layer contrastive learning of latent semantics (Xie et al., IEEE TIP 33, 2024).
 
-Pure torch: no files, no configuration. Data flows image -> encoder -> features -> MSR -> logits and evidence; while training,
-features and embeddings also go to the cross-layer losses.
+Pure torch: no files, no configuration. Data flows image -> encoder -> features -> MSR -> logits and evidence;
+while training, features and embeddings also go to the cross-layer losses.
 """
 
 from crossfer.method.encoder import ResNet

@@ -16,9 +16,9 @@ Projection = Literal["embedding", "stage"]
 
 
 class EmbeddingProjection(nn.Module):
-    """z_j -> sigmoid -> 3x3 convolution D -> 4 -> flatten: (B, D, G, G) -> (B, 4 G^2), shared over the stages.
+    """z_j -> sigmoid -> 3x3 convolution D -> 4 -> flatten: (B, D, G, G) -> (B, 4 G^2).
 
-    The stages' embeddings are summed in MSR, so they live in one space and one projection serves all.
+    The stages' embeddings are summed in MSR, so they live in one space and one projection serves all stages.
     """
 
     def __init__(self, dim: int) -> None:
@@ -31,7 +31,7 @@ class EmbeddingProjection(nn.Module):
 
 
 class StageProjection(nn.Module):
-    """f_j -> 1x1 convolution -> global average pool -> linear -> ReLU: (B, C_j, H_j, W_j) -> (B, dim), as in the figure."""
+    """f_j -> 1x1 convolution -> global average pool -> linear -> ReLU: (B, C_j, H_j, W_j) -> (B, dim)."""
 
     def __init__(self, channels: Sequence[int], dim: int = 512) -> None:
         super().__init__()
@@ -41,7 +41,10 @@ class StageProjection(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """One vector per sample and stage."""
         # Pooling first: it commutes with a 1x1 convolution and saves nearly all of its cost.
-        pooled = (conv(f.mean(dim=(2, 3), keepdim=True)).flatten(1) for conv, f in zip(self.conv, features, strict=True))
+        pooled = (
+            conv(f.mean(dim=(2, 3), keepdim=True)).flatten(1)
+            for conv, f in zip(self.conv, features, strict=True)
+        )
         return [F.relu(self.linear(p)) for p in pooled]
 
 
@@ -60,8 +63,8 @@ def clbs_loss(
     Args:
         vectors: one (B, d) tensor a stage, shallow to deep; the last is the deep one.
         stages: the shallow stages (1-based) to teach.
-        k: K_bs, clusters in the batch (the number of classes in the paper); a batch with fewer samples than that is clustered
-            into as many clusters as it has samples, with a warning.
+        k: K_bs, clusters in the batch (the number of classes in the paper); a batch with fewer samples than
+            that is clustered into as many clusters as it has samples, with a warning.
         contrast: see :func:`crossfer.method.contrast.align`.
         temperature: of the InfoNCE softmax.
         stop_gradient: whether the deep stage is left out of the gradient.
@@ -76,7 +79,9 @@ def clbs_loss(
         k = batch
     deep = _as_set(vectors[-1])
     centroids = deep_centroids(deep, k, stop_gradient=stop_gradient, generator=generator)
-    return [align(_as_set(vectors[j - 1]), centroids, contrast=contrast, temperature=temperature) for j in stages]
+    return [
+        align(_as_set(vectors[j - 1]), centroids, contrast=contrast, temperature=temperature) for j in stages
+    ]
 
 
 def _as_set(vectors: Tensor) -> Tensor:

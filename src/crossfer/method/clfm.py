@@ -24,8 +24,9 @@ def clfm_loss(
 ) -> list[Tensor]:
     """Loss of each asked-for shallow stage against the deep one.
 
-    The channels of the deep map of an image are coded and clustered: each cluster is a latent semantic, a part of the face that
-    several channels look at. The channels of a shallow map are coded alike and pulled to those clusters.
+    The channels of the deep map of an image are coded and clustered: each cluster is a latent semantic, a
+    part of the face that several channels look at. The channels of a shallow map are coded alike and pulled
+    to those clusters.
 
     Args:
         features: f_1 ... f_4, each (B, C_j, H_j, W_j); the last is the deep one and gives the common grid.
@@ -44,5 +45,6 @@ def clfm_loss(
     deep = encode(features[-1], grid, coding)
     centroids = deep_centroids(deep, k, stop_gradient=stop_gradient, generator=generator)
     return [
-        align(encode(features[j - 1], grid, coding), centroids, contrast=contrast, temperature=temperature) for j in stages
+        align(encode(features[j - 1], grid, coding), centroids, contrast=contrast, temperature=temperature)
+        for j in stages
     ]

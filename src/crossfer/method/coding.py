@@ -1,6 +1,7 @@
 """Latent-semantic codes: what each channel of a feature map looks at, as a short vector.
 
-Every stage is brought to one common g x g grid first, so that codes of shallow and deep channels can be compared.
+Every stage is brought to one common g x g grid first, so that codes of shallow and deep channels can be
+compared.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ def encode(features: Tensor, grid: int, coding: Coding) -> Tensor:
     Args:
         features: f_j, (B, C, H, W).
         grid: g, side of the common grid; adaptive average pooling brings the map to it.
-        coding: ``"pooled"``: the g x g map itself, L2-normalised (d = g^2). ``"hash"``: positions (row, column) of the two
-            highest cells, scaled to [-1, 1] (d = 4); it has no gradient. ``"straight_through"``: the same values, with the
-            gradient of a soft-argmax.
+        coding: ``"pooled"``: the g x g map itself, L2-normalised (d = g^2). ``"hash"``: positions (row,
+            column) of the two highest cells, scaled to [-1, 1] (d = 4); it has no gradient.
+            ``"straight_through"``: the same values, with the gradient of a soft-argmax.
 
     Returns:
         (B, C, d) in float32 (float64 for float64 input).
@@ -31,11 +32,15 @@ def encode(features: Tensor, grid: int, coding: Coding) -> Tensor:
         ValueError: if the grid has fewer than two positions a side, or the coding is not known.
     """
     if features.ndim != 4 or features.shape[0] == 0:
-        raise ValueError(f"features must be a non-empty (B, C, H, W) batch, got shape {tuple(features.shape)}")
+        raise ValueError(
+            f"features must be a non-empty (B, C, H, W) batch, got shape {tuple(features.shape)}"
+        )
     if grid < 2:
         raise ValueError(f"the common grid must have at least 2 x 2 positions, got {grid} x {grid}")
     features = features if features.dtype == torch.float64 else features.float()
     maps = F.adaptive_avg_pool2d(features, grid).flatten(2)
+    # A dead channel has no direction to learn; normalising it would divide its gradient by nearly nothing.
+    maps = torch.where(maps.detach().abs().amax(dim=-1, keepdim=True) > 1e-12, maps, torch.zeros_like(maps))
     if coding == "pooled":
         return F.normalize(maps, dim=-1)
     if coding == "hash":
@@ -59,7 +64,7 @@ def top_two_positions(maps: Tensor, grid: int) -> Tensor:
 
 
 def _soft_top_two(maps: Tensor, grid: int) -> Tensor:
-    """Soft-argmax of the map, and of the map without its highest cell: the differentiable stand-in, (B, C, 4)."""
+    """Differentiable stand-in, (B, C, 4): soft-argmax of the map, and of the map without its highest cell."""
     # Standardised, so that the softness does not depend on how strong a channel is.
     centred = maps - maps.mean(-1, keepdim=True)
     scores = centred * (centred.square().mean(-1, keepdim=True) + 1e-12).rsqrt()

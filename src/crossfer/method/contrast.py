@@ -16,7 +16,9 @@ from crossfer.method.kmeans import cluster_means, kmeans
 Contrast = Literal["infonce", "cosine"]
 
 
-def deep_centroids(codes: Tensor, k: int, *, stop_gradient: bool = True, generator: torch.Generator | None = None) -> Tensor:
+def deep_centroids(
+    codes: Tensor, k: int, *, stop_gradient: bool = True, generator: torch.Generator | None = None
+) -> Tensor:
     """Latent semantics: the centroids of the deep codes.
 
     Args:
@@ -35,17 +37,20 @@ def deep_centroids(codes: Tensor, k: int, *, stop_gradient: bool = True, generat
     return torch.where(occupied[..., None], means, clusters.centroids)
 
 
-def align(codes: Tensor, centroids: Tensor, *, contrast: Contrast = "infonce", temperature: float = 0.1) -> Tensor:
+def align(
+    codes: Tensor, centroids: Tensor, *, contrast: Contrast = "infonce", temperature: float = 0.1
+) -> Tensor:
     """Pull the clusters of shallow codes to the deep centroids.
 
-    Each shallow code joins the centroid most similar by cosine; the mean of a cluster's codes is compared with its centroid.
-    Clusters that no shallow code joined give no term.
+    Each shallow code joins the centroid most similar by cosine; the mean of a cluster's codes is compared
+    with its centroid. Clusters that no shallow code joined give no term.
 
     Args:
         codes: shallow codes, (B, N, d).
         centroids: (B, K, d).
-        contrast: ``"cosine"``: -0.5 times the mean cosine similarity (as released; positives only). ``"infonce"``: cross
-            entropy of each mean against all centroids of its own set, so that the other clusters repel.
+        contrast: ``"cosine"``: -0.5 times the mean cosine similarity (as released; positives only).
+            ``"infonce"``: cross entropy of each mean against all centroids of its own set, so that the other
+            clusters repel.
         temperature: of the InfoNCE softmax, > 0.
 
     Returns:
@@ -54,7 +59,7 @@ def align(codes: Tensor, centroids: Tensor, *, contrast: Contrast = "infonce", t
     Raises:
         ValueError: on an unknown contrast or a temperature that is not positive.
     """
-    if temperature <= 0:
+    if not temperature > 0:  # written so that NaN is refused too
         raise ValueError(f"temperature must be positive, got {temperature}")
     k = centroids.shape[1]
     towards = F.normalize(centroids, dim=-1)

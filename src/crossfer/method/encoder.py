@@ -1,7 +1,8 @@
 """ResNet encoder that hands out the feature maps of its four stages.
 
-Parameter names are torchvision's (``conv1``, ``bn1``, ``layer1.0.conv1`` ... ``layer4.1.bn2``), so that weights published for
-those networks fit once they are in safetensors. Architecture: He et al., "Deep Residual Learning for Image Recognition", 2016.
+Parameter names are torchvision's (``conv1``, ``bn1``, ``layer1.0.conv1`` ... ``layer4.1.bn2``), so that
+weights published for those networks fit once they are in safetensors. Architecture: He et al., "Deep Residual
+Learning for Image Recognition", 2016.
 """
 
 from __future__ import annotations
@@ -45,11 +46,13 @@ class ResNet(nn.Module):
         depth: 18 or 34.
         width: channels of the first stage (64 in the paper); stage j has ``width * 2 ** (j - 1)``.
         in_channels: 3 for RGB, 1 for grey.
-        stem: ``"standard"`` halves twice before stage 1 (7x7 stride 2, then max pool), for 224 px; ``"small"`` halves once
-            (3x3 stride 1, then max pool), for 48 to 112 px.
+        stem: ``"standard"`` halves twice before stage 1 (7x7 stride 2, then max pool), for 224 px;
+            ``"small"`` halves once (3x3 stride 1, then max pool), for 48 to 112 px.
     """
 
-    def __init__(self, *, depth: int = 18, width: int = 64, in_channels: int = 3, stem: Stem = "standard") -> None:
+    def __init__(
+        self, *, depth: int = 18, width: int = 64, in_channels: int = 3, stem: Stem = "standard"
+    ) -> None:
         super().__init__()
         if depth not in BLOCKS:
             raise ValueError(f"depth must be one of {sorted(BLOCKS)}, got {depth}")
@@ -83,8 +86,8 @@ class ResNet(nn.Module):
             images: (B, in_channels, S, S).
 
         Returns:
-            f_1 ... f_4, f_j of shape (B, channels[j - 1], H_j, W_j) with H_1 = S / 4 (standard stem) or S / 2 (small stem), and
-            every further stage half of the one before.
+            f_1 ... f_4, f_j of shape (B, channels[j - 1], H_j, W_j) with H_1 = S / 4 (standard stem) or S / 2
+            (small stem), and every further stage half of the one before.
         """
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(images))), 3, 2, 1)
         f1 = self.layer1(x)
@@ -109,7 +112,9 @@ def feature_sides(image_size: int, stem: Stem) -> tuple[int, int, int, int]:
     """
     first = 4 if stem == "standard" else 2
     if image_size <= 0 or image_size % (first * 8):
-        raise ValueError(f"image size must be a positive multiple of {first * 8} with the {stem} stem, got {image_size}")
+        raise ValueError(
+            f"image size must be a positive multiple of {first * 8} with the {stem} stem, got {image_size}"
+        )
     s = image_size // first
     return s, s // 2, s // 4, s // 8
 

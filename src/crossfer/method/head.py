@@ -26,8 +26,8 @@ class EvidenceHead(nn.Module):
         dim: D, channels of x.
         grid: G.
         num_classes: K.
-        batch_mean: ``"running"``, the batch's mean while training and its running mean in evaluation, so that a prediction never
-            depends on the other faces of its batch; ``"none"`` leaves mu out.
+        batch_mean: ``"running"``, the batch's mean while training and its running mean in evaluation, so that
+            a prediction never depends on the other faces of its batch; ``"none"`` leaves mu out.
         branch: ``"msr"``, the paper's head; ``"msr+gap"`` adds the part in brackets.
         momentum: of the running mean.
     """

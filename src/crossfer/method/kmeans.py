@@ -1,4 +1,4 @@
-"""Batched k-means: many small clusterings at once, without a loop over them and without waiting for the device."""
+"""Batched k-means: many small clusterings at once, with no loop over them and no wait for the device."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ class Clusters(NamedTuple):
 
 @torch.no_grad()
 def kmeans(
-    points: Tensor, k: int, *, iterations: int = 10, generator: torch.Generator | None = None, start: Tensor | None = None
+    points: Tensor,
+    k: int,
+    *,
+    iterations: int = 10,
+    generator: torch.Generator | None = None,
+    start: Tensor | None = None,
 ) -> Clusters:
     """Lloyd's algorithm with a k-means++ start (Arthur and Vassilvitskii 2007), for a batch of point sets.
 
@@ -36,12 +41,15 @@ def kmeans(
         start: (B, K, d) centroids to start from instead.
 
     Raises:
-        ValueError: if a set is empty, or K is not in 1..N.
+        ValueError: if a set is empty, K is not in 1..N, or the start is of another shape.
     """
     if points.ndim != 3 or points.numel() == 0:
         raise ValueError(f"points must be a non-empty (B, N, d) tensor, got shape {tuple(points.shape)}")
     if not 1 <= k <= points.shape[1]:
         raise ValueError(f"k must be between 1 and the {points.shape[1]} points, got {k}")
+    expected = (points.shape[0], k, points.shape[2])
+    if start is not None and start.shape != expected:
+        raise ValueError(f"start must have shape {expected}, got {tuple(start.shape)}")
     centroids = plus_plus(points, k, generator) if start is None else start
     for _ in range(iterations):
         means, occupied = cluster_means(points, nearest(points, centroids), k)
@@ -50,7 +58,7 @@ def kmeans(
 
 
 def plus_plus(points: Tensor, k: int, generator: torch.Generator | None = None) -> Tensor:
-    """k-means++ start: each next centroid is drawn with probability proportional to its squared distance; (B, K, d)."""
+    """k-means++ start, (B, K, d): a next centroid is drawn with probability proportional to squared distance."""
     b, n, _ = points.shape
     rows = torch.arange(b, device=points.device)
     weight = points.new_ones(b, n)

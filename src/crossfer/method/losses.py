@@ -38,7 +38,9 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 class CrossLayerLoss(nn.Module):
-    """The paper's loss, in its corrected form by default. Holds CLBS's projection, which is trained with the model.
+    """The paper's loss, in its corrected form by default.
+
+    Holds CLBS's projection, which is trained with the model.
 
     Args:
         num_classes: K.
@@ -53,8 +55,8 @@ class CrossLayerLoss(nn.Module):
         contrast: see :func:`crossfer.method.contrast.align`.
         temperature: of the InfoNCE softmax.
         stop_gradient: whether the deep stage teaches without being taught.
-        projection: CLBS's vectors come from MSR's embeddings (``"embedding"``, as released) or from the feature maps
-            (``"stage"``, as in the figure).
+        projection: CLBS's vectors come from MSR's embeddings (``"embedding"``, as released) or from the
+            feature maps (``"stage"``, as in the figure).
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class CrossLayerLoss(nn.Module):
         projection: Projection = "embedding",
     ) -> None:
         super().__init__()
-        if len(lambdas) != 3 or min(lambdas) < 0:
+        if len(lambdas) != 3 or not all(weight >= 0 for weight in lambdas):
             raise ValueError(f"lambdas must be three weights >= 0, one a shallow stage, got {tuple(lambdas)}")
+        if projection not in ("embedding", "stage"):
+            raise ValueError(f"projection must be 'embedding' or 'stage', got {projection!r}")
         self.lambdas = {j: weight for j, weight in enumerate(lambdas, start=1) if weight > 0}
         self.k_feature_map = k_feature_map
         self.k_batch = k_batch or num_classes

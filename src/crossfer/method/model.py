@@ -34,7 +34,9 @@ class CrossLayerNet(nn.Module):
 
     Example:
         >>> import torch
-        >>> net = build_model(num_classes=8, image_size=48, in_channels=1, width=8, stem="small", dim=16, grid=6).eval()
+        >>> net = build_model(
+        ...     num_classes=8, image_size=48, in_channels=1, width=8, stem="small", dim=16, grid=6
+        ... ).eval()
         >>> output = net(torch.zeros(2, 1, 48, 48))
         >>> output.logits.shape, output.evidence.shape
         (torch.Size([2, 8]), torch.Size([2, 8, 6, 6]))

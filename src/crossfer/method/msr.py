@@ -1,7 +1,7 @@
 """MSR: the multi-scale representation of the paper, which fuses the four stages on one grid.
 
-Each stage is rearranged to the same side by a pixel shuffle, cut into patches on a G x G grid, weighted by its own attention and
-summed. Sizes come from the arguments, never from constants.
+Each stage is rearranged to the same side by a pixel shuffle, cut into patches on a G x G grid, weighted by
+its own attention and summed. Sizes come from the arguments, never from constants.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class MSROutput(NamedTuple):
 
 
 def patch_geometry(side: int, grid: int, stage: int) -> PatchGeometry:
-    """A convolution that brings stage ``stage`` (1..4), shuffled to ``side``, to ``grid`` cells and reads the whole map.
+    """A convolution from stage ``stage`` (1..4), shuffled to ``side``, to ``grid`` cells; it reads every pixel.
 
-    The kernel spans at least two cells of the stage before the shuffle (2^(j+1) pixels after it), as released, and at least the
-    stride, so that no pixel is left out.
+    The kernel spans at least two cells of the stage before the shuffle (2^(j+1) pixels after it), as
+    released, and at least the stride, so that no pixel is left out.
 
     >>> patch_geometry(112, 11, 1), patch_geometry(48, 6, 4)
     (PatchGeometry(kernel=12, stride=10, padding=0), PatchGeometry(kernel=32, stride=8, padding=12))
@@ -55,6 +55,8 @@ def patch_geometry(side: int, grid: int, stage: int) -> PatchGeometry:
     stride = side // grid
     span = (grid - 1) * stride
     kernel = max(2 ** (stage + 1), side - span)
+    if stride == 1 and (kernel + span - side) % 2:
+        kernel += 1  # padding is the same on both sides, and at stride 1 an odd pixel would be one cell too many
     return PatchGeometry(kernel, stride, (kernel + span - side + 1) // 2)
 
 
@@ -66,12 +68,18 @@ class MSR(nn.Module):
         side: side to which the pixel shuffles bring every stage (2^j times the side of stage j).
         dim: D, channels of an embedding (128 in the paper).
         grid: G, cells a side (11 in the paper).
-        weighting: ``"adaptive"``, a_j = sigmoid(w . GAP(conv3x3(z_j)) + b), shared over the stages; or ``"sum"``, the
-            released behaviour.
+        weighting: ``"adaptive"``, a_j = sigmoid(w . GAP(conv3x3(z_j)) + b), shared over the stages; or
+            ``"sum"``, the released behaviour.
     """
 
     def __init__(
-        self, *, channels: Sequence[int], side: int, dim: int = 128, grid: int = 11, weighting: Weighting = "adaptive"
+        self,
+        *,
+        channels: Sequence[int],
+        side: int,
+        dim: int = 128,
+        grid: int = 11,
+        weighting: Weighting = "adaptive",
     ) -> None:
         super().__init__()
         if weighting not in ("adaptive", "sum"):
@@ -79,7 +87,8 @@ class MSR(nn.Module):
         self.weighting = weighting
         self.adapters = nn.ModuleList(_adapter(c, j) for j, c in enumerate(channels, start=1))
         self.embed = nn.ModuleList(
-            nn.Conv2d(-(-c // 4**j), dim, *patch_geometry(side, grid, j)) for j, c in enumerate(channels, start=1)
+            nn.Conv2d(-(-c // 4**j), dim, *patch_geometry(side, grid, j))
+            for j, c in enumerate(channels, start=1)
         )
         if weighting == "adaptive":
             self.attention_conv = nn.Conv2d(dim, dim, 3, padding=1)

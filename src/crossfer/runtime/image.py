@@ -32,24 +32,25 @@ _UPRIGHT = {
 
 
 class ImageError(ValueError):
-    """An image that cannot be used; the message names it and says what was expected, found, and what to do."""
+    """An image that cannot be used; the message names it and says what was expected and found."""
 
 
 def load_image(source: ImageSource) -> np.ndarray:
     """Reads an image as upright RGB pixels.
 
-    EXIF orientation is applied. Transparent pixels are composited over white, as a viewer shows them. 16-bit grey is
-    scaled to 8 bit over its full range. Of several frames or pages the first counts.
+    EXIF orientation is applied. Transparent pixels are composited over white, as a viewer shows them. 16-bit
+    grey is scaled to 8 bit over its full range. Of several frames or pages the first counts.
 
     Args:
         source: a path; the bytes of an image file; a PIL image; or uint8 RGB pixels of shape (H, W, 3).
 
     Returns:
-        uint8 RGB, shape (H, W, 3), contiguous; the pixels of an array given are not copied if they already are.
+        uint8 RGB, shape (H, W, 3), contiguous; an array that already is comes back as it is.
 
     Raises:
-        ImageError: if the source is missing, empty, truncated, corrupt, no image in one of ``FORMATS``, of a pixel mode
-            without an agreed range (32-bit, float), or larger than ``MAX_PIXELS`` pixels or ``MAX_BYTES`` bytes.
+        ImageError: if the source is missing, empty, truncated, corrupt, no image in one of ``FORMATS``, of a
+            pixel mode without an agreed range (32-bit, float), or larger than ``MAX_PIXELS`` pixels or
+            ``MAX_BYTES`` bytes.
         TypeError: if the source is none of the accepted kinds.
     """
     match source:
@@ -62,7 +63,8 @@ def load_image(source: ImageSource) -> np.ndarray:
         case str() | Path():
             return _decode(_read(Path(source)), str(source))
     raise TypeError(
-        f"expected a path, bytes, a PIL image or a uint8 RGB array of shape (H, W, 3), got {type(source).__name__}"
+        "expected a path, bytes, a PIL image or a uint8 RGB array of shape (H, W, 3), "
+        f"got {type(source).__name__}"
     )
 
 
@@ -81,7 +83,8 @@ def _check_size(width: int, height: int, name: str) -> None:
         raise ImageError(f"{name}: expected at least one pixel, found {width} x {height}")
     if width * height > MAX_PIXELS:
         raise ImageError(
-            f"{name}: expected at most {MAX_PIXELS // 10**6} megapixels, found {width} x {height}; scale it down first"
+            f"{name}: expected at most {MAX_PIXELS // 10**6} megapixels, found {width} x {height}; "
+            "scale it down first"
         )
 
 
@@ -92,7 +95,9 @@ def _read(path: Path) -> bytes:
         if not path.exists():
             raise ImageError(f"{path}: no such file; check the path")
         if not path.is_file():
-            raise ImageError(f"{path}: expected a regular file, found a device or pipe; copy its content to a file")
+            raise ImageError(
+                f"{path}: expected a regular file, found a device or pipe; copy its content to a file"
+            )
         if path.stat().st_size > MAX_BYTES:
             raise ImageError(
                 f"{path}: expected at most {MAX_BYTES >> 20} MiB, found {path.stat().st_size >> 20} MiB; "
@@ -139,7 +144,7 @@ def _pixels(image: Image.Image, name: str) -> np.ndarray:
             image = _over_white(image)
         elif mode not in _EIGHT_BIT_MODES and mode != "P":
             raise ImageError(
-                f"{name}: expected 8-bit or 16-bit pixels, found mode {mode!r}; convert the image to 8-bit RGB"
+                f"{name}: expected 8-bit or 16-bit pixels, found mode {mode!r}; convert it to 8-bit RGB"
             )
         return np.array(image.convert("RGB"))
     except ImageError:
@@ -150,13 +155,15 @@ def _pixels(image: Image.Image, name: str) -> np.ndarray:
 
 def _corrupt(name: str, error: Exception) -> ImageError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    return ImageError(f"{name}: expected a whole image, found a truncated or corrupt one ({reason}); obtain it again")
+    return ImageError(
+        f"{name}: expected a whole image, found a truncated or corrupt one ({reason}); obtain it again"
+    )
 
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION)
-    except Exception:  # damaged EXIF is no reason to refuse whole pixels  # noqa: BLE001
+    except Exception:  # damaged EXIF is no reason to refuse whole pixels
         return image
     turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return image if turn is None else image.transpose(turn)

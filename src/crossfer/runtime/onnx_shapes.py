@@ -1,15 +1,17 @@
-"""Frees the input size of an ONNX file that declares a fixed one, with nothing but the protocol buffer wire format.
+"""Frees the input size of an ONNX file that declares a fixed one, by way of the protocol buffer wire format.
 
-The CenterFace file declares its input as 10 x 3 x 32 x 32 although the network is fully convolutional. The ``onnx``
-package could rewrite that, but it is no part of the runtime install, and the few bytes concerned are easily found.
+The CenterFace file declares its input as 10 x 3 x 32 x 32 although the network is fully convolutional. The
+``onnx`` package could rewrite that, but it is no part of the runtime install, and the few bytes concerned are
+easily found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-# Field numbers of onnx.proto3: ModelProto.graph; GraphProto.input and .output; ValueInfoProto.name; and the way from a
-# ValueInfoProto to its dimensions: .type, TypeProto.tensor_type, Tensor.shape, TensorShapeProto.dim.
+# Field numbers of onnx.proto3: ModelProto.graph; GraphProto.input and .output; ValueInfoProto.name; and the
+# way from a ValueInfoProto to its dimensions: .type, TypeProto.tensor_type, Tensor.shape,
+# TensorShapeProto.dim.
 GRAPH = 7
 INPUT, OUTPUT = 11, 12
 NAME = 1
@@ -19,8 +21,8 @@ PATH_TO_DIMENSIONS = (2, 1, 2, 1)
 def free_shapes(model: bytes, input_name: str) -> bytes:
     """The same model with every dimension of one input and of all outputs unknown.
 
-    Graph inputs other than ``input_name`` are dropped: old exporters list the weights there, which keeps ONNX Runtime
-    from folding batch normalisation into the convolutions.
+    Graph inputs other than ``input_name`` are dropped: old exporters list the weights there, which keeps ONNX
+    Runtime from folding batch normalisation into the convolutions.
 
     Args:
         model: content of an ``.onnx`` file without external data.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import kornia.augmentation as K  # noqa: N812
+import kornia.augmentation as K
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,8 +13,8 @@ from crossfer.train.config import AugmentConfig
 class Augment(nn.Module):
     """Random geometry, light, resolution and occlusion; draws from torch's global generator.
 
-    The spreads are to cover what the detector's box leaves open (see ``docs/crop.md``): a face found in a photo is a little
-    shifted, scaled and turned against the training faces, and may have less detail.
+    The spreads are to cover what the detector's box leaves open (see ``docs/crop.md``): a face found in a
+    photo is a little shifted, scaled and turned against the training faces, and may have less detail.
     """
 
     def __init__(self, config: AugmentConfig) -> None:
@@ -59,7 +59,7 @@ class Augment(nn.Module):
 
 
 def mixup(images: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """MixUp (Zhang et al. 2018): each image and target blended with another of the batch; alpha 0 changes nothing."""
+    """MixUp (Zhang et al. 2018): images and targets blended with others of the batch; alpha 0 changes nothing."""
     if alpha == 0:
         return images, targets
     share = float(torch.distributions.Beta(alpha, alpha).sample())

@@ -20,7 +20,11 @@ class CheckpointError(ValueError):
 def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     """Write tensors and JSON metadata; the file appears under its name only once it is complete and on disk."""
     partial = path.with_name(f".{path.name}.partial")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, partial, {"crossfer": json.dumps(meta)})
+    save_file(
+        {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
+        partial,
+        {"crossfer": json.dumps(meta)},
+    )
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
     partial.replace(path)
@@ -80,10 +84,14 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
     theirs = {k: v for k, v in tensors.items() if not k.startswith("fc.")}
     ours = encoder.state_dict()
     wrong = sorted(
-        k for k in ours.keys() | theirs.keys() if k not in ours or k not in theirs or ours[k].shape != theirs[k].shape
+        k
+        for k in ours.keys() | theirs.keys()
+        if k not in ours or k not in theirs or ours[k].shape != theirs[k].shape
     )
     if wrong:
         found = {k: tuple(theirs[k].shape) if k in theirs else "missing" for k in wrong[:3]}
         expected = {k: tuple(ours[k].shape) if k in ours else "absent" for k in wrong[:3]}
-        raise CheckpointError(f"{path}: {len(wrong)} tensors do not fit the encoder: expected {expected}, found {found}")
+        raise CheckpointError(
+            f"{path}: {len(wrong)} tensors do not fit the encoder: expected {expected}, found {found}"
+        )
     encoder.load_state_dict(theirs)

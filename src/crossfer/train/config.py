@@ -1,4 +1,4 @@
-"""Recipes: one TOML file a training run, typed; an unknown key or an impossible value is an error before any work starts."""
+"""Recipes: one TOML file a training run; unknown keys and impossible values are errors before work starts."""
 
 from __future__ import annotations
 
@@ -29,30 +29,38 @@ class Section(BaseModel):
 class DataConfig(Section):
     """What is learnt from."""
 
-    name: Literal["ferplus", "synthetic"] = Field("ferplus", description="data set; synthetic faces are drawn, not loaded")
-    root: Path | None = Field(None, description="folder that holds the data set; `--root` on the command line")
-    protocol: Literal["majority", "argmax"] = Field("argmax", description="which training images are kept")
-    valid_protocol: Literal["majority", "argmax"] = Field("majority", description="which validation images count")
-    labels: Literal["fer2013new", "label-csv"] = Field("fer2013new", description="version of the votes")
-    target: Literal["votes", "majority"] = Field("votes", description="soft votes, or the winning class alone")
-    skip_bad: bool = Field(False, description="leave out and report unreadable images instead of stopping")
-    samples: int = Field(512, gt=0, description="faces drawn for the synthetic set")
+    name: Literal["ferplus", "synthetic"] = Field(
+        default="ferplus", description="data set; synthetic faces are drawn, not loaded"
+    )
+    root: Path | None = Field(
+        default=None, description="folder that holds the data set; `--root` on the command line"
+    )
+    protocol: Literal["majority", "argmax"] = Field(default="argmax", description="which training images are kept")
+    valid_protocol: Literal["majority", "argmax"] = Field(
+        default="majority", description="which validation images count"
+    )
+    labels: Literal["fer2013new", "label-csv"] = Field(default="fer2013new", description="version of the votes")
+    target: Literal["votes", "majority"] = Field(
+        default="votes", description="soft votes, or the winning class alone"
+    )
+    skip_bad: bool = Field(default=False, description="leave out and report unreadable images instead of stopping")
+    samples: int = Field(default=512, gt=0, description="faces drawn for the synthetic set")
 
 
 class ModelConfig(Section):
     """Sizes of the network, see `crossfer.method.build_model`."""
 
-    image_size: int = Field(48, gt=0, description="side of the square input in pixels")
+    image_size: int = Field(default=48, gt=0, description="side of the square input in pixels")
     color: Literal["gray", "rgb"] = "gray"
     depth: Literal[18, 34] = 18
-    width: int = Field(64, gt=0, description="channels of the first stage")
+    width: int = Field(default=64, gt=0, description="channels of the first stage")
     stem: Literal["standard", "small"] = "small"
-    dim: int = Field(64, gt=0, description="D, channels of an MSR embedding")
-    grid: int = Field(6, gt=1, description="G, cells a side")
+    dim: int = Field(default=64, gt=0, description="D, channels of an MSR embedding")
+    grid: int = Field(default=6, gt=1, description="G, cells a side")
     weighting: Literal["adaptive", "sum"] = "adaptive"
     batch_mean: Literal["running", "none"] = "running"
     branch: Literal["msr", "msr+gap"] = "msr+gap"
-    init: Path | None = Field(None, description="safetensors file whose weights start the encoder")
+    init: Path | None = Field(default=None, description="safetensors file whose weights start the encoder")
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> ModelConfig:
@@ -65,51 +73,59 @@ class ModelConfig(Section):
 class MethodConfig(Section):
     """The cross-layer terms of the loss, see `crossfer.method.CrossLayerLoss`."""
 
-    lambdas: tuple[Weight, Weight, Weight] = Field((0.1, 0.1, 0.1), description="weights of stages 1, 2, 3")
-    feature_map: bool = Field(True, description="CLFM")
-    batch: bool = Field(True, description="CLBS")
-    k_feature_map: int = Field(4, gt=0)
-    k_batch: int | None = Field(None, gt=0, description="number of classes if not given")
+    lambdas: tuple[Weight, Weight, Weight] = Field(default=(0.1, 0.1, 0.1), description="weights of stages 1, 2, 3")
+    feature_map: bool = Field(default=True, description="CLFM")
+    batch: bool = Field(default=True, description="CLBS")
+    k_feature_map: int = Field(default=4, gt=0)
+    k_batch: int | None = Field(default=None, gt=0, description="number of classes if not given")
     coding: Literal["pooled", "straight_through", "hash"] = "pooled"
     contrast: Literal["infonce", "cosine"] = "infonce"
-    temperature: float = Field(0.1, gt=0)
+    temperature: float = Field(default=0.1, gt=0)
     stop_gradient: bool = True
     projection: Literal["embedding", "stage"] = "embedding"
 
     @model_validator(mode="after")
     def _terms_can_learn(self) -> MethodConfig:
         if self.feature_map and self.coding == "hash" and any(self.lambdas):
-            raise ValueError("coding 'hash' gives CLFM no gradient; use 'straight_through' or 'pooled', or feature_map = false")
+            raise ValueError(
+                "coding 'hash' gives CLFM no gradient; use 'straight_through' or 'pooled', or feature_map = false"
+            )
         return self
 
 
 class AugmentConfig(Section):
     """Random changes of the training faces, drawn anew for each; ranges are symmetrical around no change."""
 
-    flip: Probability = Field(0.5, description="probability of mirroring")
-    rotation: float = Field(10.0, ge=0, le=180, description="degrees")
-    shift: Fraction = Field(0.08, description="fraction of the side")
-    scale: Fraction = Field(0.1, description="factor from 1 - scale to 1 + scale")
+    flip: Probability = Field(default=0.5, description="probability of mirroring")
+    rotation: float = Field(default=10.0, ge=0, le=180, description="degrees")
+    shift: Fraction = Field(default=0.08, description="fraction of the side")
+    scale: Fraction = Field(default=0.1, description="factor from 1 - scale to 1 + scale")
     brightness: Fraction = 0.2
     contrast: Fraction = 0.2
-    low_resolution: Probability = Field(0.2, description="probability of losing detail: shrunk and enlarged again")
-    low_resolution_min: float = Field(0.4, gt=0, le=1, description="smallest fraction of the side kept by that")
-    erasing: Probability = Field(0.3, description="probability of a grey rectangle")
+    low_resolution: Probability = Field(
+        default=0.2, description="probability of losing detail: shrunk and enlarged again"
+    )
+    low_resolution_min: float = Field(
+        default=0.4, gt=0, le=1, description="smallest fraction of the side kept by that"
+    )
+    erasing: Probability = Field(default=0.3, description="probability of a grey rectangle")
     erasing_area: tuple[Fraction, Fraction] = (0.02, 0.1)
-    mixup: float = Field(0.0, ge=0, description="alpha of the Beta distribution; 0 for none")
+    mixup: float = Field(default=0.0, ge=0, description="alpha of the Beta distribution; 0 for none")
 
 
 class OptimConfig(Section):
     """Stochastic gradient descent with Nesterov momentum, warm-up and a cosine to zero; weights averaged on the way."""
 
-    epochs: int = Field(40, gt=0)
-    batch_size: int = Field(128, gt=1)
-    lr: float = Field(0.1, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0)
-    warmup_epochs: float = Field(1.0, ge=0)
-    clip_norm: float = Field(5.0, gt=0, description="largest norm of the gradient")
-    ema_decay: float = Field(0.999, ge=0, lt=1, description="decay a step of the averaged weights and statistics")
+    epochs: int = Field(default=40, gt=0)
+    batch_size: int = Field(default=128, gt=1)
+    lr: float = Field(default=0.1, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    warmup_epochs: float = Field(default=1.0, ge=0)
+    clip_norm: float = Field(default=5.0, gt=0, description="largest norm of the gradient")
+    ema_decay: float = Field(
+        default=0.999, ge=0, lt=1, description="decay a step of the averaged weights and statistics"
+    )
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
@@ -118,7 +134,7 @@ class Recipe(Section):
     """One training run."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     method: MethodConfig = MethodConfig()
@@ -184,5 +200,7 @@ def _siblings(loc: tuple[Any, ...]) -> list[str]:
     section: type[BaseModel] = Recipe
     for part in loc[:-1]:
         annotation = section.model_fields[part].annotation
-        section = next(t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, BaseModel))
+        section = next(
+            t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, BaseModel)
+        )
     return sorted(section.model_fields)

@@ -36,7 +36,11 @@ class FaceTensors:
 
 
 def load_faces(
-    dataset: Dataset, contract: InputContract, *, votes: bool, progress: Callable[[int], None] = lambda _: None
+    dataset: Dataset,
+    contract: InputContract,
+    *,
+    votes: bool,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> FaceTensors:
     """Decode every image of a data set of face crops.
 
@@ -52,7 +56,7 @@ def load_faces(
     if not dataset.samples:
         raise DataError(f"{dataset.name}: no images under protocol {dataset.protocol!r}")
     k = len(dataset.labels)
-    images = np.empty((len(dataset), contract.channels, contract.size, contract.size), np.uint8)
+    images = np.empty((len(dataset), *contract.shape), np.uint8)
     targets = np.zeros((len(dataset), k), np.float32)
     for i, sample in enumerate(dataset.samples):
         images[i] = resize_crop(dataset.read(sample), contract)
@@ -70,8 +74,9 @@ def load_faces(
 def batches(faces: FaceTensors, size: int, *, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Shuffled whole batches of one epoch: images (B, C, S, S) uint8 and targets (B, K).
 
-    The order depends on seed and epoch alone, so that a resumed run sees what an uninterrupted one does. A last batch that is
-    not full is left out; other images fall into it in each epoch. A set smaller than a batch is one batch.
+    The order depends on seed and epoch alone, so that a resumed run sees what an uninterrupted one does. A
+    last batch that is not full is left out; other images fall into it in each epoch. A set smaller than a
+    batch is one batch.
     """
     size = min(size, len(faces))
     generator = torch.Generator().manual_seed(seed * 100_003 + epoch)

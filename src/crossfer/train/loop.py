@@ -1,4 +1,4 @@
-"""The training loop, top to bottom: batch -> augment -> model -> losses -> step -> average -> validate -> checkpoint."""
+"""The training loop: batch -> augment -> model -> losses -> step -> average -> validate -> checkpoint."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from crossfer.train.augment import Augment, mixup
 from crossfer.train.config import ModelConfig, OptimConfig, Recipe
 from crossfer.train.device import choose_device, choose_precision
 from crossfer.train.loader import FaceTensors, batches
+from crossfer.train.provenance import code_commit
 
 
-class TrainingError(RuntimeError):
+class TrainingError(ValueError):
     """Training that cannot start or go on; the message says why and what to do."""
 
 
@@ -50,7 +51,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One line of ``log.csv``; losses are means over the epoch, accuracies are those of the averaged weights in 0..1."""
+    """One line of ``log.csv``; losses are means over the epoch, accuracy (0..1) is the averaged weights'."""
 
     epoch: int
     loss: float
@@ -65,7 +66,7 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a finished run leaves: its folder, the chosen epoch and the validation accuracy there, and all epochs."""
+    """What a finished run leaves: its folder, the chosen epoch, the validation accuracy there, all epochs."""
 
     folder: Path
     best_epoch: int
@@ -74,7 +75,7 @@ class RunResult:
 
 
 def input_contract(config: ModelConfig) -> InputContract:
-    """The pre-processing that a model of this configuration is trained for, the same that its bundle will ask for."""
+    """The pre-processing that a model of this configuration is trained for and that its bundle asks for."""
     return InputContract(size=config.image_size, color=config.color)
 
 
@@ -110,15 +111,16 @@ def train(
 ) -> RunResult:
     """Train a recipe, choosing the checkpoint on the validation faces.
 
-    Everything random in an epoch follows from the seed and the epoch's number, so a run that was stopped goes on from its last
-    whole epoch as if nothing had happened.
+    Everything random in an epoch follows from the seed and the epoch's number, so a run that was stopped goes
+    on from its last whole epoch as if nothing had happened.
 
     Args:
         recipe: what to train and how.
         labels: the class order of the targets.
         train_faces: what is learnt from.
         valid_faces: what epochs are compared on.
-        folder: ``last.safetensors`` (to resume), ``best.safetensors`` (averaged weights, to export), ``log.csv``.
+        folder: ``last.safetensors`` (to resume), ``best.safetensors`` (averaged weights, to export),
+            ``log.csv``.
         resume: go on from ``last.safetensors``.
         report: called after every step.
 
@@ -140,15 +142,28 @@ def train(
         run.generator.manual_seed(recipe.seed * 1_000_003 + run.epoch)
         run.net.train()
         sums = torch.zeros(4, device=fabric.device)
-        for step, (images, targets) in enumerate(batches(train_faces, optim.batch_size, seed=recipe.seed, epoch=run.epoch)):
-            rate = learning_rate(optim, run.epoch + step / steps)
-            terms = run.step(images, targets, rate)
+        for step, (images, targets) in enumerate(
+            batches(train_faces, optim.batch_size, seed=recipe.seed, epoch=run.epoch)
+        ):
+            terms = run.step(images, targets, learning_rate(optim, run.epoch + step / steps))
             sums += torch.stack(terms).detach()
-            report(_progress(run, step, steps, sums / (step + 1), began, optim.batch_size))
-        accuracy, loss = validate(run.averaged.module, valid_faces, run.contract, fabric)
-        means = (sums / steps).tolist()
-        seconds = time.perf_counter() - began
-        run.finish_epoch(EpochRecord(run.epoch + 1, *means, accuracy, loss, rate, seconds))
+            per_step = (time.perf_counter() - began) / (step + 1)
+            report(_progress(run, step, steps, sums / (step + 1), images=len(images), per_step=per_step))
+        accuracy, valid_loss = validate(run.averaged.module, valid_faces, run.contract, fabric)
+        loss, classification, feature_map, batch = (sums / steps).tolist()
+        run.finish_epoch(
+            EpochRecord(
+                epoch=run.epoch + 1,
+                loss=loss,
+                classification=classification,
+                feature_map=feature_map,
+                batch=batch,
+                valid_accuracy=accuracy,
+                valid_loss=valid_loss,
+                learning_rate=learning_rate(optim, run.epoch + (steps - 1) / steps),
+                seconds=time.perf_counter() - began,
+            )
+        )
     return RunResult(folder, run.best.epoch, run.best.valid_accuracy, tuple(run.history))
 
 
@@ -169,12 +184,15 @@ class _Run:
             momentum=recipe.optim.momentum,
             nesterov=recipe.optim.momentum > 0,
         )
-        self.averaged = AveragedModel(bare, device=fabric.device, avg_fn=ramped_ema(recipe.optim.ema_decay), use_buffers=True)
+        self.averaged = AveragedModel(
+            bare, device=fabric.device, avg_fn=ramped_ema(recipe.optim.ema_decay), use_buffers=True
+        )
         self.bare = bare
         self.net, self.optimizer = fabric.setup(bare, optimizer)
         self.augment = Augment(recipe.augment).to(fabric.device)
         self.generator = torch.Generator(fabric.device)
         self.history: list[EpochRecord] = []
+        self.commit = code_commit()
 
     @property
     def epoch(self) -> int:
@@ -194,7 +212,9 @@ class _Run:
         faces = normalize(faces * 255, self.contract).to(memory_format=torch.channels_last)
         terms = self.loss(self.net(faces), targets, self.generator)
         if not torch.isfinite(terms.total):
-            broken = [name for name, value in zip(terms._fields, terms, strict=True) if not torch.isfinite(value)]
+            broken = [
+                name for name, value in zip(terms._fields, terms, strict=True) if not torch.isfinite(value)
+            ]
             raise TrainingError(
                 f"the loss is no longer finite in epoch {self.epoch + 1} ({', '.join(broken)}); "
                 "the last whole epoch is kept: lower optim.lr and start again"
@@ -210,7 +230,9 @@ class _Run:
         """Make the folder, or take up the run in it."""
         last = self.folder / "last.safetensors"
         if not resume and last.exists():
-            raise TrainingError(f"{self.folder}: holds a run already; add --resume to go on with it or name another folder")
+            raise TrainingError(
+                f"{self.folder}: holds a run already; add --resume to go on with it or name another folder"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         if not resume or not last.exists():
             return
@@ -223,10 +245,11 @@ class _Run:
         self.history = [EpochRecord(**record) for record in meta["history"]]
 
     def finish_epoch(self, record: EpochRecord) -> None:
-        """Log and save; the averaged weights go to ``best.safetensors`` if no earlier epoch was better on validation."""
+        """Log and save; averaged weights go to ``best.safetensors`` if no earlier epoch was better on validation."""
         self.history.append(record)
         meta: dict[str, Any] = {
             "format": 1,
+            "commit": self.commit,
             "recipe": json.loads(self.recipe.model_dump_json()),
             "label_set": self.labels.name,
             "labels": list(self.labels.expressions),
@@ -242,7 +265,9 @@ class _Run:
             **checkpoint.with_prefix("averaged", self.averaged.state_dict()),
             **checkpoint.with_prefix("momentum", checkpoint.momentum_of(self.optimizer)),
         }
-        checkpoint.save(self.folder / "last.safetensors", tensors, {**meta, "history": [asdict(r) for r in self.history]})
+        checkpoint.save(
+            self.folder / "last.safetensors", tensors, {**meta, "history": [asdict(r) for r in self.history]}
+        )
         _write_log(self.folder / "log.csv", self.history)
 
 
@@ -260,7 +285,7 @@ def learning_rate(optim: OptimConfig, epoch: float) -> float:
 
 
 def ramped_ema(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Exponential moving average whose decay grows to ``decay``, so that the first steps are soon forgotten."""
+    """Exponential moving average; its decay grows to ``decay``, so that the first steps are soon forgotten."""
 
     def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
         if not averaged.is_floating_point():
@@ -280,7 +305,9 @@ def decay_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]
 
 
 @torch.no_grad()
-def validate(net: nn.Module, faces: FaceTensors, contract: InputContract, fabric: Fabric) -> tuple[float, float]:
+def validate(
+    net: nn.Module, faces: FaceTensors, contract: InputContract, fabric: Fabric
+) -> tuple[float, float]:
     """Accuracy in 0..1 and mean negative log-likelihood of the labels."""
     net.eval()
     logits = []
@@ -293,8 +320,8 @@ def validate(net: nn.Module, faces: FaceTensors, contract: InputContract, fabric
     return float(accuracy), float(nn.functional.cross_entropy(scores, faces.labels))
 
 
-def _progress(run: _Run, step: int, steps: int, means: Tensor, began: float, batch_size: int) -> Progress:
-    per_step = (time.perf_counter() - began) / (step + 1)
+def _progress(run: _Run, step: int, steps: int, means: Tensor, *, images: int, per_step: float) -> Progress:
+    """``images`` of a batch and mean seconds ``per_step`` so far give speed and time left."""
     left = (run.recipe.optim.epochs - run.epoch) * steps - step - 1
     total, classification, feature_map, batch = means.tolist()
     return Progress(
@@ -306,7 +333,7 @@ def _progress(run: _Run, step: int, steps: int, means: Tensor, began: float, bat
         classification=classification,
         feature_map=feature_map,
         batch=batch,
-        images_per_second=batch_size / per_step,
+        images_per_second=images / per_step,
         seconds_left=left * per_step,
         valid_accuracy=run.history[-1].valid_accuracy if run.history else None,
     )

@@ -1,0 +1,46 @@
+# crossfer: `make demo` to see it work, `make test` to check it. Both need Python 3.11 or later and pip.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PHOTO ?=
+DEV := .venv-dev/bin
+# The portrait that scikit-image carries; found without importing anything heavy.
+SAMPLE := "import importlib.util as u, os; \
+print(os.path.relpath(u.find_spec('skimage').submodule_search_locations[0] + '/data/astronaut.png'))"
+
+.DELETE_ON_ERROR:
+.PHONY: demo test test-long lint types clean
+
+## Recognises the faces in a sample photo, or in yours: make demo PHOTO=my.jpg
+demo: .venv/installed
+	@photo="$(PHOTO)"; [ -n "$$photo" ] || photo="$$(.venv/bin/python -c $(SAMPLE))"; \
+	.venv/bin/crossfer predict "$$photo" --annotate demo-output && echo "drawn into demo-output/"
+
+## Every test that takes seconds; CROSSFER_TEST_DATA names the folder that holds FERPlus/*.zip, where there is one
+test: .venv-dev/installed
+	$(DEV)/python -m pytest -m "not long"
+
+## The checks that take minutes
+test-long: .venv-dev/installed
+	$(DEV)/python -m pytest -m long
+
+lint: .venv-dev/installed
+	$(DEV)/ruff check
+	$(DEV)/ruff format --check
+
+types: .venv-dev/installed
+	$(DEV)/pyright
+
+clean:
+	rm -rf .venv .venv-dev demo-output build dist .pytest_cache .ruff_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --editable .
+	@touch $@
+
+.venv-dev/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-dev
+	$(DEV)/pip install --quiet --constraint constraints.txt "torch==2.13.0"
+	$(DEV)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@

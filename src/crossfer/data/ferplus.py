@@ -1,0 +1,357 @@
+"""FER+ (FERPlus): the faces of FER2013 with the votes of ten annotators each.
+
+Sources: Barsoum, Zhang, Canton Ferrer and Zhang, "Training Deep Networks for Facial Expression Recognition
+with Crowd-Sourced Label Distribution", ICMI 2016; images from FER2013 (Goodfellow et al. 2013).
+
+Layouts, found by what lies in the root:
+
+* folders ``FER2013Train``, ``FER2013Valid`` and ``FER2013Test`` with ``fer*.png`` and a ``label.csv`` without
+  header, and ``fer2013new.csv`` beside them; each folder may be a zip of the same name instead;
+* ``fer2013.csv`` (emotion, pixels, Usage) and ``fer2013new.csv``, whose lines belong together.
+
+Two things in ``fer2013new.csv`` look like errors and are not. A row with an *empty image name* (173 of
+35,887) is one for which the publishers wrote no image. A *name that comes twice* (three in the training
+split, one in the test split) is one image: the publishers' script writes the pixels of the later row over
+those of the earlier, so the later row is the one that describes the image, and the one that counts here, in
+both layouts. That is why 25,060 training and 3,153 test rows pass the majority rule, but 25,057 and 3,152
+images.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Literal
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+
+from crossfer.data.decode import decode_image
+from crossfer.data.sample import DataError, Dataset, Faults, Sample, keep_readable
+from crossfer.labels import FERPLUS
+
+Split = Literal["train", "valid", "test"]
+Protocol = Literal["majority", "argmax"]
+Labels = Literal["fer2013new", "label-csv"]
+
+HEADER = ("Usage", "Image name", *FERPLUS.expressions, "unknown", "NF")
+PIXEL_HEADER = ("emotion", "pixels", "Usage")
+USAGES = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
+FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}
+SIDE = 48
+
+
+def load_ferplus(
+    root: str | Path,
+    *,
+    split: Split = "test",
+    protocol: Protocol = "majority",
+    labels: Labels = "fer2013new",
+    skip_bad: bool = False,
+) -> Dataset:
+    """Lists one split of FERPlus.
+
+    Protocols, on the ten vote columns (eight expressions, unknown, NF for "not a face"):
+
+    * ``"majority"`` (the official one): votes of one are outliers and become 0; an image is kept if its
+      highest vote is more than half of the sum that remains, and the winner is one of the eight expressions.
+    * ``"argmax"``: an image is kept if the highest of its votes, as given, goes to one of the eight
+      expressions. Of tied columns the first wins, so an expression that ties with unknown or NF keeps its
+      image.
+
+    A row without any vote is kept by neither. ``Sample.votes`` are, under both, the votes for the eight
+    expressions after the outlier rule, normalised; where that rule leaves none (which argmax allows), those
+    before it.
+
+    Args:
+        root: the folder that holds the data, in one of the layouts of this module.
+        split: which part; FER2013's PublicTest is ``"valid"``, its PrivateTest ``"test"``.
+        protocol: how votes become a label.
+        labels: which of the two published label versions: ``fer2013new.csv`` or each folder's ``label.csv``.
+        skip_bad: leave out bad rows and images that are missing or cannot be decoded, and report them in
+            ``Dataset.skipped``, instead of raising; every image is decoded once to know.
+
+    Returns:
+        The kept images in table order, with FER+'s eight classes and a protocol such as
+        ``"majority/fer2013new"``; ``read`` gives uint8 RGB (48, 48, 3) and may be called from several
+        threads.
+
+    Raises:
+        DataError: if the root holds none of the layouts; for a row of the wrong width, an unknown usage, a
+            vote that is not a whole number, or a kept image that is missing, naming file and line.
+        ValueError: for an unknown split, protocol or label version.
+    """
+    _check_choice("split", split, FOLDERS)
+    _check_choice("protocol", protocol, _LABELLERS)
+    _check_choice("labels", labels, ("fer2013new", "label-csv"))
+    root, faults = Path(root), Faults(skip_bad)
+    images = _find_images(root, split)
+    if labels == "label-csv":
+        rows = _read_folder_labels(images, split, faults)
+    else:
+        rows = [row for row in _read_table(root, faults) if row.split == split]
+    if isinstance(images, _PixelTable):
+        images.index(rows, split, faults)
+
+    def read(sample: Sample) -> np.ndarray:
+        return images.read(Path(sample.path).name)
+
+    samples = _samples(rows, images, _LABELLERS[protocol], faults)
+    if skip_bad:
+        samples = keep_readable(samples, read, faults)
+    return Dataset("ferplus", f"{protocol}/{labels}", FERPLUS, samples, read, tuple(faults.messages))
+
+
+def _check_choice(option: str, value: str, allowed: Iterable[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"unknown {option} {value!r} for ferplus; expected one of {', '.join(allowed)}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line of a label table; ``where`` names it in messages."""
+
+    where: str
+    line: int
+    split: str
+    image: str
+    votes: tuple[int, ...]
+
+
+def _majority(votes: Sequence[int]) -> int:
+    """The winning column under the majority rule, or the last (not a face) where no column has a majority."""
+    votes = _without_outliers(votes)
+    highest = max(votes)
+    return votes.index(highest) if 2 * highest > sum(votes) else len(votes) - 1
+
+
+def _argmax(votes: Sequence[int]) -> int:
+    """The first column with the highest vote, or the last (not a face) where there is no vote at all."""
+    return votes.index(max(votes)) if any(votes) else len(votes) - 1
+
+
+_LABELLERS: dict[str, Callable[[Sequence[int]], int]] = {"majority": _majority, "argmax": _argmax}
+
+
+def _without_outliers(votes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(vote if vote > 1 else 0 for vote in votes)
+
+
+def _shares(votes: Sequence[int]) -> tuple[float, ...]:
+    """Share of each expression; there is at least one vote for one of them."""
+    given = votes[: len(FERPLUS)]
+    kept = _without_outliers(given)
+    kept = kept if any(kept) else given
+    return tuple(vote / sum(kept) for vote in kept)
+
+
+def _samples(
+    rows: Iterable[_Row], images: _Images, labeller: Callable[[Sequence[int]], int], faults: Faults
+) -> tuple[Sample, ...]:
+    samples = []
+    described = {row.image: row for row in rows if row.image}  # the later row of a name replaces the earlier
+    for row in described.values():
+        label = labeller(row.votes)
+        if label >= len(FERPLUS):
+            continue
+        if row.image not in images.names:
+            faults.add(f"{row.where}: no image {row.image!r} in {images.where}; unpack it again")
+            continue
+        samples.append(Sample(f"{images.where}/{row.image}", label, _shares(row.votes), row.split))
+    return tuple(samples)
+
+
+# ---- label tables ----
+
+
+def _read_table(root: Path, faults: Faults) -> list[_Row]:
+    """All rows of ``fer2013new.csv``."""
+    path = root / "fer2013new.csv"
+    if not path.is_file():
+        raise DataError(
+            f"{root}: expected the label table fer2013new.csv, found {_listing(root)}; "
+            "obtain it from the FER+ repository or use the labels 'label-csv'"
+        )
+    lines = csv.reader(io.StringIO(_text(path.read_bytes(), str(path)), newline=""))
+    if (header := tuple(next(lines, ()))) != HEADER:
+        raise DataError(f"{path}, line 1: expected the header {','.join(HEADER)}, found {','.join(header)!r}")
+    rows = []
+    for line, cells in enumerate(lines, start=2):
+        where = f"{path}, line {line}"
+        if (votes := _votes(cells, where, faults)) is None:
+            continue
+        if cells[0] not in USAGES:
+            faults.add(f"{where}: expected a usage of {', '.join(USAGES)}, found {cells[0]!r}")
+            continue
+        rows.append(_Row(where, line, USAGES[cells[0]], cells[1], votes))
+    return rows
+
+
+def _read_folder_labels(images: _Images, split: str, faults: Faults) -> list[_Row]:
+    """All rows of a folder's ``label.csv``: image name, box (the whole image throughout), votes."""
+    path = f"{images.where}/label.csv"
+    if (data := images.bytes_of("label.csv")) is None:
+        raise DataError(f"{path}: no such file; use the labels 'fer2013new'")
+    rows = []
+    for line, cells in enumerate(csv.reader(io.StringIO(_text(data, path), newline="")), start=1):
+        where = f"{path}, line {line}"
+        if (votes := _votes(cells, where, faults)) is not None:
+            rows.append(_Row(where, line, split, cells[0], votes))
+    return rows
+
+
+def _text(data: bytes, path: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}, line {line}: expected UTF-8 text; obtain it again") from error
+
+
+def _votes(cells: Sequence[str], where: str, faults: Faults) -> tuple[int, ...] | None:
+    """The ten votes at the end of a row; None after a fault."""
+    if len(cells) != len(HEADER):
+        faults.add(f"{where}: expected {len(HEADER)} columns, found {len(cells)}")
+        return None
+    for column, cell in zip(HEADER[2:], cells[2:], strict=True):
+        if not cell.strip().isdecimal():
+            faults.add(f"{where}: expected a whole number of votes for {column}, found {cell!r}")
+            return None
+    return tuple(map(int, cells[2:]))
+
+
+# ---- images ----
+
+
+def _find_images(root: Path, split: str) -> _Images:
+    folder = FOLDERS[split]
+    if (root / folder).is_dir():
+        return _Folder(root / folder)
+    if (root / f"{folder}.zip").is_file():
+        return _Archive(root / f"{folder}.zip", folder)
+    if (root / "fer2013.csv").is_file():
+        return _PixelTable(root / "fer2013.csv")
+    raise DataError(
+        f"{root}: expected FERPlus as a folder {folder}, a file {folder}.zip, or a file fer2013.csv, "
+        f"found {_listing(root)}; name the folder that holds one of these"
+    )
+
+
+def _listing(root: Path, most: int = 5) -> str:
+    if not root.is_dir():
+        return "no such folder" if not root.exists() else "a file"
+    names = sorted(path.name for path in root.iterdir()) or ["an empty folder"]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+class _Folder:
+    """A split's images as files."""
+
+    def __init__(self, path: Path) -> None:
+        self.where = str(path)
+        self.names = frozenset(entry.name for entry in path.iterdir())
+
+    def bytes_of(self, name: str) -> bytes | None:
+        """The content of a file; None if there is none."""
+        try:
+            return Path(self.where, name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise DataError(f"{self.where}/{name}: cannot be read ({error.strerror})") from error
+
+    def read(self, name: str) -> np.ndarray:
+        """Pixels, uint8 RGB (H, W, 3)."""
+        if (data := self.bytes_of(name)) is None:
+            raise DataError(f"{self.where}/{name}: no such file; it was there when the data set was listed")
+        return decode_image(data, f"{self.where}/{name}")
+
+
+class _Archive:
+    """A split's images in a zip; one handle serves all reads, of all threads."""
+
+    def __init__(self, path: Path, folder: str) -> None:
+        self.where = str(path)
+        self._lock = Lock()
+        try:
+            self._zip = ZipFile(path)
+        except (BadZipFile, OSError) as error:
+            raise DataError(f"{path}: expected a whole zip file ({error}); obtain it again") from error
+        self._members = {name.removeprefix(f"{folder}/"): name for name in self._zip.namelist()}
+        self.names = self._members.keys()
+
+    def bytes_of(self, name: str) -> bytes | None:
+        """The content of a member; None if there is none."""
+        if name not in self._members:
+            return None
+        try:
+            with self._lock:
+                return self._zip.read(self._members[name])
+        except Exception as error:  # a damaged member raises whatever its decompressor does
+            raise DataError(f"{self.where}/{name}: cannot be unpacked ({error}); obtain it again") from error
+
+    def read(self, name: str) -> np.ndarray:
+        """Pixels, uint8 RGB (H, W, 3)."""
+        if (data := self.bytes_of(name)) is None:
+            raise DataError(f"{self.where}/{name}: no such member")
+        return decode_image(data, f"{self.where}/{name}")
+
+
+class _PixelTable:
+    """All images as lines of ``fer2013.csv``; only where each line starts is kept in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self.where = str(path)
+        self.names: dict[str, tuple[int, int]] = {}  # line and byte offset of each image
+
+    def index(self, rows: Sequence[_Row], split: str, faults: Faults) -> None:
+        """Finds each row's pixels on the line of the same number, and that both tables have the same rows."""
+        found = self._offsets(split)
+        for row in rows:
+            if row.line not in found:
+                faults.add(f"{row.where}: no {split} row on this line of {self.where}")
+            elif row.image:
+                self.names[row.image] = (row.line, found[row.line])
+        for line in sorted(found.keys() - {row.line for row in rows}):
+            faults.add(f"{self.where}, line {line}: no {split} row on this line of the label table")
+
+    def _offsets(self, split: str) -> dict[int, int]:
+        """Where each line of a split starts."""
+        with open(self.where, "rb") as file:
+            header = tuple(cell.strip() for cell in file.readline().decode("utf-8-sig", "replace").split(","))
+            if header != PIXEL_HEADER:
+                raise DataError(
+                    f"{self.where}, line 1: expected the header {','.join(PIXEL_HEADER)}, "
+                    f"found {','.join(header)[:80]!r}"
+                )
+            offsets, start = {}, file.tell()
+            for number, line in enumerate(file, start=2):
+                if USAGES.get(line.rpartition(b",")[2].strip().decode("utf-8", "replace")) == split:
+                    offsets[number] = start
+                start += len(line)
+        return offsets
+
+    def bytes_of(self, name: str) -> bytes | None:
+        """None: this layout has no files beside the two tables."""
+        return None
+
+    def read(self, name: str) -> np.ndarray:
+        """Pixels, uint8 RGB (48, 48, 3)."""
+        line, start = self.names[name]
+        with open(self.where, "rb") as file:
+            file.seek(start)
+            cells = file.readline().split(b",")
+        try:
+            grey = np.frombuffer(bytes(map(int, cells[1].strip(b'"').split())), np.uint8).reshape(SIDE, SIDE)
+        except (ValueError, IndexError) as error:
+            raise DataError(
+                f"{self.where}, line {line}: expected {SIDE * SIDE} grey values of 0 to 255, {error}"
+            ) from error
+        return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+_Images = _Folder | _Archive | _PixelTable

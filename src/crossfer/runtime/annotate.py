@@ -1,0 +1,205 @@
+"""Draws what was recognised: boxes, expressions, evidence over the faces, and a panel of probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from crossfer.runtime.align import CropGeometry, Square, crop_square, cut_square
+from crossfer.runtime.atomic import write_atomically
+from crossfer.types import Face
+
+# One colour a face: the Okabe-Ito palette stays distinct under every common colour-vision deficiency.
+FACE_COLORS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
+# Evidence for and against: orange and blue, which colour-blind readers tell apart.
+FOR, AGAINST = (255, 150, 0), (20, 90, 255)
+STRONGEST = 150  # opacity of the strongest cell, of 255: the face must stay visible
+PANEL, INK, MUTED, TRACK = "#14181D", "#FFFFFF", "#9FAAB5", "#343D46"
+
+# Longer side of the drawn photo in pixels: large enough for text, small enough for memory.
+MIN_SIDE, MAX_SIDE = 1024, 2048
+PANEL_UNITS = 42  # width of the panel in hundredths of the photo's longer side
+BARS = 4
+
+
+def annotate(image: np.ndarray, faces: Sequence[Face], geometry: CropGeometry) -> Image.Image:
+    """Draws faces onto a copy of an image and adds a panel at its right with a card for each face that fits.
+
+    The translucent map over a face shows the evidence for the expression recognised there: orange areas speak
+    for it rather than for the other expressions, blue ones against it; strength is relative to the strongest
+    cell of that face.
+
+    Args:
+        image: uint8 RGB, shape (H, W, 3).
+        faces: as recognised in that image, largest first.
+        geometry: how the model's crop lies on a face (``Recognizer.meta.input.crop``).
+
+    Returns:
+        RGB; the photo with a longer side of ``MIN_SIDE`` to ``MAX_SIDE`` pixels, and the panel beside it.
+    """
+    longer = max(image.shape[:2])
+    zoom = min(max(longer, MIN_SIDE), MAX_SIDE) / longer
+    size = (max(1, round(image.shape[1] * zoom)), max(1, round(image.shape[0] * zoom)))
+    photo = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
+    unit = max(size) / 100  # every length of the drawing is given in hundredths of the photo's longer side
+    for face in reversed(faces):
+        _lay_evidence(photo, face, geometry, zoom)
+    for number, face in reversed(list(enumerate(faces, start=1))):
+        _draw_face(photo, face, number, zoom, unit)
+    return _beside(photo, _panel(image, faces, geometry, photo.height, unit))
+
+
+def save_png(image: Image.Image, path: Path) -> None:
+    """Writes a PNG file that is either whole or not there.
+
+    Raises:
+        OSError: if the folder does not exist or cannot be written.
+    """
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    write_atomically(path, buffer.getvalue())
+
+
+def _beside(photo: Image.Image, panel: Image.Image) -> Image.Image:
+    whole = Image.new("RGB", (photo.width + panel.width, max(photo.height, panel.height)), PANEL)
+    whole.paste(photo, (0, (whole.height - photo.height) // 2))
+    whole.paste(panel, (photo.width, 0))
+    return whole
+
+
+def _lay_evidence(photo: Image.Image, face: Face, geometry: CropGeometry, zoom: float) -> None:
+    """Blends the evidence map over the part of the photo that the model saw."""
+    left, top, width, height = (round(value * zoom) for value in _region(face, geometry))
+    colors, opacity = _evidence_layers(face, (max(1, width), max(1, height)))
+    photo.paste(colors, (left, top), opacity)
+
+
+def _region(face: Face, geometry: CropGeometry) -> tuple[float, float, float, float]:
+    """Left, top, width, height of what the model saw, in pixels of the image."""
+    if not face.landmarks:
+        return face.box.x, face.box.y, face.box.width, face.box.height
+    square = crop_square(face.box, face.landmarks, geometry)
+    return square.left, square.top, square.side, square.side
+
+
+def _evidence_layers(face: Face, size: tuple[int, int]) -> tuple[Image.Image, Image.Image]:
+    """Colour and opacity of the evidence for the recognised expression, smoothly enlarged to ``size``."""
+    evidence = face.prediction.evidence
+    shown = list(face.prediction.probabilities).index(face.expression)
+    # Softmax ignores what all classes share, so only the evidence beyond the classes' mean decides.
+    cells = evidence[shown] - evidence.mean(axis=0)
+    cells = cells / max(float(np.abs(cells).max()), 1e-12)
+    smooth = Image.fromarray(cells.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
+    values = np.clip(np.asarray(smooth), -1, 1)[:, :, None]
+    colors = np.where(values > 0, FOR, AGAINST).astype(np.uint8)
+    opacity = (np.abs(values[:, :, 0]) * STRONGEST).astype(np.uint8)
+    return Image.fromarray(colors), Image.fromarray(opacity)
+
+
+def _draw_face(photo: Image.Image, face: Face, number: int, zoom: float, unit: float) -> None:
+    """Outlines a face and labels it above its box, or inside where there is no room above."""
+    draw = ImageDraw.Draw(photo)
+    color = _color(number)
+    left, top = face.box.x * zoom, face.box.y * zoom
+    right, bottom = left + face.box.width * zoom, top + face.box.height * zoom
+    line = max(2, round(unit * 0.35))
+    draw.rounded_rectangle(
+        (left, top, max(right, left), max(bottom, top)), radius=unit, outline=color, width=line
+    )
+    letter = min(max((right - left) * 0.13, unit * 1.7), unit * 2.6)
+    font = _font(letter)
+    text = f"{number}  {face.expression} {face.confidence:.0%}"
+    width, height = draw.textlength(text, font) + unit * 1.4, letter * 1.55
+    x = min(max(left, 0), max(0, photo.width - width))
+    y = top - height - line if top - height - line >= 0 else min(top + line, max(0, photo.height - height))
+    draw.rounded_rectangle((x, y, x + width, y + height), radius=height * 0.3, fill=color)
+    draw.text((x + width / 2, y + height / 2), text, fill=_ink_on(color), font=font, anchor="mm")
+
+
+def _panel(
+    image: np.ndarray, faces: Sequence[Face], geometry: CropGeometry, photo_height: int, unit: float
+) -> Image.Image:
+    """A column with a card for each face that fits into the photo's height, and the key to the colours."""
+    card_height, margin, key_height = round(unit * 17), round(unit * 2), round(unit * 6)
+    shown = min(len(faces), max(1, (photo_height - margin - key_height) // card_height))
+    height = max(photo_height, margin + max(1, shown) * card_height + key_height)
+    panel = Image.new("RGB", (round(unit * PANEL_UNITS), height), PANEL)
+    for index, face in enumerate(faces[:shown]):
+        _draw_card(panel, _seen(image, face, geometry), face, index + 1, margin + index * card_height)
+    hidden = len(faces) - shown
+    note = f"and {hidden} smaller" if hidden else "" if faces else "no face found"
+    draw = ImageDraw.Draw(panel)
+    draw.text((margin, height - key_height), note, fill=MUTED, font=_font(unit * 1.7))
+    if faces:
+        _draw_key(draw, margin, height - unit * 3, unit)
+    return panel
+
+
+def _draw_card(panel: Image.Image, seen: Image.Image, face: Face, number: int, top: int) -> None:
+    """What the model saw of one face with the evidence over it, and the likeliest expressions as bars."""
+    unit = panel.width / PANEL_UNITS
+    draw = ImageDraw.Draw(panel)
+    margin, side, color = round(unit * 2), round(unit * 14), _color(number)
+    seen = seen.resize((side, side), Image.Resampling.BICUBIC)
+    colors, opacity = _evidence_layers(face, seen.size)
+    seen.paste(colors, (0, 0), opacity)
+    panel.paste(seen, (margin, top))
+    draw.rectangle((margin, top, margin + side, top + side), outline=color, width=max(2, round(unit * 0.3)))
+    x, right = margin * 2 + side, panel.width - margin
+    draw.text((x, top), f"{number}  {face.expression}", fill=color, font=_font(unit * 2.6))
+    for row, likely in enumerate(face.prediction.top(BARS)):
+        y = top + unit * (4.4 + 2.5 * row)
+        _draw_bar(draw, (x, y, right), likely, color if row == 0 else MUTED, unit)
+
+
+def _draw_bar(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[float, float, float],
+    likely: tuple[str, float],
+    color: str,
+    unit: float,
+) -> None:
+    """One line of a card at ``place`` = (left, top, right): the expression, a bar, and its probability."""
+    (left, top, right), (name, probability) = place, likely
+    font, middle = _font(unit * 1.6), top + unit
+    ink = MUTED if color == MUTED else INK
+    draw.text((left, middle), name, fill=ink, font=font, anchor="lm")
+    draw.text((right, middle), f"{probability:.0%}", fill=ink, font=font, anchor="rm")
+    start, end, half = left + unit * 8.5, right - unit * 4, unit * 0.45
+    draw.rounded_rectangle((start, middle - half, end, middle + half), radius=half, fill=TRACK)
+    if probability * (end - start) >= 1:
+        end = max(start + (end - start) * probability, start + 2 * half)
+        draw.rounded_rectangle((start, middle - half, end, middle + half), half, fill=color)
+
+
+def _draw_key(draw: ImageDraw.ImageDraw, left: float, middle: float, unit: float) -> None:
+    font = _font(unit * 1.5)
+    for color, text in ((FOR, "speaks for it"), (AGAINST, "speaks against it")):
+        draw.rectangle((left, middle - unit * 0.7, left + unit * 1.4, middle + unit * 0.7), fill=color)
+        draw.text((left + unit * 2, middle), text, fill=MUTED, font=font, anchor="lm")
+        left += unit * 4 + draw.textlength(text, font)
+
+
+def _seen(image: np.ndarray, face: Face, geometry: CropGeometry) -> Image.Image:
+    """What the model saw of a face, in colour."""
+    if not face.landmarks:
+        return Image.fromarray(image)
+    square: Square = crop_square(face.box, face.landmarks, geometry)
+    return Image.fromarray(cut_square(image, square))
+
+
+def _color(number: int) -> str:
+    return FACE_COLORS[(number - 1) % len(FACE_COLORS)]
+
+
+def _ink_on(color: str) -> str:
+    red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))
+    return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 110 else "#FFFFFF"
+
+
+def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(max(8, round(size)))

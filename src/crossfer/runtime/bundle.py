@@ -1,0 +1,234 @@
+"""The bundle: one ``.onnx`` file that says what it expects, what it answers and where it comes from.
+
+The ONNX property ``crossfer`` holds JSON with the fields of ``BundleMeta`` and ``"format": 1``. The graph has
+the input ``image`` (B, C, S, S) and the outputs ``logits`` (B, K) and ``evidence`` (B, K, G, G), all float32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from crossfer.labels import LABEL_SETS, LabelSet
+from crossfer.runtime.preprocess import InputContract
+
+FORMAT = 1
+METADATA_KEY = "crossfer"
+MODELS_PACKAGE = "crossfer.models"
+_KEYS = ("name", "label_set", "labels", "input", "temperature", "grid", "provenance")
+
+
+class BundleError(ValueError):
+    """A model file that cannot be used; the message names it and what is missing or wrong."""
+
+
+@dataclass(frozen=True)
+class BundleMeta:
+    """What a bundle says about itself.
+
+    Attributes:
+        name: name of the model.
+        label_set: name of the label set, such as ``"ferplus"``.
+        labels: expressions in class order.
+        input: what the model expects to be fed.
+        temperature: logits are divided by it before the softmax.
+        grid: G, cells along a side of the evidence.
+        provenance: recipe, data, protocol, scores, commit, license and the like, as plain values.
+    """
+
+    name: str
+    label_set: str
+    labels: tuple[str, ...]
+    input: InputContract
+    temperature: float
+    grid: int
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = LABEL_SETS.get(self.label_set)
+        if known is not None and known.expressions != self.labels:
+            raise ValueError(
+                f"labels: expected those of {self.label_set} in order ({', '.join(known.expressions)}), "
+                f"found {', '.join(self.labels)}"
+            )
+        if not self.labels or len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels: expected distinct expression names, found {list(self.labels)}")
+        if not (
+            isinstance(self.temperature, int | float)
+            and math.isfinite(self.temperature)
+            and self.temperature > 0
+        ):
+            raise ValueError(f"temperature: expected a positive number, found {self.temperature!r}")
+        if isinstance(self.grid, bool) or not isinstance(self.grid, int) or self.grid < 1:
+            raise ValueError(f"grid: expected a whole number of at least 1, found {self.grid!r}")
+
+    @property
+    def labelset(self) -> LabelSet:
+        """The labels as a label set."""
+        return LabelSet(self.label_set, self.labels)
+
+    def to_json(self) -> str:
+        """The text for the ONNX property ``crossfer``."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "name": self.name,
+                "label_set": self.label_set,
+                "labels": list(self.labels),
+                "input": self.input.to_dict(),
+                "temperature": self.temperature,
+                "grid": self.grid,
+                "provenance": dict(self.provenance),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> BundleMeta:
+        """The inverse of ``to_json``.
+
+        Raises:
+            ValueError: if the text is no JSON object, of another format, or lacks a key; the message says
+                which.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"metadata: expected JSON, found other text ({error})") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"metadata: expected a JSON object, found {type(values).__name__}")
+        if values.get("format") != FORMAT:
+            raise ValueError(
+                f"metadata: expected format {FORMAT}, found {values.get('format')!r}; "
+                "export the model again or install the crossfer version that wrote it"
+            )
+        missing = [key for key in _KEYS if key not in values]
+        if missing:
+            raise ValueError(f"metadata: missing {', '.join(missing)}; export the model again")
+        for key, kind in (
+            ("name", str),
+            ("label_set", str),
+            ("labels", list),
+            ("input", dict),
+            ("provenance", dict),
+        ):
+            if not isinstance(values[key], kind):
+                raise ValueError(f"metadata: expected {key} to be a {kind.__name__}, found {values[key]!r}")
+        return cls(
+            name=values["name"],
+            label_set=values["label_set"],
+            labels=tuple(str(label) for label in values["labels"]),
+            input=InputContract.from_dict(values["input"]),
+            temperature=values["temperature"],
+            grid=values["grid"],
+            provenance=values["provenance"],
+        )
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that has been read and found whole.
+
+    Attributes:
+        meta: what it says about itself.
+        path: where it was read from.
+        sha256: checksum of the file, hexadecimal.
+        session: the loaded graph.
+    """
+
+    meta: BundleMeta
+    path: Path
+    sha256: str
+    session: onnxruntime.InferenceSession = field(repr=False, compare=False)
+
+
+def resolve_model(model: str | Path) -> Path:
+    """The file of a model: an embedded model by its name, such as ``"default"``, or a path as it is.
+
+    Raises:
+        BundleError: if there is no such file.
+    """
+    path = Path(model)
+    if isinstance(model, str) and path.name == model and not path.suffix:
+        embedded = Path(str(files(MODELS_PACKAGE))) / f"{model}.onnx"
+        if embedded.is_file():
+            return embedded
+        if not path.exists():
+            names = ", ".join(sorted(file.stem for file in embedded.parent.glob("*.onnx")))
+            raise BundleError(
+                f"model {model!r}: expected a file or one of the embedded models ({names or 'none here'})"
+            )
+    if not path.is_file():
+        raise BundleError(f"{path}: no such model file; check the path")
+    return path
+
+
+def read_bundle(model: str | Path, *, threads: int | None = None) -> Bundle:
+    """Reads a bundle and checks that graph and metadata agree.
+
+    Args:
+        model: the name of an embedded model, or a path.
+        threads: CPU threads of the session; None lets ONNX Runtime decide.
+
+    Raises:
+        BundleError: if the file is missing, no ONNX file, truncated, without metadata, of another format, or
+            if its labels, inputs or outputs are not as the metadata says.
+    """
+    path = resolve_model(model)
+    content = path.read_bytes()
+    session = _open_session(content, path, threads)
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise BundleError(
+            f"{path}: expected a crossfer bundle, found an ONNX file without the property {METADATA_KEY!r} "
+            "(labels, input contract, temperature); write one with: crossfer export RUN -o model.onnx"
+        )
+    try:
+        meta = BundleMeta.from_json(text)
+    except ValueError as error:
+        raise BundleError(f"{path}: {error}") from error
+    _check_graph(session, meta, path)
+    return Bundle(meta, path, hashlib.sha256(content).hexdigest(), session)
+
+
+def _open_session(model: bytes, path: Path, threads: int | None) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads or 0
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
+        reason = " ".join(str(error).split())
+        raise BundleError(
+            f"{path}: expected a whole ONNX file, found a truncated or other one ({reason}); obtain it again"
+        ) from error
+
+
+def _check_graph(session: onnxruntime.InferenceSession, meta: BundleMeta, path: Path) -> None:
+    classes, grid = len(meta.labels), meta.grid
+    expected = {"image": meta.input.shape, "logits": (classes,), "evidence": (classes, grid, grid)}
+    found = {node.name: node for node in (*session.get_inputs(), *session.get_outputs())}
+    for name, shape in expected.items():
+        if name not in found:
+            raise BundleError(
+                f"{path}: expected an input or output {name!r}, found only {', '.join(sorted(found))}"
+            )
+        node = found[name]
+        if node.type != "tensor(float)":
+            raise BundleError(f"{path}: expected {name!r} to be float32, found {node.type}")
+        fits = len(node.shape) == 1 + len(shape) and all(
+            size == given or not isinstance(given, int)
+            for size, given in zip(shape, node.shape[1:], strict=True)
+        )
+        if not fits or isinstance(node.shape[0], int):
+            raise BundleError(
+                f"{path}: expected {name!r} of shape (batch, {', '.join(map(str, shape))}), "
+                f"found {node.shape}"
+            )

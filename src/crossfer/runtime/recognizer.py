@@ -1,0 +1,163 @@
+"""From photos to faces with expressions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from crossfer.runtime.align import crop_face
+from crossfer.runtime.bundle import BundleMeta, read_bundle
+from crossfer.runtime.detector import CenterFace, Detection, Detector
+from crossfer.runtime.image import ImageSource, load_image
+from crossfer.runtime.preprocess import normalize, resize_crop
+from crossfer.runtime.session import ModelSession
+from crossfer.types import Box, Face, Prediction
+
+
+class Recognizer:
+    """Finds the faces in an image and recognises the expression of each; nothing leaves the machine.
+
+    One instance may be used by several threads at once.
+
+    >>> from crossfer import Recognizer
+    >>> Recognizer(model="no-such-model")
+    Traceback (most recent call last):
+        ...
+    crossfer.runtime.bundle.BundleError: model 'no-such-model': expected a file or one of the embedded models
+    (...)
+
+    Args:
+        model: ``"default"`` for the embedded model, or the path of a bundle.
+        detector: ``"centerface"``; ``"none"`` if every image is a face crop in the model's framing; or your
+            own.
+        min_face_score: faces that the CenterFace detector is less sure of (0..1) are left out.
+        threads: CPU threads for each of detector and model; None lets ONNX Runtime decide.
+
+    Raises:
+        BundleError: if the model cannot be used; the message says why.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "default",
+        detector: Literal["centerface", "none"] | Detector = "centerface",
+        min_face_score: float = 0.5,
+        threads: int | None = None,
+    ) -> None:
+        if isinstance(detector, str) and detector not in ("centerface", "none"):
+            raise ValueError(f"detector: expected 'centerface', 'none' or a Detector, got {detector!r}")
+        if not 0 < min_face_score < 1:
+            raise ValueError(f"min_face_score: expected a number between 0 and 1, got {min_face_score}")
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads: expected at least 1, got {threads}")
+        bundle = read_bundle(model, threads=threads)
+        self.meta: BundleMeta = bundle.meta
+        self.sha256: str = bundle.sha256
+        self._session = ModelSession(bundle)
+        self._detector = detector
+        self._min_face_score = min_face_score
+        self._threads = threads
+        self._lock = threading.Lock()
+
+    def recognize(self, image: ImageSource) -> list[Face]:
+        """The faces in one image, largest first; an empty list if there are none.
+
+        Args:
+            image: a path, the bytes of an image file, a PIL image, or uint8 RGB pixels of shape (H, W, 3).
+
+        Raises:
+            ImageError: if the image cannot be used.
+        """
+        return self.recognize_batch([image])[0]
+
+    def recognize_batch(self, images: Iterable[ImageSource]) -> list[list[Face]]:
+        """The faces in each of several images; the faces of all images go through the model together.
+
+        Images are read one after the other, so that only their face crops are held in memory.
+
+        Args:
+            images: as ``recognize`` takes them.
+
+        Raises:
+            ImageError: if one of the images cannot be used; the message names it.
+        """
+        found: list[Sequence[Detection | Box]] = []
+        inputs: list[np.ndarray] = []
+        for source in images:
+            image = load_image(source)
+            places = self._places(image)
+            found.append(places)
+            inputs.extend(resize_crop(self._cut(image, place), self.meta.input) for place in places)
+        predictions = iter(self._predict(inputs))
+        return [[_face(place, next(predictions)) for place in places] for places in found]
+
+    def classify(self, crops: Sequence[ImageSource]) -> list[Prediction]:
+        """The expressions of images that are face crops already, in the model's framing; no detector runs.
+
+        Args:
+            crops: as ``recognize`` takes them, of any sizes; each is squeezed to the model's square input.
+
+        Raises:
+            ImageError: if one of the crops cannot be used.
+        """
+        return self._predict([resize_crop(load_image(crop), self.meta.input) for crop in crops])
+
+    def _places(self, image: np.ndarray) -> Sequence[Detection | Box]:
+        """Where the faces are, largest first; the whole image if no detector is wanted."""
+        detector = self._loaded_detector()
+        if detector is None:
+            return [Box(0.0, 0.0, float(image.shape[1]), float(image.shape[0]))]
+        detections = detector.detect(image)
+        detections.sort(key=lambda detection: detection.box.area, reverse=True)
+        return detections
+
+    def _loaded_detector(self) -> Detector | None:
+        if not isinstance(self._detector, str):
+            return self._detector
+        if self._detector == "none":
+            return None
+        with self._lock:
+            if isinstance(self._detector, str):
+                self._detector = CenterFace(min_score=self._min_face_score, threads=self._threads)
+            return self._detector
+
+    def _cut(self, image: np.ndarray, place: Detection | Box) -> np.ndarray:
+        return image if isinstance(place, Box) else crop_face(image, place, self.meta.input.crop)
+
+    def _predict(self, inputs: Sequence[np.ndarray]) -> list[Prediction]:
+        if not inputs:
+            return []
+        logits, evidence = self._session.run(normalize(np.stack(inputs), self.meta.input))
+        probabilities = softmax(logits, self.meta.temperature)
+        return [
+            Prediction(dict(zip(self.meta.labels, map(float, face), strict=True)), scores, cells)
+            for face, scores, cells in zip(probabilities, logits, evidence, strict=True)
+        ]
+
+
+def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Calibrated probabilities, float64.
+
+    Args:
+        logits: (B, K), uncalibrated scores.
+        temperature: above 1 makes the probabilities more even, below 1 more decided.
+
+    Returns:
+        (B, K); each row sums to 1.
+
+    >>> softmax(np.array([[0.0, 0.0]]), 1.5).tolist()
+    [[0.5, 0.5]]
+    """
+    scaled = logits.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _face(place: Detection | Box, prediction: Prediction) -> Face:
+    if isinstance(place, Box):
+        return Face(place, (), None, prediction)
+    return Face(place.box, place.landmarks, place.score, prediction)

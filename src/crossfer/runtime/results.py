@@ -1,0 +1,175 @@
+"""What was recognised in one image file, and how it is written: JSON Lines, CSV, text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from crossfer.types import Face
+
+NEXT_BEST = 2  # how many expressions the text form lists after the first
+PLAIN_COLUMNS = 110
+_POINTS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """The faces in one image, or why there are none.
+
+    Attributes:
+        path: the image.
+        width: of the upright image in pixels; None if it could not be read.
+        height: likewise.
+        faces: largest first.
+        error: one line that says why the image could not be used, or None.
+    """
+
+    path: Path
+    width: int | None = None
+    height: int | None = None
+    faces: tuple[Face, ...] = ()
+    error: str | None = None
+
+    def to_dict(self, top_k: int | None = None) -> dict[str, Any]:
+        """Plain values; ``top_k`` keeps only that many probabilities of each face."""
+        return {
+            "path": str(self.path),
+            "width": self.width,
+            "height": self.height,
+            "faces": [face.to_dict(top_k) for face in self.faces],
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True)
+class ResultFormat:
+    """A way to write results: what comes first, and the lines of each image."""
+
+    header: str
+    entry: Callable[[ImageResult], str]
+
+
+def result_format(
+    name: Literal["text", "json", "csv"],
+    labels: Sequence[str],
+    *,
+    top_k: int | None = None,
+    columns: int | None = None,
+) -> ResultFormat:
+    """The format with the given name.
+
+    Args:
+        name: ``"json"`` is JSON Lines, one object an image; ``"csv"`` one row a face; ``"text"`` a table an
+            image.
+        labels: the model's expressions in class order.
+        top_k: keep only that many probabilities of each face.
+        columns: width of the terminal that shows the text in colour; None for plain text.
+    """
+    match name:
+        case "json":
+            return ResultFormat("", lambda result: json_line(result, top_k))
+        case "csv":
+            return ResultFormat(csv_header(labels), lambda result: csv_lines(result, labels, top_k))
+        case "text":
+            return ResultFormat("", lambda result: text_block(result, top_k, columns))
+
+
+def json_line(result: ImageResult, top_k: int | None = None) -> str:
+    """One JSON object on one line, with a line end."""
+    return json.dumps(result.to_dict(top_k)) + "\n"
+
+
+def csv_header(labels: Sequence[str]) -> str:
+    """The line with the column names; ``labels`` are the model's expressions in class order."""
+    columns = [
+        "path",
+        "width",
+        "height",
+        "face",
+        "box_x",
+        "box_y",
+        "box_width",
+        "box_height",
+        "detection_score",
+    ]
+    columns += [f"{point}_{axis}" for point in _POINTS for axis in "xy"]
+    columns += ["expression", "confidence", *(f"p_{label}" for label in labels), "error"]
+    return _csv_line(columns)
+
+
+def csv_lines(result: ImageResult, labels: Sequence[str], top_k: int | None = None) -> str:
+    """One line a face, numbered from 1; an image without faces and one with an error get one line each."""
+    start = [str(result.path), result.width, result.height]
+    if not result.faces:
+        blanks = [None] * (6 + 2 * len(_POINTS) + 2 + len(labels))
+        return _csv_line([*start, *blanks, result.error])
+    return "".join(
+        _csv_line([*start, number, *_csv_face(face, labels, top_k), None])
+        for number, face in enumerate(result.faces, start=1)
+    )
+
+
+def _csv_face(face: Face, labels: Sequence[str], top_k: int | None) -> Iterator[Any]:
+    values = face.to_dict(top_k)
+    yield from values["box"].values()
+    yield values["detection_score"]
+    points = [axis for point in values["landmarks"] for axis in point]
+    yield from points or [None] * 2 * len(_POINTS)
+    yield values["expression"]
+    yield values["confidence"]
+    yield from (values["probabilities"].get(label) for label in labels)
+
+
+def _csv_line(values: Sequence[Any]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(values)
+    return buffer.getvalue()
+
+
+def text_block(result: ImageResult, top_k: int | None = None, columns: int | None = None) -> str:
+    """A heading and a table with one row a face; in colour if a terminal's ``columns`` are given."""
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer, force_terminal=columns is not None, width=columns or PLAIN_COLUMNS, highlight=False
+    )
+    heading = f"[bold]{escape(str(result.path))}[/bold]"
+    if result.error is not None:
+        console.print(f"{heading}  [red]not read[/red]", soft_wrap=True)
+        return buffer.getvalue()
+    count = len(result.faces)
+    found = "no face found" if not count else "1 face" if count == 1 else f"{count} faces"
+    console.print(f"{heading}  {result.width} x {result.height}, {found}", soft_wrap=True)
+    if count:
+        console.print(_table(result.faces, (top_k or NEXT_BEST + 1) - 1))
+    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+
+
+def _table(faces: Sequence[Face], next_best: int) -> Table:
+    table = Table(box=None, padding=(0, 2), pad_edge=True, header_style="dim")
+    table.add_column("face", justify="right")
+    table.add_column("expression", style="bold")
+    table.add_column("confidence", justify="right")
+    table.add_column("next best")
+    table.add_column("at (x, y)", justify="right")
+    table.add_column("size", justify="right")
+    for number, face in enumerate(faces, start=1):
+        others = ", ".join(f"{name} {p:.1%}" for name, p in face.prediction.top(next_best + 1)[1:])
+        box = face.box
+        table.add_row(
+            str(number),
+            face.expression,
+            f"{face.confidence:.1%}",
+            others,
+            f"{box.x:.0f}, {box.y:.0f}",
+            f"{box.width:.0f} x {box.height:.0f}",
+        )
+    return table

@@ -1,0 +1,38 @@
+"""Runs a bundle on batches of bounded size."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crossfer.runtime.bundle import Bundle
+
+MAX_BATCH = 64
+
+
+class ModelSession:
+    """A bundle ready to run; one instance may be used by several threads at once.
+
+    Args:
+        bundle: the model.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._session = bundle.session
+        self._classes, self._grid = len(bundle.meta.labels), bundle.meta.grid
+
+    def run(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores a batch, ``MAX_BATCH`` faces at a time.
+
+        Args:
+            batch: float32, shape (B, C, S, S), as ``preprocess`` gives it; B may be 0.
+
+        Returns:
+            Logits (B, K) and evidence (B, K, G, G), float32.
+        """
+        logits = np.empty((len(batch), self._classes), np.float32)
+        evidence = np.empty((len(batch), self._classes, self._grid, self._grid), np.float32)
+        for start in range(0, len(batch), MAX_BATCH):
+            part = slice(start, start + MAX_BATCH)
+            outputs = self._session.run(("logits", "evidence"), {"image": batch[part]})
+            logits[part], evidence[part] = map(np.asarray, outputs)
+        return logits, evidence

@@ -1,0 +1,220 @@
+"""From a run to a bundle: one ONNX file that explains itself, checked against torch before it gets its name."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from crossfer.labels import label_set
+from crossfer.metrics import wilson_interval
+from crossfer.runtime.bundle import METADATA_KEY, BundleMeta, read_bundle
+from crossfer.runtime.preprocess import normalize
+from crossfer.train import checkpoint
+from crossfer.train.config import Recipe, parse_recipe
+from crossfer.train.loader import load_faces
+from crossfer.train.loop import input_contract, network
+from crossfer.train.source import LICENSES, open_split
+
+TOLERANCE = 1e-4
+OPSET = 18
+
+
+class ExportError(ValueError):
+    """A run that cannot be exported, or a graph that does not answer as torch does."""
+
+
+class Inference(nn.Module):
+    """What the bundle computes: logits (B, K) and evidence (B, K, G, G) of normalised images (B, C, S, S).
+
+    Args:
+        net: the trained network, in evaluation mode.
+        mirror: average each face's answer with that of its mirror image, whose evidence is mirrored back, so that evidence still
+            sums to the logits; costs twice the time.
+    """
+
+    def __init__(self, net: nn.Module, *, mirror: bool = False) -> None:
+        super().__init__()
+        self.net = net
+        self.mirror = mirror
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Recognise."""
+        output = self.net(image)
+        if not self.mirror:
+            return output.logits, output.evidence
+        mirrored = self.net(image.flip(3))
+        return (output.logits + mirrored.logits) / 2, (output.evidence + mirrored.evidence.flip(3)) / 2
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        path: the bundle.
+        max_difference: largest absolute difference to torch over random and real inputs.
+        valid_accuracy: of the exported graph, in 0..1.
+        temperature: fitted on the validation faces.
+        size: bytes.
+    """
+
+    path: Path
+    max_difference: float
+    valid_accuracy: float
+    temperature: float
+    size: int
+
+
+def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = False) -> Exported:
+    """Write a run's chosen weights as a bundle.
+
+    The graph is compared with torch on random images and on the validation faces, whose logits also give the temperature.
+
+    Args:
+        run: the run's folder, or one of its ``best.safetensors``.
+        output: the ``.onnx`` file to write; it appears only if all checks pass.
+        root: where the recipe's data lies now.
+        mirror: see :class:`Inference`.
+
+    Raises:
+        CheckpointError: if the weights cannot be read.
+        ExportError: if the graph and torch differ by more than 1e-4.
+    """
+    weights, meta = checkpoint.load(run / "best.safetensors" if run.is_dir() else run)
+    recipe = _recipe_of(meta, run)
+    labels = label_set(meta["label_set"])
+    model = Inference(network(recipe.model.model_copy(update={"init": None}), len(labels)), mirror=mirror)
+    model.net.load_state_dict(weights)
+    model.eval()
+    contract = input_contract(recipe.model)
+    dataset = open_split(recipe.data, "valid", root)
+    faces = load_faces(dataset, contract, votes=False)
+    images = normalize(faces.images.float(), contract)
+
+    graph = to_graph(model, contract.shape)
+    difference, logits = parity(model, graph, images)
+    temperature = fit_temperature(logits, faces.labels.numpy())
+    right = int((logits.argmax(axis=1) == faces.labels.numpy()).sum())
+    bundle = BundleMeta(
+        name=recipe.name,
+        label_set=labels.name,
+        labels=labels.expressions,
+        input=contract,
+        temperature=temperature,
+        grid=recipe.model.grid,
+        provenance={
+            "recipe": recipe.model_dump(mode="json", exclude={"data": {"root"}}),
+            "mirrored_views": mirror,
+            "epoch": meta["epoch"],
+            "commit": meta.get("commit", "unknown"),
+            "data": recipe.data.name,
+            "protocol": dataset.protocol,
+            "scores": {"valid": {"accuracy": right / len(faces), "n": len(faces), "interval": list(wilson_interval(right, len(faces)))}},
+            "license": LICENSES[recipe.data.name],
+        },
+    )
+    write_bundle(graph, bundle, output)
+    return Exported(output, difference, right / len(faces), temperature, output.stat().st_size)
+
+
+def to_graph(model: nn.Module, shape: tuple[int, int, int]) -> onnx.ModelProto:
+    """The ONNX graph of a model with any batch size: ``image`` (B, *shape) to ``logits`` and ``evidence``."""
+    with warnings.catch_warnings():
+        # The exporter warns about its own internals, which no user can mend.
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        program = torch.onnx.export(
+            model,
+            (torch.zeros(2, *shape),),
+            input_names=["image"],
+            output_names=["logits", "evidence"],
+            opset_version=OPSET,
+            dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
+            dynamo=True,
+            verbose=False,
+        )
+    graph = cast(Any, program).model_proto
+    # Where each operator came from in the Python source is of no use to a user, and names files of this machine.
+    for node in graph.graph.node:
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    onnx.checker.check_model(graph)
+    return graph
+
+
+@torch.no_grad()
+def parity(model: nn.Module, graph: onnx.ModelProto, images: Tensor) -> tuple[float, np.ndarray]:
+    """Compare a graph with torch on random and on real inputs, and give its logits for the real ones.
+
+    Args:
+        model: gives logits and evidence.
+        graph: should give the same.
+        images: real normalised inputs, (N, C, S, S).
+
+    Returns:
+        The largest absolute difference, and the graph's logits (N, K).
+
+    Raises:
+        ExportError: if an output differs by more than 1e-4.
+    """
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    random = torch.randn(64, *images.shape[1:], generator=torch.Generator().manual_seed(0))
+    worst, logits = 0.0, []
+    for kind, inputs in (("random", random), ("real", images)):
+        for batch in inputs.split(256):
+            expected = model(batch)
+            found = session.run(["logits", "evidence"], {"image": batch.numpy()})
+            for name, e, f in zip(("logits", "evidence"), expected, found, strict=True):
+                difference = float(np.abs(e.numpy() - np.asarray(f)).max())
+                if not difference <= TOLERANCE:
+                    raise ExportError(
+                        f"the exported graph differs from torch by {difference:.2g} in {name} on {kind} inputs; "
+                        f"expected at most {TOLERANCE:g}, so no file was written"
+                    )
+                worst = max(worst, difference)
+            if kind == "real":
+                logits.append(np.asarray(found[0]))
+    return worst, np.concatenate(logits)
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature that minimises the negative log-likelihood of validation labels (Guo et al. 2017).
+
+    Args:
+        logits: (N, K).
+        labels: (N,) class indices.
+
+    Returns:
+        T in 0.05..20; probabilities are softmax(logits / T).
+    """
+    scores, truth = torch.from_numpy(logits).double(), torch.from_numpy(labels)
+    temperatures = torch.logspace(np.log10(0.05), np.log10(20), 2000, dtype=torch.float64)
+    losses = [float(nn.functional.cross_entropy(scores / t, truth)) for t in temperatures]
+    return round(float(temperatures[int(np.argmin(losses))]), 4)
+
+
+def write_bundle(graph: onnx.ModelProto, meta: BundleMeta, output: Path) -> None:
+    """Put the metadata into the graph and write it whole or not at all; the file is read back before it gets its name."""
+    onnx.helper.set_model_props(graph, {METADATA_KEY: meta.to_json()})
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        partial.write_bytes(graph.SerializeToString())
+        read_bundle(partial)
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _recipe_of(meta: dict[str, Any], run: Path) -> Recipe:
+    if "recipe" not in meta or "label_set" not in meta:
+        raise ExportError(f"{run}: the weights carry no recipe and labels; expected best.safetensors as training writes it")
+    return parse_recipe(meta["recipe"], str(run))

@@ -1,0 +1,26 @@
+"""Which code a result came from."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+
+def code_commit() -> str:
+    """Commit of the checkout this package runs from, with ``+changes`` if its source differs; ``unknown`` outside one."""
+    here = Path(__file__).parent
+    try:
+        commit = _git(here, "rev-parse", "HEAD")
+        changed = _git(here, "status", "--porcelain", "--", str(here.parent))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit + ("+changes" if changed else "")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(  # noqa: S603
+        ["git", "-C", str(folder), *arguments],  # noqa: S607
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()

@@ -1,0 +1,84 @@
+"""A recipe from file to finished run, with progress shown on stderr."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+
+from crossfer.labels import LabelSet
+from crossfer.train.config import Recipe
+from crossfer.train.loader import FaceTensors, load_faces
+from crossfer.train.loop import Progress as Step
+from crossfer.train.loop import RunResult, input_contract, train
+from crossfer.train.source import open_split
+
+
+def run_recipe(recipe: Recipe, folder: Path, *, root: Path | None, resume: bool, console: Console) -> RunResult:
+    """Load the recipe's faces, train, and say where things stand.
+
+    Args:
+        recipe: what to train.
+        folder: the run's folder.
+        root: where the data lies, instead of the recipe's ``data.root``.
+        resume: go on with the run in the folder.
+        console: where progress goes; lines instead of bars where it is no terminal.
+    """
+    labels, learnt = _load(recipe, "train", root, console)
+    _, held_out = _load(recipe, "valid", root, console)
+    with _Display(console, recipe.optim.epochs) as display:
+        return train(recipe, labels, learnt, held_out, folder, resume=resume, report=display.update)
+
+
+def _load(recipe: Recipe, split: str, root: Path | None, console: Console) -> tuple[LabelSet, FaceTensors]:
+    dataset = open_split(recipe.data, split, root)
+    for line in dataset.skipped:
+        console.print(f"skipped: {line}", highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(f"reading {split}", total=len(dataset))
+        faces = load_faces(
+            dataset,
+            input_contract(recipe.model),
+            votes=recipe.data.target == "votes" and split == "train",
+            progress=lambda n: bar.advance(task, n),
+        )
+    console.print(f"{split}: {len(faces):,} faces ({dataset.name}, {dataset.protocol})", highlight=False)
+    return dataset.labels, faces
+
+
+class _Display:
+    """A bar an epoch with the loss terms, the last validation accuracy, speed and time left; a line when it is done."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self.console = console
+        self.bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), console=console
+        )
+        self.task: TaskID = self.bar.add_task(f"0/{epochs} epochs")
+
+    def __enter__(self) -> _Display:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def update(self, step: Step) -> None:
+        """Show a step."""
+        text = describe(step)
+        self.bar.update(self.task, completed=step.step, total=step.steps, description=text)
+        if step.step == step.steps and not self.console.is_terminal:
+            self.console.print(text, highlight=False)
+
+
+def describe(step: Step) -> str:
+    """One line on where a run stands."""
+    accuracy = "" if step.valid_accuracy is None else f"  valid {100 * step.valid_accuracy:.2f} %"
+    minutes, seconds = divmod(round(step.seconds_left), 60)
+    return (
+        f"epoch {step.epoch}/{step.epochs}  loss {step.loss:.3f} (class {step.classification:.3f}, "
+        f"maps {step.feature_map:.3f}, batch {step.batch:.3f}){accuracy}  {step.images_per_second:.0f} images/s  "
+        f"{minutes}:{seconds:02d} left"
+    )

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crossfer.data.folder import load_folder
+from crossfer.data.sample import DataError
+from crossfer.labels import FER2013, FERPLUS
+from crossfer.runtime.image import load_image
+from data.layouts import write_class_folders
+
+
+def test_class_folders_by_any_known_spelling(tmp_path: Path):
+    write_class_folders(tmp_path, {"Happy": 2, "anger": 1, "FEARFUL": 1})
+    dataset = load_folder(tmp_path, FERPLUS, split="valid")
+    found = [
+        (Path(s.path).relative_to(tmp_path).as_posix(), FERPLUS.expressions[s.label]) for s in dataset.samples
+    ]
+    assert found == [
+        ("FEARFUL/0.png", "fear"),
+        ("Happy/0.png", "happiness"),
+        ("Happy/1.png", "happiness"),
+        ("anger/0.png", "anger"),
+    ]
+    assert dataset.labels is FERPLUS
+    assert {(s.split, s.votes) for s in dataset.samples} == {("valid", None)}
+
+
+def test_labels_follow_the_label_set(tmp_path: Path):
+    write_class_folders(tmp_path, {"happiness": 1})
+    assert load_folder(tmp_path, FERPLUS).samples[0].label == 1
+    assert load_folder(tmp_path, FER2013).samples[0].label == 3
+
+
+def test_images_deeper_inside_count_and_litter_does_not(tmp_path: Path):
+    write_class_folders(tmp_path / "happiness", {"indoors": 1, ".thumbnails": 1})
+    (tmp_path / "happiness" / "Thumbs.db").touch()
+    (tmp_path / "happiness" / ".DS_Store").touch()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "README.txt").touch()
+    assert len(load_folder(tmp_path, FERPLUS)) == 1
+
+
+def test_an_unknown_class_names_those_allowed(tmp_path: Path):
+    write_class_folders(tmp_path, {"happiness": 1, "bored": 3})
+    reason = re.escape(str(tmp_path / "bored")) + ".*expected one of neutral, happiness, surprise"
+    with pytest.raises(DataError, match=reason):
+        load_folder(tmp_path, FERPLUS)
+    dataset = load_folder(tmp_path, FERPLUS, skip_bad=True)
+    assert len(dataset) == 1
+    assert len(dataset.skipped) == 1
+    assert re.match(reason, dataset.skipped[0])
+
+
+def test_bad_files_are_named(tmp_path: Path):
+    write_class_folders(tmp_path, {"happiness": 2})
+    text, broken = tmp_path / "happiness" / "notes.txt", tmp_path / "happiness" / "1.png"
+    text.touch()
+    with pytest.raises(DataError, match=re.escape(f"{text}: expected an image")):
+        load_folder(tmp_path, FERPLUS)
+    text.unlink()
+    broken.write_bytes(broken.read_bytes()[:1000])
+    dataset = load_folder(tmp_path, FERPLUS)
+    with pytest.raises(DataError, match=re.escape(f"{broken}: expected a whole image")):
+        dataset.read(dataset.samples[1])
+    text.touch()
+    dataset = load_folder(tmp_path, FERPLUS, skip_bad=True)
+    assert [Path(s.path).name for s in dataset.samples] == ["0.png"]
+    assert [line.split(": ")[0] for line in dataset.skipped] == [str(text), str(broken)]
+
+
+def test_an_image_that_vanishes_is_named(tmp_path: Path):
+    dataset = load_folder(write_class_folders(tmp_path, {"fear": 1}), FERPLUS)
+    (tmp_path / "fear" / "0.png").unlink()
+    with pytest.raises(DataError, match=r"fear/0\.png: cannot be read \(No such file"):
+        dataset.read(dataset.samples[0])
+
+
+@pytest.mark.parametrize("name", ["nowhere", "file", "empty", "hollow"])
+def test_a_wrong_root_is_named(name: str, tmp_path: Path):
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "hollow" / "fear").mkdir(parents=True)
+    with pytest.raises(DataError, match=re.escape(str(tmp_path / name)) + ": expected .*, found "):
+        load_folder(tmp_path / name, FERPLUS)
+
+
+def pictures() -> dict[str, Image.Image]:
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(256, size=(20, 30, 3), dtype=np.uint8)
+    palette = Image.fromarray(rgb).quantize(16)
+    see_through = palette.copy()
+    see_through.info["transparency"] = 3
+    return {
+        "rgb.png": Image.fromarray(rgb),
+        "grey.png": Image.fromarray(rgb[:, :, 0]),
+        "grey16.png": Image.fromarray(rng.integers(65536, size=(20, 30), dtype=np.uint16)),
+        "alpha.png": Image.fromarray(rng.integers(256, size=(20, 30, 4), dtype=np.uint8)),
+        "grey-alpha.png": Image.fromarray(rng.integers(256, size=(20, 30, 4), dtype=np.uint8)).convert("LA"),
+        "palette.png": palette,
+        "see-through.png": see_through,
+        "bits.png": Image.fromarray(rgb[:, :, 0] > 128),
+        "photo.jpg": Image.fromarray(rgb),
+        "cmyk.jpg": Image.fromarray(rgb).convert("CMYK"),
+        "scan.tif": Image.fromarray(rgb),
+        "paint.bmp": Image.fromarray(rgb),
+        "web.webp": Image.fromarray(rgb),
+    }
+
+
+@pytest.mark.parametrize("name", list(pictures()))
+def test_pixels_are_those_that_recognition_sees(name: str, tmp_path: Path):
+    (tmp_path / "fear").mkdir()
+    path = tmp_path / "fear" / name
+    pictures()[name].save(path)
+    dataset = load_folder(tmp_path, FERPLUS)
+    pixels = dataset.read(dataset.samples[0])
+    assert pixels.shape == (20, 30, 3)
+    assert np.array_equal(pixels, load_image(path))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_honoured(orientation: int, tmp_path: Path):
+    (tmp_path / "fear").mkdir()
+    path = tmp_path / "fear" / "0.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pictures()["rgb.png"].save(path, exif=exif)
+    dataset = load_folder(tmp_path, FERPLUS)
+    pixels = dataset.read(dataset.samples[0])
+    assert pixels.shape == ((20, 30, 3) if orientation < 5 else (30, 20, 3))
+    assert np.array_equal(pixels, load_image(path))
+
+
+def test_too_many_pixels_are_refused(tmp_path: Path):
+    (tmp_path / "fear").mkdir()
+    Image.new("1", (11_000, 10_000)).save(tmp_path / "fear" / "0.png")
+    dataset = load_folder(tmp_path, FERPLUS)
+    with pytest.raises(DataError, match=r"fear/0\.png"):
+        dataset.read(dataset.samples[0])

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from crossfer.method.encoder import ResNet, count_parameters, feature_sides
+
+
+def batch_norm(name: str, channels: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for part in ("weight", "bias", "running_mean", "running_var"):
+        yield f"{name}.{part}", (channels,)
+    yield f"{name}.num_batches_tracked", ()
+
+
+def torchvision_shapes(blocks: tuple[int, ...]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of torchvision's resnet18 and resnet34 without ``fc``, by the rule that makes them."""
+    yield "conv1.weight", (64, 3, 7, 7)
+    yield from batch_norm("bn1", 64)
+    before = 64
+    for layer, count in enumerate(blocks, start=1):
+        channels = 64 * 2 ** (layer - 1)
+        for block in range(count):
+            prefix = f"layer{layer}.{block}"
+            yield f"{prefix}.conv1.weight", (channels, before, 3, 3)
+            yield from batch_norm(f"{prefix}.bn1", channels)
+            yield f"{prefix}.conv2.weight", (channels, channels, 3, 3)
+            yield from batch_norm(f"{prefix}.bn2", channels)
+            if before != channels:
+                yield f"{prefix}.downsample.0.weight", (channels, before, 1, 1)
+                yield from batch_norm(f"{prefix}.downsample.1", channels)
+            before = channels
+
+
+# Parameter counts without fc: torchvision publishes 11,689,512 and 21,797,672 with it (513,000).
+@pytest.mark.parametrize(
+    ("depth", "blocks", "parameters"), [(18, (2, 2, 2, 2), 11_176_512), (34, (3, 4, 6, 3), 21_284_672)]
+)
+def test_state_has_torchvision_names_and_shapes(
+    depth: int, blocks: tuple[int, ...], parameters: int
+) -> None:
+    with torch.device("meta"):
+        net = ResNet(depth=depth)
+    assert {k: tuple(v.shape) for k, v in net.state_dict().items()} == dict(torchvision_shapes(blocks))
+    assert count_parameters(net) == parameters
+
+
+def test_small_stem_differs_from_torchvision_in_the_first_kernel_alone() -> None:
+    with torch.device("meta"):
+        net = ResNet(stem="small")
+    expected = dict(torchvision_shapes((2, 2, 2, 2))) | {"conv1.weight": (64, 3, 3, 3)}
+    assert {k: tuple(v.shape) for k, v in net.state_dict().items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "stem", "sides"),
+    [
+        (48, "small", (24, 12, 6, 3)),
+        (64, "small", (32, 16, 8, 4)),
+        (64, "standard", (16, 8, 4, 2)),
+        (96, "small", (48, 24, 12, 6)),
+        (96, "standard", (24, 12, 6, 3)),
+        (224, "standard", (56, 28, 14, 7)),
+    ],
+)
+def test_feature_sides_are_those_of_the_features(size: int, stem: str, sides: tuple[int, ...]) -> None:
+    net = ResNet(width=2, in_channels=1, stem=stem).eval()
+    features = net(torch.zeros(1, 1, size, size))
+    assert [tuple(f.shape) for f in features] == [(1, 2 * 2**j, s, s) for j, s in enumerate(sides)]
+    assert feature_sides(size, stem) == sides
+
+
+@pytest.mark.parametrize(("size", "stem", "unit"), [(224 + 16, "standard", 32), (50, "small", 16), (0, "small", 16)])
+def test_image_size_that_does_not_fit_is_named(size: int, stem: str, unit: int) -> None:
+    with pytest.raises(ValueError, match=rf"multiple of {unit} with the {stem} stem, got {size}$"):
+        feature_sides(size, stem)
+
+
+def test_unknown_depth_and_stem_are_named() -> None:
+    with pytest.raises(ValueError, match=r"one of \[18, 34\], got 50"):
+        ResNet(depth=50)
+    with pytest.raises(ValueError, match="'standard' or 'small', got 'big'"):
+        ResNet(stem="big")
+
+
+def test_each_block_starts_as_its_shortcut() -> None:
+    net = ResNet(width=4, in_channels=1, stem="small").eval()
+    block = net.layer1[1]
+    x = torch.rand(2, 4, 6, 6)
+    assert torch.equal(block(x), x)

@@ -1,0 +1,74 @@
+"""The figures of crossfer.metrics, image by image, from their definitions. -1 predicts nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def confusion_matrix(truth: Sequence[int], predicted: Sequence[int], classes: int) -> list[list[int]]:
+    matrix = [[0] * classes for _ in range(classes)]
+    for t, p in zip(truth, predicted, strict=True):
+        if p != -1:
+            matrix[t][p] += 1
+    return matrix
+
+
+def accuracy(truth: Sequence[int], predicted: Sequence[int]) -> float:
+    right = 0
+    for t, p in zip(truth, predicted, strict=True):
+        if t == p:
+            right += 1
+    return right / len(truth)
+
+
+def mean_class_accuracy(truth: Sequence[int], predicted: Sequence[int]) -> float:
+    recalls = []
+    for k in set(truth):
+        of_class = [p for t, p in zip(truth, predicted, strict=True) if t == k]
+        recalls.append(of_class.count(k) / len(of_class))
+    return sum(recalls) / len(recalls)
+
+
+def macro_f1(truth: Sequence[int], predicted: Sequence[int]) -> float:
+    scores = []
+    for k in set(truth) | {p for p in predicted if p != -1}:
+        true_positives = false_positives = false_negatives = 0
+        for t, p in zip(truth, predicted, strict=True):
+            true_positives += t == k and p == k
+            false_positives += t != k and p == k
+            false_negatives += t == k and p != k
+        scores.append(2 * true_positives / (2 * true_positives + false_positives + false_negatives))
+    return sum(scores) / len(scores)
+
+
+def negative_log_likelihood(probabilities: Sequence[Sequence[float]], truth: Sequence[int]) -> float:
+    total = 0.0
+    for row, t in zip(probabilities, truth, strict=True):
+        total -= math.log(row[t])
+    return total / len(truth)
+
+
+def brier_score(probabilities: Sequence[Sequence[float]], truth: Sequence[int]) -> float:
+    total = 0.0
+    for row, t in zip(probabilities, truth, strict=True):
+        for k, p in enumerate(row):
+            total += (p - (1 if k == t else 0)) ** 2
+    return total / len(truth)
+
+
+def expected_calibration_error(
+    probabilities: Sequence[Sequence[float]], truth: Sequence[int], bins: int
+) -> float:
+    error = 0.0
+    for b in range(bins):
+        members = []
+        for row, t in zip(probabilities, truth, strict=True):
+            last = b == bins - 1
+            if b / bins <= max(row) < (b + 1) / bins or (last and max(row) >= 1):
+                members.append((max(row), row.index(max(row)) == t))
+        if members:
+            confidence = sum(c for c, _ in members) / len(members)
+            right = sum(r for _, r in members) / len(members)
+            error += len(members) / len(truth) * abs(right - confidence)
+    return error

@@ -1,0 +1,144 @@
+import dataclasses
+import hashlib
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from support.bundles import tiny_graph, tiny_meta, write_bundle
+
+from crossfer.labels import FERPLUS, LABEL_SETS
+from crossfer.runtime import bundle as bundle_module
+from crossfer.runtime.bundle import METADATA_KEY, BundleError, BundleMeta, read_bundle, resolve_model
+
+
+def changed(**values) -> str:
+    """The tiny bundle's metadata with some values changed, and those that are None left out."""
+    plain = json.loads(tiny_meta().to_json()) | values
+    return json.dumps({key: value for key, value in plain.items() if value is not None})
+
+
+def test_a_bundle_tells_all_about_itself(tiny_model):
+    bundle = read_bundle(tiny_model)
+    assert bundle.meta == tiny_meta()
+    assert bundle.meta.labelset == FERPLUS
+    assert bundle.path == tiny_model
+    assert bundle.sha256 == hashlib.sha256(tiny_model.read_bytes()).hexdigest()
+
+
+def test_the_metadata_is_where_others_can_read_it(tiny_model):
+    properties = {entry.key: entry.value for entry in onnx.load(tiny_model).metadata_props}
+    values = json.loads(properties[METADATA_KEY])
+    assert values["format"] == 1
+    assert values["labels"] == list(FERPLUS.expressions)
+    assert set(values) == {
+        "format", "name", "label_set", "labels", "input", "temperature", "grid", "provenance"
+    }  # fmt: skip
+
+
+def test_metadata_survives_its_json():
+    meta = tiny_meta(color="rgb", temperature=0.7)
+    assert BundleMeta.from_json(meta.to_json()) == meta
+
+
+def test_labels_of_an_unknown_set_are_accepted(tmp_path):
+    meta = dataclasses.replace(tiny_meta(), label_set="own", labels=("calm", "tense"))
+    path = write_bundle(tmp_path / "own.onnx", tiny_graph(meta), meta.to_json())
+    assert read_bundle(path).meta.labels == ("calm", "tense")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        (None, "without the property 'crossfer'"),
+        ("no json", "expected JSON"),
+        ("[1]", "expected a JSON object, found list"),
+        (changed(format=2), "expected format 1, found 2"),
+        (changed(format=None), "expected format 1, found None"),
+        (changed(labels=None), "missing labels"),
+        (changed(temperature=None, grid=None), "missing temperature, grid"),
+        (changed(input=None), "missing input"),
+        (changed(provenance=None), "missing provenance"),
+        (changed(name=7), "expected name to be a str, found 7"),
+        (changed(labels="neutral"), "expected labels to be a list"),
+        (changed(input={"size": 48}), "input contract: missing keys"),
+        (changed(temperature=0), "temperature: expected a positive number, found 0"),
+        (changed(temperature="hot"), "temperature: expected a positive number, found 'hot'"),
+        (changed(grid=2.5), "grid: expected a whole number of at least 1, found 2.5"),
+        (changed(labels=list(LABEL_SETS["rafdb"].expressions)), "expected those of ferplus in order"),
+        (changed(labels=["calm"] * 8, label_set="own"), "expected distinct expression names"),
+        (changed(labels=["calm", "tense"], label_set="own"), "expected 'logits' of shape \\(batch, 2\\)"),
+        (changed(grid=5), "expected 'evidence' of shape \\(batch, 8, 5, 5\\)"),
+    ],
+)
+def test_metadata_that_does_not_fit_says_what_is_wrong(tmp_path, metadata, message):
+    path = write_bundle(tmp_path / "bad.onnx", tiny_graph(tiny_meta()), metadata)
+    with pytest.raises(BundleError, match=message) as caught:
+        read_bundle(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_input_of_another_size(tmp_path):
+    contract = dataclasses.replace(tiny_meta().input, size=96)
+    meta = dataclasses.replace(tiny_meta(), input=contract)
+    path = write_bundle(tmp_path / "size.onnx", tiny_graph(tiny_meta()), meta.to_json())
+    with pytest.raises(BundleError, match=r"expected 'image' of shape \(batch, 1, 96, 96\)"):
+        read_bundle(path)
+
+
+@pytest.mark.parametrize("name", ["image", "logits", "evidence"])
+def test_a_missing_input_or_output(tmp_path, name):
+    path = write_bundle(tmp_path / "other.onnx", tiny_graph(tiny_meta(), **{name: "other"}), tiny_meta().to_json())
+    with pytest.raises(BundleError, match=f"expected an input or output '{name}', found only"):
+        read_bundle(path)
+
+
+def test_a_fixed_batch_is_refused(tmp_path):
+    graph = tiny_graph(tiny_meta())
+    graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    path = write_bundle(tmp_path / "one.onnx", graph, tiny_meta().to_json())
+    with pytest.raises(BundleError, match=r"expected 'image' of shape \(batch, 1, 48, 48\), found \[1,"):
+        read_bundle(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no ONNX file"], ids=["empty", "text"])
+def test_a_file_that_is_no_onnx(tmp_path, content):
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match="expected a whole ONNX file"):
+        read_bundle(path)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_a_truncated_file(tmp_path, tiny_model, share):
+    content = tiny_model.read_bytes()
+    path = tmp_path / "short.onnx"
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(BundleError, match=r"short\.onnx: expected"):
+        read_bundle(path)
+
+
+def test_missing_files_and_names(tmp_path):
+    with pytest.raises(BundleError, match="no such model file"):
+        read_bundle(tmp_path / "none.onnx")
+    with pytest.raises(BundleError, match="model 'nonesuch': expected a file or one of the embedded models"):
+        read_bundle("nonesuch")
+    with pytest.raises(BundleError, match="no such model file"):
+        read_bundle(tmp_path)
+
+
+def test_names_mean_the_embedded_models(tmp_path, monkeypatch, tiny_model):
+    embedded = tmp_path / "default.onnx"
+    embedded.write_bytes(tiny_model.read_bytes())
+    monkeypatch.setattr(bundle_module, "files", lambda package: tmp_path)
+    assert resolve_model("default") == embedded
+    with pytest.raises(BundleError, match=r"embedded models \(default\)"):
+        resolve_model("other")
+
+
+def test_reading_needs_no_onnx_package(tiny_model):
+    properties = onnxruntime.InferenceSession(str(tiny_model), providers=["CPUExecutionProvider"])
+    assert METADATA_KEY in properties.get_modelmeta().custom_metadata_map
+    assert np.isfinite(read_bundle(tiny_model).meta.temperature)

@@ -1,0 +1,276 @@
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+
+from crossfer.runtime import image as image_module
+from crossfer.runtime.image import FORMATS, ImageError, load_image
+
+RGB = np.random.default_rng(0).integers(0, 256, (12, 17, 3), dtype=np.uint8)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that claims to be of any size."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def test_every_kind_of_source_agrees(tmp_path):
+    content = encoded(Image.fromarray(RGB))
+    path = tmp_path / "photo.png"
+    path.write_bytes(content)
+    for source in (path, str(path), content, Image.open(path), RGB):
+        loaded = load_image(source)
+        assert loaded.dtype == np.uint8
+        assert loaded.flags.c_contiguous
+        assert np.array_equal(loaded, RGB)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("WEBP", {"lossless": True})]
+)
+def test_lossless_formats_give_the_exact_pixels(kind, options):
+    assert np.array_equal(load_image(encoded(Image.fromarray(RGB), kind, **options)), RGB)
+
+
+def test_jpeg_agrees_with_pillow():
+    content = encoded(Image.fromarray(RGB), "JPEG", quality=95)
+    assert np.array_equal(load_image(content), np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
+
+
+def test_grey_becomes_three_equal_channels():
+    loaded = load_image(encoded(Image.fromarray(RGB[:, :, 0])))
+    assert np.array_equal(loaded, np.repeat(RGB[:, :, :1], 3, axis=2))
+
+
+def test_bilevel_becomes_black_and_white():
+    loaded = load_image(encoded(Image.fromarray(RGB[:, :, 0]).convert("1")))
+    assert set(np.unique(loaded)) == {0, 255}
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bit_grey_is_scaled_over_its_full_range(kind):
+    values = np.array([[0, 128, 257, 32768, 65535]], np.uint16)
+    loaded = load_image(encoded(Image.fromarray(values), kind))
+    assert loaded[0, :, 0].tolist() == [0, 0, 1, 128, 255]
+
+
+def test_sixteen_bit_colour_is_scaled_over_its_full_range():
+    pixels = struct.pack(">3H", 65535, 32768, 0)
+    header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    content += chunk(b"IDAT", zlib.compress(b"\0" + pixels)) + chunk(b"IEND", b"")
+    assert load_image(content)[0, 0].tolist() == [255, 128, 0]
+
+
+def test_transparent_pixels_lie_over_white():
+    pixels = np.array([[[200, 0, 0, 255], [200, 0, 0, 0], [200, 0, 0, 128]]], np.uint8)
+    loaded = load_image(encoded(Image.fromarray(pixels)))[0].tolist()
+    assert loaded[:2] == [[200, 0, 0], [255, 255, 255]]
+    assert loaded[2] == pytest.approx([227, 127, 127], abs=1)
+
+
+def test_grey_with_alpha_and_palette_with_transparency():
+    grey = Image.new("LA", (2, 1), (90, 0))
+    grey.putpixel((0, 0), (90, 255))
+    assert load_image(encoded(grey))[0].tolist() == [[90] * 3, [255] * 3]
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([10, 20, 30, 40, 50, 60])
+    palette.putpixel((1, 0), 1)
+    assert load_image(encoded(palette))[0].tolist() == [[10, 20, 30], [40, 50, 60]]
+    content = encoded(palette, transparency=1)
+    assert load_image(content)[0].tolist() == [[10, 20, 30], [255, 255, 255]]
+
+
+def test_cmyk_agrees_with_pillow():
+    cmyk = Image.fromarray(RGB).convert("CMYK")
+    assert np.array_equal(load_image(encoded(cmyk, "TIFF")), np.asarray(cmyk.convert("RGB")))
+    assert load_image(encoded(cmyk, "JPEG")).shape == RGB.shape
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_exif_orientation_is_honoured(kind, orientation, tmp_path):
+    corner = np.zeros((32, 48, 3), np.uint8)
+    corner[:16, :16] = 255  # of the stored pixels, so every orientation moves it elsewhere
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(corner), kind, exif=exif)
+    expected = [corner, corner[:, ::-1], corner[::-1, ::-1], corner[::-1]]
+    expected += [turned.swapaxes(0, 1) for turned in (corner, corner[::-1], corner[::-1, ::-1], corner[:, ::-1])]
+    for source in (content, Image.open(io.BytesIO(content))):
+        loaded = load_image(source)
+        assert loaded.shape == expected[orientation - 1].shape
+        assert np.abs(loaded.astype(int) - expected[orientation - 1]).mean() < 5
+
+
+def test_damaged_exif_does_not_cost_the_pixels():
+    content = encoded(Image.fromarray(RGB), "WEBP", lossless=True, exif=b"Exif\0\0nonsense that is no TIFF header")
+    assert np.array_equal(load_image(content), RGB)
+
+
+def test_the_users_image_is_left_as_it_was():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.open(io.BytesIO(encoded(Image.fromarray(RGB), "JPEG", exif=exif)))
+    load_image(image)
+    assert image.size == (17, 12)
+    assert image.getexif()[0x0112] == 6
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(ImageError, match=r"none\.png: no such file"):
+        load_image(tmp_path / "none.png")
+
+
+def test_a_directory(tmp_path):
+    with pytest.raises(ImageError, match="found a directory"):
+        load_image(tmp_path)
+
+
+def test_an_empty_file(tmp_path):
+    path = tmp_path / "empty.jpg"
+    path.touch()
+    with pytest.raises(ImageError, match=r"empty\.jpg: expected an image, found nothing \(0 bytes\)"):
+        load_image(path)
+
+
+def test_a_device_is_refused_without_reading_it():
+    with pytest.raises(ImageError, match="expected a regular file"):
+        load_image(os.devnull)
+
+
+@pytest.mark.parametrize("path", ["a\0b.png", "x" * 5000 + ".png"])
+def test_an_impossible_name(path):
+    with pytest.raises(ImageError, match=r"cannot be read|no such file"):
+        load_image(path)
+
+
+def test_text_is_no_image(tmp_path):
+    path = tmp_path / "notes.png"
+    path.write_text("not an image at all")
+    with pytest.raises(ImageError, match=r"notes\.png: expected a JPEG, PNG, WebP, BMP or TIFF image, found none"):
+        load_image(path)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PPM", "PDF"])
+def test_other_formats_are_refused(kind):
+    with pytest.raises(ImageError, match="expected a JPEG, PNG, WebP, BMP or TIFF image"):
+        load_image(encoded(Image.fromarray(RGB), kind))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
+def test_a_truncated_file(kind, share):
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    content = encoded(Image.fromarray(noise), kind)
+    with pytest.raises(ImageError, match=r"truncated or corrupt|found none"):
+        load_image(content[: int(len(content) * share)])
+
+
+def test_corrupt_pixel_data():
+    content = bytearray(encoded(Image.fromarray(RGB)))
+    content[content.index(b"IDAT") + 4] ^= 0xFF
+    with pytest.raises(ImageError, match="truncated or corrupt"):
+        load_image(bytes(content))
+
+
+@pytest.mark.parametrize(("width", "height"), [(10_001, 10_000), (20_000, 20_000), (2**31 - 1, 2**31 - 1)])
+def test_more_than_100_megapixels_are_refused_from_the_header(width, height):
+    with pytest.raises(ImageError, match="expected at most 100 megapixels"):
+        load_image(png_of_size(width, height))
+
+
+def test_an_array_of_more_than_100_megapixels():
+    with pytest.raises(ImageError, match="expected at most 100 megapixels"):
+        load_image(np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (10_001, 10_000, 3)))
+
+
+def test_a_bomb_in_a_text_chunk():
+    info = PngImagePlugin.PngInfo()
+    info.add_text("comment", "A" * (PngImagePlugin.MAX_TEXT_CHUNK * 2), zip=True)
+    content = encoded(Image.fromarray(RGB), pnginfo=info)
+    with pytest.raises(ImageError, match="truncated or corrupt"):
+        load_image(content)
+
+
+def test_too_many_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_module, "MAX_BYTES", 100)
+    path = tmp_path / "large.png"
+    path.write_bytes(bytes(101))
+    for source in (path, bytes(101)):
+        with pytest.raises(ImageError, match="expected at most"):
+            load_image(source)
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_modes_without_an_agreed_range_are_refused(mode):
+    with pytest.raises(ImageError, match=f"found mode '{mode}'"):
+        load_image(encoded(Image.new(mode, (3, 3)), "TIFF"))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        RGB.astype(np.float32),
+        RGB[:, :, 0],
+        RGB[:, :, :2],
+        np.zeros((5, 5, 4), np.uint8),
+        np.zeros((0, 5, 3), np.uint8),
+    ],
+    ids=["float", "grey", "two channels", "four channels", "no rows"],
+)
+def test_arrays_of_another_kind_are_refused(array):
+    with pytest.raises(ImageError, match="expected"):
+        load_image(array)
+
+
+def test_another_type_is_a_type_error():
+    with pytest.raises(TypeError, match="got int"):
+        load_image(3)  # pyright: ignore[reportArgumentType]
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=200)
+def test_random_bytes_raise_nothing_but_image_error(content):
+    with pytest.raises(ImageError):
+        load_image(content)
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of what it finds in damaged files
+@given(st.sampled_from(FORMATS), st.data())
+@settings(max_examples=300, deadline=None)
+def test_damaged_files_raise_nothing_but_image_error(kind, data):
+    content = bytearray(encoded(Image.fromarray(RGB), kind))
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        loaded = load_image(bytes(content))
+    except ImageError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+    else:
+        assert loaded.ndim == 3
+
+
+def test_paths_relative_to_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.png").write_bytes(encoded(Image.fromarray(RGB)))
+    assert np.array_equal(load_image("a.png"), RGB)

@@ -1,0 +1,169 @@
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import crossfer
+from crossfer import Recognizer
+from crossfer.labels import FERPLUS
+from crossfer.runtime.align import crop_face
+from crossfer.runtime.bundle import BundleError
+from crossfer.runtime.detector import CenterFace, Detection
+from crossfer.runtime.image import ImageError
+from crossfer.runtime.recognizer import softmax
+from crossfer.types import Box
+
+
+@pytest.fixture(scope="module")
+def recognizer(tiny_model) -> Recognizer:
+    return Recognizer(tiny_model, threads=1)
+
+
+@pytest.fixture(scope="module")
+def group(astronaut) -> np.ndarray:
+    """Two faces, the smaller one on the left."""
+    small = np.zeros_like(astronaut)
+    small[:256, :256] = np.asarray(Image.fromarray(astronaut).resize((256, 256)))
+    return np.concatenate([small, astronaut], axis=1)
+
+
+def test_every_kind_of_source_gives_the_same_faces(recognizer, astronaut, astronaut_path):
+    expected = recognizer.recognize(astronaut_path)
+    assert len(expected) == 1
+    content = astronaut_path.read_bytes()
+    for source in (str(astronaut_path), content, Image.open(io.BytesIO(content)), astronaut):
+        assert recognizer.recognize(source) == expected
+
+
+def test_a_face_tells_where_and_what(recognizer, astronaut_path):
+    (face,) = recognizer.recognize(astronaut_path)
+    assert face.box.center == pytest.approx((226, 118), abs=8)
+    assert len(face.landmarks) == 5
+    assert face.detection_score is not None
+    assert face.detection_score > 0.8
+    assert tuple(face.prediction.probabilities) == FERPLUS.expressions
+    assert sum(face.prediction.probabilities.values()) == pytest.approx(1)
+    assert face.expression == max(face.prediction.probabilities, key=face.prediction.probabilities.__getitem__)
+    assert face.prediction.evidence.shape == (8, 6, 6)
+    np.testing.assert_allclose(face.prediction.evidence.sum(axis=(1, 2)), face.prediction.logits, rtol=1e-4)
+
+
+def test_the_temperature_scales_the_logits(recognizer, astronaut):
+    (face,) = recognizer.recognize(astronaut)
+    scaled = np.exp(face.prediction.logits.astype(float) / recognizer.meta.temperature)
+    assert list(face.prediction.probabilities.values()) == pytest.approx(list(scaled / scaled.sum()))
+
+
+def test_the_largest_face_comes_first(recognizer, group):
+    faces = recognizer.recognize(group)
+    assert len(faces) == 2
+    assert faces[0].box.area > 2 * faces[1].box.area
+    assert faces[0].box.x > 512
+
+
+def test_a_batch_gives_what_single_images_give(recognizer, astronaut, group):
+    blank = np.zeros((40, 40, 3), np.uint8)
+    images = [group, blank, astronaut, group[:, ::-1].copy()]
+    together = recognizer.recognize_batch(images)
+    assert together[1] == []
+    for faces, image in zip(together, images, strict=True):
+        alone = recognizer.recognize(image)
+        assert [face.box for face in faces] == [face.box for face in alone]
+        for face, other in zip(faces, alone, strict=True):
+            np.testing.assert_allclose(face.prediction.logits, other.prediction.logits, rtol=1e-5, atol=1e-5)
+    assert recognizer.recognize_batch([]) == []
+
+
+def test_classifying_the_crop_gives_what_recognising_the_photo_gives(recognizer, astronaut):
+    (face,) = recognizer.recognize(astronaut)
+    (found,) = CenterFace(threads=1).detect(astronaut)
+    crop = crop_face(astronaut, found, recognizer.meta.input.crop)
+    (prediction,) = recognizer.classify([crop])
+    assert prediction == face.prediction
+    assert recognizer.classify([]) == []
+
+
+def test_without_a_detector_the_whole_image_is_the_face(tiny_model, astronaut):
+    bare = Recognizer(tiny_model, detector="none", threads=1)
+    crop = np.ascontiguousarray(astronaut[60:180, 166:286])
+    (face,) = bare.recognize(crop)
+    assert face.box == Box(0, 0, 120, 120)
+    assert face.landmarks == ()
+    assert face.detection_score is None
+    assert face.prediction == bare.classify([crop])[0]
+
+
+def test_the_detector_is_loaded_when_first_needed(tiny_model, astronaut, monkeypatch):
+    loaded = []
+
+    def counted(**settings):
+        loaded.append(settings)
+        return CenterFace(**settings)
+
+    monkeypatch.setattr("crossfer.runtime.recognizer.CenterFace", counted)
+    recognizer = Recognizer(tiny_model, min_face_score=0.6, threads=1)
+    recognizer.classify([astronaut])
+    assert loaded == []
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: recognizer.recognize(astronaut), range(4)))
+    assert loaded == [{"min_score": 0.6, "threads": 1}]
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_a_detector_of_ones_own(tiny_model, astronaut):
+    class Fixed:
+        def detect(self, image: np.ndarray) -> list[Detection]:
+            points = ((200.0, 100.0), (250.0, 100.0), (225.0, 120.0), (205.0, 140.0), (245.0, 140.0))
+            return [Detection(Box(10, 10, 20, 20), 0.5, points), Detection(Box(180, 60, 90, 120), 0.4, points)]
+
+    faces = Recognizer(tiny_model, detector=Fixed()).recognize(astronaut)
+    assert [face.box.width for face in faces] == [90, 20]
+
+
+def test_a_higher_score_leaves_out_more(tiny_model, astronaut):
+    assert Recognizer(tiny_model, min_face_score=0.99).recognize(astronaut) == []
+
+
+def test_bad_images_raise_image_error(recognizer, tmp_path):
+    with pytest.raises(ImageError, match="no such file"):
+        recognizer.recognize(tmp_path / "none.png")
+    with pytest.raises(ImageError, match="found none"):
+        recognizer.recognize_batch([np.zeros((9, 9, 3), np.uint8), b"no image"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"detector": "haar"}, "expected 'centerface', 'none' or a Detector, got 'haar'"),
+        ({"min_face_score": 1.5}, "expected a number between 0 and 1, got 1.5"),
+        ({"threads": 0}, "expected at least 1, got 0"),
+    ],
+)
+def test_bad_settings_say_what_is_expected(tiny_model, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Recognizer(tiny_model, **arguments)
+
+
+def test_a_missing_model_says_so(tmp_path):
+    with pytest.raises(BundleError, match="no such model file"):
+        Recognizer(tmp_path / "none.onnx")
+
+
+@given(st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=9), st.floats(0.05, 20))
+def test_softmax_gives_probabilities_whatever_the_logits(logits, temperature):
+    (probabilities,) = softmax(np.array([logits]), temperature)
+    assert probabilities.sum() == pytest.approx(1)
+    assert (probabilities >= 0).all()
+    assert np.argmax(probabilities) == np.argmax(np.array(logits) / temperature)
+
+
+def test_the_package_offers_what_it_says():
+    assert crossfer.__all__ == sorted(crossfer.__all__)
+    for name in crossfer.__all__:
+        assert getattr(crossfer, name).__name__ == name
+    with pytest.raises(AttributeError, match="has no attribute 'Nonesuch'"):
+        crossfer.Nonesuch  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crossfer.cli import main
+from data.layouts import write_class_folders, write_folders, write_zips
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str | int | None:
+    """Runs ``crossfer evaluate`` in this process; its exit status, or the message where that is 1."""
+    monkeypatch.setattr(sys, "argv", ["crossfer", "evaluate", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    return exit_.value.code
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    return write_class_folders(tmp_path / "faces", {"Happy": 3, "fear": 2})
+
+
+def test_ferplus_as_json(monkeypatch, capsys, tmp_path: Path, tiny_model: Path):
+    write_zips(tmp_path)
+    options = ("--data", "ferplus", "--root", tmp_path, "--model", tiny_model)
+    assert run(monkeypatch, *options, "--format", "json") == 0
+    captured = capsys.readouterr()
+    values = json.loads(captured.out)
+    assert captured.err == ""
+    assert (values["data"], values["split"], values["protocol"]) == ("ferplus", "test", "majority/fer2013new")
+    assert (values["n"], values["no_face"], values["detector"]) == (3, 0, "none")
+    assert 0 <= values["interval"][0] <= values["accuracy"] <= values["interval"][1] <= 1
+    assert np.sum(values["confusion"]) == 3
+    chosen = ("--split", "valid", "--protocol", "argmax", "--labels", "label-csv")
+    assert run(monkeypatch, *options, "--format", "json", *chosen) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert (values["split"], values["protocol"], values["n"]) == ("valid", "argmax/label-csv", 1)
+
+
+def test_a_folder_of_face_crops(monkeypatch, capsys, faces: Path, tiny_model: Path):
+    options = (
+        "--data",
+        "folder",
+        "--root",
+        faces,
+        "--model",
+        tiny_model,
+        "--format",
+        "json",
+        "--detector",
+        "none",
+    )
+    assert run(monkeypatch, *options) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["n"] == 5
+    assert len(values["labels"]) == len(values["confusion"]) == 8
+    supports = {name: scores["support"] for name, scores in values["per_class"].items() if scores["support"]}
+    assert supports == {"happiness": 3, "fear": 2}
+
+
+def test_a_folder_is_measured_end_to_end_unless_told_otherwise(
+    monkeypatch, capsys, tmp_path: Path, tiny_model: Path, astronaut_path: Path
+):
+    for name in ("happiness", "sadness"):
+        (tmp_path / name).mkdir()
+    Image.open(astronaut_path).convert("RGB").save(tmp_path / "happiness" / "portrait.png")
+    Image.new("RGB", (300, 200), "grey").save(tmp_path / "sadness" / "wall.png")
+    options = ("--data", "folder", "--root", tmp_path, "--model", tiny_model, "--format", "json")
+    assert run(monkeypatch, *options) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert (values["detector"], values["n"], values["no_face"]) == ("centerface", 2, 1)
+    assert sum(values["confusion"][1]) == 1
+    assert sum(values["confusion"][3]) == 0
+    assert run(monkeypatch, *options, "--min-face-score", "0.999") == 0
+    assert json.loads(capsys.readouterr().out)["no_face"] == 2
+
+
+def test_text_and_output_file(monkeypatch, capsys, faces: Path, tiny_model: Path, tmp_path: Path):
+    options = ("--data", "folder", "--root", faces, "--model", tiny_model, "--detector", "none")
+    assert run(monkeypatch, *options) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("tiny on folder test (folder per class, n = 5, detector none)\naccuracy ")
+    assert run(monkeypatch, *options, "--output", tmp_path / "result.txt") == 0
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "result.txt").read_text(encoding="utf-8") == text
+
+
+def test_the_same_run_gives_the_same_bytes(monkeypatch, capsys, faces: Path, tiny_model: Path):
+    options = (
+        "--data",
+        "folder",
+        "--root",
+        faces,
+        "--model",
+        tiny_model,
+        "--detector",
+        "none",
+        "--format",
+        "json",
+    )
+    outputs = []
+    for _ in range(2):
+        run(monkeypatch, *options)
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1] != ""
+
+
+def test_bad_images_stop_it_or_are_counted(monkeypatch, capsys, faces: Path, tiny_model: Path):
+    (faces / "fear" / "0.png").write_bytes(b"no image")
+    options = (
+        "--data",
+        "folder",
+        "--root",
+        faces,
+        "--model",
+        tiny_model,
+        "--detector",
+        "none",
+        "--format",
+        "json",
+    )
+    assert "fear/0.png: expected a whole image" in str(run(monkeypatch, *options))
+    assert capsys.readouterr().out == ""
+    assert run(monkeypatch, *options, "--skip-bad") == 0
+    captured = capsys.readouterr()
+    values = json.loads(captured.out)
+    assert (values["n"], values["skipped"]["count"]) == (4, 1)
+    assert "fear/0.png" in values["skipped"]["reasons"][0]
+    assert captured.err.startswith("left out: ")
+    assert len(captured.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--data", "ferplus", "--root", "{root}"), "expected FERPlus as a folder FER2013Test"),
+        (("--data", "folder", "--root", "{root}/nowhere"), "nowhere: expected a folder"),
+        (
+            ("--data", "folder", "--root", "{root}", "--protocol", "argmax"),
+            "--protocol and --labels belong to",
+        ),
+        (
+            ("--data", "folder", "--root", "{root}", "--labels", "label-csv"),
+            "--protocol and --labels belong to",
+        ),
+        (("--data", "folder", "--root", "{root}", "--output", "{root}/no/where.json"), "no folder"),
+        (("--data", "folder", "--root", "{root}", "--model", "{root}/no.onnx"), "no.onnx"),
+    ],
+)
+def test_errors_are_one_line(
+    monkeypatch, options: tuple[str, ...], message: str, faces: Path, tiny_model: Path
+):
+    given = [option.format(root=faces) for option in options]
+    model = () if "--model" in options else ("--model", tiny_model)
+    error = run(monkeypatch, *given, *model)
+    assert isinstance(error, str)
+    assert message in error
+    assert "\n" not in error
+
+
+def test_unknown_choices_are_usage_errors(monkeypatch, capsys, faces: Path):
+    assert run(monkeypatch, "--data", "imagenet", "--root", faces) == 2
+    assert run(monkeypatch, "--data", "folder", "--root", faces, "--split", "dev") == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_as_a_command_it_keeps_stdout_for_the_result(tmp_path: Path, tiny_model: Path):
+    write_folders(tmp_path)
+    command = [
+        sys.executable,
+        "-m",
+        "crossfer.cli",
+        "evaluate",
+        "--data",
+        "ferplus",
+        "--model",
+        str(tiny_model),
+    ]
+    done = subprocess.run(
+        [*command, "--root", str(tmp_path), "--format", "json"], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["n"] == 3
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+    failed = subprocess.run(
+        [*command, "--root", str(tiny_model.parent)], capture_output=True, text=True, check=False
+    )
+    assert failed.returncode == 1
+    assert failed.stdout == ""
+    assert failed.stderr.count("\n") == 1
+
+
+def test_it_needs_no_torch(tmp_path: Path, tiny_model: Path):
+    write_folders(tmp_path)
+    options = ["--data", "ferplus", "--root", str(tmp_path), "--model", str(tiny_model)]
+    program = (
+        "import sys; from crossfer.cli import app; "
+        f"app({['evaluate', *options]}, standalone_mode=False); "
+        "assert 'onnxruntime' in sys.modules; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)

@@ -1,0 +1,88 @@
+"""``crossfer train`` and ``crossfer export`` as a user runs them."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from crossfer.runtime.recognizer import Recognizer
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+TINY = ["--set", "data.samples=64", "--set", "optim.epochs=3", "--set", "optim.batch_size=16"]
+
+
+def crossfer(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "crossfer.cli", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_smoke_recipe_learns_drawn_faces_and_exports_a_model_that_answers(tmp_path: Path) -> None:
+    run, model = tmp_path / "run", tmp_path / "model.onnx"
+    trained = crossfer("train", RECIPES / "smoke.toml", "-o", run)
+    assert trained.returncode == 0, trained.stderr
+    assert "validation accuracy" in trained.stdout
+    with (run / "log.csv").open() as file:
+        history = list(csv.DictReader(file))
+    assert len(history) == 8
+    assert max(float(row["valid_accuracy"]) for row in history) > 0.9
+    assert all(float(row[term]) > 0 for row in history for term in ("classification", "feature_map", "batch"))
+    exported = crossfer("export", run, "-o", model)
+    assert exported.returncode == 0, exported.stderr
+    assert Recognizer(model, detector="none").meta.name == "smoke"
+
+
+def test_an_interrupted_run_resumes_and_a_second_start_is_refused(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    started = subprocess.Popen(
+        [sys.executable, "-m", "crossfer.cli", "train", str(RECIPES / "smoke.toml"), "-o", str(run), *TINY],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (run / "last.safetensors").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(started.pid, signal.SIGINT)
+    _, stderr = started.communicate(timeout=60)
+    if started.returncode:  # it may have finished between the look and the signal
+        assert started.returncode == 130
+        assert "--resume" in stderr
+        assert "Traceback" not in stderr
+    again = crossfer("train", RECIPES / "smoke.toml", "-o", run, *TINY)
+    assert again.returncode == 1
+    assert "--resume" in again.stderr
+    resumed = crossfer("train", RECIPES / "smoke.toml", "-o", run, *TINY, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert len((run / "log.csv").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "optim.learning_rate=1"], "unknown key 'optim.learning_rate'; allowed there: batch_size"),
+        (["--set", "optim.lr=-1"], "optim.lr = -1: Input should be greater than 0"),
+        (["--set", "data.name=ferplus"], "add --root DIR"),
+        (["--set", "data.name=ferplus", "--root", "nowhere"], "'nowhere'"),
+        (["--set", "model.image_size=50"], "multiple of 16"),
+    ],
+)
+def test_a_bad_recipe_stops_before_any_training(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = crossfer("train", RECIPES / "smoke.toml", "-o", tmp_path / "run", *arguments)
+    assert done.returncode == 1
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_recipe_is_one_line() -> None:
+    done = crossfer("train", "nowhere.toml")
+    assert done.returncode == 1
+    assert done.stderr.strip() == "crossfer: nowhere.toml: no such recipe"

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+
+from crossfer.labels import (
+    AFFECTNET7,
+    AFFECTNET8,
+    FER2013,
+    FERPLUS,
+    LABEL_SETS,
+    RAFDB,
+    SFEW,
+    LabelSet,
+    canonical,
+    label_set,
+    matches,
+)
+
+
+def test_published_orders():
+    """Each as its publishers number it; an order changed here would silently change every number."""
+    orders = {
+        FERPLUS: "neutral happiness surprise sadness anger disgust fear contempt",
+        FER2013: "anger disgust fear happiness sadness surprise neutral",
+        RAFDB: "surprise fear disgust happiness sadness anger neutral",
+        AFFECTNET8: "neutral happiness sadness surprise fear disgust anger contempt",
+        AFFECTNET7: "neutral happiness sadness surprise fear disgust anger",
+        SFEW: "anger disgust fear happiness neutral sadness surprise",
+    }
+    for labels, order in orders.items():
+        assert " ".join(labels.expressions) == order
+    assert set(orders) == set(LABEL_SETS.values())
+
+
+def test_every_name_is_canonical():
+    for labels in LABEL_SETS.values():
+        assert all(canonical(name) == name for name in labels.expressions)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [
+        ("Angry", "anger"),
+        ("DISGUST", "disgust"),
+        (" Happy ", "happiness"),
+        ("Sad", "sadness"),
+        ("Surprised", "surprise"),
+    ],
+)
+def test_spellings(spelling: str, name: str):
+    assert canonical(spelling) == name
+    assert FERPLUS.expressions[FERPLUS.index(spelling)] == name
+
+
+def test_sfew_folder_names():
+    folders = ["Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise"]
+    assert [SFEW.index(name) for name in folders] == list(range(7))
+
+
+@pytest.mark.parametrize("ours", LABEL_SETS.values(), ids=lambda labels: labels.name)
+@pytest.mark.parametrize("theirs", LABEL_SETS.values(), ids=lambda labels: labels.name)
+def test_maps_between_sets_keep_the_name(ours: LabelSet, theirs: LabelSet):
+    if "contempt" in ours.expressions and "contempt" not in theirs.expressions:
+        with pytest.raises(ValueError, match=f"'contempt' for label set '{theirs.name}'"):
+            ours.indices_in(theirs)
+        return
+    for name, index in zip(ours.expressions, ours.indices_in(theirs), strict=True):
+        assert theirs.expressions[index] == name
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(
+        ValueError, match="unknown expression 'bored' for label set 'sfew'; expected one of anger, disgust"
+    ):
+        SFEW.index("bored")
+    with pytest.raises(ValueError, match="unknown label set 'imagenet'; expected one of ferplus, fer2013"):
+        label_set("imagenet")
+    assert label_set("rafdb") is RAFDB
+
+
+@pytest.mark.parametrize("expressions", [(), ("fear", "fear")])
+def test_a_label_set_has_distinct_names(expressions: tuple[str, ...]):
+    with pytest.raises(ValueError, match="expected distinct expression names"):
+        LabelSet("odd", expressions)
+
+
+def test_matches_compares_in_order():
+    assert matches("sfew", list(SFEW.expressions))
+    assert not matches("sfew", FER2013.expressions)
+    assert not matches("unheard", SFEW.expressions)

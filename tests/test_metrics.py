@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sklearn_metrics
+from torchmetrics.functional import classification as torch_metrics
+
+from crossfer import metrics
+from reference import metrics as naive
+
+CLASSES = 8
+Labelling = tuple[np.ndarray, np.ndarray]
+
+
+@st.composite
+def labellings(draw: st.DrawFn, lowest: int = metrics.NO_ANSWER, classes: int = 5) -> Labelling:
+    n = draw(st.integers(1, 40))
+    truth = draw(st.lists(st.integers(0, classes - 1), min_size=n, max_size=n))
+    predicted = draw(st.lists(st.integers(lowest, classes - 1), min_size=n, max_size=n))
+    return np.array(truth), np.array(predicted)
+
+
+@st.composite
+def forecasts(draw: st.DrawFn) -> Labelling:
+    n, classes, seed = draw(st.integers(1, 60)), draw(st.integers(2, 8)), draw(st.integers(0, 2**32 - 1))
+    sharpness = draw(st.sampled_from([0.05, 0.3, 1.0, 10.0]))
+    rng = np.random.default_rng(seed)
+    probabilities = np.clip(rng.dirichlet(np.full(classes, sharpness), size=n), 1e-12, 1)
+    return probabilities / probabilities.sum(axis=1, keepdims=True), rng.integers(classes, size=n)
+
+
+def random_case(n: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (N, K) and truth (N,), better than chance."""
+    rng = np.random.default_rng(7)
+    truth = rng.choice(CLASSES, size=n, p=[0.3, 0.25, 0.15, 0.1, 0.1, 0.05, 0.03, 0.02])
+    logits = rng.normal(size=(n, CLASSES)) * 2
+    logits[np.arange(n), truth] += 2
+    powers = np.exp(logits)
+    return powers / powers.sum(axis=1, keepdims=True), truth
+
+
+# ---- cases whose answer is known ----
+
+
+def test_rows_of_the_confusion_matrix_are_the_truth():
+    matrix = metrics.confusion_matrix(np.array([0, 0, 0, 2]), np.array([1, 1, 0, -1]), 3)
+    assert matrix.tolist() == [[1, 2, 0], [0, 0, 0], [0, 0, 0]]
+
+
+def test_an_image_without_an_answer_counts_as_wrong():
+    truth, predicted = np.array([0, 0, 1, 1]), np.array([0, -1, 1, -1])
+    assert metrics.accuracy(truth, predicted) == 0.5
+    assert metrics.mean_class_accuracy(truth, predicted) == 0.5
+    assert metrics.macro_f1(truth, predicted) == pytest.approx(2 / 3)
+    scores = metrics.class_scores(truth, predicted, 2)
+    assert scores.precision.tolist() == [1, 1]
+    assert scores.recall.tolist() == [0.5, 0.5]
+    assert scores.support.tolist() == [2, 2]
+
+
+def test_no_answer_at_all():
+    truth, predicted = np.array([0, 1]), np.array([-1, -1])
+    assert metrics.accuracy(truth, predicted) == metrics.macro_f1(truth, predicted) == 0
+    assert not metrics.confusion_matrix(truth, predicted, 2).any()
+
+
+def test_classes_that_do_not_occur_do_not_count():
+    truth, predicted = np.array([0, 0, 3]), np.array([0, 0, 3])
+    assert metrics.mean_class_accuracy(truth, predicted) == metrics.macro_f1(truth, predicted) == 1
+    scores = metrics.class_scores(truth, predicted, 5)
+    assert (
+        np.isnan(scores.precision).tolist()
+        == np.isnan(scores.recall).tolist()
+        == [False, True, True, False, True]
+    )
+
+
+def test_a_class_predicted_but_never_true_lowers_macro_f1():
+    assert metrics.macro_f1(np.array([0, 0]), np.array([0, 1])) == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_certain_and_right_is_perfect_and_certain_and_wrong_is_worst():
+    sure, truth = np.eye(3), np.arange(3)
+    assert metrics.brier_score(sure, truth) == metrics.expected_calibration_error(sure, truth) == 0
+    assert metrics.negative_log_likelihood(sure, truth) == 0
+    wrong = (truth + 1) % 3
+    assert metrics.brier_score(sure, wrong) == 2
+    assert metrics.expected_calibration_error(sure, wrong) == 1
+    assert metrics.negative_log_likelihood(sure, wrong) == pytest.approx(-np.log(np.finfo(np.float64).eps))
+
+
+def test_confidences_on_a_bin_edge_belong_to_the_bin_above():
+    probabilities = np.array([[0.75, 0.25], [0.5, 0.5]])
+    assert metrics.expected_calibration_error(probabilities, np.array([0, 1]), bins=4) == pytest.approx(0.375)
+    assert metrics.expected_calibration_error(probabilities, np.array([0, 1]), bins=2) == pytest.approx(0.125)
+
+
+def test_wilson_interval_of_the_reference_case():
+    """81 of 263: (0.2553, 0.3662) in Newcombe 1998, Statistics in Medicine 17:857-872, table I, method 3."""
+    assert metrics.wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert metrics.wilson_interval(0, 20) == pytest.approx((0, 0.1611), abs=5e-5)
+    assert metrics.wilson_interval(20, 20)[1] == 1
+
+
+def test_bootstrap_interval_of_a_mean_is_that_of_theory():
+    values = np.random.default_rng(1).normal(size=400)
+    low, high = metrics.bootstrap_interval(lambda rows: float(values[rows].mean()), 400, resamples=4000)
+    margin = 1.96 * values.std() / 20
+    assert (low, high) == pytest.approx((values.mean() - margin, values.mean() + margin), abs=0.01)
+
+
+def test_bootstrap_interval_is_seeded():
+    values = np.random.default_rng(1).normal(size=50)
+
+    def interval(seed: int) -> tuple[float, float]:
+        return metrics.bootstrap_interval(
+            lambda rows: float(values[rows].mean()), 50, resamples=50, seed=seed
+        )
+
+    assert interval(3) == interval(3) != interval(4)
+
+
+# ---- independent libraries ----
+
+
+def test_as_in_scikit_learn():
+    probabilities, truth = random_case()
+    predicted = probabilities.argmax(axis=1)
+    matrix = metrics.confusion_matrix(truth, predicted, CLASSES)
+    assert np.array_equal(matrix, sklearn_metrics.confusion_matrix(truth, predicted))
+    assert metrics.accuracy(truth, predicted) == pytest.approx(
+        sklearn_metrics.accuracy_score(truth, predicted)
+    )
+    balanced = sklearn_metrics.balanced_accuracy_score(truth, predicted)
+    assert metrics.mean_class_accuracy(truth, predicted) == pytest.approx(balanced)
+    assert metrics.macro_f1(truth, predicted) == pytest.approx(
+        sklearn_metrics.f1_score(truth, predicted, average="macro")
+    )
+    precision, recall, _, support = sklearn_metrics.precision_recall_fscore_support(truth, predicted)
+    scores = metrics.class_scores(truth, predicted, CLASSES)
+    assert scores.precision == pytest.approx(precision)
+    assert scores.recall == pytest.approx(recall)
+    assert np.array_equal(scores.support, support)
+    assert metrics.negative_log_likelihood(probabilities, truth) == pytest.approx(
+        sklearn_metrics.log_loss(truth, probabilities)
+    )
+    assert metrics.brier_score(probabilities, truth) == pytest.approx(
+        sklearn_metrics.brier_score_loss(truth, probabilities, scale_by_half=False)
+    )
+
+
+@given(labellings(lowest=0))
+def test_macro_f1_as_in_scikit_learn_whatever_classes_occur(case: Labelling):
+    truth, predicted = case
+    assert metrics.macro_f1(truth, predicted) == pytest.approx(
+        sklearn_metrics.f1_score(truth, predicted, average="macro", zero_division=0)
+    )
+
+
+def test_as_in_torchmetrics():
+    probabilities, truth = random_case()
+    p, t = torch.from_numpy(probabilities), torch.from_numpy(truth)
+    predicted = probabilities.argmax(axis=1)
+    error = torch_metrics.multiclass_calibration_error(p, t, CLASSES, n_bins=15, norm="l1").item()
+    assert error > 0.01
+    assert metrics.expected_calibration_error(probabilities, truth) == pytest.approx(error, abs=1e-6)
+    f1 = torch_metrics.multiclass_f1_score(p, t, CLASSES, average="macro").item()
+    assert metrics.macro_f1(truth, predicted) == pytest.approx(f1, abs=1e-6)
+    recall = torch_metrics.multiclass_accuracy(p, t, CLASSES, average="macro").item()
+    assert metrics.mean_class_accuracy(truth, predicted) == pytest.approx(recall, abs=1e-6)
+
+
+# ---- loop versions ----
+
+
+@given(labellings())
+def test_figures_about_classes_as_in_the_loop_version(case: Labelling):
+    truth, predicted = case
+    assert metrics.confusion_matrix(truth, predicted, 5).tolist() == naive.confusion_matrix(
+        truth, predicted, 5
+    )
+    for name in ("accuracy", "mean_class_accuracy", "macro_f1"):
+        theirs = getattr(naive, name)(truth.tolist(), predicted.tolist())
+        assert getattr(metrics, name)(truth, predicted) == pytest.approx(theirs)
+
+
+@given(forecasts(), st.integers(1, 20))
+def test_figures_about_probabilities_as_in_the_loop_version(case: Labelling, bins: int):
+    probabilities, truth = case
+    p, t = probabilities.tolist(), truth.tolist()
+    assert metrics.negative_log_likelihood(probabilities, truth) == pytest.approx(
+        naive.negative_log_likelihood(p, t)
+    )
+    assert metrics.brier_score(probabilities, truth) == pytest.approx(naive.brier_score(p, t))
+    theirs = naive.expected_calibration_error(p, t, bins)
+    assert metrics.expected_calibration_error(probabilities, truth, bins=bins) == pytest.approx(theirs)
+
+
+# ---- what always holds ----
+
+
+@given(labellings(), st.randoms(use_true_random=False))
+def test_the_order_of_images_does_not_matter(case: Labelling, random):
+    truth, predicted = case
+    order = list(range(len(truth)))
+    random.shuffle(order)
+    for figure in (metrics.accuracy, metrics.mean_class_accuracy, metrics.macro_f1):
+        assert figure(truth[order], predicted[order]) == pytest.approx(figure(truth, predicted))
+
+
+@given(labellings())
+def test_rows_sum_to_support_less_unanswered(case: Labelling):
+    truth, predicted = case
+    rows = metrics.confusion_matrix(truth, predicted, 5).sum(axis=1)
+    unanswered = np.bincount(truth[predicted == -1], minlength=5)
+    assert np.array_equal(rows + unanswered, metrics.class_scores(truth, predicted, 5).support)
+
+
+@given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.99))
+def test_wilson_interval_holds_the_share_and_grows_with_confidence(case: tuple[int, int], confidence: float):
+    correct, n = case
+    low, high = metrics.wilson_interval(correct, n, confidence)
+    wider = metrics.wilson_interval(correct, n, 0.995)
+    assert 0 <= low <= correct / n + 1e-12
+    assert correct / n - 1e-12 <= high <= 1
+    assert wider[0] <= low + 1e-12
+    assert high <= wider[1] + 1e-12
+
+
+@given(forecasts())
+def test_ranges(case: Labelling):
+    assert metrics.negative_log_likelihood(*case) >= 0
+    assert 0 <= metrics.brier_score(*case) <= 2
+    assert 0 <= metrics.expected_calibration_error(*case) <= 1
+
+
+# ---- input that does not fit ----
+
+GOOD = np.array([0, 1])
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted", "message"),
+    [
+        (GOOD, np.array([0]), "predicted: expected a class for each of 2 images, got 1"),
+        (np.array([], int), np.array([], int), r"truth: expected at least one .*, got int64 of shape \(0,\)"),
+        (np.array([0.0, 1.0]), GOOD, "truth: expected .* integer type.*, got float64"),
+        (GOOD[None], GOOD, r"truth: .* of shape \(1, 2\)"),
+        (np.array([0, -1]), GOOD, "truth: expected class indices from 0 to 1, got -1 to 0"),
+        (GOOD, np.array([0, 2]), "predicted: expected class indices from -1 to 1, got 0 to 2"),
+        (GOOD, np.array([-2, 0]), "predicted: expected class indices from -1 to 1, got -2 to 0"),
+    ],
+)
+def test_bad_classes_state_expected_and_actual(truth: np.ndarray, predicted: np.ndarray, message: str):
+    with pytest.raises(ValueError, match=message):
+        metrics.class_scores(truth, predicted, 2)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "message"),
+    [
+        (np.array([0.5, 0.5]), r"expected shape \(N, K\), got \(2,\)"),
+        (np.array([[0.5, 0.5]]), "a row for each of 2 images, got 1"),
+        (np.array([[0.5, 0.6], [0.5, 0.5]]), "rows >= 0 that sum to 1"),
+        (np.array([[1.5, -0.5], [0.5, 0.5]]), "rows >= 0 that sum to 1"),
+        (np.array([[np.nan, 1.0], [0.5, 0.5]]), "rows >= 0 that sum to 1"),
+        (np.array([[1.0], [1.0]]), "truth: expected class indices from 0 to 0, got 0 to 1"),
+    ],
+)
+@pytest.mark.parametrize(
+    "figure", [metrics.negative_log_likelihood, metrics.brier_score, metrics.expected_calibration_error]
+)
+def test_bad_probabilities_state_expected_and_actual(figure, probabilities: np.ndarray, message: str):
+    with pytest.raises(ValueError, match=message):
+        figure(probabilities, GOOD)
+
+
+def test_bad_sizes_state_expected_and_actual():
+    with pytest.raises(ValueError, match="got correct = 3, n = 2"):
+        metrics.wilson_interval(3, 2)
+    with pytest.raises(ValueError, match="n >= 1"):
+        metrics.wilson_interval(0, 0)
+    with pytest.raises(ValueError, match="between 0 and 1, got 95"):
+        metrics.wilson_interval(1, 2, 95)
+    with pytest.raises(ValueError, match="between 0 and 1, got 1"):
+        metrics.bootstrap_interval(float, 2, confidence=1)
+    with pytest.raises(ValueError, match="got n = 0"):
+        metrics.bootstrap_interval(float, 0)
+    with pytest.raises(ValueError, match="at least 1 bin, got 0"):
+        metrics.expected_calibration_error(np.eye(2), GOOD, bins=0)

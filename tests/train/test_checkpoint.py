@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from crossfer.method import ResNet
+from crossfer.train import checkpoint
+from crossfer.train.checkpoint import CheckpointError
+
+TENSORS = {
+    "a.weight": torch.randn(3, 4),
+    "a.half": torch.randn(5).bfloat16(),
+    "b.count": torch.tensor(7),
+    "b.channels_last": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
+}
+META = {"epoch": 3, "labels": ["neutral", "überrascht"], "best": 0.5, "nested": {"x": None}}
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "last.safetensors"
+    checkpoint.save(path, TENSORS, META)
+    tensors, meta = checkpoint.load(path)
+    assert meta == META
+    assert tensors.keys() == TENSORS.keys()
+    assert all(torch.equal(tensors[k], v) and tensors[k].dtype == v.dtype for k, v in TENSORS.items())
+    assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
+
+
+def test_saving_again_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "last.safetensors"
+    checkpoint.save(path, TENSORS, META)
+    checkpoint.save(path, {"x": torch.ones(2)}, {})
+    tensors, meta = checkpoint.load(path)
+    assert list(tensors) == ["x"]
+    assert meta == {}
+
+
+def test_prefixes_keep_state_dicts_apart() -> None:
+    both = checkpoint.with_prefix("model", {"w": torch.ones(1)}) | checkpoint.with_prefix("mode", {"w": torch.zeros(1)})
+    assert checkpoint.under("model", both) == {"w": torch.ones(1)}
+    assert checkpoint.under("mode", both) == {"w": torch.zeros(1)}
+
+
+def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "last.safetensors"
+    checkpoint.save(path, TENSORS, META)
+    old = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        with pytest.raises(CheckpointError, match=f"{re.escape(str(path))}: could not be written: .*File too large"):
+            checkpoint.save(path, {"x": torch.zeros(100_000)}, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == old
+    assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "absent" / "last.safetensors"
+    with pytest.raises(CheckpointError, match=f"{re.escape(str(path))}: could not be written"):
+        checkpoint.save(path, TENSORS, META)
+
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys, threading, time
+from pathlib import Path
+import torch
+from crossfer.train import checkpoint
+
+path = Path(sys.argv[1])
+partial = path.with_name(f".{path.name}.partial")
+checkpoint.save(path, {"x": torch.zeros(10)}, {"epoch": 1})
+
+def kill():
+    while not partial.exists():
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+
+threading.Thread(target=kill, daemon=True).start()
+checkpoint.save(path, {"x": torch.ones(20_000_000)}, {"epoch": 2})
+time.sleep(60)
+"""
+
+
+def test_a_kill_while_writing_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    """The half-written file lies beside it, and the next save puts it right."""
+    path = tmp_path / "last.safetensors"
+    done = subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, str(path)], check=False)
+    assert done.returncode == -9
+    assert len(list(tmp_path.iterdir())) == 2
+    tensors, meta = checkpoint.load(path)
+    assert meta == {"epoch": 1}
+    assert torch.equal(tensors["x"], torch.zeros(10))
+    checkpoint.save(path, TENSORS, META)
+    assert checkpoint.load(path)[1] == META
+    assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
+
+
+@pytest.mark.parametrize("kept", [0, 7, 100, -1])
+def test_truncated_file_is_named(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "last.safetensors"
+    checkpoint.save(path, TENSORS, META)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(CheckpointError, match=f"{re.escape(str(path))}: not a whole safetensors file"):
+        checkpoint.load(path)
+
+
+def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"absent.safetensors: no such checkpoint"):
+        checkpoint.load(tmp_path / "absent.safetensors")
+    (tmp_path / "folder.safetensors").mkdir()
+    with pytest.raises(CheckpointError, match=r"folder.safetensors: not a whole safetensors file"):
+        checkpoint.load(tmp_path / "folder.safetensors")
+
+
+class Evil:
+    """Unpickling this makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, ...]]:
+        return open, (str(self.path), "w")  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".ckpt", ".bin", ".PTH", ".pth.tar", ".safetensors"])
+def test_pickled_weights_are_refused_and_never_run(tmp_path: Path, suffix: str) -> None:
+    path, trace = tmp_path / f"weights{suffix}", tmp_path / "trace"
+    torch.save(Evil(trace), path)
+    with pytest.raises(CheckpointError, match=f"weights{re.escape(suffix)}: .*pickle") as caught:
+        checkpoint.load(path)
+    assert "safetensors.torch.save_file(torch.load(FILE, weights_only=True)" in str(caught.value)
+    assert not trace.exists()
+
+
+def test_momentum_goes_back_to_where_it_was() -> None:
+    def optimizer() -> torch.optim.SGD:
+        torch.manual_seed(0)
+        conv = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        return torch.optim.SGD([{"params": [conv.weight]}, {"params": [conv.bias]}], lr=0.1, momentum=0.9)
+
+    one, other = optimizer(), optimizer()
+    for p in (p for group in one.param_groups for p in group["params"]):
+        p.grad = torch.randn(p.shape).contiguous(memory_format=torch.preserve_format)
+    one.step()
+    buffers = {k: v.contiguous() for k, v in checkpoint.momentum_of(one).items()}
+    checkpoint.restore_momentum(other, buffers)
+    for group in one.param_groups:
+        assert len(group["params"]) == 1
+    for ours, theirs in zip(one.param_groups, other.param_groups, strict=True):
+        expected = one.state[ours["params"][0]]["momentum_buffer"]
+        found = other.state[theirs["params"][0]]["momentum_buffer"]
+        assert torch.equal(found, expected)
+        # Another order in memory may round otherwise, and a resumed run would drift from an uninterrupted one.
+        assert found.stride() == theirs["params"][0].stride()
+
+
+def published(path: Path, **changes: torch.Tensor | None) -> Path:
+    """A file as published: torchvision's names with a classifier, and no metadata."""
+    tensors: dict[str, torch.Tensor | None] = {k: v.clone() for k, v in ResNet(width=4).state_dict().items()}
+    tensors |= {"fc.weight": torch.zeros(10, 32), "fc.bias": torch.zeros(10)} | changes
+    save_file({k: v for k, v in tensors.items() if v is not None}, path)
+    return path
+
+
+def test_published_weights_start_an_encoder(tmp_path: Path) -> None:
+    path = published(tmp_path / "resnet18.safetensors")
+    encoder = ResNet(width=4)
+    checkpoint.load_encoder(encoder, path)
+    theirs = checkpoint.load(path)[0]
+    assert all(torch.equal(v, theirs[k]) for k, v in encoder.state_dict().items())
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    path = published(
+        tmp_path / "w.safetensors",
+        **{"conv1.weight": torch.zeros(4, 1, 7, 7), "layer1.0.bn1.bias": None, "layer9.weight": torch.zeros(2)},
+    )
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load_encoder(ResNet(width=4), path)
+    message = str(caught.value)
+    assert "w.safetensors: 3 tensors do not fit the encoder" in message
+    assert "'conv1.weight': (4, 3, 7, 7)" in message
+    assert "'conv1.weight': (4, 1, 7, 7)" in message
+    assert "'layer1.0.bn1.bias': 'missing'" in message
+    assert "'layer9.weight': 'absent'" in message

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from crossfer.train.config import Recipe, RecipeError, load_recipe, parse_recipe
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.toml"))
+
+
+def parse(**tables: Any) -> Recipe:
+    return parse_recipe({"name": "test", **tables}, "test.toml")
+
+
+def test_there_are_recipes() -> None:
+    assert {"ferplus-48.toml", "smoke.toml"} <= {path.name for path in RECIPES}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_shipped_recipe_loads_and_is_named_after_its_file(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_shipped_recipe_says_how_to_run_it(path: Path) -> None:
+    header = [line for line in path.read_text("utf-8").splitlines() if line.startswith("#")]
+    assert any(f"crossfer train recipes/{path.name}" in line for line in header)
+    assert any("Hardware and time:" in line for line in header)
+
+
+def test_a_recipe_is_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        parse().seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("tables", "key", "allowed"),
+    [
+        ({"sead": 1}, "sead", "augment, data, method, model, name, optim, seed"),
+        ({"data": {"rot": "x"}}, "data.rot", "labels, name, protocol, root, samples"),
+        ({"model": {"size": 48}}, "model.size", "branch, color, depth, dim, grid, image_size"),
+        ({"method": {"lambda": 1}}, "method.lambda", "k_batch, k_feature_map, lambdas"),
+        ({"augment": {"flips": 1}}, "augment.flips", "erasing_area, flip"),
+        ({"optim": {"learning_rate": 1}}, "optim.learning_rate", "epochs, lr, momentum"),
+    ],
+)
+def test_unknown_key_names_itself_and_those_allowed_there(tables: dict[str, Any], key: str, allowed: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse(**tables)
+    message = str(caught.value)
+    assert message.startswith(f"test.toml: unknown key {key!r}; allowed there: ")
+    assert all(name in message.split(": ")[-1].split(", ") for name in allowed.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "allowed"),
+    [
+        ("optim", "lr", -0.1, "greater than 0"),
+        ("optim", "lr", float("nan"), "finite"),
+        ("optim", "weight_decay", -1e-4, "greater than or equal to 0"),
+        ("optim", "epochs", 0, "greater than 0"),
+        ("optim", "batch_size", 1, "greater than 1"),
+        ("optim", "ema_decay", 1.0, "less than 1"),
+        ("optim", "momentum", 1.5, "less than 1"),
+        ("optim", "precision", "fp8", "'auto', '32-true', 'bf16-mixed' or '16-mixed'"),
+        ("optim", "epochs", "many", "valid integer"),
+        ("augment", "flip", 1.5, "less than or equal to 1"),
+        ("augment", "rotation", -3.0, "greater than or equal to 0"),
+        ("augment", "erasing_area", [0.3, 0.1], "from the smaller to the larger"),
+        ("augment", "erasing_area", [0.3], "erasing_area.1"),
+        ("data", "name", "imagenet", "'ferplus' or 'synthetic'"),
+        ("data", "samples", 0, "greater than 0"),
+        ("model", "depth", 50, "18 or 34"),
+        ("model", "grid", 1, "greater than 1"),
+        ("model", "image_size", 50, "multiple of 16"),
+        ("model", "width", 0, "greater than 0"),
+        ("method", "temperature", 0.0, "greater than 0"),
+        ("method", "k_feature_map", 0, "greater than 0"),
+        ("method", "coding", "soft", "'pooled', 'straight_through' or 'hash'"),
+    ],
+)
+def test_impossible_value_names_key_value_and_what_is_allowed(table: str, key: str, value: Any, allowed: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse(**{table: {key: value}})
+    message = str(caught.value)
+    assert message.startswith(f"test.toml: {table}")
+    assert key in message
+    assert allowed in message
+    assert str(value) in message or repr(value) in message or len(str(value)) > 5
+
+
+@pytest.mark.parametrize("seed", [-1, 2**43])
+def test_seed_that_torch_cannot_take_is_named(seed: int) -> None:
+    with pytest.raises(RecipeError, match=rf"test.toml: seed = {seed}: .*(greater|less) than or equal to"):
+        parse(seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"model": {"image_size": 48, "grid": 49}}, "model: grid must be at most 48 for image_size 48, got 49"),
+        ({"method": {"lambdas": [0.1, -0.2, 0.1]}}, "method.lambdas.1 = -0.2: .*greater than or equal to 0"),
+        ({"method": {"lambdas": [0.1, 0.1]}}, "method.lambdas.2"),
+        ({"method": {"coding": "hash"}}, "method: coding 'hash' gives CLFM no gradient"),
+        ({"model": {"image_size": 16}}, "feature_map.* needs a deep map of at least 2 x 2, .*image_size 16.* 1 x 1"),
+        ({"model": {"width": 4}, "method": {"k_feature_map": 33}}, "k_feature_map must be at most 32, .* got 33"),
+        ({"data": 3}, "data = 3: .*valid dictionary"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(tables: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=f"^test.toml: {message}") as caught:
+        parse(**tables)
+    assert len(str(caught.value)) < 300
+
+
+def test_what_only_clfm_needs_is_not_asked_without_it() -> None:
+    parse(model={"image_size": 16}, method={"feature_map": False, "coding": "hash"})
+    parse(model={"width": 1}, method={"lambdas": [0.0, 0.0, 0.0], "k_feature_map": 100})
+
+
+def test_all_faults_are_named_at_once() -> None:
+    with pytest.raises(RecipeError, match=r"optim.lr = -1.*; .*optim.epochs = 0"):
+        parse(optim={"lr": -1, "epochs": 0})
+
+
+def test_name_is_needed() -> None:
+    with pytest.raises(RecipeError, match="test.toml: key 'name' is missing"):
+        parse_recipe({}, "test.toml")
+
+
+@pytest.mark.parametrize("name", ["", "../evil", "a b", "A"])
+def test_name_is_fit_for_a_folder(name: str) -> None:
+    with pytest.raises(RecipeError, match="name"):
+        parse_recipe({"name": name}, "test.toml")
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "test.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_missing_malformed_and_unreadable_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"absent.toml: no such recipe"):
+        load_recipe(tmp_path / "absent.toml")
+    with pytest.raises(RecipeError, match=r"test.toml: not a readable TOML recipe: .*line 2"):
+        load_recipe(write(tmp_path, 'name = "x"\n[data\n'))
+    with pytest.raises(RecipeError, match="not a readable TOML recipe"):
+        load_recipe(tmp_path)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match=r"binary.toml: not a readable TOML recipe"):
+        load_recipe(tmp_path / "binary.toml")
+
+
+def test_overrides(tmp_path: Path) -> None:
+    path = write(tmp_path, 'name = "x"\n[optim]\nlr = 0.5\n')
+    given = ["optim.epochs=5", "model.color=rgb", 'data.root="a b"', "method.lambdas=[0, 0.5, 0]", "seed = 7"]
+    recipe = load_recipe(path, given)
+    assert (recipe.optim.epochs, recipe.optim.lr, recipe.seed) == (5, 0.5, 7)
+    assert (recipe.model.color, recipe.data.root, recipe.method.lambdas) == ("rgb", Path("a b"), (0.0, 0.5, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optim.epochs", "--set 'optim.epochs': expected table.key=value"),
+        ("=5", "--set '=5': expected table.key=value"),
+        ("name.x=5", "--set 'name.x=5': 'name' is not a table of the recipe"),
+        ("optim.epoch=5", "unknown key 'optim.epoch'"),
+        ("optim.lr=-1", "optim.lr = -1: .*greater than 0"),
+        ("optim.lr=", "optim.lr = '': .*valid number"),
+    ],
+)
+def test_bad_override_is_named(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(tmp_path, 'name = "x"\n'), [override])

@@ -1,0 +1,159 @@
+"""From a run to a bundle: parity with torch, metadata, temperature, and refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+from crossfer.data.synthetic import load_synthetic
+from crossfer.labels import FERPLUS
+from crossfer.method import build_model
+from crossfer.runtime.bundle import METADATA_KEY, read_bundle
+from crossfer.runtime.preprocess import preprocess
+from crossfer.runtime.recognizer import Recognizer
+from crossfer.train import checkpoint
+from crossfer.train.config import Recipe, parse_recipe
+from crossfer.train.export import ExportError, Inference, export, fit_temperature, parity, to_graph
+from crossfer.train.loop import network
+
+
+def recipe() -> Recipe:
+    return parse_recipe(
+        {
+            "name": "tiny",
+            "data": {"name": "synthetic", "samples": 256},
+            "model": {"width": 8, "dim": 8, "grid": 6},
+        },
+        "test",
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder whose weights are random, but of some size everywhere."""
+    folder = tmp_path_factory.mktemp("run")
+    torch.manual_seed(0)
+    net = network(recipe().model, len(FERPLUS))
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    net.train()
+    for _ in range(5):
+        net(torch.randn(16, 1, 48, 48))
+    meta = {
+        "format": 1,
+        "commit": "abc",
+        "recipe": json.loads(recipe().model_dump_json()),
+        "label_set": FERPLUS.name,
+        "labels": list(FERPLUS.expressions),
+        "epoch": 3,
+        "valid_accuracy": 0.5,
+    }
+    checkpoint.save(folder / "best.safetensors", dict(net.state_dict()), meta)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(run: Path) -> Path:
+    return export(run, run / "model.onnx").path
+
+
+def torch_net(run: Path) -> nn.Module:
+    net = network(recipe().model, len(FERPLUS))
+    net.load_state_dict(checkpoint.load(run / "best.safetensors")[0])
+    return net.eval()
+
+
+@torch.no_grad()
+def test_the_bundle_answers_as_torch_does_through_the_runtime(run: Path, bundle: Path) -> None:
+    dataset = load_synthetic(split="test", samples=9)
+    crops = [dataset.read(s) for s in dataset.samples]
+    recognizer = Recognizer(bundle, detector="none")
+    output = torch_net(run)(torch.from_numpy(preprocess(crops, recognizer.meta.input)))
+    for i, prediction in enumerate(recognizer.classify(crops)):
+        np.testing.assert_allclose(prediction.logits, output.logits[i].numpy(), atol=1e-4)
+        np.testing.assert_allclose(prediction.evidence, output.evidence[i].numpy(), atol=1e-4)
+        np.testing.assert_allclose(prediction.evidence.sum(axis=(1, 2)), prediction.logits, atol=1e-4)
+
+
+def test_the_bundle_explains_itself_and_names_nothing_of_this_machine(run: Path, bundle: Path) -> None:
+    meta = read_bundle(bundle).meta
+    assert meta.labels == FERPLUS.expressions
+    assert meta.grid == 6
+    assert meta.provenance["commit"] == "abc"
+    assert meta.provenance["epoch"] == 3
+    score = meta.provenance["scores"]["valid"]
+    assert score["n"] == 64
+    assert score["interval"][0] <= score["accuracy"] <= score["interval"][1]
+    content = bundle.read_bytes()
+    assert str(Path.cwd()).encode() not in content
+    assert b".py" not in content
+    onnx.checker.check_model(onnx.load(bundle))
+
+
+def test_any_batch_size_gives_the_same_answer(bundle: Path) -> None:
+    session = onnxruntime.InferenceSession(bundle, providers=["CPUExecutionProvider"])
+    images = np.random.default_rng(0).normal(size=(7, 1, 48, 48)).astype(np.float32)
+    together = session.run(["logits"], {"image": images})[0]
+    alone = [session.run(["logits"], {"image": images[i : i + 1]})[0][0] for i in range(7)]
+    np.testing.assert_allclose(together, np.stack(alone), atol=1e-5)
+
+
+@torch.no_grad()
+def test_mirrored_views_do_not_care_for_left_and_right_and_keep_the_evidence_exact() -> None:
+    torch.manual_seed(0)
+    net = build_model(num_classes=8, image_size=48, in_channels=1, width=8, stem="small", dim=8, grid=6).eval()
+    images = torch.randn(4, 1, 48, 48)
+    logits, evidence = Inference(net, mirror=True)(images)
+    flipped_logits, flipped_evidence = Inference(net, mirror=True)(images.flip(3))
+    torch.testing.assert_close(logits, flipped_logits)
+    torch.testing.assert_close(evidence.flip(3), flipped_evidence)
+    torch.testing.assert_close(evidence.sum((2, 3)), logits)
+
+
+def test_a_graph_that_differs_is_refused(run: Path) -> None:
+    class Other(nn.Module):
+        def __init__(self, net: nn.Module) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+            output = self.net(image)
+            return output.logits + 1e-3, output.evidence
+
+    net = torch_net(run)
+    graph = to_graph(Inference(net).eval(), (1, 48, 48))
+    with pytest.raises(ExportError, match=r"differs from torch by 0\.001 in logits on random inputs"):
+        parity(Other(net), graph, torch.zeros(2, 1, 48, 48))
+
+
+def test_weights_without_a_recipe_are_refused(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "best.safetensors", {"a": torch.zeros(1)}, {})
+    with pytest.raises(ExportError, match="carry no recipe"):
+        export(tmp_path, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_a_failed_export_leaves_an_older_bundle_alone(run: Path, bundle: Path, tmp_path: Path) -> None:
+    target = tmp_path / "model.onnx"
+    target.write_bytes(bundle.read_bytes())
+    (tmp_path / "best.safetensors").write_bytes((run / "best.safetensors").read_bytes()[:1000])
+    with pytest.raises(checkpoint.CheckpointError):
+        export(tmp_path, target)
+    assert target.read_bytes() == bundle.read_bytes()
+    assert METADATA_KEY in {p.key for p in onnx.load(target).metadata_props}
+
+
+def test_the_temperature_is_the_one_that_made_the_labels() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(20_000, 8)) * 3
+    scaled = np.exp(logits / 1.7)
+    probabilities = scaled / scaled.sum(axis=1, keepdims=True)
+    labels = (probabilities.cumsum(axis=1) > rng.random((len(logits), 1))).argmax(axis=1)
+    assert fit_temperature(logits.astype(np.float32), labels) == pytest.approx(1.7, rel=0.03)
