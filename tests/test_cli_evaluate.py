@@ -77,7 +77,7 @@ def test_a_folder_is_measured_end_to_end_unless_told_otherwise(
     assert (values["detector"], values["n"], values["no_face"]) == ("centerface", 2, 1)
     assert sum(values["confusion"][1]) == 1
     assert sum(values["confusion"][3]) == 0
-    assert run(monkeypatch, *options, "--min-face-score", "0.999") == 0
+    assert run(monkeypatch, *options, "--min-face-score", "0.99") == 0
     assert json.loads(capsys.readouterr().out)["no_face"] == 2
 
 

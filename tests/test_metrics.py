@@ -98,6 +98,11 @@ def test_confidences_on_a_bin_edge_belong_to_the_bin_above():
     assert metrics.expected_calibration_error(probabilities, np.array([0, 1]), bins=2) == pytest.approx(0.125)
 
 
+def test_full_confidence_shares_the_last_bin():
+    probabilities = np.array([[1.0, 0.0], [0.6, 0.4]])
+    assert metrics.expected_calibration_error(probabilities, np.array([1, 0]), bins=2) == pytest.approx(0.3)
+
+
 def test_wilson_interval_of_the_reference_case():
     """81 of 263: (0.2553, 0.3662) in Newcombe 1998, Statistics in Medicine 17:857-872, table I, method 3."""
     assert metrics.wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)

@@ -96,7 +96,7 @@ def predict(
     columns = shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None
     form = result_format(format_, recognizer.meta.labels, top_k=top_k, columns=columns)
     kept: list[str] = []
-    write = sys.stdout.write if output is None else kept.append
+    write = _to_stdout if output is None else kept.append
     write(form.header)
     errors = 0
     for image, drawing in _with_progress(list(zip(images, drawings, strict=True))):
@@ -109,6 +109,11 @@ def predict(
         write_atomically(output, "".join(kept).encode("utf-8", "backslashreplace"))
     if errors:
         raise typer.Exit(1)
+
+
+def _to_stdout(text: str) -> None:
+    # Looked up anew each time: a progress bar puts a stand-in there that prints above it.
+    sys.stdout.write(text)
 
 
 def _recognize_file(recognizer: Recognizer, path: Path, drawing: Path | None) -> ImageResult:
@@ -224,9 +229,15 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    min_face_score: Annotated[float, typer.Option(help="Leave out faces less sure than this, 0 to 1.")] = 0.5,
-    format_: Annotated[Literal["text", "json"], typer.Option("--format", help="Form of the result.")] = "text",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the result to this file.")] = None,
+    min_face_score: Annotated[
+        float, typer.Option(min=0.01, max=0.99, help="Leave out faces that the detector is less sure of.")
+    ] = 0.5,
+    format_: Annotated[
+        Literal["text", "json"], typer.Option("--format", help="json: one object on one line.")
+    ] = "text",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the result here instead of stdout.")
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out and count bad rows and images instead of stopping.")
     ] = False,
@@ -234,11 +245,12 @@ def evaluate(
     """Measure a model on labelled images; the numbers stand beside data, protocol and model."""
     if data == "folder" and (protocol or labels):
         raise ValueError("--protocol and --labels belong to --data ferplus; leave them out with folder")
-    if output is not None and not output.parent.is_dir():
+    if output is not None and not output.absolute().parent.is_dir():
         raise ValueError(f"--output {output}: no folder {output.parent}; make it first")
     from crossfer.data.ferplus import load_ferplus
     from crossfer.data.folder import load_folder
     from crossfer.evaluate.command import run_evaluation
+    from crossfer.runtime.atomic import write_atomically
     from crossfer.runtime.recognizer import Recognizer
 
     detector = detector or ("none" if data == "ferplus" else "centerface")
@@ -257,7 +269,7 @@ def evaluate(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        write_atomically(output, text.encode())
 
 
 def _need_train_extra() -> None:

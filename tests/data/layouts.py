@@ -13,20 +13,8 @@ import numpy as np
 from PIL import Image
 
 FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
-HEADER = [
-    "Usage",
-    "Image name",
-    "neutral",
-    "happiness",
-    "surprise",
-    "sadness",
-    "anger",
-    "disgust",
-    "fear",
-    "contempt",
-    "unknown",
-    "NF",
-]
+EXPRESSIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+HEADER = ("Usage", "Image name", *EXPRESSIONS, "unknown", "NF")
 
 
 @dataclass(frozen=True)

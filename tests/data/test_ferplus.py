@@ -288,13 +288,14 @@ def test_a_truncated_zip_is_named(tmp_path: Path):
         load_ferplus(tmp_path)
 
 
-def test_a_damaged_member_of_a_zip_is_named(tmp_path: Path):
+@pytest.mark.parametrize("damage", [b"\x00", b"\xff"])  # a wrong checksum, a stream that cannot be inflated
+def test_a_damaged_member_of_a_zip_is_named(damage: bytes, tmp_path: Path):
     write_zips(tmp_path)
     path = tmp_path / "FER2013Test.zip"
     with ZipFile(path) as archive:
         start = archive.getinfo("FER2013Test/fer0000005.png").header_offset
     content = bytearray(path.read_bytes())
-    content[start + 200 : start + 300] = bytes(100)
+    content[start + 60 : start + 300] = 240 * damage
     path.write_bytes(content)
     dataset = load_ferplus(tmp_path)
     with pytest.raises(DataError, match=r"FER2013Test\.zip/fer0000005\.png: cannot be unpacked"):
@@ -361,6 +362,16 @@ def test_published_counts(
 ):
     for split, count in zip(get_args(Split), counts, strict=True):
         assert len(load_ferplus(ferplus_root, split=split, protocol=protocol, labels=labels)) == count
+
+
+def test_published_counts_from_the_pixel_table(ferplus_root: Path, tmp_path: Path):
+    (tmp_path / "fer2013new.csv").symlink_to(ferplus_root / "fer2013new.csv")
+    usages = [line.split(",")[0] for line in (ferplus_root / "fer2013new.csv").read_text().splitlines()[1:]]
+    assert len(usages) == 35_887
+    lines = ["emotion,pixels,Usage", *(f"0,0 0 0,{usage}" for usage in usages)]  # counting reads no pixels
+    (tmp_path / "fer2013.csv").write_text("\n".join(lines))
+    for split, count in zip(get_args(Split), (25_057, 3_199, 3_152), strict=True):
+        assert len(load_ferplus(tmp_path, split=split)) == count
 
 
 def test_published_class_counts(ferplus_root: Path):

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from reference.clbs import centre, embedding_vectors, stage_vectors
-from reference.clbs import clbs_loss as naive_clbs_loss
 
 from crossfer.method.clbs import EmbeddingProjection, StageProjection, clbs_loss
 from crossfer.method.kmeans import plus_plus
+from reference.clbs import centre, embedding_vectors, stage_vectors
+from reference.clbs import clbs_loss as naive_clbs_loss
 
 
 def vectors(batch: int, d: int, dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
@@ -26,14 +26,18 @@ def test_embedding_projection_agrees_with_its_naive_twin(dim: int, grid: int) ->
     kernel, bias = (p.detach().double().numpy() for p in (project.conv.weight, project.conv.bias))
     embeddings = [torch.randn(2, dim, grid, grid) for _ in range(4)]
     for z, found in zip(embeddings, project(embeddings), strict=True):
-        np.testing.assert_allclose(found.detach(), embedding_vectors(z.double().numpy(), kernel, bias), atol=1e-5)
+        np.testing.assert_allclose(
+            found.detach(), embedding_vectors(z.double().numpy(), kernel, bias), atol=1e-5
+        )
 
 
 def test_stage_projection_agrees_with_its_naive_twin() -> None:
     channels = (2, 3, 5, 7)
     project = StageProjection(channels, dim=6).double()
     state = {k: v.numpy() for k, v in project.state_dict().items()}
-    features = [torch.randn(2, c, s, s, dtype=torch.float64) for c, s in zip(channels, (5, 4, 2, 1), strict=True)]
+    features = [
+        torch.randn(2, c, s, s, dtype=torch.float64) for c, s in zip(channels, (5, 4, 2, 1), strict=True)
+    ]
     for j, (f, found) in enumerate(zip(features, project(features), strict=True)):
         kernel, bias = state[f"conv.{j}.weight"], state[f"conv.{j}.bias"]
         expected = stage_vectors(f.numpy(), kernel, bias, state["linear.weight"], state["linear.bias"])

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from reference.clfm import clfm_loss as naive_clfm_loss
 
 from crossfer.method.clfm import clfm_loss
 from crossfer.method.coding import encode
 from crossfer.method.kmeans import plus_plus
+from reference.clfm import clfm_loss as naive_clfm_loss
 
 
 def features(batch: int, channels: tuple[int, ...], grid: int) -> list[torch.Tensor]:
@@ -21,14 +21,19 @@ def generator() -> torch.Generator:
 
 @pytest.mark.parametrize("coding", ["pooled", "hash", "straight_through"])
 @pytest.mark.parametrize("contrast", ["cosine", "infonce"])
-@pytest.mark.parametrize(("batch", "channels", "grid", "k"), [(1, (3, 4, 5, 6), 2, 1), (2, (4, 3, 7, 9), 3, 4), (3, (1, 1, 1, 5), 3, 5)])
+@pytest.mark.parametrize(
+    ("batch", "channels", "grid", "k"),
+    [(1, (3, 4, 5, 6), 2, 1), (2, (4, 3, 7, 9), 3, 4), (3, (1, 1, 1, 5), 3, 5)],
+)
 def test_agrees_with_its_naive_twin(  # noqa: PLR0917
     coding: str, contrast: str, batch: int, channels: tuple[int, ...], grid: int, k: int
 ) -> None:
     f = features(batch, channels, grid)
     starts = plus_plus(encode(f[3], grid, coding), k, generator()).numpy()
     found = clfm_loss(f, [1, 2, 3], k=k, coding=coding, contrast=contrast, generator=generator())
-    expected = [naive_clfm_loss(s.numpy(), f[3].numpy(), starts, coding=coding, contrast=contrast) for s in f[:3]]
+    expected = [
+        naive_clfm_loss(s.numpy(), f[3].numpy(), starts, coding=coding, contrast=contrast) for s in f[:3]
+    ]
     assert [float(loss) for loss in found] == pytest.approx(expected, abs=1e-5)
 
 
@@ -93,7 +98,9 @@ def test_an_image_has_its_loss_whatever_its_batch() -> None:
 @pytest.mark.parametrize("contrast", ["cosine", "infonce"])
 @pytest.mark.parametrize("value", [0.0, 2.0])
 def test_constant_features_give_finite_losses_and_gradients(coding: str, contrast: str, value: float) -> None:
-    f = [torch.full_like(x, value, dtype=torch.bfloat16).requires_grad_() for x in features(2, (4, 4, 4, 8), 3)]
+    f = [
+        torch.full_like(x, value, dtype=torch.bfloat16).requires_grad_() for x in features(2, (4, 4, 4, 8), 3)
+    ]
     losses = clfm_loss(f, [1, 2, 3], coding=coding, contrast=contrast, stop_gradient=False)
     assert torch.stack(losses).isfinite().all()
     if coding != "hash":

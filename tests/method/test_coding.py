@@ -5,15 +5,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.coding import hash_codes, pooled_codes, soft_positions
 
 from crossfer.method.coding import encode, positions
+from reference.coding import hash_codes, pooled_codes, soft_positions
 
 TWINS = {"pooled": pooled_codes, "hash": hash_codes, "straight_through": hash_codes}
 
 
 @pytest.mark.parametrize("coding", TWINS)
-@pytest.mark.parametrize(("channels", "side", "grid"), [(3, 3, 3), (5, 7, 3), (2, 12, 2), (4, 10, 4), (1, 5, 5)])
+@pytest.mark.parametrize(
+    ("channels", "side", "grid"), [(3, 3, 3), (5, 7, 3), (2, 12, 2), (4, 10, 4), (1, 5, 5)]
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_agrees_with_its_naive_twin(
     coding: str, channels: int, side: int, grid: int, dtype: torch.dtype
@@ -37,7 +39,9 @@ def test_positions_fill_minus_one_to_one(grid: int) -> None:
     assert place.shape == (grid * grid, 2)
     assert place[0].tolist() == [-1, -1]
     assert place[-1].tolist() == [1, 1]
-    assert place[1].tolist() == pytest.approx([-1, -1 + 2 / (grid - 1)], abs=1e-6)  # reading order: columns first
+    assert place[1].tolist() == pytest.approx(
+        [-1, -1 + 2 / (grid - 1)], abs=1e-6
+    )  # reading order: columns first
     torch.testing.assert_close(place.mean(dim=0), torch.zeros(2))
 
 

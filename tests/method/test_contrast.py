@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.contrast import contrast_loss
 
 from crossfer.method.contrast import align, deep_centroids
+from reference.contrast import contrast_loss
 
 CONTRASTS = ("cosine", "infonce")
 
@@ -44,7 +44,9 @@ def test_orthogonal_clusters(k: int) -> None:
     codes = centroids.repeat(1, 3, 1)
     assert float(align(codes, centroids, contrast="cosine")) == pytest.approx(-0.5, abs=1e-6)
     expected = math.log(math.exp(2.0) + k - 1) - 2.0
-    assert float(align(codes, centroids, contrast="infonce", temperature=0.5)) == pytest.approx(expected, abs=1e-5)
+    assert float(align(codes, centroids, contrast="infonce", temperature=0.5)) == pytest.approx(
+        expected, abs=1e-5
+    )
 
 
 def test_one_cluster_leaves_infonce_nothing_to_tell_apart() -> None:
@@ -53,11 +55,13 @@ def test_one_cluster_leaves_infonce_nothing_to_tell_apart() -> None:
 
 @pytest.mark.parametrize("contrast", CONTRASTS)
 def test_empty_clusters_give_no_term(contrast: str) -> None:
-    """Codes near the first of two opposite centroids: the second is a negative for InfoNCE but has no term."""
+    """Codes near the first of two opposite centroids: the second is a negative for InfoNCE, no term."""
     centroids = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]])
     codes = torch.tensor([[[1.0, 1.0], [1.0, -1.0]]])
     expected = -0.5 if contrast == "cosine" else math.log(math.exp(1) + math.exp(-1)) - 1
-    assert float(align(codes, centroids, contrast=contrast, temperature=1.0)) == pytest.approx(expected, abs=1e-6)
+    assert float(align(codes, centroids, contrast=contrast, temperature=1.0)) == pytest.approx(
+        expected, abs=1e-6
+    )
 
 
 def test_infonce_tells_a_collapse_from_agreement_and_cosine_does_not() -> None:
@@ -66,7 +70,8 @@ def test_infonce_tells_a_collapse_from_agreement_and_cosine_does_not() -> None:
     cosine = [float(align(c, c, contrast="cosine")) for c in (apart, collapsed)]
     infonce = [float(align(c, c, contrast="infonce")) for c in (apart, collapsed)]
     assert cosine == pytest.approx([-0.5, -0.5], abs=1e-6)
-    assert infonce[0] < 0.01 < 1 < infonce[1]
+    assert infonce[0] < 0.01
+    assert infonce[1] > 1
 
 
 @settings(deadline=None, derandomize=True, max_examples=30)
@@ -82,7 +87,9 @@ def test_scaling_a_set_of_codes_leaves_the_loss(factors: list[float], contrast: 
 
 @settings(deadline=None, derandomize=True, max_examples=30)
 @given(st.permutations(range(9)), st.permutations(range(3)), st.sampled_from(CONTRASTS))
-def test_order_of_codes_and_of_centroids_does_not_matter(codes_order: list[int], order: list[int], contrast: str) -> None:
+def test_order_of_codes_and_of_centroids_does_not_matter(
+    codes_order: list[int], order: list[int], contrast: str
+) -> None:
     g = torch.Generator().manual_seed(0)
     codes, centroids = (torch.randn(2, n, 4, dtype=torch.float64, generator=g) for n in (9, 3))
     found = align(codes[:, codes_order], centroids[:, order], contrast=contrast)
@@ -93,7 +100,9 @@ def test_order_of_codes_and_of_centroids_does_not_matter(codes_order: list[int],
 def test_gradient_is_right(contrast: str) -> None:
     codes = torch.randn(2, 7, 3, dtype=torch.float64, requires_grad=True)
     centroids = torch.randn(2, 3, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda a, b: align(a, b, contrast=contrast, temperature=0.5), (codes, centroids))
+    assert torch.autograd.gradcheck(
+        lambda a, b: align(a, b, contrast=contrast, temperature=0.5), (codes, centroids)
+    )
 
 
 @pytest.mark.parametrize("contrast", CONTRASTS)

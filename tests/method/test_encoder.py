@@ -37,9 +37,7 @@ def torchvision_shapes(blocks: tuple[int, ...]) -> Iterator[tuple[str, tuple[int
 @pytest.mark.parametrize(
     ("depth", "blocks", "parameters"), [(18, (2, 2, 2, 2), 11_176_512), (34, (3, 4, 6, 3), 21_284_672)]
 )
-def test_state_has_torchvision_names_and_shapes(
-    depth: int, blocks: tuple[int, ...], parameters: int
-) -> None:
+def test_state_has_torchvision_names_and_shapes(depth: int, blocks: tuple[int, ...], parameters: int) -> None:
     with torch.device("meta"):
         net = ResNet(depth=depth)
     assert {k: tuple(v.shape) for k, v in net.state_dict().items()} == dict(torchvision_shapes(blocks))
@@ -71,7 +69,9 @@ def test_feature_sides_are_those_of_the_features(size: int, stem: str, sides: tu
     assert feature_sides(size, stem) == sides
 
 
-@pytest.mark.parametrize(("size", "stem", "unit"), [(224 + 16, "standard", 32), (50, "small", 16), (0, "small", 16)])
+@pytest.mark.parametrize(
+    ("size", "stem", "unit"), [(224 + 16, "standard", 32), (50, "small", 16), (0, "small", 16)]
+)
 def test_image_size_that_does_not_fit_is_named(size: int, stem: str, unit: int) -> None:
     with pytest.raises(ValueError, match=rf"multiple of {unit} with the {stem} stem, got {size}$"):
         feature_sides(size, stem)

@@ -5,9 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.evidence import batch_mean, evidence, logits
 
 from crossfer.method.head import EvidenceHead
+from reference.evidence import batch_mean, evidence, logits
 
 
 def head_of(dim: int, grid: int, classes: int, **options: str) -> EvidenceHead:
@@ -25,9 +25,13 @@ def arrays(head: EvidenceHead) -> tuple[np.ndarray, np.ndarray, np.ndarray | Non
     return weight, bias, None if pooled is None else pooled.detach().double().numpy()
 
 
-@pytest.mark.parametrize(("batch", "dim", "grid", "classes"), [(1, 1, 1, 1), (3, 5, 3, 2), (2, 4, 6, 8), (2, 3, 11, 7)])
+@pytest.mark.parametrize(
+    ("batch", "dim", "grid", "classes"), [(1, 1, 1, 1), (3, 5, 3, 2), (2, 4, 6, 8), (2, 3, 11, 7)]
+)
 @pytest.mark.parametrize("branch", ["msr", "msr+gap"])
-@pytest.mark.parametrize(("mean", "training"), [("running", True), ("running", False), ("none", True), ("none", False)])
+@pytest.mark.parametrize(
+    ("mean", "training"), [("running", True), ("running", False), ("none", True), ("none", False)]
+)
 def test_agrees_with_its_naive_twin(  # noqa: PLR0917
     batch: int, dim: int, grid: int, classes: int, branch: str, mean: str, training: bool
 ) -> None:

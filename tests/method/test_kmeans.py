@@ -5,17 +5,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.lloyd import inertia, lloyd
 from sklearn.cluster import KMeans
 
 from crossfer.method.kmeans import cluster_means, kmeans, nearest, plus_plus
+from reference.lloyd import inertia, lloyd
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize(("batch", "n", "d", "k"), [(1, 1, 1, 1), (3, 9, 2, 4), (2, 30, 4, 4), (2, 7, 5, 7), (1, 16, 1, 3)])
+@pytest.mark.parametrize(
+    ("batch", "n", "d", "k"), [(1, 1, 1, 1), (3, 9, 2, 4), (2, 30, 4, 4), (2, 7, 5, 7), (1, 16, 1, 3)]
+)
 @pytest.mark.parametrize("iterations", [0, 1, 10])
 def test_agrees_with_its_naive_twin(batch: int, n: int, d: int, k: int, iterations: int) -> None:
     points = torch.randn(batch, n, d)
@@ -35,7 +37,9 @@ def test_inertia_is_that_of_scikit_learn_from_the_same_start(n: int, d: int, k: 
     shipped = kmeans(points, k, start=start)
     for i in range(2):
         oracle = KMeans(k, init=start[i].numpy(), n_init=1, tol=0, algorithm="lloyd").fit(points[i].numpy())
-        assert inertia(points[i].numpy(), converged.centroids[i].numpy()) == pytest.approx(oracle.inertia_, rel=1e-6)
+        assert inertia(points[i].numpy(), converged.centroids[i].numpy()) == pytest.approx(
+            oracle.inertia_, rel=1e-6
+        )
         assert inertia(points[i].numpy(), shipped.centroids[i].numpy()) <= 1.02 * oracle.inertia_
 
 
@@ -54,7 +58,9 @@ def test_one_cluster_is_the_mean_and_as_many_as_points_are_the_points() -> None:
     torch.testing.assert_close(kmeans(points, 1, generator=generator()).centroids[:, 0], points.mean(dim=1))
     each = kmeans(points, 6, generator=generator())
     assert all(sorted(a.tolist()) == list(range(6)) for a in each.assignments)
-    torch.testing.assert_close(each.centroids.gather(1, each.assignments[..., None].expand(-1, -1, 2)), points)
+    torch.testing.assert_close(
+        each.centroids.gather(1, each.assignments[..., None].expand(-1, -1, 2)), points
+    )
 
 
 def test_a_cluster_without_points_keeps_its_centroid() -> None:

@@ -4,16 +4,16 @@ import math
 
 import pytest
 import torch
-from reference.clbs import clbs_loss, embedding_vectors
-from reference.clfm import clfm_loss
-from reference.total_loss import soft_cross_entropy as naive_soft_cross_entropy
-from reference.total_loss import total_loss
 
 from crossfer.method import CrossLayerLoss, CrossLayerNet, build_model
 from crossfer.method.coding import encode
 from crossfer.method.kmeans import plus_plus
 from crossfer.method.losses import soft_cross_entropy
 from crossfer.method.model import Output
+from reference.clbs import clbs_loss, embedding_vectors
+from reference.clfm import clfm_loss
+from reference.total_loss import soft_cross_entropy as naive_soft_cross_entropy
+from reference.total_loss import total_loss
 
 CLASSES = 3
 STAGES = {j: f"encoder.layer{j}." for j in range(1, 5)}
@@ -38,7 +38,9 @@ def generator() -> torch.Generator:
 
 
 def as_double(output: Output) -> Output:
-    features, embeddings = ([x.detach().double() for x in part] for part in (output.features, output.embeddings))
+    features, embeddings = (
+        [x.detach().double() for x in part] for part in (output.features, output.embeddings)
+    )
     rest = (x.detach().double() for x in (output.logits, output.evidence, output.scale_weights))
     logits, evidence, weights = rest
     return Output(logits, evidence, tuple(features), tuple(embeddings), weights)
@@ -52,7 +54,9 @@ def test_soft_cross_entropy_agrees_with_its_naive_twin(batch: int, classes: int)
 
 
 def test_soft_cross_entropy_of_equal_logits_is_log_k_and_its_gradient_is_right() -> None:
-    assert float(soft_cross_entropy(torch.zeros(4, 8), targets(4).new_full((4, 8), 1 / 8))) == pytest.approx(math.log(8))
+    assert float(soft_cross_entropy(torch.zeros(4, 8), targets(4).new_full((4, 8), 1 / 8))) == pytest.approx(
+        math.log(8)
+    )
     logits = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     shares = torch.rand(3, 4, dtype=torch.float64).softmax(dim=1)
     assert torch.autograd.gradcheck(lambda x: soft_cross_entropy(x, shares), logits)
@@ -100,7 +104,9 @@ def gradients(net: CrossLayerNet) -> dict[int, float]:
 @pytest.mark.parametrize("term", ["feature_map", "batch"])
 @pytest.mark.parametrize("projection", ["embedding", "stage"])
 @pytest.mark.parametrize("stage", [1, 2, 3])
-def test_each_term_reaches_the_parameters_of_its_stage_and_none_deeper(term: str, projection: str, stage: int) -> None:
+def test_each_term_reaches_the_parameters_of_its_stage_and_none_deeper(
+    term: str, projection: str, stage: int
+) -> None:
     net = tiny_net()
     lambdas = tuple(0.1 * (j == stage) for j in (1, 2, 3))
     loss = loss_of(net, lambdas=lambdas, projection=projection, k_feature_map=2)
@@ -129,7 +135,9 @@ def test_the_projection_is_trained_with_the_model(projection: str) -> None:
     net = tiny_net()
     loss = loss_of(net, projection=projection)
     loss(net(torch.randn(6, 1, 32, 32)), targets(6), generator()).total.backward()
-    learning = {name: p.grad is not None and bool(p.grad.abs().max() > 0) for name, p in loss.named_parameters()}
+    learning = {
+        name: p.grad is not None and bool(p.grad.abs().max() > 0) for name, p in loss.named_parameters()
+    }
     assert learning.pop("project.conv.3.weight", False) is False  # the deep stage teaches and is not taught
     assert learning.pop("project.conv.3.bias", False) is False
     # What shifts all samples alike is taken away by centring.

@@ -17,7 +17,8 @@ def small_net(**options: object) -> CrossLayerNet:
 
 
 @pytest.mark.parametrize(
-    ("size", "stem", "dim", "grid"), [(48, "small", 8, 6), (64, "small", 4, 5), (96, "small", 4, 7), (64, "standard", 4, 4)]
+    ("size", "stem", "dim", "grid"),
+    [(48, "small", 8, 6), (64, "small", 4, 5), (96, "small", 4, 7), (64, "standard", 4, 4)],
 )
 @pytest.mark.parametrize("weighting", ["adaptive", "sum"])
 @pytest.mark.parametrize("batch_mean", ["running", "none"])
@@ -70,7 +71,12 @@ def test_the_paper_s_sizes() -> None:
     net = build_model(num_classes=7).eval()
     with torch.no_grad():
         output = net(torch.randn(1, 3, 224, 224))
-    assert [tuple(f.shape[1:]) for f in output.features] == [(64, 56, 56), (128, 28, 28), (256, 14, 14), (512, 7, 7)]
+    assert [tuple(f.shape[1:]) for f in output.features] == [
+        (64, 56, 56),
+        (128, 28, 28),
+        (256, 14, 14),
+        (512, 7, 7),
+    ]
     assert {tuple(z.shape) for z in output.embeddings} == {(1, 128, 11, 11)}
     assert output.evidence.shape == (1, 7, 11, 11)
     assert output.scale_weights.shape == (1, 4)

@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from crossfer.method.msr import MSR, patch_geometry
 from reference.convolution import convolution
 from reference.fusion import fuse, weighted_sum
 from reference.pixel_shuffle import pixel_shuffle
 from reference.scale_attention import scale_weights
-
-from crossfer.method.msr import MSR, patch_geometry
 
 
 def features(channels: tuple[int, ...], side: int, batch: int = 2) -> list[torch.Tensor]:
@@ -31,7 +31,9 @@ def embed_naively(msr: MSR, maps: list[torch.Tensor], side: int, grid: int) -> l
             adapted = convolution(adapted, p[f"adapters.{j}.weight"], p[f"adapters.{j}.bias"])
         _, stride, padding = patch_geometry(side, grid, j + 1)
         shuffled = pixel_shuffle(adapted, 2 ** (j + 1))
-        embeddings.append(convolution(shuffled, p[f"embed.{j}.weight"], p[f"embed.{j}.bias"], stride, padding))
+        embeddings.append(
+            convolution(shuffled, p[f"embed.{j}.weight"], p[f"embed.{j}.bias"], stride, padding)
+        )
     return embeddings
 
 
@@ -79,18 +81,28 @@ def test_scale_weights_differ_between_images_and_scales() -> None:
 
 @pytest.mark.parametrize(
     ("channels", "adapted"),
-    [((64, 128, 256, 512), (64, 128, 256, 512)), ((32, 64, 128, 256), (32, 64, 128, 256)), ((8, 16, 32, 64), (8, 16, 64, 256))],
+    [
+        ((64, 128, 256, 512), (64, 128, 256, 512)),
+        ((32, 64, 128, 256), (32, 64, 128, 256)),
+        ((8, 16, 32, 64), (8, 16, 64, 256)),
+    ],
 )
-def test_adapters_bring_channels_to_the_next_multiple(channels: tuple[int, ...], adapted: tuple[int, ...]) -> None:
+def test_adapters_bring_channels_to_the_next_multiple(
+    channels: tuple[int, ...], adapted: tuple[int, ...]
+) -> None:
     msr = MSR(channels=channels, side=16, dim=2, grid=4)
     found = tuple(adapt(f).shape[1] for adapt, f in zip(msr.adapters, features(channels, 16, 1), strict=True))
     assert found == adapted
-    assert [isinstance(a, torch.nn.Identity) for a in msr.adapters] == [a == b for a, b in zip(channels, adapted, strict=True)]
+    assert [isinstance(a, torch.nn.Identity) for a in msr.adapters] == [
+        a == b for a, b in zip(channels, adapted, strict=True)
+    ]
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)
 @given(st.integers(1, 128), st.data(), st.integers(1, 4))
-def test_patch_geometry_gives_the_grid_and_reads_every_pixel(side: int, data: st.DataObject, stage: int) -> None:
+def test_patch_geometry_gives_the_grid_and_reads_every_pixel(
+    side: int, data: st.DataObject, stage: int
+) -> None:
     grid = data.draw(st.integers(1, side))
     kernel, stride, padding = patch_geometry(side, grid, stage)
     assert (side + 2 * padding - kernel) // stride + 1 == grid
@@ -99,7 +111,9 @@ def test_patch_geometry_gives_the_grid_and_reads_every_pixel(side: int, data: st
     assert padding < kernel
 
 
-@pytest.mark.parametrize(("side", "grid", "stage"), [(112, 11, 1), (112, 11, 4), (48, 6, 2), (24, 24, 1), (23, 20, 3)])
+@pytest.mark.parametrize(
+    ("side", "grid", "stage"), [(112, 11, 1), (112, 11, 4), (48, 6, 2), (24, 24, 1), (23, 20, 3)]
+)
 def test_patch_geometry_holds_for_a_real_convolution(side: int, grid: int, stage: int) -> None:
     kernel, stride, padding = patch_geometry(side, grid, stage)
     image = torch.zeros(1, 1, side, side, requires_grad=True)

@@ -1,4 +1,4 @@
-"""CLBS: the samples of a batch, one vector each, clustered on the deep stage and compared on the shallow ones."""
+"""CLBS: the samples of a batch, one vector each: clustered on the deep stage, compared on shallow ones."""
 
 import numpy as np
 
@@ -16,14 +16,14 @@ def embedding_vectors(z: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np
 def stage_vectors(
     f: np.ndarray, kernel: np.ndarray, bias: np.ndarray, linear: np.ndarray, linear_bias: np.ndarray
 ) -> np.ndarray:
-    """As in the figure: f_j -> 1x1 convolution -> global average pool -> linear -> ReLU, (B, C, H, W) -> (B, d)."""
+    """As in the figure: f_j -> 1x1 convolution -> pool -> linear -> ReLU, (B, C, H, W) -> (B, d)."""
     seen = convolution(f, kernel, bias)
     pooled = [[channel.mean() for channel in image] for image in seen]
     return np.array([np.maximum(linear @ np.array(p) + linear_bias, 0) for p in pooled])
 
 
 def centre(vectors: np.ndarray) -> np.ndarray:
-    """What all samples share is taken away before anything is compared: ours, neither figure nor release has it."""
+    """What all samples share is taken away first: ours, neither figure nor release has it."""
     return vectors - vectors.mean(axis=0)
 
 

@@ -1,4 +1,4 @@
-"""CLFM: per image, the channels of the deep map are coded and clustered, and shallow channels compared with that."""
+"""CLFM: per image, the channels of the deep map are coded and clustered, and shallow ones compared."""
 
 import numpy as np
 
@@ -10,7 +10,13 @@ CODES = {"pooled": pooled_codes, "hash": hash_codes, "straight_through": hash_co
 
 
 def clfm_loss(
-    shallow: np.ndarray, deep: np.ndarray, starts: np.ndarray, *, coding: str, contrast: str, iterations: int = 10
+    shallow: np.ndarray,
+    deep: np.ndarray,
+    starts: np.ndarray,
+    *,
+    coding: str,
+    contrast: str,
+    iterations: int = 10,
 ) -> float:
     """f_j (B, C_j, H_j, W_j) and f_4 (B, C_4, g, g); ``starts`` (B, K, d) begin the k-means of each image."""
     grid = deep.shape[-1]

@@ -18,5 +18,6 @@ def cluster_means(codes: np.ndarray, centroids: np.ndarray) -> dict[int, np.ndar
     """The mean code of every cluster that a code joined."""
     joined = assign(codes, centroids)
     return {
-        k: np.mean([code for code, j in zip(codes, joined, strict=True) if j == k], axis=0) for k in sorted(set(joined))
+        k: np.mean([code for code, j in zip(codes, joined, strict=True) if j == k], axis=0)
+        for k in sorted(set(joined))
     }

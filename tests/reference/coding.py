@@ -1,10 +1,10 @@
-"""CLFM's codes: every channel on a common g x g grid, as a normalised map or as the places of its two peaks."""
+"""CLFM's codes: every channel on a common g x g grid, as a normalised map or its two peaks' places."""
 
 import numpy as np
 
 
 def common_grid(f: np.ndarray, grid: int) -> np.ndarray:
-    """Adaptive average pool, (C, H, W) -> (C, g, g): cell i covers rows floor(i H / g) to ceil((i + 1) H / g)."""
+    """Adaptive average pool, (C, H, W) -> (C, g, g): cell i covers floor(i H / g) to ceil((i + 1) H / g)."""
     channels, height, width = f.shape
     out = np.zeros((channels, grid, grid))
     for c, i, j in np.ndindex(*out.shape):

@@ -1,4 +1,4 @@
-"""A convolution written as one dot product an output value; the patch embedding of MSR step 2 is one of these."""
+"""A convolution written as one dot product an output value; MSR step 2 is one of these."""
 
 import numpy as np
 

@@ -6,18 +6,20 @@ import math
 
 import numpy as np
 
+STRIDE = 4
 
-def decode(heat, log_size, offset, landmarks, min_score, stride=4):
+
+def decode(heat, log_size, offset, landmarks, min_score):
     boxes, scores, points = [], [], []
     height, width = heat.shape
     for row in range(height):
         for column in range(width):
             if heat[row, column] < min_score:
                 continue
-            box_height = math.exp(log_size[0, row, column]) * stride
-            box_width = math.exp(log_size[1, row, column]) * stride
-            center_y = (row + offset[0, row, column] + 0.5) * stride
-            center_x = (column + offset[1, row, column] + 0.5) * stride
+            box_height = math.exp(log_size[0, row, column]) * STRIDE
+            box_width = math.exp(log_size[1, row, column]) * STRIDE
+            center_y = (row + offset[0, row, column] + 0.5) * STRIDE
+            center_x = (column + offset[1, row, column] + 0.5) * STRIDE
             x, y = center_x - box_width / 2, center_y - box_height / 2
             boxes.append([x, y, x + box_width, y + box_height])
             scores.append(heat[row, column])

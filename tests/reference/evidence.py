@@ -28,7 +28,9 @@ def evidence(
     return out
 
 
-def logits(x: np.ndarray, mu: np.ndarray, weight: np.ndarray, bias: np.ndarray, pooled: np.ndarray | None) -> np.ndarray:
+def logits(
+    x: np.ndarray, mu: np.ndarray, weight: np.ndarray, bias: np.ndarray, pooled: np.ndarray | None
+) -> np.ndarray:
     """The classifier as step 6 states it, a linear layer over the flattened grid: (B, K)."""
     out = np.zeros((len(x), len(bias)))
     for i, image in enumerate(x):

@@ -14,7 +14,9 @@ def weighted_sum(embeddings: list[np.ndarray], weights: np.ndarray) -> np.ndarra
     return total
 
 
-def fuse(z: np.ndarray, kernel: np.ndarray, scale: np.ndarray, shift: np.ndarray, eps: float = 1e-5) -> np.ndarray:
+def fuse(
+    z: np.ndarray, kernel: np.ndarray, scale: np.ndarray, shift: np.ndarray, eps: float = 1e-5
+) -> np.ndarray:
     """x of step 4, with the statistics of the batch, as while training."""
     x = convolution(z, kernel, padding=1)
     for d in range(x.shape[1]):

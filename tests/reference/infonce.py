@@ -8,7 +8,7 @@ from reference.cluster_means import cluster_means, cosine
 
 
 def infonce_loss(sets: list[np.ndarray], centroids: list[np.ndarray], temperature: float) -> float:
-    """B sets of codes (N, d) against B sets of centroids (K, d); clusters that nothing joined give no term."""
+    """B sets of codes (N, d) against B sets of centroids (K, d); empty clusters give no term."""
     terms = []
     for codes, c in zip(sets, centroids, strict=True):
         for k, mean in cluster_means(codes, c).items():

@@ -10,7 +10,7 @@ from reference.convolution import convolution
 def scale_weights(
     embeddings: list[np.ndarray], kernel: np.ndarray, kernel_bias: np.ndarray, w: np.ndarray, b: float
 ) -> np.ndarray:
-    """z_1 ... z_4, each (B, D, G, G) -> (B, 4); the convolution and the linear layer are shared by the scales."""
+    """z_1 ... z_4, each (B, D, G, G) -> (B, 4); convolution and linear layer are shared."""
     weights = np.zeros((len(embeddings[0]), len(embeddings)))
     for j, z in enumerate(embeddings):
         seen = convolution(z, kernel, kernel_bias, padding=1)

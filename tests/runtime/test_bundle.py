@@ -6,11 +6,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from support.bundles import tiny_graph, tiny_meta, write_bundle
 
 from crossfer.labels import FERPLUS, LABEL_SETS
 from crossfer.runtime import bundle as bundle_module
 from crossfer.runtime.bundle import METADATA_KEY, BundleError, BundleMeta, read_bundle, resolve_model
+from support.bundles import tiny_graph, tiny_meta, write_bundle
 
 
 def changed(**values) -> str:
@@ -90,7 +90,9 @@ def test_an_input_of_another_size(tmp_path):
 
 @pytest.mark.parametrize("name", ["image", "logits", "evidence"])
 def test_a_missing_input_or_output(tmp_path, name):
-    path = write_bundle(tmp_path / "other.onnx", tiny_graph(tiny_meta(), **{name: "other"}), tiny_meta().to_json())
+    path = write_bundle(
+        tmp_path / "other.onnx", tiny_graph(tiny_meta(), **{name: "other"}), tiny_meta().to_json()
+    )
     with pytest.raises(BundleError, match=f"expected an input or output '{name}', found only"):
         read_bundle(path)
 

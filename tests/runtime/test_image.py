@@ -115,7 +115,9 @@ def test_exif_orientation_is_honoured(kind, orientation, tmp_path):
     exif[0x0112] = orientation
     content = encoded(Image.fromarray(corner), kind, exif=exif)
     expected = [corner, corner[:, ::-1], corner[::-1, ::-1], corner[::-1]]
-    expected += [turned.swapaxes(0, 1) for turned in (corner, corner[::-1], corner[::-1, ::-1], corner[:, ::-1])]
+    expected += [
+        turned.swapaxes(0, 1) for turned in (corner, corner[::-1], corner[::-1, ::-1], corner[:, ::-1])
+    ]
     for source in (content, Image.open(io.BytesIO(content))):
         loaded = load_image(source)
         assert loaded.shape == expected[orientation - 1].shape
@@ -123,7 +125,9 @@ def test_exif_orientation_is_honoured(kind, orientation, tmp_path):
 
 
 def test_damaged_exif_does_not_cost_the_pixels():
-    content = encoded(Image.fromarray(RGB), "WEBP", lossless=True, exif=b"Exif\0\0nonsense that is no TIFF header")
+    content = encoded(
+        Image.fromarray(RGB), "WEBP", lossless=True, exif=b"Exif\0\0nonsense that is no TIFF header"
+    )
     assert np.array_equal(load_image(content), RGB)
 
 
@@ -167,7 +171,9 @@ def test_an_impossible_name(path):
 def test_text_is_no_image(tmp_path):
     path = tmp_path / "notes.png"
     path.write_text("not an image at all")
-    with pytest.raises(ImageError, match=r"notes\.png: expected a JPEG, PNG, WebP, BMP or TIFF image, found none"):
+    with pytest.raises(
+        ImageError, match=r"notes\.png: expected a JPEG, PNG, WebP, BMP or TIFF image, found none"
+    ):
         load_image(path)
 
 

@@ -15,7 +15,10 @@ def fixed_model() -> bytes:
     graph = helper.make_graph(
         [helper.make_node("Add", ["x", "w"], ["y"])],
         "fixed",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", [2, 3]), ("w", [1]))],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in (("x", [2, 3]), ("w", [1]))
+        ],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 3])],
         [numpy_helper.from_array(np.array([1.0], np.float32), "w")],
     )
@@ -25,7 +28,9 @@ def fixed_model() -> bytes:
 
 
 def test_any_size_may_be_fed_afterwards():
-    session = onnxruntime.InferenceSession(free_shapes(fixed_model(), "x"), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        free_shapes(fixed_model(), "x"), providers=["CPUExecutionProvider"]
+    )
     (answer,) = session.run(None, {"x": np.zeros((5, 7), np.float32)})
     assert np.asarray(answer).tolist() == np.ones((5, 7)).tolist()
     assert [node.name for node in session.get_inputs()] == ["x"]

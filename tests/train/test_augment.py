@@ -73,7 +73,7 @@ def test_switched_off_changes_nothing() -> None:
 )
 def test_each_switch_changes_something(changes: dict[str, float]) -> None:
     images = faces()
-    assert (augment(**changes)(images) - images).abs().amax(dim=(1, 2, 3)).min() > 0.005
+    assert (augment(**changes)(images) - images).abs().mean() > 0.002
 
 
 def test_deterministic_under_the_global_seed() -> None:
@@ -106,7 +106,8 @@ def test_light_is_about_each_face_s_own_mean() -> None:
     contrast = augment(contrast=0.2)(images)
     torch.testing.assert_close(contrast.mean(dim=(1, 2, 3)), images.mean(dim=(1, 2, 3)), atol=1e-5, rtol=0)
     gain = contrast.std(dim=(1, 2, 3)) / images.std(dim=(1, 2, 3))
-    assert 0.8 - 1e-4 <= gain.min() < 0.9 < 1.1 < gain.max() <= 1.2 + 1e-4
+    assert 0.8 - 1e-4 <= gain.min() < 0.9
+    assert 1.1 < gain.max() <= 1.2 + 1e-4
 
 
 def test_erasing_covers_the_area_asked_for_in_grey() -> None:

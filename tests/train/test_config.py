@@ -49,12 +49,14 @@ def test_a_recipe_is_frozen() -> None:
         ({"optim": {"learning_rate": 1}}, "optim.learning_rate", "epochs, lr, momentum"),
     ],
 )
-def test_unknown_key_names_itself_and_those_allowed_there(tables: dict[str, Any], key: str, allowed: str) -> None:
+def test_unknown_key_names_itself_and_those_allowed_there(
+    tables: dict[str, Any], key: str, allowed: str
+) -> None:
     with pytest.raises(RecipeError) as caught:
         parse(**tables)
     message = str(caught.value)
     assert message.startswith(f"test.toml: unknown key {key!r}; allowed there: ")
-    assert all(name in message.split(": ")[-1].split(", ") for name in allowed.split(", "))
+    assert all(name in message.rsplit(": ", maxsplit=1)[-1].split(", ") for name in allowed.split(", "))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,6 @@ def test_unknown_key_names_itself_and_those_allowed_there(tables: dict[str, Any]
         ("augment", "flip", 1.5, "less than or equal to 1"),
         ("augment", "rotation", -3.0, "greater than or equal to 0"),
         ("augment", "erasing_area", [0.3, 0.1], "from the smaller to the larger"),
-        ("augment", "erasing_area", [0.3], "erasing_area.1"),
         ("data", "name", "imagenet", "'ferplus' or 'synthetic'"),
         ("data", "samples", 0, "greater than 0"),
         ("model", "depth", 50, "18 or 34"),
@@ -84,7 +85,9 @@ def test_unknown_key_names_itself_and_those_allowed_there(tables: dict[str, Any]
         ("method", "coding", "soft", "'pooled', 'straight_through' or 'hash'"),
     ],
 )
-def test_impossible_value_names_key_value_and_what_is_allowed(table: str, key: str, value: Any, allowed: str) -> None:
+def test_impossible_value_names_key_value_and_what_is_allowed(
+    table: str, key: str, value: Any, allowed: str
+) -> None:
     with pytest.raises(RecipeError) as caught:
         parse(**{table: {key: value}})
     message = str(caught.value)
@@ -103,12 +106,21 @@ def test_seed_that_torch_cannot_take_is_named(seed: int) -> None:
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
-        ({"model": {"image_size": 48, "grid": 49}}, "model: grid must be at most 48 for image_size 48, got 49"),
+        (
+            {"model": {"image_size": 48, "grid": 49}},
+            "model: grid must be at most 48 for image_size 48, got 49",
+        ),
         ({"method": {"lambdas": [0.1, -0.2, 0.1]}}, "method.lambdas.1 = -0.2: .*greater than or equal to 0"),
-        ({"method": {"lambdas": [0.1, 0.1]}}, "method.lambdas.2"),
+        ({"method": {"lambdas": [0.1, 0.1]}}, "key 'method.lambdas.2' is missing"),
         ({"method": {"coding": "hash"}}, "method: coding 'hash' gives CLFM no gradient"),
-        ({"model": {"image_size": 16}}, "feature_map.* needs a deep map of at least 2 x 2, .*image_size 16.* 1 x 1"),
-        ({"model": {"width": 4}, "method": {"k_feature_map": 33}}, "k_feature_map must be at most 32, .* got 33"),
+        (
+            {"model": {"image_size": 16}},
+            ".*feature_map.* needs a deep map of at least 2 x 2, .*image_size 16.* 1 x 1",
+        ),
+        (
+            {"model": {"width": 4}, "method": {"k_feature_map": 33}},
+            ".*k_feature_map must be at most 32, .* got 33",
+        ),
         ({"data": 3}, "data = 3: .*valid dictionary"),
     ],
 )
@@ -124,12 +136,12 @@ def test_what_only_clfm_needs_is_not_asked_without_it() -> None:
 
 
 def test_all_faults_are_named_at_once() -> None:
-    with pytest.raises(RecipeError, match=r"optim.lr = -1.*; .*optim.epochs = 0"):
+    with pytest.raises(RecipeError, match=r"optim.epochs = 0.*; .*optim.lr = -1"):
         parse(optim={"lr": -1, "epochs": 0})
 
 
 def test_name_is_needed() -> None:
-    with pytest.raises(RecipeError, match="test.toml: key 'name' is missing"):
+    with pytest.raises(RecipeError, match=r"test\.toml: key 'name' is missing"):
         parse_recipe({}, "test.toml")
 
 
@@ -162,7 +174,11 @@ def test_overrides(tmp_path: Path) -> None:
     given = ["optim.epochs=5", "model.color=rgb", 'data.root="a b"', "method.lambdas=[0, 0.5, 0]", "seed = 7"]
     recipe = load_recipe(path, given)
     assert (recipe.optim.epochs, recipe.optim.lr, recipe.seed) == (5, 0.5, 7)
-    assert (recipe.model.color, recipe.data.root, recipe.method.lambdas) == ("rgb", Path("a b"), (0.0, 0.5, 0.0))
+    assert (recipe.model.color, recipe.data.root, recipe.method.lambdas) == (
+        "rgb",
+        Path("a b"),
+        (0.0, 0.5, 0.0),
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ def test_cpu_is_the_cpu_and_auto_takes_what_there_is() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_absent_cuda_is_named() -> None:
-    with pytest.raises(ValueError, match=r"optim.device = 'cuda', but torch finds no CUDA device; use 'auto' or 'cpu'"):
+    with pytest.raises(
+        ValueError, match=r"optim.device = 'cuda', but torch finds no CUDA device; use 'auto' or 'cpu'"
+    ):
         choose_device("cuda")
 
 

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from support.toy_faces import toy_faces
 
 from crossfer.data.sample import DataError, Dataset, Sample
 from crossfer.labels import LabelSet
 from crossfer.runtime.preprocess import InputContract, resize_crop
 from crossfer.train.loader import FaceTensors, batches, load_faces
+from support.toy_faces import toy_faces
 
 LABELS = LabelSet("toy", ("neutral", "happiness"))
 
@@ -27,12 +27,14 @@ def order(count: int, size: int, *, seed: int = 0, epoch: int = 0) -> list[list[
 def test_whole_batches_of_distinct_faces(count: int, size: int) -> None:
     found = order(count, size)
     assert [len(batch) for batch in found] == [size] * (count // size)
-    drawn = sum(found, [])
+    drawn = [face for batch in found for face in batch]
     assert len(set(drawn)) == len(drawn) == count // size * size
 
 
 def test_all_faces_are_drawn_within_a_few_epochs() -> None:
-    assert {face for epoch in range(10) for batch in order(13, 4, epoch=epoch) for face in batch} == set(range(13))
+    assert {face for epoch in range(10) for batch in order(13, 4, epoch=epoch) for face in batch} == set(
+        range(13)
+    )
 
 
 def test_a_set_smaller_than_a_batch_is_one_batch() -> None:

@@ -75,9 +75,6 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, BasicBlock):
-                # Each block starts as the identity, which makes the first epochs stable (Goyal et al. 2017).
-                nn.init.zeros_(module.bn2.weight)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Feature maps of the four stages.

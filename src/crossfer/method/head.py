@@ -17,13 +17,14 @@ class EvidenceHead(nn.Module):
 
     With m the mean of x over channels and mu the mean of m over the batch (a running mean in evaluation),
 
-        evidence[c, u, v] = W[c, u, v] (m[u, v] + mu[u, v]) + b[c] / G^2 [ + V[c] . x[:, u, v] / G^2 ]
+        evidence[c, u, v] = W[c, u, v] (m[u, v] + mu[u, v]) + b[c] / G^2 [ + share(V[c] . f_4 / (H_4 W_4))[u, v] ]
         logits[c]         = sum over u, v of evidence[c, u, v]
 
-    The part in brackets is a global average pool of x followed by a linear layer, written per cell.
+    The part in brackets is a global average pool of the deep features followed by a linear layer, written per
+    cell of the deep map and shared out to the cells of the grid by area, which keeps its sum.
 
     Args:
-        dim: D, channels of x.
+        deep_channels: C_4, channels of the deep features.
         grid: G.
         num_classes: K.
         batch_mean: ``"running"``, the batch's mean while training and its running mean in evaluation, so that
@@ -37,7 +38,7 @@ class EvidenceHead(nn.Module):
     def __init__(
         self,
         *,
-        dim: int,
+        deep_channels: int,
         grid: int,
         num_classes: int,
         batch_mean: BatchMean = "running",
@@ -55,30 +56,31 @@ class EvidenceHead(nn.Module):
         self.weight = nn.Parameter(torch.empty(num_classes, grid, grid).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(num_classes))
         self.pooled_weight = (
-            nn.Parameter(torch.empty(num_classes, dim).uniform_(-1 / math.sqrt(dim), 1 / math.sqrt(dim)))
+            nn.Parameter(torch.empty(num_classes, deep_channels).uniform_(-1, 1) / math.sqrt(deep_channels))
             if branch == "msr+gap"
             else None
         )
         if batch_mean == "running":
             self.register_buffer("running_mean", torch.zeros(grid, grid))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, deep: Tensor) -> tuple[Tensor, Tensor]:
         """Classify.
 
         Args:
             x: (B, D, G, G), the fused representation.
+            deep: f_4, (B, C_4, H_4, W_4), the deep features; not used with branch ``"msr"``.
 
         Returns:
             Logits (B, K) and evidence (B, K, G, G), both float32 (float64 for float64 input).
         """
         # In single precision whatever the autocast: the sum of the evidence has to be the logit to 1e-5.
         with torch.autocast(x.device.type, enabled=False):
-            x = x if x.dtype == torch.float64 else x.float()
+            x, deep = (t if t.dtype == torch.float64 else t.float() for t in (x, deep))
             m = self._shift(x.mean(dim=1))
             evidence = self.weight * m[:, None] + self.bias[:, None, None] / self.weight[0].numel()
             if self.pooled_weight is not None:
-                cells = torch.einsum("kd,bduv->bkuv", cast(Tensor, self.pooled_weight), x)
-                evidence = evidence + cells / self.weight[0].numel()
+                cells = torch.einsum("kd,bdij->bkij", cast(Tensor, self.pooled_weight), deep)
+                evidence = evidence + share_by_area(cells / deep[0, 0].numel(), m.shape[-1])
             return evidence.sum(dim=(2, 3)), evidence
 
     def _shift(self, m: Tensor) -> Tensor:
@@ -91,3 +93,24 @@ class EvidenceHead(nn.Module):
         with torch.no_grad():
             self.running_mean.lerp_(mu.to(self.running_mean.dtype), self.momentum)
         return m + mu
+
+
+def share_by_area(cells: Tensor, grid: int) -> Tensor:
+    """Share what each cell of one grid holds among the cells of another that it overlaps: (..., H, W) -> (..., G, G).
+
+    The sum is kept.
+
+    >>> share_by_area(torch.tensor([[4.0]]), 2)
+    tensor([[1., 1.],
+            [1., 1.]])
+    """
+    rows, columns = (_overlap(side, grid, cells) for side in cells.shape[-2:])
+    return rows @ cells @ columns.mT
+
+
+def _overlap(side: int, grid: int, like: Tensor) -> Tensor:
+    """Fraction of each of ``side`` equal parts of a line that lies in each of ``grid`` equal parts: (G, side)."""
+    theirs = torch.arange(side + 1, device=like.device, dtype=like.dtype) / side
+    ours = torch.arange(grid + 1, device=like.device, dtype=like.dtype)[:, None] / grid
+    common = torch.minimum(ours[1:], theirs[1:]) - torch.maximum(ours[:-1], theirs[:-1])
+    return common.clamp(min=0) * side

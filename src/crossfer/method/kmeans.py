@@ -58,7 +58,7 @@ def kmeans(
 
 
 def plus_plus(points: Tensor, k: int, generator: torch.Generator | None = None) -> Tensor:
-    """k-means++ start, (B, K, d): a next centroid is drawn with probability proportional to squared distance."""
+    """k-means++ start, (B, K, d): each next one is drawn in proportion to its squared distance."""
     b, n, _ = points.shape
     rows = torch.arange(b, device=points.device)
     weight = points.new_ones(b, n)

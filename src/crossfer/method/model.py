@@ -52,7 +52,7 @@ class CrossLayerNet(nn.Module):
         """Recognise (B, C, S, S) normalised images; nothing is clustered here, that is the losses' work."""
         features = self.encoder(images)
         msr = self.msr(features)
-        logits, evidence = self.head(msr.fused)
+        logits, evidence = self.head(msr.fused, features[-1])
         return Output(logits, evidence, features, msr.embeddings, msr.weights)
 
 
@@ -67,6 +67,7 @@ def build_model(
     dim: int = 128,
     grid: int = 11,
     weighting: Weighting = "adaptive",
+    embed_norm: bool = True,
     batch_mean: BatchMean = "running",
     branch: Branch = "msr+gap",
 ) -> CrossLayerNet:
@@ -79,6 +80,19 @@ def build_model(
     side = 2 * feature_sides(image_size, stem)[0]
     return CrossLayerNet(
         encoder=encoder,
-        msr=MSR(channels=encoder.channels, side=side, dim=dim, grid=grid, weighting=weighting),
-        head=EvidenceHead(dim=dim, grid=grid, num_classes=num_classes, batch_mean=batch_mean, branch=branch),
+        msr=MSR(
+            channels=encoder.channels,
+            side=side,
+            dim=dim,
+            grid=grid,
+            weighting=weighting,
+            embed_norm=embed_norm,
+        ),
+        head=EvidenceHead(
+            deep_channels=encoder.channels[-1],
+            grid=grid,
+            num_classes=num_classes,
+            batch_mean=batch_mean,
+            branch=branch,
+        ),
     )

@@ -39,7 +39,7 @@ class MSROutput(NamedTuple):
 
 
 def patch_geometry(side: int, grid: int, stage: int) -> PatchGeometry:
-    """A convolution from stage ``stage`` (1..4), shuffled to ``side``, to ``grid`` cells; it reads every pixel.
+    """A convolution from stage ``stage`` (1..4), shuffled to ``side``, to ``grid`` cells.
 
     The kernel spans at least two cells of the stage before the shuffle (2^(j+1) pixels after it), as
     released, and at least the stride, so that no pixel is left out.
@@ -56,7 +56,9 @@ def patch_geometry(side: int, grid: int, stage: int) -> PatchGeometry:
     span = (grid - 1) * stride
     kernel = max(2 ** (stage + 1), side - span)
     if stride == 1 and (kernel + span - side) % 2:
-        kernel += 1  # padding is the same on both sides, and at stride 1 an odd pixel would be one cell too many
+        kernel += (
+            1  # padding is the same on both sides, and at stride 1 an odd pixel would be one cell too many
+        )
     return PatchGeometry(kernel, stride, (kernel + span - side + 1) // 2)
 
 
@@ -70,6 +72,8 @@ class MSR(nn.Module):
         grid: G, cells a side (11 in the paper).
         weighting: ``"adaptive"``, a_j = sigmoid(w . GAP(conv3x3(z_j)) + b), shared over the stages; or
             ``"sum"``, the released behaviour.
+        embed_norm: batch norm on each z_j. Without it (as released) the stage with the largest features drowns
+            the others in the sum: in a run from random weights stage 1 grew until stage 4 learnt nothing.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class MSR(nn.Module):
         dim: int = 128,
         grid: int = 11,
         weighting: Weighting = "adaptive",
+        embed_norm: bool = True,
     ) -> None:
         super().__init__()
         if weighting not in ("adaptive", "sum"):
@@ -90,6 +95,7 @@ class MSR(nn.Module):
             nn.Conv2d(-(-c // 4**j), dim, *patch_geometry(side, grid, j))
             for j, c in enumerate(channels, start=1)
         )
+        self.norm = nn.ModuleList(nn.BatchNorm2d(dim) if embed_norm else nn.Identity() for _ in channels)
         if weighting == "adaptive":
             self.attention_conv = nn.Conv2d(dim, dim, 3, padding=1)
             self.attention_linear = nn.Linear(dim, 1)
@@ -101,7 +107,9 @@ class MSR(nn.Module):
             F.pixel_shuffle(adapt(f), 2**j)
             for j, (f, adapt) in enumerate(zip(features, self.adapters, strict=True), start=1)
         )
-        embeddings = tuple(embed(s) for embed, s in zip(self.embed, shuffled, strict=True))
+        embeddings = tuple(
+            norm(embed(s)) for norm, embed, s in zip(self.norm, self.embed, shuffled, strict=True)
+        )
         stacked = torch.stack(embeddings, dim=1)
         weights = self._weights(stacked)
         fused = self.fuse((stacked * weights[:, :, None, None, None].to(stacked.dtype)).sum(dim=1))

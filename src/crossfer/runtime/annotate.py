@@ -73,8 +73,13 @@ def _beside(photo: Image.Image, panel: Image.Image) -> Image.Image:
 
 def _lay_evidence(photo: Image.Image, face: Face, geometry: CropGeometry, zoom: float) -> None:
     """Blends the evidence map over the part of the photo that the model saw."""
-    left, top, width, height = (round(value * zoom) for value in _region(face, geometry))
-    colors, opacity = _evidence_layers(face, (max(1, width), max(1, height)))
+    x, y, width, height = (value * zoom for value in _region(face, geometry))
+    left, top = max(0, round(x)), max(0, round(y))
+    right, bottom = min(photo.width, round(x + width)), min(photo.height, round(y + height))
+    if right <= left or bottom <= top:
+        return
+    shares = ((left - x) / width, (top - y) / height, (right - x) / width, (bottom - y) / height)
+    colors, opacity = _evidence_layers(face, (right - left, bottom - top), shares)
     photo.paste(colors, (left, top), opacity)
 
 
@@ -86,15 +91,24 @@ def _region(face: Face, geometry: CropGeometry) -> tuple[float, float, float, fl
     return square.left, square.top, square.side, square.side
 
 
-def _evidence_layers(face: Face, size: tuple[int, int]) -> tuple[Image.Image, Image.Image]:
-    """Colour and opacity of the evidence for the recognised expression, smoothly enlarged to ``size``."""
+def _evidence_layers(
+    face: Face, size: tuple[int, int], shares: tuple[float, float, float, float] = (0, 0, 1, 1)
+) -> tuple[Image.Image, Image.Image]:
+    """Colour and opacity of the evidence for the recognised expression, smoothly enlarged to ``size``.
+
+    ``shares`` (left, top, right, bottom) picks the visible part of the map, as fractions of its sides.
+    """
     evidence = face.prediction.evidence
     shown = list(face.prediction.probabilities).index(face.expression)
     # Softmax ignores what all classes share, so only the evidence beyond the classes' mean decides.
     cells = evidence[shown] - evidence.mean(axis=0)
     cells = cells / max(float(np.abs(cells).max()), 1e-12)
-    smooth = Image.fromarray(cells.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
-    values = np.clip(np.asarray(smooth), -1, 1)[:, :, None]
+    grid = len(cells)
+    left, top, right, bottom = (min(max(share, 0.0), 1.0) * grid for share in shares)
+    enlarged = Image.fromarray(cells.astype(np.float32)).resize(
+        size, Image.Resampling.BICUBIC, box=(left, top, right, bottom)
+    )
+    values = np.clip(np.asarray(enlarged), -1, 1)[:, :, None]
     colors = np.where(values > 0, FOR, AGAINST).astype(np.uint8)
     opacity = (np.abs(values[:, :, 0]) * STRONGEST).astype(np.uint8)
     return Image.fromarray(colors), Image.fromarray(opacity)

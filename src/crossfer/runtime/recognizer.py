@@ -23,12 +23,12 @@ class Recognizer:
 
     One instance may be used by several threads at once.
 
-    >>> from crossfer import Recognizer
-    >>> Recognizer(model="no-such-model")
-    Traceback (most recent call last):
-        ...
-    crossfer.runtime.bundle.BundleError: model 'no-such-model': expected a file or one of the embedded models
-    (...)
+    Example::
+
+        from crossfer import Recognizer
+
+        for face in Recognizer().recognize("photo.jpg"):
+            print(face.expression, face.confidence, face.box)
 
     Args:
         model: ``"default"`` for the embedded model, or the path of a bundle.

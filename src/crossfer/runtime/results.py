@@ -154,13 +154,12 @@ def text_block(result: ImageResult, top_k: int | None = None, columns: int | Non
 
 
 def _table(faces: Sequence[Face], next_best: int) -> Table:
-    table = Table(box=None, padding=(0, 2), pad_edge=True, header_style="dim")
+    table = Table(box=None, padding=(0, 1), pad_edge=True, header_style="dim")
     table.add_column("face", justify="right")
     table.add_column("expression", style="bold")
     table.add_column("confidence", justify="right")
     table.add_column("next best")
-    table.add_column("at (x, y)", justify="right")
-    table.add_column("size", justify="right")
+    table.add_column("box: x, y, size")
     for number, face in enumerate(faces, start=1):
         others = ", ".join(f"{name} {p:.1%}" for name, p in face.prediction.top(next_best + 1)[1:])
         box = face.box
@@ -169,7 +168,6 @@ def _table(faces: Sequence[Face], next_best: int) -> Table:
             face.expression,
             f"{face.confidence:.1%}",
             others,
-            f"{box.x:.0f}, {box.y:.0f}",
-            f"{box.width:.0f} x {box.height:.0f}",
+            f"{box.x:.0f}, {box.y:.0f}, {box.width:.0f} x {box.height:.0f}",
         )
     return table

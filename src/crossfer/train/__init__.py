@@ -1,0 +1,1 @@
+"""Training: recipes, faces in batches, the loop, checkpoints, export."""

@@ -59,7 +59,7 @@ class Augment(nn.Module):
 
 
 def mixup(images: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """MixUp (Zhang et al. 2018): images and targets blended with others of the batch; alpha 0 changes nothing."""
+    """MixUp (Zhang et al. 2018): images and targets blended with others of the batch; 0 changes nothing."""
     if alpha == 0:
         return images, targets
     share = float(torch.distributions.Beta(alpha, alpha).sample())

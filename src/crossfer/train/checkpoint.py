@@ -14,31 +14,37 @@ from torch import Tensor, nn
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be read or does not fit; the message says what was expected and what was found."""
+    """A checkpoint that cannot be read, written or fitted; the message says what was expected and found."""
 
 
 def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Write tensors and JSON metadata; the file appears under its name only once it is complete and on disk."""
+    """Write tensors and JSON metadata; the file appears under its name only once it is whole and on disk.
+
+    Raises:
+        CheckpointError: if it cannot be written; what lay there before is untouched.
+    """
     partial = path.with_name(f".{path.name}.partial")
-    save_file(
-        {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
-        partial,
-        {"crossfer": json.dumps(meta)},
-    )
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(whole, partial, {"crossfer": json.dumps(meta)})
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(f"{path}: could not be written: {error}") from None
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what :func:`save` wrote.
 
     Raises:
-        CheckpointError: if the file is missing, truncated or not a checkpoint.
+        CheckpointError: if the file is missing, truncated, pickled or not a checkpoint.
     """
-    if path.suffix in {".pth", ".pt", ".ckpt", ".bin"}:
+    if _is_pickled(path):
         raise CheckpointError(
-            f"{path}: pickled weights are not loaded, since a pickle can run code; convert them once, where you trust them: "
+            f"{path}: pickled weights are not loaded, since a pickle can run code; convert them once, where "
+            "you trust them: "
             "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'weights.safetensors')"
         )
     try:
@@ -49,6 +55,18 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError(f"{path}: no such checkpoint") from None
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from None
+
+
+def _is_pickled(path: Path) -> bool:
+    """By its name, or by how it begins: as a zip or a pickle, and not as safetensors' length and brace."""
+    if path.suffix.lower() in {".pth", ".pt", ".ckpt", ".bin"}:
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError:
+        return False
+    return head.startswith((b"PK\x03\x04", b"\x80")) and head[8:] != b"{"
 
 
 def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -68,9 +86,16 @@ def momentum_of(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_momentum(optimizer: torch.optim.Optimizer, buffers: dict[str, Tensor]) -> None:
-    """Put back what :func:`momentum_of` gave."""
+    """Put back what :func:`momentum_of` gave, in the memory layout of the parameters.
+
+    In another layout the same sums may round otherwise, and a resumed run would drift from a whole one.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state = optimizer.state_dict()
-    state["state"] = {int(i): {"momentum_buffer": buffer} for i, buffer in buffers.items()}
+    state["state"] = {
+        int(i): {"momentum_buffer": torch.empty_like(parameters[int(i)]).copy_(buffer)}
+        for i, buffer in buffers.items()
+    }
     optimizer.load_state_dict(state)
 
 

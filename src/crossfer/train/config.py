@@ -35,15 +35,21 @@ class DataConfig(Section):
     root: Path | None = Field(
         default=None, description="folder that holds the data set; `--root` on the command line"
     )
-    protocol: Literal["majority", "argmax"] = Field(default="argmax", description="which training images are kept")
+    protocol: Literal["majority", "argmax"] = Field(
+        default="argmax", description="which training images are kept"
+    )
     valid_protocol: Literal["majority", "argmax"] = Field(
         default="majority", description="which validation images count"
     )
-    labels: Literal["fer2013new", "label-csv"] = Field(default="fer2013new", description="version of the votes")
+    labels: Literal["fer2013new", "label-csv"] = Field(
+        default="fer2013new", description="version of the votes"
+    )
     target: Literal["votes", "majority"] = Field(
         default="votes", description="soft votes, or the winning class alone"
     )
-    skip_bad: bool = Field(default=False, description="leave out and report unreadable images instead of stopping")
+    skip_bad: bool = Field(
+        default=False, description="leave out and report unreadable images instead of stopping"
+    )
     samples: int = Field(default=512, gt=0, description="faces drawn for the synthetic set")
 
 
@@ -58,6 +64,9 @@ class ModelConfig(Section):
     dim: int = Field(default=64, gt=0, description="D, channels of an MSR embedding")
     grid: int = Field(default=6, gt=1, description="G, cells a side")
     weighting: Literal["adaptive", "sum"] = "adaptive"
+    embed_norm: bool = Field(
+        True, description="batch norm on each embedding; without it one stage drowns the others"
+    )
     batch_mean: Literal["running", "none"] = "running"
     branch: Literal["msr", "msr+gap"] = "msr+gap"
     init: Path | None = Field(default=None, description="safetensors file whose weights start the encoder")
@@ -73,7 +82,9 @@ class ModelConfig(Section):
 class MethodConfig(Section):
     """The cross-layer terms of the loss, see `crossfer.method.CrossLayerLoss`."""
 
-    lambdas: tuple[Weight, Weight, Weight] = Field(default=(0.1, 0.1, 0.1), description="weights of stages 1, 2, 3")
+    lambdas: tuple[Weight, Weight, Weight] = Field(
+        default=(0.1, 0.1, 0.1), description="weights of stages 1, 2, 3"
+    )
     feature_map: bool = Field(default=True, description="CLFM")
     batch: bool = Field(default=True, description="CLBS")
     k_feature_map: int = Field(default=4, gt=0)
@@ -88,7 +99,8 @@ class MethodConfig(Section):
     def _terms_can_learn(self) -> MethodConfig:
         if self.feature_map and self.coding == "hash" and any(self.lambdas):
             raise ValueError(
-                "coding 'hash' gives CLFM no gradient; use 'straight_through' or 'pooled', or feature_map = false"
+                "coding 'hash' gives CLFM no gradient; "
+                "use 'straight_through' or 'pooled', or feature_map = false"
             )
         return self
 
@@ -112,9 +124,17 @@ class AugmentConfig(Section):
     erasing_area: tuple[Fraction, Fraction] = (0.02, 0.1)
     mixup: float = Field(default=0.0, ge=0, description="alpha of the Beta distribution; 0 for none")
 
+    @model_validator(mode="after")
+    def _area_is_a_range(self) -> AugmentConfig:
+        if self.erasing_area[0] > self.erasing_area[1]:
+            raise ValueError(
+                f"erasing_area must go from the smaller to the larger fraction, got {list(self.erasing_area)}"
+            )
+        return self
+
 
 class OptimConfig(Section):
-    """Stochastic gradient descent with Nesterov momentum, warm-up and a cosine to zero; weights averaged on the way."""
+    """Stochastic gradient descent: Nesterov momentum, warm-up, a cosine to zero; weights averaged on the way."""
 
     epochs: int = Field(default=40, gt=0)
     batch_size: int = Field(default=128, gt=1)
@@ -134,12 +154,30 @@ class Recipe(Section):
     """One training run."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     method: MethodConfig = MethodConfig()
     augment: AugmentConfig = AugmentConfig()
     optim: OptimConfig = OptimConfig()
+
+    @model_validator(mode="after")
+    def _clfm_has_something_to_cluster(self) -> Recipe:
+        if not (self.method.feature_map and any(self.method.lambdas)):
+            return self
+        side = feature_sides(self.model.image_size, self.model.stem)[-1]
+        if side < 2:
+            raise ValueError(
+                f"method.feature_map needs a deep map of at least 2 x 2, "
+                f"model.image_size {self.model.image_size} gives {side} x {side}"
+            )
+        channels = 8 * self.model.width
+        if self.method.k_feature_map > channels:
+            raise ValueError(
+                f"method.k_feature_map must be at most {channels}, the deep channels of model.width "
+                f"{self.model.width}, got {self.method.k_feature_map}"
+            )
+        return self
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -193,7 +231,9 @@ def _describe(error: Any, source: str) -> str:
         return f"{source}: unknown key {key!r}; allowed there: {', '.join(_siblings(error['loc']))}"
     if error["type"] == "missing":
         return f"{source}: key {key!r} is missing"
-    return f"{source}: {key} = {error['input']!r}: {error['msg'].removeprefix('Value error, ')}"
+    if error["type"] == "value_error":  # one of ours, about a whole table: it names key and value itself
+        return f"{source}: {key}: {error['msg'].removeprefix('Value error, ')}"
+    return f"{source}: {key} = {error['input']!r}: {error['msg']}"
 
 
 def _siblings(loc: tuple[Any, ...]) -> list[str]:

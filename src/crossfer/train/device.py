@@ -25,7 +25,7 @@ def choose_device(wanted: str) -> Literal["cpu", "cuda"]:
 def choose_precision(wanted: str, device: str) -> Precision:
     """``"auto"`` is what trains fastest here.
 
-    On CUDA bfloat16, or float16 where the device lacks that; on a CPU bfloat16 if it is measured to be faster.
+    On CUDA bfloat16, or float16 where the device lacks that; on a CPU bfloat16 if measured to be faster.
     """
     if wanted != "auto":
         return wanted  # type: ignore[return-value]
@@ -36,7 +36,9 @@ def choose_precision(wanted: str, device: str) -> Precision:
 
 def _training_step_seconds(bfloat16: bool) -> float:
     """Best of a few forward and backward passes of a typical convolution (about 0.1 s in all)."""
-    conv = nn.Conv2d(64, 64, 3, padding=1).to(memory_format=torch.channels_last)
+    # torch documents `memory_format`, but its type stubs leave it out.
+    conv = nn.Conv2d(64, 64, 3, padding=1)
+    conv.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     x = torch.zeros(32, 64, 24, 24).to(memory_format=torch.channels_last)
     seconds = []
     for _ in range(6):

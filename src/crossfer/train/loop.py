@@ -23,7 +23,7 @@ from crossfer.runtime.preprocess import InputContract, normalize
 from crossfer.train import checkpoint
 from crossfer.train.augment import Augment, mixup
 from crossfer.train.config import ModelConfig, OptimConfig, Recipe
-from crossfer.train.device import choose_device, choose_precision
+from crossfer.train.device import Precision, choose_device, choose_precision
 from crossfer.train.loader import FaceTensors, batches
 from crossfer.train.provenance import code_commit
 
@@ -91,11 +91,15 @@ def network(config: ModelConfig, num_classes: int) -> CrossLayerNet:
         dim=config.dim,
         grid=config.grid,
         weighting=config.weighting,
+        embed_norm=config.embed_norm,
         batch_mean=config.batch_mean,
         branch=config.branch,
     )
     if config.init is not None:
-        checkpoint.load_encoder(net.encoder, config.init)
+        try:
+            checkpoint.load_encoder(net.encoder, config.init)
+        except checkpoint.CheckpointError as error:
+            raise checkpoint.CheckpointError(f"model.init = {str(config.init)!r}: {error}") from None
     return net
 
 
@@ -129,9 +133,12 @@ def train(
     """
     optim = recipe.optim
     device = choose_device(optim.device)
-    fabric = Fabric(accelerator=device, devices=1, precision=choose_precision(optim.precision, device))
+    # Measured once a run: on resuming, the measurement might come out otherwise.
+    wanted = (_recorded_precision(folder) if resume else None) or optim.precision
+    precision = choose_precision(wanted, device)
+    fabric = Fabric(accelerator=device, devices=1, precision=precision)
     torch.manual_seed(recipe.seed)
-    run = _Run(recipe, labels, fabric, folder)
+    run = _Run(recipe, labels, fabric, folder, precision)
     run.start(resume)
     train_faces, valid_faces = train_faces.to(fabric.device), valid_faces.to(fabric.device)
     steps = max(1, len(train_faces) // optim.batch_size)
@@ -170,10 +177,15 @@ def train(
 class _Run:
     """The moving parts of a run, and their way to disk and back."""
 
-    def __init__(self, recipe: Recipe, labels: LabelSet, fabric: Fabric, folder: Path) -> None:
+    def __init__(
+        self, recipe: Recipe, labels: LabelSet, fabric: Fabric, folder: Path, precision: Precision
+    ) -> None:
         self.recipe, self.labels, self.fabric, self.folder = recipe, labels, fabric, folder
+        self.precision = precision
         self.contract = input_contract(recipe.model)
-        bare = network(recipe.model, len(labels)).to(memory_format=torch.channels_last)
+        bare = network(recipe.model, len(labels))
+        # torch documents `memory_format`, but its type stubs leave it out.
+        bare.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         method = recipe.method.model_dump()
         self.loss = CrossLayerLoss(
             num_classes=len(labels), channels=bare.encoder.channels, embedding_dim=recipe.model.dim, **method
@@ -237,6 +249,11 @@ class _Run:
         if not resume or not last.exists():
             return
         tensors, meta = checkpoint.load(last)
+        missing = [key for key in ("recipe", "history") if key not in meta]
+        if missing:
+            raise checkpoint.CheckpointError(
+                f"{last}: no run to resume: its metadata lacks {', '.join(missing)}"
+            )
         _refuse_other_recipe(meta["recipe"], json.loads(self.recipe.model_dump_json()), self.folder)
         self.bare.load_state_dict(checkpoint.under("model", tensors))
         self.loss.load_state_dict(checkpoint.under("loss", tensors))
@@ -245,11 +262,12 @@ class _Run:
         self.history = [EpochRecord(**record) for record in meta["history"]]
 
     def finish_epoch(self, record: EpochRecord) -> None:
-        """Log and save; averaged weights go to ``best.safetensors`` if no earlier epoch was better on validation."""
+        """Log and save; averaged weights go to ``best.safetensors`` if no earlier epoch was better."""
         self.history.append(record)
         meta: dict[str, Any] = {
             "format": 1,
             "commit": self.commit,
+            "precision": self.precision,
             "recipe": json.loads(self.recipe.model_dump_json()),
             "label_set": self.labels.name,
             "labels": list(self.labels.expressions),
@@ -285,7 +303,7 @@ def learning_rate(optim: OptimConfig, epoch: float) -> float:
 
 
 def ramped_ema(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Exponential moving average; its decay grows to ``decay``, so that the first steps are soon forgotten."""
+    """Moving average whose decay grows to ``decay``, so that the first steps are soon forgotten."""
 
     def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
         if not averaged.is_floating_point():
@@ -339,13 +357,20 @@ def _progress(run: _Run, step: int, steps: int, means: Tensor, *, images: int, p
     )
 
 
+def _recorded_precision(folder: Path) -> str | None:
+    """The precision of the run in a folder, if there is one that says."""
+    last = folder / "last.safetensors"
+    return checkpoint.load(last)[1].get("precision") if last.exists() else None
+
+
 def _refuse_other_recipe(theirs: dict[str, Any], ours: dict[str, Any], folder: Path) -> None:
     theirs_flat, ours_flat = _flatten(theirs), _flatten(ours)
     for key in sorted(ours_flat.keys() | theirs_flat.keys()):
         # Where the data lies may change between machines; what is learnt from it may not.
         if key != "data.root" and theirs_flat.get(key) != ours_flat.get(key):
             raise TrainingError(
-                f"{folder}: was trained with {key} = {theirs_flat.get(key)!r}, the recipe now says {ours_flat.get(key)!r}; "
+                f"{folder}: was trained with {key} = {theirs_flat.get(key)!r}, "
+                f"the recipe now says {ours_flat.get(key)!r}; "
                 "resume with the same recipe or name another folder"
             )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def code_commit() -> str:
-    """Commit of the checkout this package runs from, with ``+changes`` if its source differs; ``unknown`` outside one."""
+    """Commit of the checkout this package runs from, ``+changes`` if its source differs; else ``unknown``."""
     here = Path(__file__).parent
     try:
         commit = _git(here, "rev-parse", "HEAD")

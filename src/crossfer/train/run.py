@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from crossfer.labels import LabelSet
 from crossfer.train.config import Recipe
@@ -15,7 +23,9 @@ from crossfer.train.loop import RunResult, input_contract, train
 from crossfer.train.source import open_split
 
 
-def run_recipe(recipe: Recipe, folder: Path, *, root: Path | None, resume: bool, console: Console) -> RunResult:
+def run_recipe(
+    recipe: Recipe, folder: Path, *, root: Path | None, resume: bool, console: Console
+) -> RunResult:
     """Load the recipe's faces, train, and say where things stand.
 
     Args:
@@ -49,12 +59,16 @@ def _load(recipe: Recipe, split: str, root: Path | None, console: Console) -> tu
 
 
 class _Display:
-    """A bar an epoch with the loss terms, the last validation accuracy, speed and time left; a line when it is done."""
+    """A bar an epoch: loss terms, last validation accuracy, speed and time left; a line when it is done."""
 
     def __init__(self, console: Console, epochs: int) -> None:
         self.console = console
         self.bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), console=console
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            console=console,
         )
         self.task: TaskID = self.bar.add_task(f"0/{epochs} epochs")
 
@@ -79,6 +93,7 @@ def describe(step: Step) -> str:
     minutes, seconds = divmod(round(step.seconds_left), 60)
     return (
         f"epoch {step.epoch}/{step.epochs}  loss {step.loss:.3f} (class {step.classification:.3f}, "
-        f"maps {step.feature_map:.3f}, batch {step.batch:.3f}){accuracy}  {step.images_per_second:.0f} images/s  "
+        f"maps {step.feature_map:.3f}, batch {step.batch:.3f}){accuracy}  "
+        f"{step.images_per_second:.0f} images/s  "
         f"{minutes}:{seconds:02d} left"
     )

@@ -28,12 +28,16 @@ def open_split(config: DataConfig, split: str, root: Path | None = None) -> Data
         DataError: if the data is not as its layout promises.
     """
     if config.name == "synthetic":
-        return load_synthetic(split=split, samples=config.samples if split == "train" else max(64, config.samples // 4))
+        return load_synthetic(
+            split=split, samples=config.samples if split == "train" else max(64, config.samples // 4)
+        )
     folder = root or config.root
     if folder is None:
         raise RecipeError(f"data.root: the folder that holds {config.name} is not named; add --root DIR")
     if not folder.is_dir():
-        raise RecipeError(f"data.root = {str(folder)!r}: expected a folder that holds {config.name}, found none there")
+        raise RecipeError(
+            f"data.root = {str(folder)!r}: expected a folder that holds {config.name}, found none there"
+        )
     return load_ferplus(
         folder,
         split="train" if split == "train" else "valid",

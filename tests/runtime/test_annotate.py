@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from crossfer.runtime.align import CropGeometry, crop_square
+from crossfer.runtime.annotate import MAX_SIDE, MIN_SIDE, annotate, save_png
+from crossfer.types import Box, Face, Prediction
+
+GRID = 6
+LANDMARKS = ((40.0, 40.0), (60.0, 40.0), (50.0, 52.0), (42.0, 64.0), (58.0, 64.0))
+
+
+def face(evidence: np.ndarray | None = None, box: Box | None = None, landmarks=LANDMARKS) -> Face:
+    cells = np.zeros((2, GRID, GRID), np.float32) if evidence is None else evidence
+    prediction = Prediction({"happiness": 0.9, "anger": 0.1}, cells.sum(axis=(1, 2)), cells)
+    return Face(box or Box(30, 20, 40, 60), landmarks, 0.9, prediction)
+
+
+def grey(width: int = 100, height: int = 100) -> np.ndarray:
+    return np.full((height, width, 3), 128, np.uint8)
+
+
+def test_the_photo_itself_is_left_as_it_was():
+    image = grey()
+    annotate(image, [face()], CropGeometry())
+    assert (image == 128).all()
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(1, 1), (30, 20), (640, 480), (3000, 1500), (1, 4000), (4000, 1), (200, 1000)]
+)
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_any_size_and_number_of_faces_can_be_drawn(width, height, count):
+    evidence = np.ones((2, GRID, GRID), np.float32)
+    evidence[1] = 0
+    drawn = annotate(grey(width, height), [face(evidence)] * count, CropGeometry())
+    assert drawn.mode == "RGB"
+    assert max(drawn.size) >= MIN_SIDE
+    assert drawn.width <= 1.5 * MAX_SIDE
+    assert len(np.unique(np.asarray(drawn)[:, -drawn.width // 4 :])) > 2  # the panel says something
+
+
+def test_evidence_for_is_orange_and_against_is_blue_where_the_model_saw_it():
+    evidence = np.zeros((2, GRID, GRID), np.float32)
+    evidence[0, 0, 0], evidence[0, -1, -1] = 1, -1
+    seen = face(evidence)
+    drawn = np.asarray(annotate(grey(), [seen], CropGeometry())).astype(int)
+    square = crop_square(seen.box, seen.landmarks, CropGeometry())
+    zoom, cell = MIN_SIDE / 100, square.side / GRID
+
+    def at(column: int, row: int):
+        x, y = square.left + (column + 0.3) * cell, square.top + (row + 0.3) * cell
+        return drawn[round(y * zoom), round(x * zoom)]
+
+    red, _, blue = at(0, 0)
+    assert red > blue + 60
+    red, _, blue = at(GRID - 1, GRID - 1)
+    assert blue > red + 60
+    assert at(0, GRID - 1).tolist() == [128] * 3
+    outside = drawn[round((square.top + square.side + 3) * zoom), round((square.left - 3) * zoom)]
+    assert outside.tolist() == [128] * 3
+
+
+def test_what_all_classes_share_is_no_evidence():
+    shared = np.ones((2, GRID, GRID), np.float32)
+    with_shared = annotate(grey(), [face(shared)], CropGeometry())
+    assert np.array_equal(with_shared, annotate(grey(), [face()], CropGeometry()))
+
+
+def test_a_face_at_the_edge_and_one_without_landmarks():
+    corner = face(np.ones((2, GRID, GRID), np.float32), Box(0, 0, 10, 12))
+    whole = face(np.ones((2, GRID, GRID), np.float32), Box(0, 0, 100, 100), landmarks=())
+    assert annotate(grey(), [whole, corner], CropGeometry()).size[1] == MIN_SIDE
+
+
+def test_a_png_is_written_whole(tmp_path):
+    path = tmp_path / "drawn.png"
+    save_png(Image.fromarray(grey()), path)
+    with Image.open(path) as drawn:
+        assert drawn.size == (100, 100)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["drawn.png"]
+    with pytest.raises(FileNotFoundError):
+        save_png(Image.fromarray(grey()), tmp_path / "none" / "drawn.png")

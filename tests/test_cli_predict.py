@@ -1,0 +1,271 @@
+import csv
+import io
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import crossfer
+from crossfer import Recognizer, cli
+from crossfer.runtime.image import load_image
+
+
+class Run:
+    """Runs ``crossfer predict`` in this process with the tiny model."""
+
+    def __init__(self, model: Path) -> None:
+        self.model = model
+
+    def __call__(self, *arguments: object):
+        words = ["predict", "--model", str(self.model), *map(str, arguments)]
+        return CliRunner().invoke(cli.app, words)
+
+
+@pytest.fixture
+def predict(tiny_model) -> Run:
+    return Run(tiny_model)
+
+
+@pytest.fixture
+def folder(tmp_path, astronaut_path) -> Path:
+    """A photo, another in a folder below, an image without a face, and a file that is no image."""
+    root = tmp_path / "photos"
+    (root / "below").mkdir(parents=True)
+    shutil.copy(astronaut_path, root / "b.png")
+    Image.fromarray(load_image(astronaut_path)).save(root / "below" / "b.jpg", quality=95)
+    Image.new("RGB", (64, 48), "gray").save(root / "a.bmp")
+    (root / "notes.txt").write_text("not an image")
+    return root
+
+
+def lines(output: str) -> list[dict]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def test_json_lines_are_what_python_gives(predict, tiny_model, astronaut_path):
+    result = predict("--format", "json", astronaut_path)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    (answer,) = lines(result.stdout)
+    faces = [face.to_dict() for face in Recognizer(tiny_model).recognize(astronaut_path)]
+    assert answer == {"path": str(astronaut_path), "width": 512, "height": 512, "faces": faces, "error": None}
+
+
+def test_folders_are_searched_in_order_and_other_files_passed_over(predict, folder):
+    result = predict("--format", "json", folder)
+    answers = lines(result.stdout)
+    assert [answer["path"] for answer in answers] == [
+        str(folder / "a.bmp"), str(folder / "b.png"), str(folder / "below" / "b.jpg")
+    ]  # fmt: skip
+    assert [len(answer["faces"]) for answer in answers] == [0, 1, 1]
+    assert result.exit_code == 0
+
+
+def test_a_path_that_fails_does_not_stop_the_others(predict, folder, astronaut_path):
+    (folder / "empty.png").touch()
+    (folder / "short.png").write_bytes(astronaut_path.read_bytes()[:5000])
+    bad = [folder / "none.png", folder / "notes.txt", folder / "empty.png", folder / "short.png"]
+    result = predict("--format", "json", *bad, folder / "b.png")
+    answers = lines(result.stdout)
+    assert result.exit_code == 1
+    for path, answer in zip(bad, answers[:4], strict=True):
+        assert answer["path"] == str(path)
+        assert str(path) in answer["error"]
+        assert answer["faces"] == []
+        assert answer["width"] is answer["height"] is None
+    assert answers[4]["error"] is None
+    assert len(answers[4]["faces"]) == 1
+    messages = result.stderr.splitlines()
+    assert len(messages) == 4
+    assert all(line.startswith("crossfer: ") for line in messages)
+
+
+def test_a_folder_without_images_is_an_error_of_that_path(predict, tmp_path):
+    result = predict("--format", "json", tmp_path)
+    assert result.exit_code == 1
+    assert "found a directory" in lines(result.stdout)[0]["error"]
+
+
+def test_csv(predict, folder):
+    rows = list(csv.DictReader(io.StringIO(predict("--format", "csv", folder).stdout)))
+    assert [row["expression"] != "" for row in rows] == [False, True, True]
+
+
+def test_text_is_a_readable_table(predict, folder):
+    output = predict(folder).stdout
+    assert f"{folder / 'a.bmp'}  64 x 48, no face found" in output
+    assert "next best" in output
+    assert "\x1b" not in output
+
+
+def test_top_k(predict, astronaut_path):
+    (answer,) = lines(predict("--format", "json", "--top-k", 3, astronaut_path).stdout)
+    probabilities = answer["faces"][0]["probabilities"]
+    assert len(probabilities) == 3
+    assert list(probabilities.values()) == sorted(probabilities.values(), reverse=True)
+
+
+def test_without_a_detector_each_image_is_a_face(predict, folder):
+    answers = lines(predict("--format", "json", "--detector", "none", folder).stdout)
+    assert [face["box"]["width"] for answer in answers for face in answer["faces"]] == [64, 512, 512]
+    assert answers[0]["faces"][0]["landmarks"] == []
+
+
+def test_the_face_score_is_honoured(predict, astronaut_path):
+    (answer,) = lines(predict("--format", "json", "--min-face-score", 0.99, astronaut_path).stdout)
+    assert answer["faces"] == []
+
+
+def test_orientation_is_honoured_and_pixels_are_of_the_upright_image(predict, tmp_path, astronaut):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    wide = np.concatenate([astronaut, np.zeros((512, 100, 3), np.uint8)], axis=1)
+    stored = Image.fromarray(wide).transpose(Image.Transpose.ROTATE_90)
+    stored.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    (answer,) = lines(predict("--format", "json", tmp_path / "turned.jpg").stdout)
+    assert (answer["width"], answer["height"]) == (612, 512)
+    assert answer["faces"][0]["box"]["x"] == pytest.approx(181, abs=6)
+
+
+def test_results_go_to_a_file_whole_or_not_at_all(predict, folder, tmp_path):
+    path = tmp_path / "out.jsonl"
+    result = predict("--format", "json", "--output", path, folder)
+    assert result.stdout == ""
+    assert len(lines(path.read_text())) == 3
+    assert predict("--format", "json", "--output", tmp_path / "none" / "out.jsonl", folder).exit_code == 2
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out.jsonl", "photos"]
+
+
+def test_drawings_of_equal_names_do_not_collide(predict, folder, tmp_path):
+    drawn = tmp_path / "new" / "drawn"
+    assert predict("--annotate", drawn, folder).exit_code == 0
+    assert sorted(path.name for path in drawn.iterdir()) == ["a.png", "b-2.png", "b.png"]
+    assert all(max(load_image(path).shape) >= 1024 for path in drawn.iterdir())
+
+
+def test_drawing_into_the_folder_of_the_photos_overwrites_none(predict, folder):
+    before = (folder / "b.png").read_bytes()
+    predict("--annotate", folder, folder / "b.png")
+    assert (folder / "b.png").read_bytes() == before
+    assert (folder / "b-2.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--format", "xml"],
+        ["--detector", "haar"],
+        ["--min-face-score", "2"],
+        ["--top-k", "0"],
+        ["--annotate", __file__],
+        ["--nonsense"],
+    ],
+)
+def test_bad_options_are_usage_errors(predict, astronaut_path, options):
+    result = predict(*options, astronaut_path)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+
+
+def test_no_path_is_a_usage_error(predict):
+    assert predict().exit_code == 2
+
+
+def run_main(monkeypatch, *arguments: object) -> object:
+    monkeypatch.setattr(sys, "argv", ["crossfer", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return stopped.value.code
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such model file"),
+        (b"", "expected a whole ONNX file"),
+        (b"junk", "expected a whole ONNX file"),
+    ],
+)
+def test_a_bad_model_is_one_line(monkeypatch, tmp_path, astronaut_path, content, message):
+    model = tmp_path / "bad.onnx"
+    if content is not None:
+        model.write_bytes(content)
+    code = run_main(monkeypatch, "predict", "--model", model, astronaut_path)
+    assert str(code).startswith("crossfer: ")
+    assert message in str(code)
+    assert "\n" not in str(code)
+
+
+def test_an_unexpected_system_error_is_one_line(monkeypatch, tiny_model, astronaut_path, tmp_path):
+    (tmp_path / "file").touch()
+    code = run_main(
+        monkeypatch, "predict", "--model", tiny_model, astronaut_path, "--annotate", tmp_path / "file" / "sub"
+    )
+    assert code == f"crossfer: {tmp_path / 'file' / 'sub'}: Not a directory"
+
+
+def test_version(monkeypatch, capsys):
+    assert run_main(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"crossfer {crossfer.__version__}\n"
+
+
+def command(model: Path, *arguments: object) -> list[str]:
+    return [sys.executable, "-m", "crossfer.cli", "predict", "--model", str(model), *map(str, arguments)]
+
+
+def test_a_reader_that_goes_away_causes_no_traceback(tiny_model, folder):
+    running = subprocess.Popen(
+        command(tiny_model, *[folder] * 3), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert running.stdout is not None
+    assert running.stderr is not None
+    running.stdout.close()
+    assert b"Traceback" not in running.stderr.read()
+    running.stderr.close()
+    assert running.wait() != 0
+
+
+def test_interruption_is_quiet(tiny_model, folder):
+    many = [folder] * 200
+    running = subprocess.Popen(
+        command(tiny_model, *many, "--format", "json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert running.stdout is not None
+    running.stdout.readline()
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate()
+    assert running.returncode == 130
+    assert errors == b""
+
+
+def test_a_progress_bar_appears_on_a_terminal_and_only_on_stderr(tiny_model, folder):
+    controller, terminal = pty.openpty()
+    running = subprocess.Popen(
+        command(tiny_model, "--format", "json", folder), stdout=subprocess.PIPE, stderr=terminal
+    )
+    os.close(terminal)
+    seen = b""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            part = os.read(controller, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        seen += part
+    os.close(controller)
+    output, _ = running.communicate()
+    assert running.returncode == 0
+    assert b"recognising" in seen
+    assert len(lines(output.decode())) == 3

@@ -1,0 +1,47 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from crossfer.types import Box, Face, Prediction
+
+PREDICTION = Prediction(
+    {"neutral": 0.25, "happiness": 0.6, "anger": 0.15}, np.ones(3, np.float32), np.ones((3, 2, 2), np.float32)
+)
+
+
+def test_a_box_in_closed_form():
+    box = Box(10, 20, 30, 40)
+    assert box.area == 1200
+    assert box.center == (25, 40)
+    assert Box(1 / 3, 2, 3, 4).to_dict() == {"x": 0.33, "y": 2.0, "width": 3.0, "height": 4.0}
+
+
+def test_a_prediction_orders_its_expressions():
+    assert PREDICTION.expression == "happiness"
+    assert PREDICTION.confidence == 0.6
+    assert PREDICTION.top(2) == [("happiness", 0.6), ("neutral", 0.25)]
+    assert PREDICTION.to_dict(top_k=1)["probabilities"] == {"happiness": 0.6}
+
+
+def test_results_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PREDICTION.logits = np.zeros(3)  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(TypeError):
+        PREDICTION.probabilities["anger"] = 1.0  # pyright: ignore[reportIndexIssue]
+
+
+def test_a_face_as_plain_values_is_json():
+    face = Face(Box(1, 2, 3, 4), ((1.005, 2.0),) * 5, 0.5, PREDICTION)
+    values = json.loads(json.dumps(face.to_dict()))
+    assert values["landmarks"] == [[pytest.approx(1.0, abs=0.01), 2.0]] * 5
+    assert values["detection_score"] == 0.5
+    assert values["expression"] == face.expression == "happiness"
+    assert Face(face.box, (), None, PREDICTION).to_dict()["detection_score"] is None
+
+
+def test_equality_ignores_raw_scores_only():
+    other = dataclasses.replace(PREDICTION, logits=np.zeros(3, np.float32))
+    assert other == PREDICTION
+    assert dataclasses.replace(PREDICTION, probabilities={"neutral": 1.0}) != PREDICTION

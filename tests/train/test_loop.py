@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+import csv
+import math
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crossfer.train import checkpoint
+from crossfer.train.checkpoint import CheckpointError
+from crossfer.train.config import OptimConfig, Recipe
+from crossfer.train.loader import FaceTensors
+from crossfer.train.loop import (
+    Progress,
+    RunResult,
+    TrainingError,
+    decay_groups,
+    input_contract,
+    learning_rate,
+    network,
+    ramped_ema,
+    train,
+)
+from support.toy_faces import LABELS, toy_faces, toy_recipe
+
+
+def run(recipe: Recipe, folder: Path, **options: Any) -> RunResult:
+    return train(recipe, LABELS, toy_faces(48), toy_faces(24, seed=1), folder, **options)
+
+
+def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
+    parts = (
+        checkpoint.with_prefix(name, checkpoint.load(folder / f"{name}.safetensors")[0])
+        for name in ("last", "best")
+    )
+    return {k: v for part in parts for k, v in part.items()}
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    ours, theirs = tensors_of(one), tensors_of(other)
+    assert ours.keys() == theirs.keys()
+    different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
+    assert different == []
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an uninterrupted toy run."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    torch.set_num_threads(1)
+    run(toy_recipe(), folder)
+    return folder
+
+
+# Schedule, averages and weight decay
+
+
+def test_learning_rate_warms_up_in_a_line_then_follows_a_cosine_to_zero() -> None:
+    optim = OptimConfig(lr=0.4, epochs=10, warmup_epochs=2)
+    assert learning_rate(optim, 0) == pytest.approx(0.4 * 0.005)
+    assert learning_rate(optim, 1) == pytest.approx(0.4 * 0.505)
+    assert learning_rate(optim, 2) == pytest.approx(0.4)
+    assert learning_rate(optim, 6) == pytest.approx(0.2)
+    assert learning_rate(optim, 4) == pytest.approx(0.4 * (1 + math.sqrt(0.5)) / 2)
+    assert learning_rate(optim, 10) == pytest.approx(0)
+
+
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(st.integers(1, 50), st.floats(0.5, 60), st.floats(0, 1))
+def test_learning_rate_stays_positive_and_below_the_base(epochs: int, warmup: float, share: float) -> None:
+    optim = OptimConfig(lr=0.1, epochs=epochs, warmup_epochs=warmup)
+    rate = learning_rate(optim, epochs * share)
+    assert 0 <= rate <= 0.1 * (1 + 0.01 / warmup)
+
+
+def test_ema_starts_as_a_short_average_and_ends_with_its_decay() -> None:
+    average = ramped_ema(0.9)
+    old, new = torch.tensor([1.0]), torch.tensor([2.0])
+    assert float(average(old, new, 1)) == pytest.approx(1 + 9 / 11)
+    assert float(average(old, new, torch.tensor(8))) == pytest.approx(1.5)
+    assert float(average(old, new, 10_000)) == pytest.approx(1.1)
+
+
+def test_ema_matches_a_loop_and_takes_counters_as_they_are() -> None:
+    average, averaged = ramped_ema(0.8), 0.0
+    values = np.random.default_rng(0).normal(size=60)
+    tracked = torch.zeros(1, dtype=torch.float64)
+    for count, value in enumerate(values):
+        decay = min(0.8, (1 + count) / (10 + count))
+        averaged = decay * averaged + (1 - decay) * value
+        tracked = average(tracked, torch.tensor([value]), count)
+    assert float(tracked) == pytest.approx(averaged)
+    assert int(average(torch.tensor(3), torch.tensor(9), 5)) == 9
+
+
+def test_decay_is_for_matrices_and_kernels_alone() -> None:
+    net = network(toy_recipe().model, len(LABELS))
+    names = {id(p): name for name, p in net.named_parameters()}
+    decayed, free = decay_groups(net, 0.01)
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.01, 0.0)
+    found = [{names[id(p)] for p in group["params"]} for group in (decayed, free)]
+    assert found[0] | found[1] == set(names.values())
+    assert not found[0] & found[1]
+    assert {"encoder.conv1.weight", "msr.embed.0.weight", "head.weight", "head.pooled_weight"} <= found[0]
+    assert {"encoder.bn1.weight", "encoder.bn1.bias", "msr.embed.0.bias", "head.bias"} <= found[1]
+
+
+# Learning
+
+
+def test_a_tiny_run_learns_a_separable_task(tmp_path: Path) -> None:
+    recipe = toy_recipe(optim={"epochs": 8, "lr": 0.1})
+    result = train(recipe, LABELS, toy_faces(96), toy_faces(48, seed=1), tmp_path / "run")
+    assert result.best_accuracy > 0.9
+    assert result.history[-1].classification < 0.6 * result.history[0].classification
+    assert result.history[-1].valid_loss < result.history[0].valid_loss
+
+
+def test_progress_is_told_after_every_step(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    result = run(toy_recipe(), tmp_path / "run", report=seen.append)
+    assert [(p.epoch, p.step) for p in seen] == [(e, s) for e in (1, 2, 3) for s in (1, 2, 3)]
+    assert all((p.epochs, p.steps) == (3, 3) for p in seen)
+    for p in seen:
+        assert p.loss == pytest.approx(p.classification + p.feature_map + p.batch, abs=1e-5)
+        assert min(p.images_per_second, p.feature_map, p.batch) > 0
+    assert [p.valid_accuracy for p in seen[2::3]] == [None, *(r.valid_accuracy for r in result.history[:-1])]
+    assert seen[-1].seconds_left == 0
+
+
+def test_what_a_run_leaves(whole: Path) -> None:
+    assert sorted(p.name for p in whole.iterdir()) == ["best.safetensors", "last.safetensors", "log.csv"]
+    best, meta = checkpoint.load(whole / "best.safetensors")
+    history = checkpoint.load(whole / "last.safetensors")[1]["history"]
+    chosen = max(history, key=lambda r: (r["valid_accuracy"], r["epoch"]))
+    assert (meta["epoch"], meta["valid_accuracy"]) == (chosen["epoch"], chosen["valid_accuracy"])
+    assert (meta["label_set"], meta["labels"]) == ("toy", ["neutral", "happiness", "surprise"])
+    assert Recipe.model_validate(meta["recipe"]) == toy_recipe()
+    net = network(toy_recipe().model, len(LABELS))
+    net.load_state_dict(best)
+    with (whole / "log.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
+    for row, record in zip(rows, history, strict=True):
+        assert float(row["valid_accuracy"]) == pytest.approx(record["valid_accuracy"], abs=1e-6)
+
+
+def test_the_contract_is_that_of_the_recipe() -> None:
+    contract = input_contract(toy_recipe(model={"color": "rgb"}).model)
+    assert contract.shape == (3, 32, 32)
+
+
+def test_a_set_smaller_than_a_batch_trains(tmp_path: Path) -> None:
+    recipe = toy_recipe(optim={"epochs": 1, "batch_size": 64})
+    result = train(recipe, LABELS, toy_faces(9), toy_faces(6), tmp_path / "run")
+    assert len(result.history) == 1
+
+
+# Seeds and interruptions
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(whole: Path, tmp_path: Path) -> None:
+    torch.manual_seed(123)
+    run(toy_recipe(), tmp_path / "again")
+    assert_same_run(whole, tmp_path / "again")
+    run(toy_recipe().model_copy(update={"seed": 1}), tmp_path / "other")
+    name = "last.model.encoder.conv1.weight"
+    assert not torch.equal(tensors_of(whole)[name], tensors_of(tmp_path / "other")[name])
+
+
+@pytest.mark.parametrize("at", [(1, 2), (2, 1), (2, 3), (3, 2)])
+def test_stopped_by_an_exception_and_resumed_equals_uninterrupted(
+    whole: Path, tmp_path: Path, at: tuple[int, int]
+) -> None:
+    def stop(progress: Progress) -> None:
+        if (progress.epoch, progress.step) == at:
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        run(toy_recipe(), folder, report=stop)
+    torch.manual_seed(99)
+    seen: list[int] = []
+    result = run(toy_recipe(), folder, resume=True, report=lambda p: seen.append(p.epoch))
+    assert seen[0] == at[0]
+    assert [record.epoch for record in result.history] == [1, 2, 3]
+    assert_same_run(whole, folder)
+
+
+KILLED = """
+import os, random, signal, sys, time
+from pathlib import Path
+import torch
+from support.toy_faces import LABELS, toy_faces, toy_recipe
+from crossfer.train import checkpoint
+from crossfer.train.loop import train
+
+torch.set_num_threads(1)
+folder, moments = Path(sys.argv[1]), random.Random(0)
+last = folder / "last.safetensors"
+
+def go():
+    train(toy_recipe(), LABELS, toy_faces(48), toy_faces(24, seed=1), folder, resume=True)
+
+for _ in range(3):
+    before = last.stat().st_mtime_ns if last.exists() else 0
+    child = os.fork()
+    if not child:
+        go()
+        os._exit(0)
+    began = time.monotonic()
+    while not last.exists() or last.stat().st_mtime_ns == before:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            sys.exit("the run ended before it could be killed")
+        time.sleep(0.001)
+    time.sleep(moments.uniform(0, 0.3) * (time.monotonic() - began))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    print(len(checkpoint.load(last)[1]["history"]), flush=True)
+    if len(checkpoint.load(last)[1]["history"]) == 3:
+        break
+go()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_at_random_moments_and_resumed_equals_uninterrupted(whole: Path, tmp_path: Path) -> None:
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "run")],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("1")  # killed when one epoch was on disk
+    assert_same_run(whole, tmp_path / "run")
+
+
+def test_resume_of_a_finished_run_changes_nothing(whole: Path) -> None:
+    before = (whole / "last.safetensors").read_bytes()
+    result = run(toy_recipe(), whole, resume=True)
+    assert len(result.history) == 3
+    assert (whole / "last.safetensors").read_bytes() == before
+
+
+def test_resume_without_a_run_starts_one(tmp_path: Path) -> None:
+    assert len(run(toy_recipe(optim={"epochs": 1}), tmp_path / "a" / "b", resume=True).history) == 1
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"optim": {"lr": 0.01}}, "was trained with optim.lr = 0.05, the recipe now says 0.01"),
+        ({"model": {"dim": 4}}, "was trained with model.dim = 8, the recipe now says 4"),
+        (
+            {"method": {"lambdas": [0.1, 0.2, 0.1]}},
+            r"method.lambdas = \[0.1, 0.1, 0.1\], .* \[0.1, 0.2, 0.1\]",
+        ),
+        ({"augment": {"flip": 0.0}}, "was trained with augment.flip = 0.5"),
+        ({"data": {"target": "majority"}}, "was trained with data.target = 'votes'"),
+    ],
+)
+def test_resume_with_another_recipe_names_the_key(whole: Path, tables: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainingError, match=f"{whole.name}: .*{message}"):
+        run(toy_recipe(**tables), whole, resume=True)
+
+
+def test_the_data_may_move_between_stop_and_resume(whole: Path) -> None:
+    run(toy_recipe(data={"root": "/elsewhere"}), whole, resume=True)
+
+
+def test_a_folder_that_holds_a_run_is_refused(whole: Path) -> None:
+    before = {p.name: p.read_bytes() for p in whole.iterdir()}
+    with pytest.raises(TrainingError, match=r"whole: holds a run already; add --resume to go on with it"):
+        run(toy_recipe(), whole)
+    assert {p.name: p.read_bytes() for p in whole.iterdir()} == before
+
+
+def test_a_last_checkpoint_that_is_truncated_or_of_something_else_is_named(
+    whole: Path, tmp_path: Path
+) -> None:
+    last = tmp_path / "last.safetensors"
+    last.write_bytes((whole / "last.safetensors").read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"last.safetensors: not a whole safetensors file"):
+        run(toy_recipe(), tmp_path, resume=True)
+    checkpoint.save(last, {"w": torch.zeros(1)}, {})
+    with pytest.raises(CheckpointError, match=r"last.safetensors: no run to resume: .*recipe.*history"):
+        run(toy_recipe(), tmp_path, resume=True)
+
+
+def test_a_precision_found_by_measuring_stays_that_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = toy_recipe(optim={"precision": "auto", "epochs": 2})
+
+    def stop(progress: Progress) -> None:
+        if progress.epoch == 2:
+            raise KeyboardInterrupt
+
+    found: list[str] = []
+
+    def choose(wanted: str, _device: str) -> str:
+        """A machine whose measurement comes out otherwise the second time."""
+        found.append(wanted if wanted != "auto" else ("32-true", "bf16-mixed")[len(found)])
+        return found[-1]
+
+    monkeypatch.setattr("crossfer.train.loop.choose_precision", choose)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "run", report=stop)
+    run(recipe, tmp_path / "run", resume=True)
+    assert found == ["32-true", "32-true"]
+
+
+# What cannot go on
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_term(tmp_path: Path) -> None:
+    faces = toy_faces(48)
+    broken = FaceTensors(faces.images, faces.targets.index_fill(0, torch.arange(48), math.nan), faces.labels)
+    with pytest.raises(
+        TrainingError, match=r"no longer finite in epoch 1 \(total, classification\); .*lower optim.lr"
+    ):
+        train(toy_recipe(), LABELS, broken, toy_faces(6), tmp_path / "run")
+    assert not (tmp_path / "run" / "last.safetensors").exists()
+
+
+def test_diverging_keeps_the_last_whole_epoch(tmp_path: Path) -> None:
+    recipe = toy_recipe(optim={"lr": 1e30, "clip_norm": 1e30, "epochs": 5, "warmup_epochs": 2.0})
+    with pytest.raises(TrainingError, match=r"no longer finite in epoch"):
+        run(recipe, tmp_path / "run")
+
+
+def test_a_run_starts_from_published_weights(tmp_path: Path) -> None:
+    recipe = toy_recipe()
+    weights = network(recipe.model, 3).encoder.state_dict()
+    checkpoint.save(tmp_path / "w.safetensors", weights, {})
+    net = network(toy_recipe(model={"init": str(tmp_path / "w.safetensors")}).model, 3)
+    assert all(torch.equal(v, weights[k]) for k, v in net.encoder.state_dict().items())
+    with pytest.raises(CheckpointError, match=r"model.init = .*absent.safetensors.*no such checkpoint"):
+        network(toy_recipe(model={"init": str(tmp_path / "absent.safetensors")}).model, 3)
+
+
+def test_records_are_plain_values(whole: Path) -> None:
+    history = run(toy_recipe(), whole, resume=True).history
+    assert all(isinstance(v, int | float) for record in history for v in asdict(record).values())
