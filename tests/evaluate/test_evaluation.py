@@ -18,6 +18,7 @@ from crossfer.metrics import wilson_interval
 from crossfer.runtime.bundle import BundleMeta
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.types import Box, Face, Prediction
+from reference import metrics as naive
 from support.bundles import tiny_meta
 
 NOBODY = 255
@@ -101,6 +102,8 @@ def test_numbers_are_those_of_scikit_learn():
     assert result.brier == pytest.approx(
         sklearn_metrics.brier_score_loss(truth, rows, labels=range(8), scale_by_half=False)
     )
+    ece = naive.expected_calibration_error(rows.tolist(), truth, 15)
+    assert result.ece == pytest.approx(ece)
 
 
 def test_what_the_numbers_belong_to():

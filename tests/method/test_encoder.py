@@ -82,10 +82,3 @@ def test_unknown_depth_and_stem_are_named() -> None:
         ResNet(depth=50)
     with pytest.raises(ValueError, match="'standard' or 'small', got 'big'"):
         ResNet(stem="big")
-
-
-def test_each_block_starts_as_its_shortcut() -> None:
-    net = ResNet(width=4, in_channels=1, stem="small").eval()
-    block = net.layer1[1]
-    x = torch.rand(2, 4, 6, 6)
-    assert torch.equal(block(x), x)

@@ -14,12 +14,15 @@ def weighted_sum(embeddings: list[np.ndarray], weights: np.ndarray) -> np.ndarra
     return total
 
 
-def fuse(
-    z: np.ndarray, kernel: np.ndarray, scale: np.ndarray, shift: np.ndarray, eps: float = 1e-5
-) -> np.ndarray:
-    """x of step 4, with the statistics of the batch, as while training."""
-    x = convolution(z, kernel, padding=1)
+def batch_norm(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, eps: float = 1e-5) -> np.ndarray:
+    """With the statistics of the batch, as while training."""
+    out = np.zeros_like(x)
     for d in range(x.shape[1]):
         channel = x[:, d]
-        x[:, d] = (channel - channel.mean()) / np.sqrt(channel.var() + eps) * scale[d] + shift[d]
-    return x
+        out[:, d] = (channel - channel.mean()) / np.sqrt(channel.var() + eps) * scale[d] + shift[d]
+    return out
+
+
+def fuse(z: np.ndarray, kernel: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """x of step 4."""
+    return batch_norm(convolution(z, kernel, padding=1), scale, shift)
