@@ -2,9 +2,9 @@
 
     python benchmarks/end_to_end.py --root FERPLUS_DIR [--split valid] [--model default] [--enlarge 3]
 
-Each face is padded with its mean grey, enlarged, and written into a folder per class, which is then evaluated as
-``crossfer evaluate --data folder`` does; beside it stands the same model on the crops themselves. A face that is not
-found counts as wrong, so both the detector's misses and the crop's errors show.
+Each face is padded with its mean grey, enlarged, and written into a folder per class, which is then evaluated
+as ``crossfer evaluate --data folder`` does; beside it stands the model on the crops themselves. A face that
+is not found counts as wrong, so both the detector's misses and the crop's errors show.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def main() -> None:
     among = float(np.trace(np.array(found.confusion))) / max(answered, 1)
     print(f"{args.split}, majority/fer2013new, n = {direct.n:,}, enlarged {args.enlarge:g} times")
     print(f"  crops                     {direct.accuracy:8.2%}")
-    print(f"  end to end                {found.accuracy:8.2%}   ({found.no_face:,} faces not found count as wrong)")
+    misses = f"{found.no_face:,} faces not found count as wrong"
+    print(f"  end to end                {found.accuracy:8.2%}   ({misses})")
     print(f"  end to end, faces found   {among:8.2%}   (n = {answered:,})")
 
 

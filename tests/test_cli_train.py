@@ -20,7 +20,10 @@ TINY = ["--set", "data.samples=64", "--set", "optim.epochs=3", "--set", "optim.b
 
 def crossfer(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "crossfer.cli", *map(str, arguments)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "crossfer.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

@@ -140,7 +140,7 @@ def _with_progress(tasks: Sequence[Task]) -> Iterator[Task]:
     from rich.console import Console
     from rich.progress import Progress
 
-    # Results that go to the same terminal are printed above the bar; those that go to a file or pipe must stay there.
+    # Results that go to the same terminal are printed above the bar; to a file or pipe they go as they are.
     shared = sys.stdout.isatty()
     with Progress(console=Console(stderr=True), redirect_stdout=shared, transient=True) as progress:
         yield from progress.track(tasks, description="recognising")
@@ -179,7 +179,8 @@ def train(
         )
         raise
     typer.echo(
-        f"{folder / 'best.safetensors'}: epoch {result.best_epoch}, validation accuracy {100 * result.best_accuracy:.2f} %"
+        f"{folder / 'best.safetensors'}: epoch {result.best_epoch}, "
+        f"validation accuracy {100 * result.best_accuracy:.2f} %"
     )
 
 

@@ -1,7 +1,7 @@
 """Expression names and every class order in use: the only place that knows them.
 
-Sources: FER+ (Barsoum et al. 2016, ``fer2013new.csv``), FER2013 (Goodfellow et al. 2013), RAF-DB (Li et al. 2017, labels
-1..7), AffectNet (Mollahosseini et al. 2017), SFEW 2.0 (Dhall et al. 2011, folder names).
+Sources: FER+ (Barsoum et al. 2016, ``fer2013new.csv``), FER2013 (Goodfellow et al. 2013), RAF-DB (Li et
+al. 2017, labels 1..7), AffectNet (Mollahosseini et al. 2017), SFEW 2.0 (Dhall et al. 2011, folder names).
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class LabelSet:
             return self.expressions.index(canonical(name))
         except ValueError:
             raise ValueError(
-                f"unknown expression {name!r} for label set {self.name!r}; expected one of {', '.join(self.expressions)}"
+                f"unknown expression {name!r} for label set {self.name!r}; "
+                f"expected one of {', '.join(self.expressions)}"
             ) from None
 
     def indices_in(self, other: LabelSet) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Box:
-    """An axis-aligned rectangle in pixels of the upright image, origin at the top left corner, x right, y down."""
+    """An axis-aligned rectangle in pixels of the upright image; origin top left, x right, y down."""
 
     x: float
     y: float
@@ -41,8 +41,8 @@ class Prediction:
     Attributes:
         probabilities: calibrated probability of each expression, in the model's class order; they sum to 1.
         logits: (K,) float32, uncalibrated scores in the same order.
-        evidence: (K, G, G) float32; rows run down and columns right over the face crop, and each class's cells sum to its
-            uncalibrated logit.
+        evidence: (K, G, G) float32; rows run down and columns right over the face crop; each class's cells
+            sum to its uncalibrated logit.
     """
 
     probabilities: Mapping[str, float]
@@ -82,8 +82,8 @@ class Face:
 
     Attributes:
         box: where the detector saw it (for an image that is itself a face crop: the whole image).
-        landmarks: five points (x, y) in pixels: right eye, left eye (the person's own), nose tip, right and left mouth
-            corner, so that x grows from the first to the second; empty when no detector ran.
+        landmarks: five points (x, y) in pixels: right eye, left eye (the person's own), nose tip, right and
+            left mouth corner, so that x grows from the first to the second; empty when no detector ran.
         detection_score: the detector's score in 0..1; None when no detector ran.
         prediction: the recognised expression.
     """

@@ -25,7 +25,7 @@ def generator() -> torch.Generator:
     ("batch", "channels", "grid", "k"),
     [(1, (3, 4, 5, 6), 2, 1), (2, (4, 3, 7, 9), 3, 4), (3, (1, 1, 1, 5), 3, 5)],
 )
-def test_agrees_with_its_naive_twin(  # noqa: PLR0917
+def test_agrees_with_its_naive_twin(
     coding: str, contrast: str, batch: int, channels: tuple[int, ...], grid: int, k: int
 ) -> None:
     f = features(batch, channels, grid)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from crossfer.method.head import EvidenceHead, share_by_area
 from reference.evidence import batch_mean, evidence, logits
 
-
 DEEP = 5
 
 
@@ -36,7 +35,7 @@ def arrays(head: EvidenceHead) -> tuple[np.ndarray, np.ndarray, np.ndarray | Non
 @pytest.mark.parametrize(
     ("mean", "training"), [("running", True), ("running", False), ("none", True), ("none", False)]
 )
-def test_agrees_with_its_naive_twin(  # noqa: PLR0917
+def test_agrees_with_its_naive_twin(
     batch: int, dim: int, grid: int, classes: int, deep_side: int, branch: str, mean: str, training: bool
 ) -> None:
     head = head_of(grid, classes, branch=branch, batch_mean=mean).train(training)
@@ -73,7 +72,7 @@ def test_running_mean_follows_the_batches_in_training_alone() -> None:
     bfloat16=st.booleans(),
     training=st.booleans(),
 )
-def test_evidence_sums_to_the_logits(  # noqa: PLR0917
+def test_evidence_sums_to_the_logits(
     seed: int, grid: int, branch: str, mean: str, bfloat16: bool, training: bool
 ) -> None:
     torch.manual_seed(seed)

@@ -22,7 +22,7 @@ def small_net(**options: object) -> CrossLayerNet:
 )
 @pytest.mark.parametrize("weighting", ["adaptive", "sum"])
 @pytest.mark.parametrize("batch_mean", ["running", "none"])
-def test_prediction_does_not_depend_on_the_batch(  # noqa: PLR0917
+def test_prediction_does_not_depend_on_the_batch(
     size: int, stem: str, dim: int, grid: int, weighting: str, batch_mean: str
 ) -> None:
     net = small_net(

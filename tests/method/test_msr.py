@@ -49,12 +49,10 @@ def embed_naively(msr: MSR, maps: list[torch.Tensor], side: int, grid: int) -> l
 )
 @pytest.mark.parametrize("weighting", ["adaptive", "sum"])
 @pytest.mark.parametrize("embed_norm", [True, False])
-def test_agrees_with_its_naive_twin(  # noqa: PLR0917
+def test_agrees_with_its_naive_twin(
     channels: tuple[int, ...], side: int, dim: int, grid: int, weighting: str, embed_norm: bool
 ) -> None:
-    msr = MSR(
-        channels=channels, side=side, dim=dim, grid=grid, weighting=weighting, embed_norm=embed_norm
-    )
+    msr = MSR(channels=channels, side=side, dim=dim, grid=grid, weighting=weighting, embed_norm=embed_norm)
     for norm in (m for m in msr.modules() if isinstance(m, torch.nn.BatchNorm2d)):
         torch.nn.init.normal_(norm.weight)
         torch.nn.init.normal_(norm.bias)
@@ -80,7 +78,9 @@ def test_a_stage_of_large_features_does_not_drown_the_others() -> None:
     channels = (4, 16, 64, 256)
     msr = MSR(channels=channels, side=16, dim=4, grid=4)
     first, *others = features(channels, 16, batch=8)
-    for small, large in zip(msr([first, *others]).embeddings, msr([1e3 * first, *others]).embeddings, strict=True):
+    for small, large in zip(
+        msr([first, *others]).embeddings, msr([1e3 * first, *others]).embeddings, strict=True
+    ):
         torch.testing.assert_close(small, large, atol=2e-2, rtol=2e-2)
 
 

@@ -1,7 +1,7 @@
 """Head, steps 5 and 6: evidence of every cell for every class, and logits as its sums.
 
-The pooled branch is a global average pool of the deep features and a linear layer; its cells are shared out to the grid
-by area.
+The pooled branch is a global average pool of the deep features and a linear layer; its cells are shared
+out to the grid by area.
 """
 
 import numpy as np

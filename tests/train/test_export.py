@@ -108,7 +108,9 @@ def test_any_batch_size_gives_the_same_answer(bundle: Path) -> None:
 @torch.no_grad()
 def test_mirrored_views_do_not_care_for_left_and_right_and_keep_the_evidence_exact() -> None:
     torch.manual_seed(0)
-    net = build_model(num_classes=8, image_size=48, in_channels=1, width=8, stem="small", dim=8, grid=6).eval()
+    net = build_model(
+        num_classes=8, image_size=48, in_channels=1, width=8, stem="small", dim=8, grid=6
+    ).eval()
     images = torch.randn(4, 1, 48, 48)
     logits, evidence = Inference(net, mirror=True)(images)
     flipped_logits, flipped_evidence = Inference(net, mirror=True)(images.flip(3))

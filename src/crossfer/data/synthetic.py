@@ -86,15 +86,16 @@ def draw_face(sketch: Sketch, rng: np.random.Generator) -> np.ndarray:
     size = SIDE * rng.uniform(0.40, 0.46)
     pen.ellipse([cx - 0.85 * size, cy - size, cx + 0.85 * size, cy + size], fill=skin)
     for side in (-1, 1):
-        _draw_eye(pen, cx + side * 0.36 * size, cy - 0.22 * size, size, sketch, side, ink)
-    _draw_mouth(pen, cx, cy + 0.48 * size, size, sketch, ink)
+        _draw_eye(pen, (cx + side * 0.36 * size, cy - 0.22 * size), size, sketch, side=side, ink=ink)
+    _draw_mouth(pen, (cx, cy + 0.48 * size), size, sketch, ink=ink)
     noisy = np.asarray(image, np.float32) + rng.normal(0, 6, (SIDE, SIDE))
     return np.repeat(np.clip(noisy, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
 def _draw_eye(
-    pen: ImageDraw.ImageDraw, x: float, y: float, size: float, sketch: Sketch, side: int, ink: int
+    pen: ImageDraw.ImageDraw, at: tuple[float, float], size: float, sketch: Sketch, *, side: int, ink: int
 ) -> None:
+    x, y = at
     height = 0.09 * size * sketch.eyes
     pen.ellipse([x - 0.14 * size, y - height, x + 0.14 * size, y + height], fill=ink)
     brow, tilt = y - 0.28 * size, 0.16 * size * sketch.brows
@@ -102,7 +103,10 @@ def _draw_eye(
     pen.line([inner, outer], fill=ink, width=3)
 
 
-def _draw_mouth(pen: ImageDraw.ImageDraw, x: float, y: float, size: float, sketch: Sketch, ink: int) -> None:
+def _draw_mouth(
+    pen: ImageDraw.ImageDraw, at: tuple[float, float], size: float, sketch: Sketch, *, ink: int
+) -> None:
+    x, y = at
     half = 0.36 * size
     if sketch.opening:
         pen.ellipse(

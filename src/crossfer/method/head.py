@@ -17,7 +17,8 @@ class EvidenceHead(nn.Module):
 
     With m the mean of x over channels and mu the mean of m over the batch (a running mean in evaluation),
 
-        evidence[c, u, v] = W[c, u, v] (m[u, v] + mu[u, v]) + b[c] / G^2 [ + share(V[c] . f_4 / (H_4 W_4))[u, v] ]
+        evidence[c, u, v] = W[c, u, v] (m[u, v] + mu[u, v]) + b[c] / G^2
+                            [ + share(V[c] . f_4 / (H_4 W_4))[u, v] ]
         logits[c]         = sum over u, v of evidence[c, u, v]
 
     The part in brackets is a global average pool of the deep features followed by a linear layer, written per
@@ -96,9 +97,9 @@ class EvidenceHead(nn.Module):
 
 
 def share_by_area(cells: Tensor, grid: int) -> Tensor:
-    """Share what each cell of one grid holds among the cells of another that it overlaps: (..., H, W) -> (..., G, G).
+    """Share what each cell of one grid holds among the cells of another that it overlaps; the sum is kept.
 
-    The sum is kept.
+    (..., H, W) -> (..., G, G).
 
     >>> share_by_area(torch.tensor([[4.0]]), 2)
     tensor([[1., 1.],
@@ -109,7 +110,7 @@ def share_by_area(cells: Tensor, grid: int) -> Tensor:
 
 
 def _overlap(side: int, grid: int, like: Tensor) -> Tensor:
-    """Fraction of each of ``side`` equal parts of a line that lies in each of ``grid`` equal parts: (G, side)."""
+    """Fraction of each of ``side`` equal parts of a line in each of ``grid`` such parts: (G, side)."""
     theirs = torch.arange(side + 1, device=like.device, dtype=like.dtype) / side
     ours = torch.arange(grid + 1, device=like.device, dtype=like.dtype)[:, None] / grid
     common = torch.minimum(ours[1:], theirs[1:]) - torch.maximum(ours[:-1], theirs[:-1])

@@ -72,8 +72,8 @@ class MSR(nn.Module):
         grid: G, cells a side (11 in the paper).
         weighting: ``"adaptive"``, a_j = sigmoid(w . GAP(conv3x3(z_j)) + b), shared over the stages; or
             ``"sum"``, the released behaviour.
-        embed_norm: batch norm on each z_j. Without it (as released) the stage with the largest features drowns
-            the others in the sum: in a run from random weights stage 1 grew until stage 4 learnt nothing.
+        embed_norm: batch norm on each z_j. Without it (as released) the stage with the largest features
+            drowns the others: in a run from random weights stage 1 grew until stage 4 learnt nothing.
     """
 
     def __init__(

@@ -17,12 +17,13 @@ from crossfer.types import Face
 FACE_COLORS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
 # Evidence for and against: orange and blue, which colour-blind readers tell apart.
 FOR, AGAINST = (255, 150, 0), (20, 90, 255)
-STRONGEST = 150  # opacity of the strongest cell, of 255: the face must stay visible
+STRONGEST = 170  # opacity of the strongest cell, of 255: the face must stay visible
 PANEL, INK, MUTED, TRACK = "#14181D", "#FFFFFF", "#9FAAB5", "#343D46"
 
 # Longer side of the drawn photo in pixels: large enough for text, small enough for memory.
 MIN_SIDE, MAX_SIDE = 1024, 2048
 PANEL_UNITS = 42  # width of the panel in hundredths of the photo's longer side
+SMALL, LARGE = 14, 38  # side of the picture in a card, likewise
 BARS = 4
 
 
@@ -126,7 +127,7 @@ def _draw_face(photo: Image.Image, face: Face, number: int, zoom: float, unit: f
     )
     letter = min(max((right - left) * 0.13, unit * 1.7), unit * 2.6)
     font = _font(letter)
-    text = f"{number}  {face.expression} {face.confidence:.0%}"
+    text = f"{number}  {face.expression} {face.confidence:.1%}"
     width, height = draw.textlength(text, font) + unit * 1.4, letter * 1.55
     x = min(max(left, 0), max(0, photo.width - width))
     y = top - height - line if top - height - line >= 0 else min(top + line, max(0, photo.height - height))
@@ -138,12 +139,16 @@ def _panel(
     image: np.ndarray, faces: Sequence[Face], geometry: CropGeometry, photo_height: int, unit: float
 ) -> Image.Image:
     """A column with a card for each face that fits into the photo's height, and the key to the colours."""
-    card_height, margin, key_height = round(unit * 17), round(unit * 2), round(unit * 6)
+    # A lone face gets the room that the photo's height leaves for it.
+    large = len(faces) == 1 and photo_height >= unit * (LARGE + 26)
+    card_height, margin, key_height = round(unit * (SMALL + 3)), round(unit * 2), round(unit * 6)
     shown = min(len(faces), max(1, (photo_height - margin - key_height) // card_height))
     height = max(photo_height, margin + max(1, shown) * card_height + key_height)
     panel = Image.new("RGB", (round(unit * PANEL_UNITS), height), PANEL)
     for index, face in enumerate(faces[:shown]):
-        _draw_card(panel, _seen(image, face, geometry), face, index + 1, margin + index * card_height)
+        _draw_card(
+            panel, _seen(image, face, geometry), face, index + 1, margin + index * card_height, large=large
+        )
     hidden = len(faces) - shown
     note = f"and {hidden} smaller" if hidden else "" if faces else "no face found"
     draw = ImageDraw.Draw(panel)
@@ -153,17 +158,20 @@ def _panel(
     return panel
 
 
-def _draw_card(panel: Image.Image, seen: Image.Image, face: Face, number: int, top: int) -> None:
-    """What the model saw of one face with the evidence over it, and the likeliest expressions as bars."""
+def _draw_card(
+    panel: Image.Image, seen: Image.Image, face: Face, number: int, top: int, *, large: bool
+) -> None:
+    """What the model saw of one face, the evidence over it, and the likeliest expressions beside or below."""
     unit = panel.width / PANEL_UNITS
     draw = ImageDraw.Draw(panel)
-    margin, side, color = round(unit * 2), round(unit * 14), _color(number)
+    margin, side, color = round(unit * 2), round(unit * (LARGE if large else SMALL)), _color(number)
     seen = seen.resize((side, side), Image.Resampling.BICUBIC)
     colors, opacity = _evidence_layers(face, seen.size)
     seen.paste(colors, (0, 0), opacity)
     panel.paste(seen, (margin, top))
     draw.rectangle((margin, top, margin + side, top + side), outline=color, width=max(2, round(unit * 0.3)))
-    x, right = margin * 2 + side, panel.width - margin
+    x, right = (margin if large else margin * 2 + side), panel.width - margin
+    top += side + margin if large else 0
     draw.text((x, top), f"{number}  {face.expression}", fill=color, font=_font(unit * 2.6))
     for row, likely in enumerate(face.prediction.top(BARS)):
         y = top + unit * (4.4 + 2.5 * row)
@@ -182,8 +190,8 @@ def _draw_bar(
     font, middle = _font(unit * 1.6), top + unit
     ink = MUTED if color == MUTED else INK
     draw.text((left, middle), name, fill=ink, font=font, anchor="lm")
-    draw.text((right, middle), f"{probability:.0%}", fill=ink, font=font, anchor="rm")
-    start, end, half = left + unit * 8.5, right - unit * 4, unit * 0.45
+    draw.text((right, middle), f"{probability:.1%}", fill=ink, font=font, anchor="rm")
+    start, end, half = left + unit * 8.5, right - unit * 5, unit * 0.45
     draw.rounded_rectangle((start, middle - half, end, middle + half), radius=half, fill=TRACK)
     if probability * (end - start) >= 1:
         end = max(start + (end - start) * probability, start + 2 * half)

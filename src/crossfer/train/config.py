@@ -134,7 +134,7 @@ class AugmentConfig(Section):
 
 
 class OptimConfig(Section):
-    """Stochastic gradient descent: Nesterov momentum, warm-up, a cosine to zero; weights averaged on the way."""
+    """SGD with Nesterov momentum, warm-up and a cosine to zero; weights are averaged on the way."""
 
     epochs: int = Field(default=40, gt=0)
     batch_size: int = Field(default=128, gt=1)

@@ -1,7 +1,8 @@
-"""From a run to a bundle: one ONNX file that explains itself, checked against torch before it gets its name."""
+"""From a run to a bundle: one ONNX file that explains itself, checked against torch before it is written."""
 
 from __future__ import annotations
 
+import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +37,8 @@ class Inference(nn.Module):
 
     Args:
         net: the trained network, in evaluation mode.
-        mirror: average each face's answer with that of its mirror image, whose evidence is mirrored back, so that evidence still
-            sums to the logits; costs twice the time.
+        mirror: average each face's answer with that of its mirror image, whose evidence is mirrored back, so
+            that evidence still sums to the logits; costs twice the time.
     """
 
     def __init__(self, net: nn.Module, *, mirror: bool = False) -> None:
@@ -76,7 +77,8 @@ class Exported:
 def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = False) -> Exported:
     """Write a run's chosen weights as a bundle.
 
-    The graph is compared with torch on random images and on the validation faces, whose logits also give the temperature.
+    The graph is compared with torch on random images and on the validation faces, whose logits also give the
+    temperature.
 
     Args:
         run: the run's folder, or one of its ``best.safetensors``.
@@ -117,7 +119,13 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
             "commit": meta.get("commit", "unknown"),
             "data": recipe.data.name,
             "protocol": dataset.protocol,
-            "scores": {"valid": {"accuracy": right / len(faces), "n": len(faces), "interval": list(wilson_interval(right, len(faces)))}},
+            "scores": {
+                "valid": {
+                    "accuracy": right / len(faces),
+                    "n": len(faces),
+                    "interval": list(wilson_interval(right, len(faces))),
+                }
+            },
             "license": LICENSES[recipe.data.name],
         },
     )
@@ -127,8 +135,10 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
 
 def to_graph(model: nn.Module, shape: tuple[int, int, int]) -> onnx.ModelProto:
     """The ONNX graph of a model with any batch size: ``image`` (B, *shape) to ``logits`` and ``evidence``."""
+    # The exporter notes that torchvision's operators, which no model of ours uses, are not at hand.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        # The exporter warns about its own internals, which no user can mend.
+        # It also warns about its own internals, which no user can mend.
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         program = torch.onnx.export(
@@ -142,7 +152,7 @@ def to_graph(model: nn.Module, shape: tuple[int, int, int]) -> onnx.ModelProto:
             verbose=False,
         )
     graph = cast(Any, program).model_proto
-    # Where each operator came from in the Python source is of no use to a user, and names files of this machine.
+    # Where each operator came from in the source is of no use to a user, and names files of this machine.
     for node in graph.graph.node:
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
@@ -176,8 +186,8 @@ def parity(model: nn.Module, graph: onnx.ModelProto, images: Tensor) -> tuple[fl
                 difference = float(np.abs(e.numpy() - np.asarray(f)).max())
                 if not difference <= TOLERANCE:
                     raise ExportError(
-                        f"the exported graph differs from torch by {difference:.2g} in {name} on {kind} inputs; "
-                        f"expected at most {TOLERANCE:g}, so no file was written"
+                        f"the exported graph differs from torch by {difference:.2g} in {name} "
+                        f"on {kind} inputs; expected at most {TOLERANCE:g}, so no file was written"
                     )
                 worst = max(worst, difference)
             if kind == "real":
@@ -202,7 +212,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def write_bundle(graph: onnx.ModelProto, meta: BundleMeta, output: Path) -> None:
-    """Put the metadata into the graph and write it whole or not at all; the file is read back before it gets its name."""
+    """Write graph and metadata whole or not at all; the file is read back before it gets its name."""
     onnx.helper.set_model_props(graph, {METADATA_KEY: meta.to_json()})
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.name}.partial")
@@ -216,5 +226,7 @@ def write_bundle(graph: onnx.ModelProto, meta: BundleMeta, output: Path) -> None
 
 def _recipe_of(meta: dict[str, Any], run: Path) -> Recipe:
     if "recipe" not in meta or "label_set" not in meta:
-        raise ExportError(f"{run}: the weights carry no recipe and labels; expected best.safetensors as training writes it")
+        raise ExportError(
+            f"{run}: the weights carry no recipe and labels; expected best.safetensors as training writes it"
+        )
     return parse_recipe(meta["recipe"], str(run))

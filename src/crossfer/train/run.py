@@ -46,7 +46,7 @@ def _load(recipe: Recipe, split: str, root: Path | None, console: Console) -> tu
     for line in dataset.skipped:
         console.print(f"skipped: {line}", highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"reading {split}", total=len(dataset))
         faces = load_faces(
             dataset,
@@ -69,6 +69,7 @@ class _Display:
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             console=console,
+            disable=not console.is_terminal,
         )
         self.task: TaskID = self.bar.add_task(f"0/{epochs} epochs")
 
@@ -84,7 +85,7 @@ class _Display:
         text = describe(step)
         self.bar.update(self.task, completed=step.step, total=step.steps, description=text)
         if step.step == step.steps and not self.console.is_terminal:
-            self.console.print(text, highlight=False)
+            self.console.print(text, highlight=False, soft_wrap=True)
 
 
 def describe(step: Step) -> str:
