@@ -8,7 +8,7 @@ SAMPLE := "import importlib.util as u, os; \
 print(os.path.relpath(u.find_spec('skimage').submodule_search_locations[0] + '/data/astronaut.png'))"
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-long lint types clean
+.PHONY: demo test test-long lint types docs clean
 
 ## Recognises the faces in a sample photo, or in yours: make demo PHOTO=my.jpg
 demo: .venv/installed
@@ -29,6 +29,11 @@ lint: .venv-dev/installed
 
 types: .venv-dev/installed
 	$(DEV)/pyright
+
+## Writes docs/commands.md anew from the commands themselves
+docs: .venv-dev/installed
+	$(DEV)/python -m typer crossfer.cli utils docs --name crossfer >docs/commands.md.partial
+	mv docs/commands.md.partial docs/commands.md
 
 clean:
 	rm -rf .venv .venv-dev demo-output build dist .pytest_cache .ruff_cache .hypothesis
