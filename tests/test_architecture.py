@@ -17,7 +17,7 @@ ALLOWED = {
     "types": EVERYONE | {"metrics"},
     "metrics": EVERYONE,
     "runtime": EVERYONE,
-    "data": EVERYONE,
+    "data": EVERYONE | {"runtime.image"},  # one decoding for what is learnt from and what is recognised
     "method": set(),
     "train": EVERYONE | {"method", "data", "metrics"} | SHARED_WITH_TRAINING,
     "evaluate": EVERYONE | {"runtime", "data", "metrics"},

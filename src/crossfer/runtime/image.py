@@ -59,9 +59,9 @@ def load_image(source: ImageSource) -> np.ndarray:
         case Image.Image():
             return _pixels(source, "PIL image")
         case bytes():
-            return _decode(source, "image bytes")
+            return decode(source, "image bytes")
         case str() | Path():
-            return _decode(_read(Path(source)), str(source))
+            return decode(_read(Path(source)), str(source))
     raise TypeError(
         "expected a path, bytes, a PIL image or a uint8 RGB array of shape (H, W, 3), "
         f"got {type(source).__name__}"
@@ -111,7 +111,8 @@ def _read(path: Path) -> bytes:
         raise ImageError(f"{path}: cannot be read ({reason}); check the path and its permissions") from error
 
 
-def _decode(data: bytes, name: str) -> np.ndarray:
+def decode(data: bytes, name: str) -> np.ndarray:
+    """Reads the bytes of an image file as ``load_image`` does; ``name`` is what errors call it."""
     if not data:
         raise ImageError(f"{name}: expected an image, found nothing (0 bytes); obtain it again")
     if len(data) > MAX_BYTES:
