@@ -160,6 +160,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last whole epoch of the run.")
     ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out and report bad rows and images instead of stopping.")
+    ] = False,
 ) -> None:
     """Train a recipe; progress goes to stderr, the run to a folder."""
     _need_train_extra()
@@ -169,7 +172,7 @@ def train(
     from crossfer.train.run import run_recipe
 
     console = Console(stderr=True)
-    plan = load_recipe(recipe, set_ or ())
+    plan = load_recipe(recipe, [*(set_ or ()), *(["data.skip_bad=true"] if skip_bad else ())])
     folder = output or Path("runs") / plan.name
     try:
         result = run_recipe(plan, folder, root=root, resume=resume, console=console)
