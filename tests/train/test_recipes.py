@@ -10,7 +10,7 @@ from crossfer.train.config import load_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
-# Robust standard deviations of the frame around the runtime's crop: benchmarks/crop_contract.py, n = 1500, seed 0.
+# Robust standard deviations of the frame around the crop: benchmarks/crop_contract.py, n = 1500, seed 0.
 SPREAD = {"scale": 0.099, "shift": 0.038, "rotation": 5.6}
 
 
