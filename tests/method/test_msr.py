@@ -84,6 +84,22 @@ def test_a_stage_of_large_features_does_not_drown_the_others() -> None:
         torch.testing.assert_close(small, large, atol=2e-2, rtol=2e-2)
 
 
+@pytest.mark.parametrize(
+    ("channels", "side", "grid"), [((32, 64, 128, 256), 48, 6), ((64, 128, 256, 512), 112, 11)]
+)
+def test_bfloat16_gives_the_embeddings_of_single_precision(
+    channels: tuple[int, ...], side: int, grid: int
+) -> None:
+    msr = MSR(channels=channels, side=side, dim=16, grid=grid)
+    maps = features(channels, side, batch=4)
+    with torch.no_grad():
+        exact = msr(maps).embeddings
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = msr([f.bfloat16() for f in maps]).embeddings
+    for j, (ours, theirs) in enumerate(zip(mixed, exact, strict=True), start=1):
+        assert ((ours - theirs).abs().mean() / theirs.abs().mean()) < 0.03, f"stage {j}"
+
+
 def test_scale_weights_differ_between_images_and_scales() -> None:
     msr = MSR(channels=(4, 16, 64, 256), side=16, dim=4, grid=4)
     weights = msr(features((4, 16, 64, 256), 16)).weights

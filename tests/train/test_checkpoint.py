@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import re
 import subprocess
 import sys
@@ -91,7 +92,7 @@ def test_a_kill_while_writing_leaves_a_whole_file(tmp_path: Path) -> None:
     writer = subprocess.Popen([sys.executable, "-c", SAVE_FOR_EVER, str(path)])
     deadline = time.monotonic() + 60
     while not (path.exists() and partial.exists()) and time.monotonic() < deadline:
-        pass
+        time.sleep(0.0005)
     writer.kill()
     assert writer.wait() == -9
     tensors, meta = checkpoint.load(path)
@@ -119,6 +120,14 @@ def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "folder.safetensors")
 
 
+def test_a_name_that_is_taken_by_a_folder_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "last.safetensors"
+    path.mkdir()
+    with pytest.raises(CheckpointError, match=r"last.safetensors: could not be written: .*directory"):
+        checkpoint.save(path, TENSORS, META)
+    assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
+
+
 class Evil:
     """Unpickling this makes a file."""
 
@@ -136,6 +145,15 @@ def test_pickled_weights_are_refused_and_never_run(tmp_path: Path, suffix: str) 
     with pytest.raises(CheckpointError, match=f"weights{re.escape(suffix)}: .*pickle") as caught:
         checkpoint.load(path)
     assert "safetensors.torch.save_file(torch.load(FILE, weights_only=True)" in str(caught.value)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_bare_pickle_is_known_by_how_it_begins(tmp_path: Path, protocol: int) -> None:
+    path, trace = tmp_path / "weights.safetensors", tmp_path / "trace"
+    path.write_bytes(pickle.dumps(Evil(trace), protocol))
+    with pytest.raises(CheckpointError, match=r"weights.safetensors: pickled weights are not loaded"):
+        checkpoint.load(path)
     assert not trace.exists()
 
 

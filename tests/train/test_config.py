@@ -94,12 +94,12 @@ def test_impossible_value_names_key_value_and_what_is_allowed(
     assert message.startswith(f"test.toml: {table}")
     assert key in message
     assert allowed in message
-    assert str(value) in message or repr(value) in message or len(str(value)) > 5
+    assert str(value) in message
 
 
 @pytest.mark.parametrize("seed", [-1, 2**43])
 def test_seed_that_torch_cannot_take_is_named(seed: int) -> None:
-    with pytest.raises(RecipeError, match=rf"test.toml: seed = {seed}: .*(greater|less) than or equal to"):
+    with pytest.raises(RecipeError, match=rf"test.toml: seed = {seed}: .*(greater|less) than"):
         parse(seed=seed)
 
 

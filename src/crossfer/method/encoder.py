@@ -110,7 +110,7 @@ def feature_sides(image_size: int, stem: Stem) -> tuple[int, int, int, int]:
     first = 4 if stem == "standard" else 2
     if image_size <= 0 or image_size % (first * 8):
         raise ValueError(
-            f"image size must be a positive multiple of {first * 8} with the {stem} stem, got {image_size}"
+            f"image_size must be a positive multiple of {first * 8} with the {stem} stem, got {image_size}"
         )
     s = image_size // first
     return s, s // 2, s // 4, s // 8

@@ -65,7 +65,7 @@ class ModelConfig(Section):
     grid: int = Field(default=6, gt=1, description="G, cells a side")
     weighting: Literal["adaptive", "sum"] = "adaptive"
     embed_norm: bool = Field(
-        True, description="batch norm on each embedding; without it one stage drowns the others"
+        default=True, description="batch norm on each embedding; without it one stage drowns the others"
     )
     batch_mean: Literal["running", "none"] = "running"
     branch: Literal["msr", "msr+gap"] = "msr+gap"

@@ -127,6 +127,7 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
                 }
             },
             "license": LICENSES[recipe.data.name],
+            "note": meta.get("note", ""),
         },
     )
     write_bundle(graph, bundle, output)
