@@ -125,7 +125,7 @@ def test_bad_images_stop_it_or_are_counted(monkeypatch, capsys, faces: Path, tin
         "--format",
         "json",
     )
-    assert "fear/0.png: expected a whole image" in str(run(monkeypatch, *options))
+    assert "fear/0.png: expected a JPEG, PNG, WebP, BMP or TIFF image" in str(run(monkeypatch, *options))
     assert capsys.readouterr().out == ""
     assert run(monkeypatch, *options, "--skip-bad") == 0
     captured = capsys.readouterr()

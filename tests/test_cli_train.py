@@ -34,7 +34,7 @@ def test_the_smoke_recipe_learns_drawn_faces_and_exports_a_model_that_answers(tm
     assert "validation accuracy" in trained.stdout
     with (run / "log.csv").open() as file:
         history = list(csv.DictReader(file))
-    assert len(history) == 8
+    assert len(history) == 18
     assert max(float(row["valid_accuracy"]) for row in history) > 0.9
     assert all(float(row[term]) > 0 for row in history for term in ("classification", "feature_map", "batch"))
     exported = crossfer("export", run, "-o", model)
