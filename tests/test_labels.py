@@ -13,7 +13,6 @@ from crossfer.labels import (
     LabelSet,
     canonical,
     label_set,
-    matches,
 )
 
 
@@ -82,9 +81,3 @@ def test_unknown_names_list_the_known_ones():
 def test_a_label_set_has_distinct_names(expressions: tuple[str, ...]):
     with pytest.raises(ValueError, match="expected distinct expression names"):
         LabelSet("odd", expressions)
-
-
-def test_matches_compares_in_order():
-    assert matches("sfew", list(SFEW.expressions))
-    assert not matches("sfew", FER2013.expressions)
-    assert not matches("unheard", SFEW.expressions)

@@ -6,7 +6,6 @@ al. 2017, labels 1..7), AffectNet (Mollahosseini et al. 2017), SFEW 2.0 (Dhall e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 # Spellings met in folder names and label files, each with the name that crossfer uses for it.
@@ -101,8 +100,3 @@ def label_set(name: str) -> LabelSet:
     if name not in LABEL_SETS:
         raise ValueError(f"unknown label set {name!r}; expected one of {', '.join(LABEL_SETS)}")
     return LABEL_SETS[name]
-
-
-def matches(name: str, expressions: Iterable[str]) -> bool:
-    """Whether ``expressions`` is, in order, the known label set called ``name``."""
-    return name in LABEL_SETS and LABEL_SETS[name].expressions == tuple(expressions)

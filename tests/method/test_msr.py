@@ -68,7 +68,8 @@ def test_agrees_with_its_naive_twin(
         fused, embeddings, weights = msr(maps)
     for ours, theirs in zip(embeddings, expected_embeddings, strict=True):
         assert ours.shape == (2, dim, grid, grid)
-        np.testing.assert_allclose(ours, theirs, atol=1e-4)  # batch norm divides by small spreads
+        # Batch norm divides by small spreads.
+        np.testing.assert_allclose(ours, theirs, atol=1e-4 if embed_norm else 1e-5)
     np.testing.assert_allclose(weights, expected_weights, atol=1e-5)
     expected = fuse(z, p["fuse.0.weight"], p["fuse.1.weight"], p["fuse.1.bias"])
     np.testing.assert_allclose(fused, expected, atol=1e-4)  # batch norm divides by small spreads

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -114,8 +113,3 @@ def feature_sides(image_size: int, stem: Stem) -> tuple[int, int, int, int]:
         )
     s = image_size // first
     return s, s // 2, s // 4, s // 8
-
-
-def count_parameters(module: torch.nn.Module) -> int:
-    """Number of trainable scalars in a module."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
