@@ -14,7 +14,7 @@ import pytest
 
 from crossfer.runtime.recognizer import Recognizer
 
-RECIPES = Path(__file__).parents[1] / "recipes"
+RECIPES = Path(__file__).parents[2] / "recipes"
 TINY = ["--set", "data.samples=64", "--set", "optim.epochs=3", "--set", "optim.batch_size=16"]
 
 

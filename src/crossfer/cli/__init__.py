@@ -1,0 +1,58 @@
+"""The command line: one module per verb. Heavy imports stay inside the commands, for a quick ``--help``."""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from crossfer import __version__
+from crossfer.cli.errors import one_line
+from crossfer.cli.evaluate import evaluate
+from crossfer.cli.export import export
+from crossfer.cli.predict import predict
+from crossfer.cli.train import train
+
+app = typer.Typer(
+    name="crossfer",
+    help="Facial expression recognition that can be trusted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+for command in (predict, train, export, evaluate):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"crossfer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Facial expression recognition that can be trusted."""
+
+
+def main() -> None:
+    """Entry point: our own errors become one line on stderr and exit status 1, Ctrl-C a quiet 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may not fit the terminal's encoding
+    warnings.filterwarnings("ignore", module="PIL")  # what matters of them comes back as an error
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, OSError) as error:  # every error class of crossfer is one of these
+        sys.exit(f"crossfer: {one_line(error)}")

@@ -1,0 +1,5 @@
+"""``python -m crossfer.cli``."""
+
+from crossfer.cli import main
+
+main()

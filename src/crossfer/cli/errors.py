@@ -1,0 +1,26 @@
+"""What every command does about errors: one line, never a traceback."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import typer
+
+# What each extra of the distribution brings, by import name.
+EXTRAS = {"train": ("torch", "lightning_fabric", "kornia", "pydantic", "safetensors", "onnx")}
+
+
+def need_extra(extra: str) -> None:
+    """Stop with the command that installs an extra if a part of it is missing."""
+    missing = [name for name in EXTRAS[extra] if not find_spec(name)]
+    if missing:
+        raise typer.BadParameter(f"this command needs {', '.join(missing)}: pip install 'crossfer[{extra}]'")
+
+
+def one_line(error: BaseException, place: object = None) -> str:
+    """An error's message on one line, led by the place it concerns if it does not name it itself."""
+    message = (
+        f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
+    )
+    message = " ".join(message.split()) or type(error).__name__
+    return message if place is None or str(place) in message else f"{place}: {message}"

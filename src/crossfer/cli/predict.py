@@ -1,0 +1,118 @@
+"""``crossfer predict``: photos in, expressions out."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+import typer
+
+from crossfer.cli.errors import one_line
+
+if TYPE_CHECKING:
+    from crossfer.runtime.recognizer import Recognizer
+    from crossfer.runtime.results import ImageResult
+
+Task = TypeVar("Task")
+
+
+def predict(
+    paths: Annotated[list[Path], typer.Argument(help="Images, and folders to search to the bottom.")],
+    *,
+    format_: Annotated[
+        Literal["text", "json", "csv"],
+        typer.Option("--format", help="A table; JSON Lines, one object an image; or CSV, one row a face."),
+    ] = "text",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", dir_okay=False, help="Write results here, not to stdout.")
+    ] = None,
+    annotate: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, metavar="DIR", help="Draw each image with its faces into this folder."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="An embedded model, or a bundle (.onnx).")
+    ] = "default",
+    detector: Annotated[
+        Literal["centerface", "none"],
+        typer.Option(help="What finds the faces; none: every image is a face crop already."),
+    ] = "centerface",
+    min_face_score: Annotated[
+        float, typer.Option(min=0.01, max=0.99, help="Leave out faces that the detector is less sure of.")
+    ] = 0.5,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, metavar="K", help="Give only the K likeliest expressions of a face.")
+    ] = None,
+) -> None:
+    """Recognise the expressions of the faces in images.
+
+    Results go to stdout, everything else to stderr. Exit status 1 if an image could not be used; the others
+    are still answered. An expression is what a face shows, not what a person feels.
+    """
+    from crossfer.runtime.atomic import write_atomically
+    from crossfer.runtime.files import annotated_paths, find_images
+    from crossfer.runtime.recognizer import Recognizer
+    from crossfer.runtime.results import result_format
+
+    if output is not None and not output.absolute().parent.is_dir():
+        raise typer.BadParameter(f"the folder {output.parent} does not exist", param_hint="--output")
+    recognizer = Recognizer(model, detector, min_face_score)
+    images = list(find_images(paths))
+    drawings: Sequence[Path | None] = [None] * len(images)
+    if annotate is not None:
+        annotate.mkdir(parents=True, exist_ok=True)
+        drawings = annotated_paths(images, annotate)
+    columns = shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None
+    form = result_format(format_, recognizer.meta.labels, top_k=top_k, columns=columns)
+    kept: list[str] = []
+    write = _to_stdout if output is None else kept.append
+    write(form.header)
+    errors = 0
+    for image, drawing in _with_progress(list(zip(images, drawings, strict=True))):
+        result = _recognize_file(recognizer, image, drawing)
+        write(form.entry(result))
+        if result.error is not None:
+            errors += 1
+            typer.echo(f"crossfer: {result.error}", err=True)
+    if output is not None:
+        write_atomically(output, "".join(kept).encode("utf-8", "backslashreplace"))
+    if errors:
+        raise typer.Exit(1)
+
+
+def _to_stdout(text: str) -> None:
+    # Looked up anew each time: a progress bar puts a stand-in there that prints above it.
+    sys.stdout.write(text)
+
+
+def _recognize_file(recognizer: Recognizer, path: Path, drawing: Path | None) -> ImageResult:
+    """The faces in one image file, drawn to ``drawing`` if given; what goes wrong is part of the result."""
+    from crossfer.runtime.annotate import annotate, save_png
+    from crossfer.runtime.image import load_image
+    from crossfer.runtime.results import ImageResult
+
+    try:
+        image = load_image(path)
+        faces = recognizer.recognize(image)
+        if drawing is not None:
+            save_png(annotate(image, faces, recognizer.meta.input.crop), drawing)
+    except (ValueError, OSError, MemoryError) as error:
+        return ImageResult(path, error=one_line(error, path))
+    return ImageResult(path, image.shape[1], image.shape[0], tuple(faces))
+
+
+def _with_progress(tasks: Sequence[Task]) -> Iterator[Task]:
+    """The tasks one by one, with a progress bar on stderr if there are several and it is a terminal."""
+    if len(tasks) < 2 or not sys.stderr.isatty():
+        yield from tasks
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    # Results that go to the same terminal are printed above the bar; to a file or pipe they go as they are.
+    shared = sys.stdout.isatty()
+    with Progress(console=Console(stderr=True), redirect_stdout=shared, transient=True) as progress:
+        yield from progress.track(tasks, description="recognising")
