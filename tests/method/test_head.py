@@ -100,7 +100,7 @@ def test_double_precision_stays_double() -> None:
 
 
 def test_unknown_options_are_named() -> None:
-    with pytest.raises(ValueError, match="'running' or 'none', got 'batch'"):
-        EvidenceHead(deep_channels=2, grid=2, num_classes=2, batch_mean="batch")
+    with pytest.raises(ValueError, match="'running', 'none' or 'batch', got 'own'"):
+        EvidenceHead(deep_channels=2, grid=2, num_classes=2, batch_mean="own")
     with pytest.raises(ValueError, match=r"'msr' or 'msr\+gap', got 'gap'"):
         EvidenceHead(deep_channels=2, grid=2, num_classes=2, branch="gap")

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 
-from crossfer.method import CrossLayerLoss, CrossLayerNet, build_model
+from crossfer.method import CrossLayerLoss, CrossLayerNet, FeatureError, build_model
 from crossfer.method.coding import encode
 from crossfer.method.kmeans import plus_plus
 from crossfer.method.losses import soft_cross_entropy
@@ -198,8 +201,110 @@ def test_autocast_changes_the_contrast_little() -> None:
         ({"lambdas": (0.1, -0.1, 0.1)}, r"got \(0.1, -0.1, 0.1\)"),
         ({"lambdas": (0.1, math.nan, 0.1)}, r"got \(0.1, nan, 0.1\)"),
         ({"projection": "linear"}, "'embedding' or 'stage', got 'linear'"),
+        ({"k_feature_map": 0}, "k_feature_map must be at least 1, got 0"),
+        ({"k_batch": 0}, "k_batch must be at least 1, got 0"),
+        ({"temperature": -1.0}, "temperature must be positive, got -1.0"),
+        ({"temperature": math.nan}, "temperature must be positive, got nan"),
+        ({"target": "shuffled"}, "target must be 'clusters', 'permuted' or 'random', got 'shuffled'"),
+        ({"variant": "fixed"}, "variant must be 'corrected' or 'released', got 'fixed'"),
     ],
 )
 def test_bad_settings_are_named(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         loss_of(tiny_net(), **options)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize(("part", "name"), [("features", "features"), ("embeddings", "embeddings")])
+def test_features_that_are_not_finite_are_named(value: float, part: str, name: str) -> None:
+    net = tiny_net()
+    output = net(torch.randn(4, 1, 32, 32))
+    maps = [x.detach().clone() for x in getattr(output, part)]
+    maps[1][0, 0, 0, :2] = value
+    with pytest.raises(FeatureError, match=f"{name} of stage 2: expected finite numbers, found 2 of "):
+        loss_of(net)(output._replace(**{part: tuple(maps)}), targets(4))
+
+
+def test_an_empty_batch_is_named() -> None:
+    net = tiny_net().eval()
+    with pytest.raises(ValueError, match=r"non-empty \(B, C, H, W\) batch, got shape \(0, "):
+        loss_of(net)(net(torch.randn(0, 1, 32, 32)), targets(0))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"stop_gradient": False}, {"contrast": "cosine"}, {"projection": "stage"}]
+)
+def test_the_gradient_of_the_whole_loss_is_right(options: dict[str, object]) -> None:
+    net = tiny_net()
+    loss = loss_of(net, **options, k_feature_map=2).double()
+    output, shares = as_double(net(torch.randn(4, 1, 32, 32))), targets(4).double()
+
+    # With stop_gradient the deep maps are no variables of the loss, though its value depends on them.
+    last = 4 if not loss.stop_gradient else 3
+
+    def total(logits: torch.Tensor, *maps: torch.Tensor) -> torch.Tensor:
+        seen = output._replace(
+            logits=logits,
+            features=(*maps[:last], *output.features[last:]),
+            embeddings=(*maps[last:], *output.embeddings[last:]),
+        )
+        return loss(seen, shares, generator()).total
+
+    inputs = [x.requires_grad_() for x in (output.logits, *output.features[:last], *output.embeddings[:last])]
+    assert torch.autograd.gradcheck(total, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("size", [1e-4, 1.0, 3e2])
+def test_features_of_half_precision_give_finite_losses_and_gradients(dtype: torch.dtype, size: float) -> None:
+    net = tiny_net()
+    output = net(torch.randn(6, 1, 32, 32))
+    features, embeddings = (
+        [(size * x.detach()).to(dtype).requires_grad_() for x in part]
+        for part in (output.features, output.embeddings)
+    )
+    terms = loss_of(net)(output._replace(features=tuple(features), embeddings=tuple(embeddings)), targets(6))
+    (terms.feature_map + terms.batch).backward()
+    assert torch.stack(terms).isfinite().all()
+    assert all(x.grad.isfinite().all() for x in (*features[:3], *embeddings[:3]))
+
+
+def test_a_small_batch_is_warned_of_once() -> None:
+    net = tiny_net()
+    loss, output = loss_of(net, k_batch=9), net(torch.randn(4, 1, 32, 32))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            loss(output, targets(4))
+    assert ["9 clusters asked for in a batch of 4; using 4" in str(w.message) for w in caught] == [True]
+
+
+def compiled(function: Callable[..., Any], backend: str) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the compiler warns about itself
+            return torch.compile(function, backend=backend)(*arguments)
+
+    return call
+
+
+def test_compiled_terms_are_those_of_eager() -> None:
+    net = tiny_net()
+    loss, output, shares = loss_of(net), net(torch.randn(6, 1, 32, 32)), targets(6)
+    found = compiled(loss, "eager")(output, shares, generator())
+    for theirs, ours in zip(found, loss(output, shares, generator()), strict=True):
+        torch.testing.assert_close(theirs, ours)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_a_compiled_step_gives_the_terms_and_the_gradient_of_eager(backend: str) -> None:
+    net = tiny_net()
+    loss, images, shares = loss_of(net), torch.randn(6, 1, 32, 32), targets(6)
+
+    def step(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        terms = loss(net(images), shares, generator())
+        return torch.stack(terms), torch.autograd.grad(terms.total, net.encoder.conv1.weight)[0]
+
+    for theirs, ours in zip(compiled(step, backend)(images), step(images), strict=True):
+        torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=1e-4)

@@ -112,7 +112,19 @@ def test_seed_that_torch_cannot_take_is_named(seed: int) -> None:
         ),
         ({"method": {"lambdas": [0.1, -0.2, 0.1]}}, "method.lambdas.1 = -0.2: .*greater than or equal to 0"),
         ({"method": {"lambdas": [0.1, 0.1]}}, "key 'method.lambdas.2' is missing"),
-        ({"method": {"coding": "hash"}}, "method: coding 'hash' gives CLFM no gradient"),
+        ({"method": {"coding": "hash"}}, "recipe: method.coding 'hash' gives CLFM no gradient"),
+        ({"model": {"batch_mean": "batch"}}, "recipe: .*batch_mean 'batch' makes predictions depend on"),
+        ({"variant": "released"}, "recipe: variant 'released' pools .* at least 6 x 6 cells; .* gives 3 x 3"),
+        (
+            {"variant": "released", "method": {"contrast": "infonce"}},
+            "recipe: variant 'released' means method.contrast = 'cosine', got 'infonce'; leave the key out",
+        ),
+        (
+            {"variant": "released", "model": {"weighting": "adaptive"}},
+            "recipe: variant 'released' means model.weighting = 'sum', got 'adaptive'",
+        ),
+        ({"variant": "released", "model": 3}, "model = 3: .*valid dictionary"),
+        ({"variant": "fixed"}, "variant = 'fixed': .*'corrected' or 'released'"),
         (
             {"model": {"image_size": 16}},
             ".*feature_map.* needs a deep map of at least 2 x 2, .*image_size 16.* 1 x 1",
@@ -128,6 +140,15 @@ def test_what_does_not_fit_together_is_refused(tables: dict[str, Any], message: 
     with pytest.raises(RecipeError, match=f"^test.toml: {message}") as caught:
         parse(**tables)
     assert len(str(caught.value)) < 300
+
+
+def test_the_released_variant_is_a_preset() -> None:
+    recipe = parse(variant="released", model={"image_size": 96}, method={"lambdas": [0, 0.5, 0]})
+    assert recipe.model.weighting == "sum"
+    assert recipe.model.batch_mean == "batch"
+    assert (recipe.method.coding, recipe.method.contrast) == ("hash", "cosine")
+    assert recipe.method.lambdas == (0, 0.5, 0)
+    assert parse(variant="released", model={"image_size": 96}).method.lambdas == (0, 0.1, 0)
 
 
 def test_what_only_clfm_needs_is_not_asked_without_it() -> None:

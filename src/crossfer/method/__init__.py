@@ -5,7 +5,7 @@ while training, features and embeddings also go to the cross-layer losses.
 """
 
 from crossfer.method.encoder import ResNet
-from crossfer.method.losses import CrossLayerLoss, LossTerms
+from crossfer.method.losses import CrossLayerLoss, FeatureError, LossTerms
 from crossfer.method.model import CrossLayerNet, Output, build_model
 
-__all__ = ["CrossLayerLoss", "CrossLayerNet", "LossTerms", "Output", "ResNet", "build_model"]
+__all__ = ["CrossLayerLoss", "CrossLayerNet", "FeatureError", "LossTerms", "Output", "ResNet", "build_model"]

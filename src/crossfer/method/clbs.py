@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossfer.method.contrast import Contrast, align, deep_centroids
+from crossfer.method.contrast import Contrast, align, assign, deep_centroids
+from crossfer.method.controls import Target, another, exchanged_centroids, match_gradients
 
 Projection = Literal["embedding", "stage"]
 
@@ -56,6 +57,7 @@ def clbs_loss(
     contrast: Contrast = "infonce",
     temperature: float = 0.1,
     stop_gradient: bool = True,
+    target: Target = "clusters",
     generator: torch.Generator | None = None,
 ) -> list[Tensor]:
     """Loss of each asked-for shallow stage against the deep one, over the samples of a batch.
@@ -68,6 +70,8 @@ def clbs_loss(
         contrast: see :func:`crossfer.method.contrast.align`.
         temperature: of the InfoNCE softmax.
         stop_gradient: whether the deep stage is left out of the gradient.
+        target: what a sample is pulled to: its own of the ``"clusters"``; for controls that of another sample
+            (``"permuted"``) or ``"random"`` directions, scaled to the real gradient at the vectors.
         generator: source of the k-means start.
 
     Returns:
@@ -79,9 +83,21 @@ def clbs_loss(
         k = batch
     deep = _as_set(vectors[-1])
     centroids = deep_centroids(deep, k, stop_gradient=stop_gradient, generator=generator)
-    return [
-        align(_as_set(vectors[j - 1]), centroids, contrast=contrast, temperature=temperature) for j in stages
-    ]
+    sets = [_as_set(vectors[j - 1]) for j in stages]
+
+    def loss(points: Tensor, towards: Tensor, assignments: Tensor | None = None) -> Tensor:
+        return align(points, towards, contrast=contrast, temperature=temperature, assignments=assignments)
+
+    real = [loss(points, centroids) for points in sets]
+    if target == "clusters":
+        return real
+    if target == "permuted":
+        order = another(batch, deep.device, generator)
+        control = [loss(points, centroids, assign(points, centroids)[:, order]) for points in sets]
+    else:
+        towards = exchanged_centroids(centroids, target, generator)
+        control = [loss(points, towards) for points in sets]
+    return match_gradients(real, control, at=[vectors[j - 1] for j in stages])
 
 
 def _as_set(vectors: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from crossfer.method.coding import Coding, encode
 from crossfer.method.contrast import Contrast, align, deep_centroids
+from crossfer.method.controls import Target, exchanged_centroids, match_gradients
 
 
 def clfm_loss(
@@ -20,6 +21,7 @@ def clfm_loss(
     contrast: Contrast = "infonce",
     temperature: float = 0.1,
     stop_gradient: bool = True,
+    target: Target = "clusters",
     generator: torch.Generator | None = None,
 ) -> list[Tensor]:
     """Loss of each asked-for shallow stage against the deep one.
@@ -36,6 +38,8 @@ def clfm_loss(
         contrast: see :func:`crossfer.method.contrast.align`.
         temperature: of the InfoNCE softmax.
         stop_gradient: whether the deep stage is left out of the gradient.
+        target: what is pulled to: the image's own ``"clusters"``; for controls those of another image
+            (``"permuted"``) or ``"random"`` directions, scaled to the gradient of the real term at f_j.
         generator: source of the k-means starts.
 
     Returns:
@@ -44,7 +48,12 @@ def clfm_loss(
     grid = features[-1].shape[-1]
     deep = encode(features[-1], grid, coding)
     centroids = deep_centroids(deep, k, stop_gradient=stop_gradient, generator=generator)
-    return [
-        align(encode(features[j - 1], grid, coding), centroids, contrast=contrast, temperature=temperature)
-        for j in stages
-    ]
+    codes = [encode(features[j - 1], grid, coding) for j in stages]
+
+    def losses(towards: Tensor) -> list[Tensor]:
+        return [align(c, towards, contrast=contrast, temperature=temperature) for c in codes]
+
+    if target == "clusters":
+        return losses(centroids)
+    control = losses(exchanged_centroids(centroids, target, generator))
+    return match_gradients(losses(centroids), control, at=[features[j - 1] for j in stages])

@@ -37,8 +37,20 @@ def deep_centroids(
     return torch.where(occupied[..., None], means, clusters.centroids)
 
 
+@torch.no_grad()
+def assign(codes: Tensor, centroids: Tensor) -> Tensor:
+    """The centroid most similar by cosine: (B, N, d), (B, K, d) -> (B, N) int64."""
+    # The length of a code does not change which centroid is most similar, so it need not be normalised here.
+    return (codes @ F.normalize(centroids, dim=-1).mT).argmax(dim=-1)
+
+
 def align(
-    codes: Tensor, centroids: Tensor, *, contrast: Contrast = "infonce", temperature: float = 0.1
+    codes: Tensor,
+    centroids: Tensor,
+    *,
+    contrast: Contrast = "infonce",
+    temperature: float = 0.1,
+    assignments: Tensor | None = None,
 ) -> Tensor:
     """Pull the clusters of shallow codes to the deep centroids.
 
@@ -52,6 +64,7 @@ def align(
             ``"infonce"``: cross entropy of each mean against all centroids of its own set, so that the other
             clusters repel.
         temperature: of the InfoNCE softmax, > 0.
+        assignments: (B, N), the cluster that each code joins instead.
 
     Returns:
         Scalar loss: at least -0.5 for ``"cosine"``; log K for ``"infonce"`` where all centroids are equal.
@@ -63,9 +76,9 @@ def align(
         raise ValueError(f"temperature must be positive, got {temperature}")
     k = centroids.shape[1]
     towards = F.normalize(centroids, dim=-1)
-    # The length of a code does not change which centroid is most similar, so it need not be normalised here.
-    assignments = (codes.detach() @ towards.detach().mT).argmax(dim=-1)
-    means, occupied = cluster_means(codes, assignments, k)
+    means, occupied = cluster_means(
+        codes, assign(codes, centroids) if assignments is None else assignments, k
+    )
     similarity = F.normalize(means, dim=-1) @ towards.mT
     if contrast == "cosine":
         terms = -0.5 * similarity.diagonal(dim1=1, dim2=2)

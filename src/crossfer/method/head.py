@@ -8,7 +8,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-BatchMean = Literal["running", "none"]
+BatchMean = Literal["running", "none", "batch"]
 Branch = Literal["msr", "msr+gap"]
 
 
@@ -29,7 +29,8 @@ class EvidenceHead(nn.Module):
         grid: G.
         num_classes: K.
         batch_mean: ``"running"``, the batch's mean while training and its running mean in evaluation, so that
-            a prediction never depends on the other faces of its batch; ``"none"`` leaves mu out.
+            a prediction never depends on the other faces of its batch; ``"none"`` leaves mu out; ``"batch"``
+            as released: the batch's mean in evaluation too, so that a prediction depends on its batch.
         branch: ``"msr"``, the paper's head; ``"msr+gap"`` adds the part in brackets.
         momentum: of the running mean.
     """
@@ -47,8 +48,8 @@ class EvidenceHead(nn.Module):
         momentum: float = 0.1,
     ) -> None:
         super().__init__()
-        if batch_mean not in ("running", "none"):
-            raise ValueError(f"batch_mean must be 'running' or 'none', got {batch_mean!r}")
+        if batch_mean not in ("running", "none", "batch"):
+            raise ValueError(f"batch_mean must be 'running', 'none' or 'batch', got {batch_mean!r}")
         if branch not in ("msr", "msr+gap"):
             raise ValueError(f"branch must be 'msr' or 'msr+gap', got {branch!r}")
         self.batch_mean = batch_mean
@@ -81,16 +82,18 @@ class EvidenceHead(nn.Module):
             evidence = self.weight * m[:, None] + self.bias[:, None, None] / self.weight[0].numel()
             if self.pooled_weight is not None:
                 cells = torch.einsum("kd,bdij->bkij", cast(Tensor, self.pooled_weight), deep)
-                evidence = evidence + share_by_area(cells / deep[0, 0].numel(), m.shape[-1])
+                evidence = evidence + share_by_area(cells / (deep.shape[-2] * deep.shape[-1]), m.shape[-1])
             return evidence.sum(dim=(2, 3)), evidence
 
     def _shift(self, m: Tensor) -> Tensor:
         """Add mu to m, (B, G, G)."""
         if self.batch_mean == "none":
             return m
+        mu = m.mean(dim=0)
+        if self.batch_mean == "batch":
+            return m + mu
         if not self.training:
             return m + self.running_mean
-        mu = m.mean(dim=0)
         with torch.no_grad():
             self.running_mean.lerp_(mu.to(self.running_mean.dtype), self.momentum)
         return m + mu

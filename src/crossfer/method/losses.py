@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crossfer.method import released
 from crossfer.method.clbs import EmbeddingProjection, Projection, StageProjection, clbs_loss
 from crossfer.method.clfm import clfm_loss
 from crossfer.method.coding import Coding
 from crossfer.method.contrast import Contrast
+from crossfer.method.controls import Target
 from crossfer.method.model import Output
+
+Variant = Literal["corrected", "released"]
+# What the released code does; the variant of that name stands for nothing else.
+RELEASED = {
+    "coding": "hash",
+    "contrast": "cosine",
+    "projection": "embedding",
+    "stop_gradient": True,
+    "target": "clusters",
+}
+
+
+class FeatureError(ValueError):
+    """Features that no loss can be made of; the message says where and what was found."""
 
 
 class LossTerms(NamedTuple):
@@ -57,6 +73,12 @@ class CrossLayerLoss(nn.Module):
         stop_gradient: whether the deep stage teaches without being taught.
         projection: CLBS's vectors come from MSR's embeddings (``"embedding"``, as released) or from the
             feature maps (``"stage"``, as in the figure).
+        target: ``"clusters"``, or a control, see :mod:`crossfer.method.controls`.
+        variant: ``"released"`` computes what the released code does, see :mod:`crossfer.method.released`; it
+            needs ``coding="hash"``, ``contrast="cosine"`` and the other options as they are by default.
+
+    Raises:
+        ValueError: on options out of range or that contradict each other.
     """
 
     def __init__(
@@ -75,8 +97,25 @@ class CrossLayerLoss(nn.Module):
         temperature: float = 0.1,
         stop_gradient: bool = True,
         projection: Projection = "embedding",
+        target: Target = "clusters",
+        variant: Variant = "corrected",
     ) -> None:
         super().__init__()
+        chosen = {
+            "coding": coding,
+            "contrast": contrast,
+            "projection": projection,
+            "stop_gradient": stop_gradient,
+            "target": target,
+        }
+        _check_variant(variant, chosen)
+        for name, clusters in (("k_feature_map", k_feature_map), ("k_batch", k_batch)):
+            if clusters is not None and clusters < 1:
+                raise ValueError(f"{name} must be at least 1, got {clusters}")
+        if not temperature > 0:
+            raise ValueError(f"temperature must be positive, got {temperature}")
+        if target not in ("clusters", "permuted", "random"):
+            raise ValueError(f"target must be 'clusters', 'permuted' or 'random', got {target!r}")
         if len(lambdas) != 3 or not all(weight >= 0 for weight in lambdas):
             raise ValueError(f"lambdas must be three weights >= 0, one a shallow stage, got {tuple(lambdas)}")
         if projection not in ("embedding", "stage"):
@@ -89,6 +128,8 @@ class CrossLayerLoss(nn.Module):
         self.temperature = temperature
         self.stop_gradient = stop_gradient
         self.projection: Projection = projection
+        self.target: Target = target
+        self.variant: Variant = variant
         self.feature_map = feature_map and bool(self.lambdas)
         self.project: nn.Module | None = None
         if batch and self.lambdas:
@@ -103,7 +144,12 @@ class CrossLayerLoss(nn.Module):
             output: what the model gave for the batch.
             targets: (B, K) distributions over the classes.
             generator: source of the k-means starts, on the device of the batch.
+
+        Raises:
+            FeatureError: if a feature map or embedding holds NaN or infinite values.
         """
+        if self.lambdas and not torch.compiler.is_compiling():  # the check would break a compiled graph
+            _refuse_unfinite(output)
         classification = soft_cross_entropy(output.logits, targets)
         zero = classification.new_zeros(())
         # The contrast runs in single precision: its vectors are short and its distances small.
@@ -113,15 +159,19 @@ class CrossLayerLoss(nn.Module):
         return LossTerms(classification + feature_map + batch, classification, feature_map, batch)
 
     def _clfm(self, output: Output, generator: torch.Generator | None) -> Tensor:
+        stages, k = list(self.lambdas), self.k_feature_map
+        if self.variant == "released":
+            return self._weigh(released.clfm_loss(output.features, stages, k=k, generator=generator))
         return self._weigh(
             clfm_loss(
                 output.features,
-                list(self.lambdas),
-                k=self.k_feature_map,
+                stages,
+                k=k,
                 coding=self.coding,
                 contrast=self.contrast,
                 temperature=self.temperature,
                 stop_gradient=self.stop_gradient,
+                target=self.target,
                 generator=generator,
             )
         )
@@ -130,14 +180,19 @@ class CrossLayerLoss(nn.Module):
         assert self.project is not None  # noqa: S101
         source = output.embeddings if self.projection == "embedding" else output.features
         dtype = next(self.project.parameters()).dtype
+        vectors = self.project([s.to(dtype) for s in source])
+        stages, k = list(self.lambdas), self.k_batch
+        if self.variant == "released":
+            return self._weigh(released.clbs_loss(vectors, stages, k=k, generator=generator))
         return self._weigh(
             clbs_loss(
-                self.project([s.to(dtype) for s in source]),
-                list(self.lambdas),
-                k=self.k_batch,
+                vectors,
+                stages,
+                k=k,
                 contrast=self.contrast,
                 temperature=self.temperature,
                 stop_gradient=self.stop_gradient,
+                target=self.target,
                 generator=generator,
             )
         )
@@ -145,3 +200,25 @@ class CrossLayerLoss(nn.Module):
     def _weigh(self, losses: list[Tensor]) -> Tensor:
         weights = losses[0].new_tensor(list(self.lambdas.values()))
         return (weights * torch.stack(losses)).sum()
+
+
+def _check_variant(variant: str, chosen: dict[str, object]) -> None:
+    if variant not in ("corrected", "released"):
+        raise ValueError(f"variant must be 'corrected' or 'released', got {variant!r}")
+    for name, value in RELEASED.items():
+        if variant == "released" and chosen[name] != value:
+            raise ValueError(f"variant 'released' means {name} = {value!r}, got {chosen[name]!r}")
+
+
+def _refuse_unfinite(output: Output) -> None:
+    maps = {f"features of stage {j}": f for j, f in enumerate(output.features, start=1)}
+    maps |= {f"embeddings of stage {j}": z for j, z in enumerate(output.embeddings, start=1)}
+    # One question to the device, not one a map.
+    if torch.stack([torch.isfinite(values).all() for values in maps.values()]).all():
+        return
+    for name, values in maps.items():
+        bad = int((~torch.isfinite(values)).sum())
+        if bad:
+            raise FeatureError(
+                f"{name}: expected finite numbers, found {bad:,} of {values.numel():,} NaN or infinite"
+            )

@@ -67,7 +67,9 @@ class ModelConfig(Section):
     embed_norm: bool = Field(
         default=True, description="batch norm on each embedding; without it one stage drowns the others"
     )
-    batch_mean: Literal["running", "none"] = "running"
+    batch_mean: Literal["running", "none", "batch"] = Field(
+        default="running", description="'batch' as released: predictions depend on their batch"
+    )
     branch: Literal["msr", "msr+gap"] = "msr+gap"
     init: Path | None = Field(default=None, description="safetensors file whose weights start the encoder")
 
@@ -94,15 +96,9 @@ class MethodConfig(Section):
     temperature: float = Field(default=0.1, gt=0)
     stop_gradient: bool = True
     projection: Literal["embedding", "stage"] = "embedding"
-
-    @model_validator(mode="after")
-    def _terms_can_learn(self) -> MethodConfig:
-        if self.feature_map and self.coding == "hash" and any(self.lambdas):
-            raise ValueError(
-                "coding 'hash' gives CLFM no gradient; "
-                "use 'straight_through' or 'pooled', or feature_map = false"
-            )
-        return self
+    target: Literal["clusters", "permuted", "random"] = Field(
+        default="clusters", description="what shallow stages are pulled to; the others are controls"
+    )
 
 
 class AugmentConfig(Section):
@@ -150,22 +146,78 @@ class OptimConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
+# What the released code does. A recipe of that variant need not name these, and must not contradict them;
+# the weights of the stages are the release's for RAF-DB, and free.
+RELEASED: dict[str, dict[str, Any]] = {
+    "model": {"weighting": "sum", "embed_norm": False, "batch_mean": "batch", "branch": "msr"},
+    "method": {
+        "lambdas": [0.0, 0.1, 0.0],
+        "coding": "hash",
+        "contrast": "cosine",
+        "stop_gradient": True,
+        "projection": "embedding",
+        "target": "clusters",
+    },
+}
+
+
 class Recipe(Section):
     """One training run."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     seed: int = Field(default=0, ge=0, lt=2**32)
+    variant: Literal["corrected", "released"] = Field(
+        default="corrected", description="'released' computes what the released code does, defects included"
+    )
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     method: MethodConfig = MethodConfig()
     augment: AugmentConfig = AugmentConfig()
     optim: OptimConfig = OptimConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _released_is_a_preset(cls, document: Any) -> Any:
+        if not isinstance(document, dict) or document.get("variant") != "released":
+            return document
+        filled = dict(document)
+        for table, preset in RELEASED.items():
+            given = document.get(table, {})
+            if not isinstance(given, dict):
+                continue  # the table's own check says what is wrong
+            for key, value in preset.items():
+                if key != "lambdas" and given.get(key, value) != value:
+                    raise ValueError(
+                        f"variant 'released' means {table}.{key} = {value!r}, got {given[key]!r}; "
+                        "leave the key out, or use variant = 'corrected'"
+                    )
+            filled[table] = preset | given
+        return filled
+
     @model_validator(mode="after")
-    def _clfm_has_something_to_cluster(self) -> Recipe:
+    def _only_the_release_depends_on_the_batch(self) -> Recipe:
+        if self.variant == "corrected" and self.model.batch_mean == "batch":
+            raise ValueError(
+                "model.batch_mean 'batch' makes predictions depend on their batch, as only "
+                "variant = 'released' does; use 'running' or 'none'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _clfm_can_learn(self) -> Recipe:
         if not (self.method.feature_map and any(self.method.lambdas)):
             return self
+        if self.variant == "corrected" and self.method.coding == "hash":
+            raise ValueError(
+                "method.coding 'hash' gives CLFM no gradient; use 'straight_through' or 'pooled', "
+                "feature_map = false, or variant = 'released' to see it"
+            )
         side = feature_sides(self.model.image_size, self.model.stem)[-1]
+        if self.variant == "released" and side < 6:
+            raise ValueError(
+                f"variant 'released' pools the deep map by 3 and needs at least 6 x 6 cells; "
+                f"model.image_size {self.model.image_size} gives {side} x {side}; use a larger image_size"
+            )
         if side < 2:
             raise ValueError(
                 f"method.feature_map needs a deep map of at least 2 x 2, "

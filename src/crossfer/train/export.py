@@ -88,10 +88,15 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
 
     Raises:
         CheckpointError: if the weights cannot be read.
-        ExportError: if the graph and torch differ by more than 1e-4.
+        ExportError: if the graph and torch differ by more than 1e-4, or predictions depend on their batch.
     """
     weights, meta = checkpoint.load(run / "best.safetensors" if run.is_dir() else run)
     recipe = _recipe_of(meta, run)
+    if recipe.model.batch_mean == "batch":
+        raise ExportError(
+            f"{run}: model.batch_mean = 'batch' (variant 'released') makes a face's answer depend on the "
+            "other faces of its batch, so no file was written; train with variant = 'corrected'"
+        )
     labels = label_set(meta["label_set"])
     model = Inference(network(recipe.model.model_copy(update={"init": None}), len(labels)), mirror=mirror)
     model.net.load_state_dict(weights)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from crossfer.labels import LabelSet
-from crossfer.method import CrossLayerLoss, CrossLayerNet, LossTerms, build_model
+from crossfer.method import CrossLayerLoss, CrossLayerNet, FeatureError, LossTerms, build_model
 from crossfer.runtime.preprocess import InputContract, normalize
 from crossfer.train import checkpoint
 from crossfer.train.augment import Augment, mixup
@@ -26,6 +26,8 @@ from crossfer.train.config import ModelConfig, OptimConfig, Recipe
 from crossfer.train.device import Precision, choose_device, choose_precision
 from crossfer.train.loader import FaceTensors, batches
 from crossfer.train.provenance import code_commit
+
+_KEPT = "the last whole epoch is kept: lower optim.lr and start again"
 
 
 class TrainingError(ValueError):
@@ -188,7 +190,11 @@ class _Run:
         bare.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         method = recipe.method.model_dump()
         self.loss = CrossLayerLoss(
-            num_classes=len(labels), channels=bare.encoder.channels, embedding_dim=recipe.model.dim, **method
+            num_classes=len(labels),
+            channels=bare.encoder.channels,
+            embedding_dim=recipe.model.dim,
+            variant=recipe.variant,
+            **method,
         ).to(fabric.device)
         optimizer = torch.optim.SGD(
             decay_groups(nn.ModuleList([bare, self.loss]), recipe.optim.weight_decay),
@@ -222,14 +228,16 @@ class _Run:
             group["lr"] = rate
         faces, targets = mixup(self.augment(images.float() / 255), targets, self.recipe.augment.mixup)
         faces = normalize(faces * 255, self.contract).to(memory_format=torch.channels_last)
-        terms = self.loss(self.net(faces), targets, self.generator)
+        try:
+            terms = self.loss(self.net(faces), targets, self.generator)
+        except FeatureError as error:
+            raise TrainingError(f"epoch {self.epoch + 1}: {error}; {_KEPT}") from None
         if not torch.isfinite(terms.total):
             broken = [
                 name for name, value in zip(terms._fields, terms, strict=True) if not torch.isfinite(value)
             ]
             raise TrainingError(
-                f"the loss is no longer finite in epoch {self.epoch + 1} ({', '.join(broken)}); "
-                "the last whole epoch is kept: lower optim.lr and start again"
+                f"the loss is no longer finite in epoch {self.epoch + 1} ({', '.join(broken)}); {_KEPT}"
             )
         self.optimizer.zero_grad()
         self.fabric.backward(terms.total)
