@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "crossfer"
 EVERYONE = {"labels", "types"}
-SHARED_WITH_TRAINING = {f"runtime.{name}" for name in ("image", "align", "preprocess", "bundle")}
+SHARED_WITH_TRAINING = {f"runtime.{name}" for name in ("image", "align", "preprocess", "bundle", "atomic")}
 # What each room may import of crossfer; a room also imports itself. Nothing imports train but cli.
 ALLOWED = {
     "__init__": EVERYONE | {"runtime.recognizer"},

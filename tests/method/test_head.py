@@ -16,14 +16,15 @@ def head_of(grid: int, classes: int, **options: str) -> EvidenceHead:
     """A head whose bias and running mean are not zero, so that leaving them out shows."""
     head = EvidenceHead(deep_channels=DEEP, grid=grid, num_classes=classes, **options)
     torch.nn.init.normal_(head.bias)
-    if head.batch_mean == "running":
+    if head.batch_mean == "running" and head.weight is not None:
         head.running_mean.normal_()
     return head
 
 
 def arrays(head: EvidenceHead) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    weight, bias = (p.detach().double().numpy() for p in (head.weight, head.bias))
-    pooled = head.pooled_weight
+    bias, pooled = head.bias.detach().double().numpy(), head.pooled_weight
+    nothing = np.zeros((len(bias), head.grid, head.grid))  # branch "gap" has no weight for the fused map
+    weight = nothing if head.weight is None else head.weight.detach().double().numpy()
     return weight, bias, None if pooled is None else pooled.detach().double().numpy()
 
 
@@ -31,7 +32,7 @@ def arrays(head: EvidenceHead) -> tuple[np.ndarray, np.ndarray, np.ndarray | Non
     ("batch", "dim", "grid", "classes", "deep_side"),
     [(1, 1, 1, 1, 1), (3, 5, 3, 2, 5), (2, 4, 6, 8, 3), (2, 3, 11, 7, 7)],
 )
-@pytest.mark.parametrize("branch", ["msr", "msr+gap"])
+@pytest.mark.parametrize("branch", ["msr", "gap", "msr+gap"])
 @pytest.mark.parametrize(
     ("mean", "training"), [("running", True), ("running", False), ("none", True), ("none", False)]
 )
@@ -42,7 +43,7 @@ def test_agrees_with_its_naive_twin(
     x, deep = torch.randn(batch, dim, grid, grid), torch.randn(batch, DEEP, deep_side, deep_side)
     given_x, given_deep = x.double().numpy(), deep.double().numpy()
     mu = np.zeros((grid, grid))
-    if mean == "running":
+    if mean == "running" and branch != "gap":
         mu = batch_mean(given_x) if training else head.running_mean.double().numpy()
     with torch.no_grad():
         found_logits, found_evidence = head(x, deep)
@@ -67,8 +68,8 @@ def test_running_mean_follows_the_batches_in_training_alone() -> None:
 @given(
     seed=st.integers(0, 999),
     grid=st.integers(1, 12),
-    branch=st.sampled_from(["msr", "msr+gap"]),
-    mean=st.sampled_from(["running", "none"]),
+    branch=st.sampled_from(["msr", "gap", "msr+gap"]),
+    mean=st.sampled_from(["running", "none", "batch"]),
     bfloat16=st.booleans(),
     training=st.booleans(),
 )
@@ -102,5 +103,5 @@ def test_double_precision_stays_double() -> None:
 def test_unknown_options_are_named() -> None:
     with pytest.raises(ValueError, match="'running', 'none' or 'batch', got 'own'"):
         EvidenceHead(deep_channels=2, grid=2, num_classes=2, batch_mean="own")
-    with pytest.raises(ValueError, match=r"'msr' or 'msr\+gap', got 'gap'"):
-        EvidenceHead(deep_channels=2, grid=2, num_classes=2, branch="gap")
+    with pytest.raises(ValueError, match=r"'msr', 'gap' or 'msr\+gap', got 'pool'"):
+        EvidenceHead(deep_channels=2, grid=2, num_classes=2, branch="pool")

@@ -37,6 +37,18 @@ def test_prediction_does_not_depend_on_the_batch(
     torch.testing.assert_close(among.evidence[:1], alone.evidence, atol=1e-4, rtol=1e-4)
 
 
+def test_a_plain_resnet_is_one_without_msr() -> None:
+    net = small_net(image_size=48, stem="small", dim=8, grid=6, branch="gap").eval()
+    assert net.msr is None
+    assert not [name for name in net.state_dict() if not name.startswith(("encoder.", "head."))]
+    with torch.no_grad():
+        output = net(torch.randn(2, 1, 48, 48))
+    assert output.embeddings == ()
+    assert output.scale_weights.shape == (2, 0)
+    pooled = output.features[3].mean(dim=(2, 3)) @ net.head.pooled_weight.T + net.head.bias
+    torch.testing.assert_close(output.logits, pooled)
+
+
 def test_while_training_it_does_depend_on_the_batch() -> None:
     """So the test above has something to find."""
     net = small_net(image_size=48, stem="small", dim=8, grid=6).train()
@@ -46,7 +58,7 @@ def test_while_training_it_does_depend_on_the_batch() -> None:
 
 @pytest.mark.parametrize("bfloat16", [False, True])
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("branch", ["msr", "msr+gap"])
+@pytest.mark.parametrize("branch", ["msr", "gap", "msr+gap"])
 def test_evidence_sums_to_the_logits(bfloat16: bool, training: bool, branch: str) -> None:
     net = small_net(image_size=48, stem="small", dim=8, grid=6, branch=branch).train(training)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):

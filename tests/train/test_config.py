@@ -29,8 +29,20 @@ def test_shipped_recipe_loads_and_is_named_after_its_file(path: Path) -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_shipped_recipe_says_how_to_run_it(path: Path) -> None:
     header = [line for line in path.read_text("utf-8").splitlines() if line.startswith("#")]
-    assert any(f"crossfer train recipes/{path.name}" in line for line in header)
-    assert any("Hardware and time:" in line for line in header)
+    ablation = path.parent.name == "ablation"
+    command = "ablate recipes/ablation/*.toml" if ablation else f"train recipes/{path.name}"
+    assert any(f"crossfer {command}" in line for line in header)
+    assert any("Hardware and time:" in line for line in header) or "extends" in path.read_text("utf-8")
+
+
+def test_the_rows_of_the_ablation_differ_in_one_table_each() -> None:
+    rows = {path.stem: load_recipe(path) for path in RECIPES if path.parent.name == "ablation"}
+    whole = rows.pop("all").model_dump(exclude={"name"})
+    for name, recipe in rows.items():
+        ours = recipe.model_dump(exclude={"name"})
+        different = [table for table in whole if ours[table] != whole[table]]
+        assert different == (["model", "method"] if name == "baseline" else different[:1]), name
+        assert different, name
 
 
 def test_a_recipe_is_frozen() -> None:
@@ -123,6 +135,11 @@ def test_seed_that_torch_cannot_take_is_named(seed: int) -> None:
             {"variant": "released", "model": {"weighting": "adaptive"}},
             "recipe: variant 'released' means model.weighting = 'sum', got 'adaptive'",
         ),
+        (
+            {"model": {"branch": "gap"}},
+            "recipe: method.projection 'embedding' takes CLBS's vectors from MSR, .*projection = 'stage'",
+        ),
+        ({"data": {"limit": 0}}, "data.limit = 0: .*greater than 0"),
         ({"variant": "released", "model": 3}, "model = 3: .*valid dictionary"),
         ({"variant": "fixed"}, "variant = 'fixed': .*'corrected' or 'released'"),
         (
@@ -188,6 +205,29 @@ def test_missing_malformed_and_unreadable_files_are_named(tmp_path: Path) -> Non
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RecipeError, match=r"binary.toml: not a readable TOML recipe"):
         load_recipe(tmp_path / "binary.toml")
+
+
+def test_a_recipe_that_extends_another_holds_what_differs(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text('name = "base"\nseed = 3\n[model]\nwidth = 8\ngrid = 4\n')
+    (tmp_path / "middle.toml").write_text('extends = "base.toml"\n[model]\ngrid = 5\n[optim]\nepochs = 2\n')
+    (tmp_path / "top.toml").write_text('extends = "middle.toml"\nname = "top"\n[model]\ndim = 16\n')
+    recipe = load_recipe(tmp_path / "top.toml", ["optim.lr=0.5"])
+    assert (recipe.name, recipe.seed, recipe.optim.epochs, recipe.optim.lr) == ("top", 3, 2, 0.5)
+    assert (recipe.model.width, recipe.model.grid, recipe.model.dim) == (8, 5, 16)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('extends = "b.toml"', r"b\.toml: no such recipe"),
+        ('extends = "a.toml"', r"a\.toml: extends itself, by way of .*a\.toml"),
+        ("extends = 3", r"a\.toml: extends = 3: expected the name of a recipe beside this one"),
+    ],
+)
+def test_what_cannot_be_extended_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(tmp_path / "a.toml")
 
 
 def test_overrides(tmp_path: Path) -> None:

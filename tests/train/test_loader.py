@@ -97,3 +97,13 @@ def test_faces_are_prepared_as_the_runtime_does(contract: InputContract) -> None
 def test_what_cannot_be_learnt_from_is_named(listed: Dataset, message: str) -> None:
     with pytest.raises(DataError, match=message):
         load_faces(listed, InputContract(size=8), votes=True)
+
+
+def test_a_limit_draws_the_same_images_each_time() -> None:
+    listed = dataset(*(Sample(f"{i}.png", i % 2) for i in range(40)))
+    whole, drawn = (load_faces(listed, InputContract(size=4), votes=False, limit=n) for n in (None, 10))
+    assert (len(whole), len(drawn)) == (40, 10)
+    again = load_faces(listed, InputContract(size=4), votes=False, limit=10)
+    assert torch.equal(drawn.images, again.images)
+    assert torch.equal(drawn.labels, again.labels)
+    assert len(load_faces(listed, InputContract(size=4), votes=False, limit=99)) == 40

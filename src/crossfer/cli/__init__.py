@@ -10,9 +10,11 @@ from typing import Annotated
 import typer
 
 from crossfer import __version__
+from crossfer.cli.ablate import ablate
 from crossfer.cli.errors import one_line
 from crossfer.cli.evaluate import evaluate
 from crossfer.cli.export import export
+from crossfer.cli.intensity import intensity
 from crossfer.cli.predict import predict
 from crossfer.cli.train import train
 
@@ -24,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (predict, train, export, evaluate):
+for command in (predict, train, export, evaluate, ablate, intensity):
     app.command()(command)
 
 

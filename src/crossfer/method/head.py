@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 BatchMean = Literal["running", "none", "batch"]
-Branch = Literal["msr", "msr+gap"]
+Branch = Literal["msr", "gap", "msr+gap"]
 
 
 class EvidenceHead(nn.Module):
@@ -31,7 +31,8 @@ class EvidenceHead(nn.Module):
         batch_mean: ``"running"``, the batch's mean while training and its running mean in evaluation, so that
             a prediction never depends on the other faces of its batch; ``"none"`` leaves mu out; ``"batch"``
             as released: the batch's mean in evaluation too, so that a prediction depends on its batch.
-        branch: ``"msr"``, the paper's head; ``"msr+gap"`` adds the part in brackets.
+        branch: ``"msr"``, the paper's head; ``"msr+gap"`` adds the part in brackets; ``"gap"``, the head of a
+            plain ResNet, has that part (and the bias) alone.
         momentum: of the running mean.
     """
 
@@ -50,39 +51,46 @@ class EvidenceHead(nn.Module):
         super().__init__()
         if batch_mean not in ("running", "none", "batch"):
             raise ValueError(f"batch_mean must be 'running', 'none' or 'batch', got {batch_mean!r}")
-        if branch not in ("msr", "msr+gap"):
-            raise ValueError(f"branch must be 'msr' or 'msr+gap', got {branch!r}")
+        if branch not in ("msr", "gap", "msr+gap"):
+            raise ValueError(f"branch must be 'msr', 'gap' or 'msr+gap', got {branch!r}")
+        self.grid = grid
         self.batch_mean = batch_mean
         self.momentum = momentum
         bound = 1 / grid
-        self.weight = nn.Parameter(torch.empty(num_classes, grid, grid).uniform_(-bound, bound))
+        self.weight = (
+            nn.Parameter(torch.empty(num_classes, grid, grid).uniform_(-bound, bound))
+            if branch != "gap"
+            else None
+        )
         self.bias = nn.Parameter(torch.zeros(num_classes))
         self.pooled_weight = (
             nn.Parameter(torch.empty(num_classes, deep_channels).uniform_(-1, 1) / math.sqrt(deep_channels))
-            if branch == "msr+gap"
+            if branch != "msr"
             else None
         )
-        if batch_mean == "running":
+        if batch_mean == "running" and branch != "gap":
             self.register_buffer("running_mean", torch.zeros(grid, grid))
 
-    def forward(self, x: Tensor, deep: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor | None, deep: Tensor) -> tuple[Tensor, Tensor]:
         """Classify.
 
         Args:
-            x: (B, D, G, G), the fused representation.
+            x: (B, D, G, G), the fused representation; not used with branch ``"gap"``.
             deep: f_4, (B, C_4, H_4, W_4), the deep features; not used with branch ``"msr"``.
 
         Returns:
             Logits (B, K) and evidence (B, K, G, G), both float32 (float64 for float64 input).
         """
         # In single precision whatever the autocast: the sum of the evidence has to be the logit to 1e-5.
-        with torch.autocast(x.device.type, enabled=False):
-            x, deep = (t if t.dtype == torch.float64 else t.float() for t in (x, deep))
-            m = self._shift(x.mean(dim=1))
-            evidence = self.weight * m[:, None] + self.bias[:, None, None] / self.weight[0].numel()
+        with torch.autocast(deep.device.type, enabled=False):
+            evidence = (self.bias / self.grid**2)[:, None, None]
+            if self.weight is not None:
+                m = self._shift(_single(cast(Tensor, x)).mean(dim=1))
+                evidence = evidence + self.weight * m[:, None]
             if self.pooled_weight is not None:
-                cells = torch.einsum("kd,bdij->bkij", cast(Tensor, self.pooled_weight), deep)
-                evidence = evidence + share_by_area(cells / (deep.shape[-2] * deep.shape[-1]), m.shape[-1])
+                deep = _single(deep) / (deep.shape[-2] * deep.shape[-1])
+                cells = torch.einsum("kd,bdij->bkij", self.pooled_weight, deep)
+                evidence = evidence + share_by_area(cells, self.grid)
             return evidence.sum(dim=(2, 3)), evidence
 
     def _shift(self, m: Tensor) -> Tensor:
@@ -97,6 +105,10 @@ class EvidenceHead(nn.Module):
         with torch.no_grad():
             self.running_mean.lerp_(mu.to(self.running_mean.dtype), self.momentum)
         return m + mu
+
+
+def _single(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def share_by_area(cells: Tensor, grid: int) -> Tensor:

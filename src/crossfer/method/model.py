@@ -18,8 +18,8 @@ class Output(NamedTuple):
         logits: (B, K).
         evidence: (B, K, G, G); sums to the logits over its cells.
         features: f_1 ... f_4, (B, C_j, H_j, W_j).
-        embeddings: z_1 ... z_4, (B, D, G, G).
-        scale_weights: a_1 ... a_4, (B, 4).
+        embeddings: z_1 ... z_4, (B, D, G, G); empty without MSR.
+        scale_weights: a_1 ... a_4, (B, 4); (B, 0) without MSR.
     """
 
     logits: Tensor
@@ -30,7 +30,7 @@ class Output(NamedTuple):
 
 
 class CrossLayerNet(nn.Module):
-    """Encoder, multi-scale representation and evidence head, put together.
+    """Encoder, multi-scale representation (None for a plain ResNet) and evidence head, put together.
 
     Example:
         >>> import torch
@@ -42,7 +42,7 @@ class CrossLayerNet(nn.Module):
         (torch.Size([2, 8]), torch.Size([2, 8, 6, 6]))
     """
 
-    def __init__(self, *, encoder: ResNet, msr: MSR, head: EvidenceHead) -> None:
+    def __init__(self, *, encoder: ResNet, msr: MSR | None, head: EvidenceHead) -> None:
         super().__init__()
         self.encoder = encoder
         self.msr = msr
@@ -51,6 +51,9 @@ class CrossLayerNet(nn.Module):
     def forward(self, images: Tensor) -> Output:
         """Recognise (B, C, S, S) normalised images; nothing is clustered here, that is the losses' work."""
         features = self.encoder(images)
+        if self.msr is None:
+            logits, evidence = self.head(None, features[-1])
+            return Output(logits, evidence, features, (), logits.new_empty(len(logits), 0))
         msr = self.msr(features)
         logits, evidence = self.head(msr.fused, features[-1])
         return Output(logits, evidence, features, msr.embeddings, msr.weights)
@@ -78,16 +81,17 @@ def build_model(
     """
     encoder = ResNet(depth=depth, width=width, in_channels=in_channels, stem=stem)
     side = 2 * feature_sides(image_size, stem)[0]
+    msr = MSR(
+        channels=encoder.channels,
+        side=side,
+        dim=dim,
+        grid=grid,
+        weighting=weighting,
+        embed_norm=embed_norm,
+    )
     return CrossLayerNet(
         encoder=encoder,
-        msr=MSR(
-            channels=encoder.channels,
-            side=side,
-            dim=dim,
-            grid=grid,
-            weighting=weighting,
-            embed_norm=embed_norm,
-        ),
+        msr=None if branch == "gap" else msr,
         head=EvidenceHead(
             deep_channels=encoder.channels[-1],
             grid=grid,

@@ -51,6 +51,9 @@ class DataConfig(Section):
         default=False, description="leave out and report unreadable images instead of stopping"
     )
     samples: int = Field(default=512, gt=0, description="faces drawn for the synthetic set")
+    limit: int | None = Field(
+        default=None, gt=0, description="learn from this many training images, the same for every seed"
+    )
 
 
 class ModelConfig(Section):
@@ -70,7 +73,9 @@ class ModelConfig(Section):
     batch_mean: Literal["running", "none", "batch"] = Field(
         default="running", description="'batch' as released: predictions depend on their batch"
     )
-    branch: Literal["msr", "msr+gap"] = "msr+gap"
+    branch: Literal["msr", "gap", "msr+gap"] = Field(
+        default="msr+gap", description="what the head sees; 'gap' is a plain ResNet without MSR"
+    )
     init: Path | None = Field(default=None, description="safetensors file whose weights start the encoder")
 
     @model_validator(mode="after")
@@ -204,6 +209,16 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _clbs_has_its_vectors(self) -> Recipe:
+        clbs = self.method.batch and any(self.method.lambdas)
+        if clbs and self.model.branch == "gap" and self.method.projection == "embedding":
+            raise ValueError(
+                "method.projection 'embedding' takes CLBS's vectors from MSR, which model.branch 'gap' has "
+                "not; use projection = 'stage' or batch = false"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _clfm_can_learn(self) -> Recipe:
         if not (self.method.feature_map and any(self.method.lambdas)):
             return self
@@ -235,6 +250,8 @@ class Recipe(Section):
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe.
 
+    A recipe may begin with ``extends = "other.toml"`` (beside it): it then holds only what differs.
+
     Args:
         path: the TOML file.
         overrides: ``"table.key=value"``, the value in TOML (a bare word counts as a string).
@@ -242,15 +259,36 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: if the file cannot be read or a key or value is not allowed.
     """
+    document = _read(path)
+    for override in overrides:
+        _apply(document, override)
+    return parse_recipe(document, str(path))
+
+
+def _read(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The document of a recipe, put over that of the one it extends."""
+    if path in below:
+        raise RecipeError(f"{path}: extends itself, by way of {', '.join(map(str, below))}")
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise RecipeError(f"{path}: no such recipe") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{path}: not a readable TOML recipe: {error}") from None
-    for override in overrides:
-        _apply(document, override)
-    return parse_recipe(document, str(path))
+    base = document.pop("extends", None)
+    if base is None:
+        return document
+    if not isinstance(base, str):
+        raise RecipeError(f"{path}: extends = {base!r}: expected the name of a recipe beside this one")
+    return _overlay(_read(path.parent / base, (*below, path)), document)
+
+
+def _overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _overlay(merged[key], value) if both else value
+    return merged
 
 
 def parse_recipe(document: dict[str, Any], source: str) -> Recipe:

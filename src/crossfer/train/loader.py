@@ -40,6 +40,7 @@ def load_faces(
     contract: InputContract,
     *,
     votes: bool,
+    limit: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> FaceTensors:
     """Decode every image of a data set of face crops.
@@ -48,6 +49,7 @@ def load_faces(
         dataset: images that are already framed as the model expects.
         contract: the model's input.
         votes: targets are the annotators' votes; else one-hot labels.
+        limit: load this many images at most, drawn once and for all (not by a run's seed).
         progress: called with 1 for each image.
 
     Raises:
@@ -56,9 +58,13 @@ def load_faces(
     if not dataset.samples:
         raise DataError(f"{dataset.name}: no images under protocol {dataset.protocol!r}")
     k = len(dataset.labels)
-    images = np.empty((len(dataset), *contract.shape), np.uint8)
-    targets = np.zeros((len(dataset), k), np.float32)
-    for i, sample in enumerate(dataset.samples):
+    rows = _drawn(len(dataset), limit)
+    images = np.empty((len(rows), *contract.shape), np.uint8)
+    targets = np.zeros((len(rows), k), np.float32)
+    labels = np.zeros(len(rows), np.int64)
+    for i, row in enumerate(rows):
+        sample = dataset.samples[row]
+        labels[i] = sample.label
         images[i] = resize_crop(dataset.read(sample), contract)
         if votes:
             if sample.votes is None:
@@ -67,8 +73,14 @@ def load_faces(
         else:
             targets[i, sample.label] = 1
         progress(1)
-    labels = np.array([s.label for s in dataset.samples], np.int64)
     return FaceTensors(torch.from_numpy(images), torch.from_numpy(targets), torch.from_numpy(labels))
+
+
+def _drawn(n: int, limit: int | None) -> list[int]:
+    """Up to ``limit`` of ``n`` rows, in their order."""
+    if limit is None or limit >= n:
+        return list(range(n))
+    return sorted(np.random.default_rng(0).permutation(n)[:limit].tolist())
 
 
 def batches(faces: FaceTensors, size: int, *, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -73,7 +73,24 @@ class RunResult:
     folder: Path
     best_epoch: int
     best_accuracy: float
+    precision: Precision
     history: tuple[EpochRecord, ...]
+
+
+class Observer:
+    """Looks on while a run trains, and changes nothing; this one does not even look."""
+
+    def begin(self, net: CrossLayerNet, folder: Path, epoch: int) -> None:
+        """Before the first step; ``epoch`` whole epochs are done already."""
+
+    def before_backward(self) -> None:
+        """Before the gradients of a step are computed."""
+
+    def after_backward(self) -> None:
+        """Once they are there, before they are clipped and used."""
+
+    def finish_epoch(self) -> None:
+        """Before the epoch's checkpoint is written."""
 
 
 def input_contract(config: ModelConfig) -> InputContract:
@@ -114,6 +131,7 @@ def train(
     *,
     resume: bool = False,
     report: Callable[[Progress], None] = lambda _: None,
+    observer: Observer | None = None,
 ) -> RunResult:
     """Train a recipe, choosing the checkpoint on the validation faces.
 
@@ -129,6 +147,7 @@ def train(
             ``log.csv``.
         resume: go on from ``last.safetensors``.
         report: called after every step.
+        observer: looks on.
 
     Raises:
         TrainingError: if the folder holds another run, or the loss is no longer finite.
@@ -140,7 +159,7 @@ def train(
     precision = choose_precision(wanted, device)
     fabric = Fabric(accelerator=device, devices=1, precision=precision)
     torch.manual_seed(recipe.seed)
-    run = _Run(recipe, labels, fabric, folder, precision)
+    run = _Run(recipe, labels, fabric, folder, precision=precision, observer=observer or Observer())
     run.start(resume)
     train_faces, valid_faces = train_faces.to(fabric.device), valid_faces.to(fabric.device)
     steps = max(1, len(train_faces) // optim.batch_size)
@@ -158,6 +177,7 @@ def train(
             sums += torch.stack(terms).detach()
             per_step = (time.perf_counter() - began) / (step + 1)
             report(_progress(run, step, steps, sums / (step + 1), images=len(images), per_step=per_step))
+        run.observer.finish_epoch()
         accuracy, valid_loss = validate(run.averaged.module, valid_faces, run.contract, fabric)
         loss, classification, feature_map, batch = (sums / steps).tolist()
         run.finish_epoch(
@@ -173,17 +193,24 @@ def train(
                 seconds=time.perf_counter() - began,
             )
         )
-    return RunResult(folder, run.best.epoch, run.best.valid_accuracy, tuple(run.history))
+    return RunResult(folder, run.best.epoch, run.best.valid_accuracy, precision, tuple(run.history))
 
 
 class _Run:
     """The moving parts of a run, and their way to disk and back."""
 
     def __init__(
-        self, recipe: Recipe, labels: LabelSet, fabric: Fabric, folder: Path, precision: Precision
+        self,
+        recipe: Recipe,
+        labels: LabelSet,
+        fabric: Fabric,
+        folder: Path,
+        *,
+        precision: Precision,
+        observer: Observer,
     ) -> None:
         self.recipe, self.labels, self.fabric, self.folder = recipe, labels, fabric, folder
-        self.precision = precision
+        self.precision, self.observer = precision, observer
         self.contract = input_contract(recipe.model)
         bare = network(recipe.model, len(labels))
         # torch documents `memory_format`, but its type stubs leave it out.
@@ -240,7 +267,9 @@ class _Run:
                 f"the loss is no longer finite in epoch {self.epoch + 1} ({', '.join(broken)}); {_KEPT}"
             )
         self.optimizer.zero_grad()
+        self.observer.before_backward()
         self.fabric.backward(terms.total)
+        self.observer.after_backward()
         self.fabric.clip_gradients(self.net, self.optimizer, max_norm=self.recipe.optim.clip_norm)
         self.optimizer.step()
         self.averaged.update_parameters(self.bare)
@@ -254,8 +283,11 @@ class _Run:
                 f"{self.folder}: holds a run already; add --resume to go on with it or name another folder"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not resume or not last.exists():
-            return
+        if resume and last.exists():
+            self._take_up(last)
+        self.observer.begin(self.bare, self.folder, self.epoch)
+
+    def _take_up(self, last: Path) -> None:
         tensors, meta = checkpoint.load(last)
         missing = [key for key in ("recipe", "history") if key not in meta]
         if missing:

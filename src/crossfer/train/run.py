@@ -1,7 +1,8 @@
-"""A recipe from file to finished run, with progress shown on stderr."""
+"""Recipes from file to finished runs, with progress shown on stderr."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -17,10 +18,12 @@ from rich.progress import (
 
 from crossfer.labels import LabelSet
 from crossfer.train.config import Recipe
+from crossfer.train.intensity import GradientProbe, read_rows
 from crossfer.train.loader import FaceTensors, load_faces
 from crossfer.train.loop import Progress as Step
 from crossfer.train.loop import RunResult, input_contract, train
 from crossfer.train.source import open_split
+from crossfer.train.study import Trial, TrialResult, run_trial
 
 
 def run_recipe(
@@ -52,10 +55,70 @@ def _load(recipe: Recipe, split: str, root: Path | None, console: Console) -> tu
             dataset,
             input_contract(recipe.model),
             votes=recipe.data.target == "votes" and split == "train",
+            limit=recipe.data.limit if split == "train" else None,
             progress=lambda n: bar.advance(task, n),
         )
     console.print(f"{split}: {len(faces):,} faces ({dataset.name}, {dataset.protocol})", highlight=False)
     return dataset.labels, faces
+
+
+def run_study(
+    trials: Sequence[Trial],
+    *,
+    root: Path | None,
+    results: Path,
+    runs: Path,
+    console: Console,
+    probe: bool = False,
+) -> list[TrialResult]:
+    """Run what of a study has no result yet, one trial after the other.
+
+    Args:
+        trials: what to run.
+        root: where the data lies, instead of the recipes' ``data.root``.
+        results: folder of the result files, one a trial.
+        runs: where unfinished runs lie.
+        console: where progress goes.
+        probe: note the learning intensity of every stage.
+
+    Returns:
+        The results of all trials, in their order.
+    """
+    load = _Shelf(root, console).faces
+    done = []
+    for number, trial in enumerate(trials, start=1):
+        console.print(f"{number}/{len(trials)}  {trial.name}", highlight=False)
+        with _Display(console, trial.recipe.optim.epochs) as display:
+            done.append(
+                run_trial(
+                    trial,
+                    load,
+                    results=results,
+                    runs=runs,
+                    report=display.update,
+                    observer=GradientProbe() if probe else None,
+                    observed=(lambda folder: {"intensity": read_rows(folder)}) if probe else (lambda _: {}),
+                )
+            )
+        console.print(f"    validation accuracy {100 * done[-1].valid_accuracy:.2f} %", highlight=False)
+    return done
+
+
+class _Shelf:
+    """The faces of the recipe loaded last; the trials of a study mostly share theirs."""
+
+    def __init__(self, root: Path | None, console: Console) -> None:
+        self.root, self.console = root, console
+        self._key: str | None = None
+
+    def faces(self, recipe: Recipe) -> tuple[LabelSet, FaceTensors, FaceTensors]:
+        """Label set, training and validation faces."""
+        key = f"{recipe.data!r} {input_contract(recipe.model)!r}"
+        if key != self._key:
+            labels, learnt = _load(recipe, "train", self.root, self.console)
+            _, held_out = _load(recipe, "valid", self.root, self.console)
+            self._key, self._faces = key, (labels, learnt, held_out)
+        return self._faces
 
 
 class _Display:

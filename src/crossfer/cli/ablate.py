@@ -1,0 +1,68 @@
+"""``crossfer ablate``: recipes that differ in one thing each in, a table out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossfer.cli.errors import need_extra
+
+
+def ablate(
+    recipes: Annotated[list[Path], typer.Argument(help="TOML recipes, one a row: recipes/ablation/*.toml.")],
+    root: Annotated[Path | None, typer.Option("--root", help="Folder that holds the data set.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each row, with seeds 0, 1, ...")] = 3,
+    reference: Annotated[
+        str, typer.Option(metavar="ROW", help="The row that the others are compared with.")
+    ] = "all",
+    results: Annotated[
+        Path, typer.Option(file_okay=False, help="Result files, one a run; what lies there is not run again.")
+    ] = Path("results/ablation"),
+    runs: Annotated[Path, typer.Option(file_okay=False, help="Where unfinished runs lie.")] = Path(
+        "runs/ablation"
+    ),
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", dir_okay=False, help="Write the table here, not to stdout."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Draw the rows with error bars (.png, .svg, .pdf).")
+    ] = None,
+    table_only: Annotated[
+        bool, typer.Option("--table-only", help="Run nothing; the table of the results that are there.")
+    ] = False,
+) -> None:
+    """Train rows of recipes over seeds and compare them on validation data.
+
+    A study that is stopped goes on where it was: finished runs are kept as result files, an unfinished one
+    resumes from its last whole epoch.
+    """
+    need_extra("train")
+    from rich.console import Console
+
+    from crossfer.runtime.atomic import write_atomically
+    from crossfer.train.ablate import ablation_table, load_rows
+    from crossfer.train.plots import plot_ablation, require_matplotlib
+    from crossfer.train.run import run_study
+    from crossfer.train.study import read_results, trials
+
+    if plot is not None:
+        require_matplotlib()
+    rows = load_rows(recipes)
+    names = [name for name, _ in rows]
+    if reference not in names:
+        raise ValueError(f"--reference {reference}: expected one of the rows {', '.join(names)}")
+    if not table_only:
+        run_study(
+            trials(rows, range(seeds)), root=root, results=results, runs=runs, console=Console(stderr=True)
+        )
+    found = read_results(results)
+    table = ablation_table(names, found, reference)
+    if output is None:
+        typer.echo(table, nl=False)
+    else:
+        write_atomically(output, table.encode())
+    if plot is not None:
+        plot_ablation(names, found, reference, plot)

@@ -1,0 +1,69 @@
+"""``crossfer intensity``: how much gradient reaches each stage, with and without the cross-layer terms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossfer.cli.errors import need_extra
+
+
+def intensity(
+    recipe: Annotated[Path, typer.Argument(help="TOML recipe, such as recipes/ablation/all.toml.")],
+    root: Annotated[Path | None, typer.Option("--root", help="Folder that holds the data set.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each condition, with seeds 0, 1, ...")] = 3,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a value, as in optim.epochs=5."),
+    ] = None,
+    results: Annotated[
+        Path, typer.Option(file_okay=False, help="Result files, one a run; what lies there is not run again.")
+    ] = Path("results/intensity"),
+    runs: Annotated[Path, typer.Option(file_okay=False, help="Where unfinished runs lie.")] = Path(
+        "runs/intensity"
+    ),
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", dir_okay=False, help="Write the table here, not to stdout."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Draw intensity by epoch (.png, .svg, .pdf).")
+    ] = None,
+    table_only: Annotated[
+        bool, typer.Option("--table-only", help="Run nothing; the table of the results that are there.")
+    ] = False,
+) -> None:
+    """Measure learning intensity by stage and epoch, under the whole loss and its controls.
+
+    The recipe is trained four times a seed: with the classification loss alone, with the whole loss, and with
+    two controls whose targets mean nothing but pull as hard (centroids of other images; random directions).
+    """
+    need_extra("train")
+    from rich.console import Console
+
+    from crossfer.runtime.atomic import write_atomically
+    from crossfer.train.config import load_recipe
+    from crossfer.train.intensity import conditions, intensity_table, verdict
+    from crossfer.train.plots import plot_intensity, require_matplotlib
+    from crossfer.train.run import run_study
+    from crossfer.train.study import read_results, trials
+
+    if plot is not None:
+        require_matplotlib()
+    plan = load_recipe(recipe, set_ or ())
+    if not any(plan.method.lambdas) or plan.method.target != "clusters":
+        raise ValueError(f"{recipe}: expected a recipe with the cross-layer terms and target = 'clusters'")
+    if not table_only:
+        console = Console(stderr=True)
+        planned = trials(conditions(plan), range(seeds))
+        run_study(planned, root=root, results=results, runs=runs, console=console, probe=True)
+    found = read_results(results)
+    text = intensity_table(found) + "\n" + verdict(found)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_atomically(output, text.encode())
+    if plot is not None:
+        plot_intensity(found, plot)

@@ -1,0 +1,89 @@
+"""Ablation: what each part and each choice of the method is worth, over seeds, on validation data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from crossfer.train.config import Recipe, RecipeError, load_recipe
+from crossfer.train.study import TrialResult, paired_difference, spread
+
+
+def load_rows(paths: Sequence[Path]) -> list[tuple[str, Recipe]]:
+    """One row a recipe, named after it.
+
+    Raises:
+        RecipeError: if a recipe cannot be used, two have one name, or they differ in data or budget.
+    """
+    rows = [(recipe.name, recipe) for recipe in map(load_recipe, paths)]
+    names = [name for name, _ in rows]
+    for name in names:
+        if names.count(name) > 1:
+            raise RecipeError(f"two recipes are called {name!r}; a row needs a name of its own")
+    first = rows[0][1]
+    for name, recipe in rows[1:]:
+        for table in ("data", "optim"):
+            if getattr(recipe, table) != getattr(first, table):
+                raise RecipeError(
+                    f"recipe {name!r} differs from {names[0]!r} in [{table}]; "
+                    "rows are compared on the same data and budget"
+                )
+    return rows
+
+
+def ablation_table(rows: Sequence[str], results: Sequence[TrialResult], reference: str) -> str:
+    """Markdown: accuracy of each row, and its difference from the reference paired by seed.
+
+    Args:
+        rows: names in the order of the table; one without results is said to be not run.
+        results: what was run.
+        reference: the row that the others are compared with.
+    """
+    by_row = {row: [r for r in results if r.row == row] for row in rows}
+    lines = [
+        f"| row | seeds | valid accuracy % | less {reference} (95 %, paired) | seconds a run |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row, found in by_row.items():
+        if not found:
+            lines.append(f"| {row} | 0 | not run | | |")
+            continue
+        middle, deviation = spread([100 * r.valid_accuracy for r in found])
+        accuracy = f"{middle:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
+        seconds = spread([r.seconds for r in found])[0]
+        difference = "" if row == reference else _difference(found, by_row.get(reference, []))
+        lines.append(f"| {row} | {len(found)} | {accuracy} | {difference} | {seconds:.0f} |")
+    return "\n".join(lines) + "\n\n" + _budget(by_row, reference)
+
+
+def _difference(found: Sequence[TrialResult], reference: Sequence[TrialResult]) -> str:
+    difference = paired_difference(found, reference)
+    if difference is None:
+        return "no seed in both"
+    if difference.margin is None:
+        return f"{100 * difference.mean:+.2f} (one seed)"
+    mark = " *" if difference.excludes_zero else ""
+    return f"{100 * difference.mean:+.2f} ± {100 * difference.margin:.2f}{mark}"
+
+
+def _budget(by_row: dict[str, list[TrialResult]], reference: str) -> str:
+    """What was held equal, and the smallest difference that such a budget can detect."""
+    some = next((found[0] for found in by_row.values() if found), None)
+    if some is None:
+        return "Nothing has been run yet.\n"
+    margins = [
+        difference.margin
+        for row, found in by_row.items()
+        if row != reference
+        and (difference := paired_difference(found, by_row.get(reference, []))) is not None
+        and difference.margin is not None
+    ]
+    text = (
+        f"{some.train_n:,} training faces, {some.epochs} epochs, accuracy of the averaged weights after the "
+        f"last epoch on {some.valid_n:,} validation faces; ± is the standard deviation over seeds, in the "
+        "differences half the 95 % interval (Student's t); * marks those that exclude zero."
+    )
+    if margins:
+        typical = sorted(margins)[len(margins) // 2]
+        text += f" The smallest difference that this budget can detect is about {100 * typical:.1f} points."
+    return text + "\n"

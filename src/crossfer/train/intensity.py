@@ -1,0 +1,162 @@
+"""Learning intensity: how much gradient reaches each stage while a recipe trains.
+
+For stage j, I_j = E[ ||dL/df_j||_2 / sqrt(numel) ] over the batches of an epoch, and the same for the stage's
+parameters (Xie et al. 2024 name the magnitude of the back-propagated gradient a layer's learning intensity).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+
+import torch
+from torch import Tensor, nn
+
+from crossfer.method import CrossLayerNet
+from crossfer.runtime.atomic import write_atomically
+from crossfer.train.config import Recipe
+from crossfer.train.loop import Observer
+from crossfer.train.study import TrialResult, paired_difference, spread
+
+FILE = "intensity.json"
+STAGES = 4
+# Each condition, and what it changes in the recipe's [method].
+CONDITIONS = {
+    "classification": {"lambdas": (0.0, 0.0, 0.0)},
+    "whole": {},
+    "permuted": {"target": "permuted"},
+    "random": {"target": "random"},
+}
+
+
+class GradientProbe(Observer):
+    """Notes the learning intensity of every stage; rows of an epoch go to ``intensity.json`` in the run."""
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, list[float]]] = []
+        self._maps: list[Tensor] = []
+        self._sums: Tensor | None = None
+        self._steps = 0
+
+    def begin(self, net: CrossLayerNet, folder: Path, epoch: int) -> None:
+        """Watch the stages of a net; of an earlier start's rows those of whole epochs are kept."""
+        self._path = folder / FILE
+        self._rows = read_rows(folder)[:epoch]
+        encoder = net.encoder
+        self._stages: list[nn.Module] = [encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4]
+        for stage in self._stages:
+            stage.register_forward_hook(self._keep)
+        self._sums = None
+
+    def _keep(self, module: nn.Module, _: object, output: Tensor) -> None:
+        if module.training and output.requires_grad:
+            if module is self._stages[0]:
+                self._maps = []
+            output.retain_grad()
+            self._maps.append(output)
+
+    def before_backward(self) -> None:
+        """Forget what a loss that looked at its own gradients left in the maps."""
+        for f in self._maps:
+            f.grad = None
+
+    def after_backward(self) -> None:
+        """Add the step's intensities, on the device."""
+        step = torch.stack(
+            [_rms([f.grad]) for f in self._maps]
+            + [_rms([p.grad for p in stage.parameters()]) for stage in self._stages]
+        )
+        self._sums = step if self._sums is None else self._sums + step
+        self._steps += 1
+        self._maps = []
+
+    def finish_epoch(self) -> None:
+        """Write the epoch's means."""
+        assert self._sums is not None  # noqa: S101
+        means = (self._sums / self._steps).tolist()
+        self._rows.append({"maps": means[:STAGES], "parameters": means[STAGES:]})
+        self._sums, self._steps = None, 0
+        write_atomically(self._path, json.dumps(self._rows).encode())
+
+
+def _rms(gradients: Sequence[Tensor | None]) -> Tensor:
+    """||g||_2 / sqrt(numel) over several tensors together; one without a gradient has none."""
+    given = [g.detach().float() for g in gradients if g is not None]
+    squares = torch.stack([g.square().sum() for g in given]).sum()
+    return (squares / sum(g.numel() for g in given)).sqrt()
+
+
+def read_rows(folder: Path) -> list[dict[str, list[float]]]:
+    """What a probe has written in a run's folder: a row an epoch; empty if there is nothing."""
+    path = folder / FILE
+    return json.loads(path.read_text("utf-8")) if path.exists() else []
+
+
+def conditions(recipe: Recipe) -> list[tuple[str, Recipe]]:
+    """A recipe without the cross-layer terms, with them, and with either control."""
+    return [
+        (name, recipe.model_copy(update={"method": recipe.method.model_copy(update=changes)}))
+        for name, changes in CONDITIONS.items()
+    ]
+
+
+def ratio(result: TrialResult, of: str = "maps") -> float:
+    """Mean intensity of stages 1 to 3 over that of stage 4, averaged over the epochs of a run."""
+    rows = result.observed["intensity"]
+    return mean(mean(row[of][:3]) / row[of][3] for row in rows)
+
+
+def intensity_table(results: Sequence[TrialResult]) -> str:
+    """Markdown: for each condition the intensity of every stage, the ratio, and the accuracy beside it."""
+    lines = [
+        "| condition | seeds | measured on | I_1 | I_2 | I_3 | I_4 | shallow / deep | valid accuracy % |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in CONDITIONS:
+        mine = [r for r in results if r.row == name]
+        if not mine:
+            lines.append(f"| {name} | not run |" + " |" * 7)
+            continue
+        accuracy = _plus_minus([100 * r.valid_accuracy for r in mine], 2)
+        for of in ("maps", "parameters"):
+            stages = [
+                mean(mean(row[of][j] for row in r.observed["intensity"]) for r in mine) for j in range(STAGES)
+            ]
+            cells = " | ".join(f"{value:.2e}" for value in stages)
+            shares = _plus_minus([ratio(r, of) for r in mine], 3)
+            lines.append(f"| {name} | {len(mine)} | {of} | {cells} | {shares} | {accuracy} |")
+    return "\n".join(lines) + "\n"
+
+
+def verdict(results: Sequence[TrialResult]) -> str:
+    """Whether the whole loss raises ratio and accuracy more than both controls do, seed by seed.
+
+    The claim holds if that is so in every one of at least three seeds.
+    """
+    by_row = {name: {r.seed: r for r in results if r.row == name} for name in CONDITIONS}
+    seeds = sorted(set.intersection(*(set(rows) for rows in by_row.values())))
+    if len(seeds) < 3:
+        return f"Not settled: {len(seeds)} seeds have all four conditions; three are needed.\n"
+    others = ("classification", "permuted", "random")
+    lines, holds = [], True
+    for label, figure in (("ratio on maps", ratio), ("valid accuracy", lambda r: r.valid_accuracy)):
+        for other in others:
+            above = sum(figure(by_row["whole"][s]) > figure(by_row[other][s]) for s in seeds)
+            holds &= above == len(seeds)
+            lines.append(f"- {label}: the whole loss is above {other} in {above} of {len(seeds)} seeds")
+    for other in others:
+        difference = paired_difference(list(by_row["whole"].values()), list(by_row[other].values()))
+        if difference is not None and difference.margin is not None:
+            lines.append(
+                f"- accuracy, whole less {other}: {100 * difference.mean:+.2f} "
+                f"± {100 * difference.margin:.2f} points (95 %, paired over {difference.seeds} seeds)"
+            )
+    head = "Claim 1 holds" if holds else "Claim 1 does not hold"
+    return f"{head} under this recipe.\n\n" + "\n".join(lines) + "\n"
+
+
+def _plus_minus(values: Sequence[float], digits: int) -> str:
+    middle, deviation = spread(values)
+    return f"{middle:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")

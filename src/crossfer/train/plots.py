@@ -1,0 +1,93 @@
+"""Pictures of studies, by matplotlib (``crossfer[report]``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from crossfer.runtime.atomic import write_atomically
+from crossfer.train.intensity import CONDITIONS, STAGES
+from crossfer.train.study import StudyError, TrialResult, paired_difference
+
+# The Okabe-Ito palette: distinct under every common colour-vision deficiency.
+COLORS = {"classification": "#000000", "whole": "#0072B2", "permuted": "#E69F00", "random": "#CC79A7"}
+
+
+def require_matplotlib() -> None:
+    """Say so before the work starts if it could not be drawn.
+
+    Raises:
+        StudyError: if matplotlib is missing.
+    """
+    if find_spec("matplotlib") is None:
+        raise StudyError("--plot needs matplotlib: pip install 'crossfer[report]'")
+
+
+def plot_intensity(results: Sequence[TrialResult], path: Path) -> None:
+    """Intensity on the maps by epoch, a panel a stage; bands run from the lowest to the highest seed."""
+    figure, axes = _canvas(STAGES, width=3.2 * STAGES, height=3.4)
+    for j, axis in enumerate(axes):
+        for name in CONDITIONS:
+            runs = [r.observed["intensity"] for r in results if r.row == name]
+            if not runs:
+                continue
+            curves = list(zip(*([row["maps"][j] for row in run] for run in runs), strict=False))
+            epochs = range(1, len(curves) + 1)
+            axis.plot(epochs, [mean(c) for c in curves], color=COLORS[name], label=name)
+            axis.fill_between(
+                epochs,
+                [min(c) for c in curves],
+                [max(c) for c in curves],
+                color=COLORS[name],
+                alpha=0.2,
+                linewidth=0,
+            )
+        axis.set_yscale("log")
+        axis.set_title(f"stage {j + 1}")
+        axis.set_xlabel("epoch")
+    axes[0].set_ylabel("learning intensity on the maps")
+    axes[-1].legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def plot_ablation(rows: Sequence[str], results: Sequence[TrialResult], reference: str, path: Path) -> None:
+    """Difference of each row from the reference in points: a dot a seed, the mean, and the 95 % interval."""
+    by_row = {row: [r for r in results if r.row == row] for row in rows}
+    drawn = [row for row in rows if by_row[row] and row != reference]
+    base = {r.seed: r.valid_accuracy for r in by_row.get(reference, [])}
+    figure, (axis,) = _canvas(1, width=7, height=1.2 + 0.38 * len(drawn))
+    for y, row in enumerate(reversed(drawn)):
+        points = [100 * (r.valid_accuracy - base[r.seed]) for r in by_row[row] if r.seed in base]
+        difference = paired_difference(by_row[row], by_row.get(reference, []))
+        if difference is None:
+            continue
+        axis.plot(points, [y] * len(points), "o", color="#9FAAB5", markersize=4)
+        error = 100 * (difference.margin or 0)
+        axis.errorbar(100 * difference.mean, y, xerr=error, fmt="D", color="#0072B2", capsize=3, markersize=5)
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set_yticks(range(len(drawn)), list(reversed(drawn)))
+    axis.set_xlabel(
+        f"validation accuracy less '{reference}', points (mean, 95 % interval over seeds; dots: seeds)"
+    )
+    _save(figure, path)
+
+
+def _canvas(columns: int, *, width: float, height: float) -> tuple[Any, Sequence[Any]]:
+    from matplotlib.figure import Figure  # noqa: PLC0415 -- only drawing needs it
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25, linewidth=0.6)
+    return figure, axes
+
+
+def _save(figure: Any, path: Path) -> None:
+    buffer = BytesIO()
+    figure.savefig(buffer, format=path.suffix.lstrip(".") or "png", dpi=150)
+    write_atomically(path, buffer.getvalue())

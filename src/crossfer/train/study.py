@@ -1,0 +1,214 @@
+"""Studies: rows of recipes, several seeds each, one result file a run, so that rows can accumulate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import NormalDist, mean, stdev
+from typing import Any
+
+from crossfer.labels import LabelSet
+from crossfer.runtime.atomic import write_atomically
+from crossfer.train.config import Recipe
+from crossfer.train.loader import FaceTensors
+from crossfer.train.loop import Observer, Progress, train
+from crossfer.train.provenance import code_commit
+
+# Two-sided 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom.
+T_QUANTILES = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
+
+
+class StudyError(ValueError):
+    """A study that cannot go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a study.
+
+    Attributes:
+        row: what it belongs to, as it is called in the table.
+        recipe: what is trained, with the trial's seed.
+    """
+
+    row: str
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        """Name of its result file and of its run's folder."""
+        return f"{self.row}-s{self.recipe.seed}"
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a run of a study gave; accuracies (0..1) are those of the averaged weights on validation faces.
+
+    Attributes:
+        row: what it belongs to.
+        seed: its seed.
+        valid_accuracy: after the last epoch, so that no epoch is picked by its luck.
+        best_accuracy: of the best epoch.
+        valid_loss: negative log-likelihood after the last epoch.
+        train_n: faces learnt from.
+        valid_n: faces of the validation split.
+        epochs: epochs trained.
+        seconds: time of training and validation.
+        precision: arithmetic of the run, such as ``"bf16-mixed"``.
+        commit: of the code.
+        recipe: the whole recipe.
+        observed: what an observer noted, by its own keys.
+    """
+
+    row: str
+    seed: int
+    valid_accuracy: float
+    best_accuracy: float
+    valid_loss: float
+    train_n: int
+    valid_n: int
+    epochs: int
+    seconds: float
+    precision: str
+    commit: str
+    recipe: dict[str, Any]
+    observed: dict[str, Any] = field(default_factory=dict)
+
+
+def trials(rows: Iterable[tuple[str, Recipe]], seeds: Sequence[int]) -> list[Trial]:
+    """Every row with every seed, seed by seed, so that a study that is stopped has whole rows to compare."""
+    rows = list(rows)
+    return [Trial(row, recipe.model_copy(update={"seed": seed})) for seed in seeds for row, recipe in rows]
+
+
+def run_trial(
+    trial: Trial,
+    faces: Callable[[Recipe], tuple[LabelSet, FaceTensors, FaceTensors]],
+    *,
+    results: Path,
+    runs: Path,
+    report: Callable[[Progress], None] = lambda _: None,
+    observer: Observer | None = None,
+    observed: Callable[[Path], dict[str, Any]] = lambda _: {},
+) -> TrialResult:
+    """Train a trial and write its result, or read the result that is there.
+
+    Args:
+        trial: what to run.
+        faces: gives label set, training and validation faces of a recipe.
+        results: folder of the result files; ``NAME.json`` appears once the run is whole.
+        runs: where the run itself lies until then; one that was stopped goes on from its last whole epoch.
+        report: called after every step.
+        observer: looks on.
+        observed: reads what the observer left in the run's folder.
+
+    Raises:
+        StudyError: if the result that is there came from another recipe.
+    """
+    path, folder = results / f"{trial.name}.json", runs / trial.name
+    if path.exists():
+        return _same_trial(read_result(path), trial, path)
+    labels, learnt, held_out = faces(trial.recipe)
+    done = train(
+        trial.recipe, labels, learnt, held_out, folder, resume=True, report=report, observer=observer
+    )
+    last = done.history[-1]
+    result = TrialResult(
+        row=trial.row,
+        seed=trial.recipe.seed,
+        valid_accuracy=last.valid_accuracy,
+        best_accuracy=done.best_accuracy,
+        valid_loss=last.valid_loss,
+        train_n=len(learnt),
+        valid_n=len(held_out),
+        epochs=len(done.history),
+        seconds=round(sum(record.seconds for record in done.history), 1),
+        precision=done.precision,
+        commit=code_commit(),
+        recipe=_plain(trial.recipe),
+        observed=observed(folder),
+    )
+    results.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(asdict(result), indent=1) + "\n").encode())
+    shutil.rmtree(folder)
+    return result
+
+
+def read_result(path: Path) -> TrialResult:
+    """A result file.
+
+    Raises:
+        StudyError: if it is not one.
+    """
+    try:
+        return TrialResult(**json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise StudyError(f"{path}: expected the result file of a run, found another file ({error})") from None
+
+
+def read_results(folder: Path) -> list[TrialResult]:
+    """All result files of a folder, by name."""
+    return [read_result(path) for path in sorted(folder.glob("*.json"))]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A row against another one over the seeds that both have.
+
+    Attributes:
+        mean: mean of the differences.
+        margin: half the width of its 95 % interval (Student's t over seeds); None with a single seed.
+        seeds: how many both have.
+    """
+
+    mean: float
+    margin: float | None
+    seeds: int
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval does."""
+        return self.margin is not None and abs(self.mean) > self.margin
+
+
+def paired_difference(row: Sequence[TrialResult], reference: Sequence[TrialResult]) -> Difference | None:
+    """Difference of the validation accuracies of two rows, paired by seed; None if no seed is in both."""
+    theirs = {result.seed: result.valid_accuracy for result in reference}
+    differences = [r.valid_accuracy - theirs[r.seed] for r in row if r.seed in theirs]
+    if not differences:
+        return None
+    n = len(differences)
+    margin = t_quantile(n - 1) * stdev(differences) / n**0.5 if n > 1 else None
+    return Difference(mean(differences), margin, n)
+
+
+def t_quantile(degrees: int) -> float:
+    """97.5 % quantile of Student's t; beyond the table by Cornish and Fisher's expansion."""
+    if degrees <= len(T_QUANTILES):
+        return T_QUANTILES[degrees - 1]
+    z = NormalDist().inv_cdf(0.975)
+    return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
+
+
+def spread(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and sample standard deviation (None for a single value)."""
+    return mean(values), stdev(values) if len(values) > 1 else None
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain values, without where the data lies on this machine."""
+    return recipe.model_dump(mode="json", exclude={"data": {"root"}})
+
+
+def _same_trial(found: TrialResult, trial: Trial, path: Path) -> TrialResult:
+    ours = _plain(trial.recipe)
+    for table in sorted(ours.keys() | found.recipe.keys()):
+        if found.recipe.get(table) != ours.get(table):
+            raise StudyError(
+                f"{path}: came from another recipe ({table} = {found.recipe.get(table)!r}, now "
+                f"{ours.get(table)!r}); remove it, or name another --results folder"
+            )
+    return found

@@ -1,0 +1,76 @@
+"""``crossfer ablate`` and ``crossfer intensity`` as a user runs them, on drawn faces."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BASE = """
+name = "all"
+[data]
+name = "synthetic"
+samples = 64
+[model]
+image_size = 32
+width = 4
+dim = 8
+grid = 4
+[method]
+k_feature_map = 2
+[optim]
+epochs = 1
+batch_size = 16
+device = "cpu"
+precision = "32-true"
+"""
+
+
+def crossfer(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "crossfer.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def recipes(tmp_path: Path) -> list[Path]:
+    texts = {"all": BASE, "msr": 'extends = "all.toml"\nname = "msr"\n[method]\nlambdas = [0, 0, 0]\n'}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.toml").write_text(text)
+    return [tmp_path / f"{name}.toml" for name in texts]
+
+
+def test_ablate_writes_result_files_a_table_and_a_plot(tmp_path: Path, recipes: list[Path]) -> None:
+    folders = ["--results", tmp_path / "results", "--runs", tmp_path / "runs"]
+    done = crossfer("ablate", *recipes, *folders, "--seeds", "2", "--plot", tmp_path / "rows.png")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("| row | seeds | valid accuracy % | less all (95 %, paired) |")
+    assert "| msr | 2 |" in done.stdout
+    assert "4/4  msr-s1" in done.stderr
+    assert sorted(p.name for p in (tmp_path / "results").iterdir()) == [
+        "all-s0.json",
+        "all-s1.json",
+        "msr-s0.json",
+        "msr-s1.json",
+    ]
+    assert (tmp_path / "rows.png").read_bytes().startswith(b"\x89PNG")
+    again = crossfer("ablate", *recipes, *folders, "--table-only", "-o", tmp_path / "table.md")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert (tmp_path / "table.md").read_text() == done.stdout
+    unknown = crossfer("ablate", *recipes, *folders, "--reference", "nothing")
+    assert unknown.returncode == 1
+    assert "--reference nothing: expected one of the rows all, msr" in unknown.stderr
+
+
+def test_intensity_writes_a_table_a_verdict_and_a_plot(tmp_path: Path, recipes: list[Path]) -> None:
+    folders = ["--results", tmp_path / "results", "--runs", tmp_path / "runs"]
+    done = crossfer("intensity", recipes[0], *folders, "--seeds", "1", "--plot", tmp_path / "stages.svg")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("| condition | seeds | measured on |")
+    assert done.stdout.count("| 1 | maps |") == 4
+    assert "Not settled: 1 seeds have all four conditions; three are needed." in done.stdout
+    assert "<svg" in (tmp_path / "stages.svg").read_text()
+    refused = crossfer("intensity", recipes[1], *folders)
+    assert refused.returncode == 1
+    assert "expected a recipe with the cross-layer terms" in refused.stderr

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from crossfer.method import build_model
+from crossfer.train.intensity import (
+    GradientProbe,
+    conditions,
+    intensity_table,
+    ratio,
+    read_rows,
+    verdict,
+)
+from crossfer.train.loop import Progress, train
+from crossfer.train.study import TrialResult
+from support.toy_faces import LABELS, toy_faces, toy_recipe
+
+
+def run(folder: Path, recipe: Any = None, **options: Any) -> list[dict[str, list[float]]]:
+    train(
+        recipe or toy_recipe(),
+        LABELS,
+        toy_faces(48),
+        toy_faces(24, seed=1),
+        folder,
+        observer=GradientProbe(),
+        **options,
+    )
+    return read_rows(folder)
+
+
+def test_intensity_is_the_root_mean_square_of_the_gradient(tmp_path: Path) -> None:
+    net = build_model(num_classes=3, image_size=32, in_channels=1, width=4, stem="small", dim=4, grid=4)
+    probe = GradientProbe()
+    probe.begin(net, tmp_path, 0)
+    expected = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        images, labels = torch.randn(6, 1, 32, 32), torch.arange(6) % 3
+        net.zero_grad()
+        loss = nn.functional.cross_entropy(net(images).logits, labels)
+        probe.before_backward()
+        loss.backward()
+        probe.after_backward()
+        stages = [net.encoder.layer1, net.encoder.layer2, net.encoder.layer3, net.encoder.layer4]
+        parameters = [torch.cat([p.grad.flatten() for p in s.parameters()]) for s in stages]
+        expected.append([float(g.square().mean().sqrt()) for g in parameters])
+    probe.finish_epoch()
+    (row,) = read_rows(tmp_path)
+    assert row["parameters"] == pytest.approx([sum(e) / 2 for e in zip(*expected, strict=True)], rel=1e-5)
+
+
+def test_intensity_on_a_map_counts_all_ways_from_it_to_the_loss(tmp_path: Path) -> None:
+    net = build_model(num_classes=3, image_size=32, in_channels=1, width=4, stem="small", dim=4, grid=4)
+    images, labels = torch.randn(6, 1, 32, 32), torch.arange(6) % 3
+    probe = GradientProbe()
+    probe.begin(net, tmp_path, 0)
+    loss = nn.functional.cross_entropy(net(images).logits, labels)
+    probe.before_backward()
+    loss.backward()
+    probe.after_backward()
+    probe.finish_epoch()
+    (row,) = read_rows(tmp_path)
+    stages = (net.encoder.layer1, net.encoder.layer2, net.encoder.layer3, net.encoder.layer4)
+    for found, stage in zip(row["maps"], stages, strict=True):
+        addition = _Addition()
+        handle = stage.register_forward_hook(addition)
+        loss = nn.functional.cross_entropy(net(images).logits, labels)
+        handle.remove()
+        (gradient,) = torch.autograd.grad(loss, addition.zeros)
+        assert found == pytest.approx(float(gradient.square().mean().sqrt()), rel=1e-4)
+
+
+class _Addition:
+    """Adds zeros to a module's output; their gradient is that of the output."""
+
+    def __call__(self, _: nn.Module, __: object, output: torch.Tensor) -> torch.Tensor:
+        self.zeros = torch.zeros_like(output, requires_grad=True)
+        return output + self.zeros
+
+
+@pytest.mark.parametrize("target", ["clusters", "permuted"])
+def test_looking_on_changes_nothing(tmp_path: Path, target: str) -> None:
+    recipe = toy_recipe(method={"k_feature_map": 2, "target": target})
+    rows = run(tmp_path / "seen", recipe)
+    assert len(rows) == 3
+    assert all(value > 0 for row in rows for part in row.values() for value in part)
+    train(recipe, LABELS, toy_faces(48), toy_faces(24, seed=1), tmp_path / "unseen")
+    ours, theirs = ((tmp_path / name / "best.safetensors").read_bytes() for name in ("seen", "unseen"))
+    assert ours == theirs
+
+
+def test_a_run_that_was_stopped_has_the_rows_of_one_that_was_not(tmp_path: Path) -> None:
+    def stop(progress: Progress) -> None:
+        if (progress.epoch, progress.step) == (3, 2):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "stopped", report=stop)
+    assert run(tmp_path / "stopped", resume=True) == run(tmp_path / "whole")
+
+
+def test_bfloat16_intensities_are_near_those_of_single_precision(tmp_path: Path) -> None:
+    single = run(tmp_path / "a", toy_recipe(optim={"epochs": 1}))[0]
+    mixed = run(tmp_path / "b", toy_recipe(optim={"epochs": 1, "precision": "bf16-mixed"}))[0]
+    for part in ("maps", "parameters"):
+        assert mixed[part] == pytest.approx(single[part], rel=0.3)
+
+
+def test_the_conditions_differ_in_what_is_pulled_to() -> None:
+    planned = dict(conditions(toy_recipe()))
+    assert list(planned) == ["classification", "whole", "permuted", "random"]
+    assert not any(planned["classification"].method.lambdas)
+    assert planned["whole"] == toy_recipe()
+    assert [planned[name].method.target for name in ("permuted", "random")] == ["permuted", "random"]
+
+
+def result(row: str, seed: int, accuracy: float, shallow: float) -> TrialResult:
+    rows = [{"maps": [shallow] * 3 + [2.0], "parameters": [shallow] * 3 + [1.0]}] * 2
+    return TrialResult(
+        row, seed, accuracy, accuracy, 1, 10, 5, 2, 1, "32-true", "abc", {}, {"intensity": rows}
+    )
+
+
+def study(whole: float, accuracy: float) -> list[TrialResult]:
+    others = [result(row, s, 0.8, 1) for row in ("classification", "permuted", "random") for s in range(3)]
+    return others + [result("whole", s, accuracy + s / 1000, whole) for s in range(3)]
+
+
+def test_ratio_is_shallow_over_deep() -> None:
+    assert ratio(result("whole", 0, 0.8, 3.0)) == 1.5
+    assert ratio(result("whole", 0, 0.8, 3.0), of="parameters") == 3
+
+
+def test_the_claim_needs_ratio_and_accuracy_in_every_seed() -> None:
+    assert verdict(study(2, 0.9)).startswith("Claim 1 holds under this recipe.")
+    assert verdict(study(0.5, 0.9)).startswith("Claim 1 does not hold")
+    assert verdict(study(2, 0.799)).startswith("Claim 1 does not hold")
+    one_behind = [
+        replace(r, valid_accuracy=0.7) if (r.row, r.seed) == ("whole", 1) else r for r in study(2, 0.9)
+    ]
+    assert "above random in 2 of 3 seeds" in verdict(one_behind)
+    assert verdict(one_behind).startswith("Claim 1 does not hold")
+    assert verdict(study(2, 0.9)[:-1]).startswith("Not settled: 2 seeds have all four conditions")
+
+
+def test_the_table_has_a_line_for_each_condition_and_both_measures() -> None:
+    table = intensity_table([r for r in study(2, 0.9) if r.row != "random"]).splitlines()
+    assert len(table) == 2 + 2 * 3 + 1
+    assert table[4].startswith(
+        "| whole | 3 | maps | 2.00e+00 | 2.00e+00 | 2.00e+00 | 2.00e+00 | 1.000 ± 0.000 | 90.10 ±"
+    )
+    assert table[-1].startswith("| random | not run |")
+    assert len({line.count("|") for line in table}) == 1

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from crossfer.labels import LabelSet
+from crossfer.train.config import Recipe
+from crossfer.train.loader import FaceTensors
+from crossfer.train.loop import Progress
+from crossfer.train.study import (
+    StudyError,
+    Trial,
+    TrialResult,
+    paired_difference,
+    read_result,
+    read_results,
+    run_trial,
+    t_quantile,
+    trials,
+)
+from support.toy_faces import LABELS, toy_faces, toy_recipe
+
+
+def faces(_: Recipe) -> tuple[LabelSet, FaceTensors, FaceTensors]:
+    return LABELS, toy_faces(48), toy_faces(24, seed=1)
+
+
+def run(trial: Trial, folder: Path, **options: Any) -> TrialResult:
+    return run_trial(trial, faces, results=folder / "results", runs=folder / "runs", **options)
+
+
+def result(row: str, seed: int, accuracy: float) -> TrialResult:
+    return TrialResult(row, seed, accuracy, accuracy, 1.0, 10, 5, 2, 1.0, "32-true", "abc", {})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrialResult]:
+    folder = tmp_path_factory.mktemp("study")
+    return folder, run(Trial("toy", toy_recipe()), folder)
+
+
+def test_every_row_comes_with_every_seed_seed_by_seed() -> None:
+    planned = trials([("a", toy_recipe()), ("b", toy_recipe())], range(2))
+    assert [t.name for t in planned] == ["a-s0", "b-s0", "a-s1", "b-s1"]
+    assert [t.recipe.seed for t in planned] == [0, 0, 1, 1]
+
+
+def test_a_trial_leaves_one_result_file_and_no_run(whole: tuple[Path, TrialResult]) -> None:
+    folder, found = whole
+    assert (found.row, found.seed, found.train_n, found.valid_n, found.epochs) == ("toy", 0, 48, 24, 3)
+    assert 0 <= found.valid_accuracy <= found.best_accuracy <= 1
+    assert found.precision == "32-true"
+    assert found.seconds > 0
+    assert read_results(folder / "results") == [found]
+    assert list((folder / "runs").iterdir()) == []
+    assert "root" not in json.loads((folder / "results" / "toy-s0.json").read_text())["recipe"]["data"]
+
+
+def test_what_has_a_result_is_not_run_again(whole: tuple[Path, TrialResult]) -> None:
+    folder, found = whole
+
+    def refuse(_: Recipe) -> tuple[LabelSet, FaceTensors, FaceTensors]:
+        raise AssertionError("loaded")
+
+    again = run_trial(Trial("toy", toy_recipe()), refuse, results=folder / "results", runs=folder / "runs")
+    assert again == found
+
+
+def test_a_result_of_another_recipe_is_named(whole: tuple[Path, TrialResult]) -> None:
+    folder, _ = whole
+    with pytest.raises(StudyError, match=r"toy-s0\.json: came from another recipe \(optim = .*remove it"):
+        run(Trial("toy", toy_recipe(optim={"lr": 0.01})), folder)
+
+
+def stop_after(steps: int) -> Callable[[Progress], None]:
+    seen: list[Progress] = []
+
+    def report(progress: Progress) -> None:
+        seen.append(progress)
+        if len(seen) == steps:
+            raise KeyboardInterrupt
+
+    return report
+
+
+def test_a_trial_that_was_stopped_ends_as_one_that_was_not(
+    whole: tuple[Path, TrialResult], tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(Trial("toy", toy_recipe()), tmp_path, report=stop_after(5))
+    assert not (tmp_path / "results").exists()
+    found = run(Trial("toy", toy_recipe()), tmp_path)
+    assert replace(found, seconds=0) == replace(whole[1], seconds=0)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"row": "a"}'])
+def test_a_file_that_is_no_result_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(StudyError, match=r"x\.json: expected the result file of a run, found another"):
+        read_result(tmp_path / "x.json")
+
+
+def test_differences_are_paired_by_seed_and_agree_with_scipy() -> None:
+    ours = [result("a", s, x) for s, x in enumerate((0.80, 0.82, 0.85))]
+    theirs = [result("b", s, x) for s, x in enumerate((0.79, 0.80, 0.84, 0.1))]
+    found = paired_difference(ours, theirs)
+    expected = stats.ttest_rel([0.80, 0.82, 0.85], [0.79, 0.80, 0.84])
+    interval = expected.confidence_interval(0.95)
+    assert found is not None
+    assert found.margin is not None
+    assert found.seeds == 3
+    assert found.mean - found.margin == pytest.approx(interval.low, abs=1e-6)
+    assert found.mean + found.margin == pytest.approx(interval.high, abs=1e-6)
+    assert found.excludes_zero == (expected.pvalue < 0.05)
+
+
+def test_without_a_common_seed_there_is_no_difference() -> None:
+    assert paired_difference([result("a", 0, 0.5)], [result("b", 1, 0.5)]) is None
+    single = paired_difference([result("a", 0, 0.5)], [result("b", 0, 0.25)])
+    assert single is not None
+    assert (single.mean, single.margin, single.excludes_zero) == (0.25, None, False)
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 5, 10, 11, 19, 200])
+def test_quantiles_are_those_of_scipy(degrees: int) -> None:
+    assert t_quantile(degrees) == pytest.approx(stats.t.ppf(0.975, degrees), rel=1e-3)
