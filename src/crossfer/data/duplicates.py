@@ -27,7 +27,9 @@ from crossfer.data.sample import Dataset
 NEAR = 0.94
 TABLES, BITS = 32, 20
 FLATTEST = 1.0  # standard deviation of a thumbnail, in grey levels, below which it says nothing
-PAIRS_AT_ONCE = 20_000
+COARSE = 8  # pixels of the side at which candidates are compared first,
+SLACK = 0.02  # and how far below the threshold they may correlate there
+PAIRS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True)
@@ -131,21 +133,48 @@ def find_near_pairs(
     """
     rows = np.flatnonzero(_first_of_equal(prints) == np.arange(len(prints)))
     rows = rows[prints.thumbnails[rows].std(axis=1) >= FLATTEST]
-    upright = prints.thumbnails[rows]
-    turned = np.ascontiguousarray(upright.reshape(-1, SIDE, SIDE)[:, :, ::-1]).reshape(len(rows), -1)
+    upright = _Pictures(prints.thumbnails[rows])
+    turned = _Pictures(_mirrored(upright.thumbnails))
     found: dict[tuple[int, int], tuple[float, bool]] = {}
     for table in range(TABLES):
-        codes, turned_codes = _codes(upright, table), _codes(turned, table)
+        codes, turned_codes = _codes(upright.thumbnails, table), _codes(turned.thumbnails, table)
         for mirrored, theirs, pictures in ((False, codes, upright), (True, turned_codes, turned)):
             for pairs in _meetings(codes, theirs, symmetric=not mirrored):
-                scores = _correlations(upright, pictures, pairs)
-                for (one, other), score in zip(
-                    pairs[scores >= threshold].tolist(), scores[scores >= threshold].tolist(), strict=True
-                ):
+                near, scores = _near(upright, pictures, pairs, threshold)
+                for (one, other), score in zip(near.tolist(), scores.tolist(), strict=True):
                     key = (min(one, other), max(one, other))
                     found[key] = max(found.get(key, (0.0, mirrored)), (score, mirrored), key=lambda f: f[0])
         progress(1)
     return _near_pairs(found, rows)
+
+
+class _Pictures:
+    """Thumbnails, (N, 576) uint8, and a coarse version, (N, 64) float32, whose products are correlations."""
+
+    def __init__(self, thumbnails: np.ndarray) -> None:
+        self.thumbnails = thumbnails
+        step = SIDE // COARSE
+        coarse = np.empty((len(thumbnails), COARSE * COARSE), np.float32)
+        for start in range(0, len(thumbnails), 4096):
+            block = thumbnails[start : start + 4096].reshape(-1, COARSE, step, COARSE, step)
+            coarse[start : start + 4096] = block.mean(axis=(2, 4), dtype=np.float32).reshape(len(block), -1)
+        coarse -= coarse.mean(axis=1, keepdims=True)
+        coarse /= np.maximum(np.linalg.norm(coarse, axis=1, keepdims=True), 1e-6)
+        self.coarse = coarse
+
+
+def _mirrored(thumbnails: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(thumbnails.reshape(-1, SIDE, SIDE)[:, :, ::-1]).reshape(len(thumbnails), -1)
+
+
+def _near(
+    ours: _Pictures, theirs: _Pictures, pairs: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of some candidate pairs those that correlate by at least ``threshold``, and by how much."""
+    coarse = np.einsum("ij,ij->i", ours.coarse[pairs[:, 0]], theirs.coarse[pairs[:, 1]])
+    pairs = pairs[coarse >= threshold - SLACK]
+    scores = _correlations(ours.thumbnails, theirs.thumbnails, pairs)
+    return pairs[scores >= threshold], scores[scores >= threshold]
 
 
 def _near_pairs(found: dict[tuple[int, int], tuple[float, bool]], rows: np.ndarray) -> NearPairs:
@@ -157,11 +186,12 @@ def _near_pairs(found: dict[tuple[int, int], tuple[float, bool]], rows: np.ndarr
 
 def _codes(thumbnails: np.ndarray, table: int) -> np.ndarray:
     """On which side of a table's planes each thumbnail lies, as a number of ``BITS`` bits: (N,) int64."""
-    planes = _planes(table)
+    planes, places = _planes(table), np.float32(2) ** np.arange(BITS)
     codes = np.empty(len(thumbnails), np.int64)
     for start in range(0, len(thumbnails), 4096):
-        sides = thumbnails[start : start + 4096].astype(np.float32) @ planes > 0  # exact: below 2 ** 24
-        codes[start : start + 4096] = sides @ (1 << np.arange(BITS))
+        block = thumbnails[start : start + 4096].astype(np.float32)
+        sides = block @ planes > 0  # both products are exact: whole numbers below 2 ** 24
+        codes[start : start + 4096] = sides.astype(np.float32) @ places.astype(np.float32)
     return codes
 
 
