@@ -65,6 +65,10 @@ class LabelSet:
                 f"expected one of {', '.join(self.expressions)}"
             ) from None
 
+    def has(self, name: str) -> bool:
+        """Whether the set has an expression of that name (case and synonyms folded)."""
+        return canonical(name) in self.expressions
+
     def indices_in(self, other: LabelSet) -> tuple[int, ...]:
         """For each expression of this set its class index in ``other``.
 

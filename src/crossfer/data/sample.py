@@ -1,13 +1,15 @@
-"""What a data set is here: a label set, a tuple of samples, and a way to read a sample's pixels. No torch."""
+"""What a data set is here: a label set, a sequence of samples, and a way to read a sample's pixels. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from crossfer.labels import LabelSet
+
+NO_LABEL = -1  # the label of an image that its protocol leaves out, where all images are asked for
 
 
 class DataError(ValueError):
@@ -20,10 +22,15 @@ class Sample:
 
     Attributes:
         path: where the image lies, for messages and results (for a zip: ``archive.zip/member``).
-        label: class index in the data set's label set.
+        label: class index in the data set's label set; ``NO_LABEL`` for an image that the protocol leaves
+            out, in listings of every image alone.
         votes: share of the annotators' votes for each class, summing to 1; None where a set has no votes.
         split: ``"train"``, ``"valid"`` or ``"test"``.
         subject: identity of the person, where the set knows it.
+        name: what the set calls the image, the same wherever and in whichever layout it lies; split files
+            use it.
+        box: the face in the image file, (left, top, width, height) in its pixels, where the files show more
+            than a face; ``read`` has cut it out already.
     """
 
     path: str
@@ -31,6 +38,8 @@ class Sample:
     votes: tuple[float, ...] | None = None
     split: str = "test"
     subject: str | None = None
+    name: str = ""
+    box: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Dataset:
         name: identifier, such as ``"ferplus"``.
         protocol: how labels were made and which images were kept, in words fit to stand beside a number.
         labels: the label set whose indices ``Sample.label`` uses.
-        samples: the listed images.
+        samples: the listed images; of a large set they take shape only as they are asked for.
         read: gives a sample's pixels as uint8 RGB, shape (H, W, 3); raises DataError if they cannot be read.
         skipped: one line for each image or row left out because ``skip_bad`` was asked for.
     """
@@ -49,7 +58,7 @@ class Dataset:
     name: str
     protocol: str
     labels: LabelSet
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     read: Callable[[Sample], np.ndarray]
     skipped: tuple[str, ...] = ()
 
@@ -81,18 +90,3 @@ class Faults:
         if not self.skip:
             raise DataError(message)
         self.messages.append(message)
-
-
-def keep_readable(
-    samples: Iterable[Sample], read: Callable[[Sample], np.ndarray], faults: Faults
-) -> tuple[Sample, ...]:
-    """The samples whose pixels can be read, each read once; the others become faults."""
-    kept = []
-    for sample in samples:
-        try:
-            read(sample)
-        except DataError as error:
-            faults.add(str(error))
-        else:
-            kept.append(sample)
-    return tuple(kept)
