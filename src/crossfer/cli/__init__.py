@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from crossfer import __version__
+from crossfer.cli.data import data
 from crossfer.cli.errors import one_line
 from crossfer.cli.evaluate import evaluate
 from crossfer.cli.export import export
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 for command in (predict, train, export, evaluate):
     app.command()(command)
+app.add_typer(data, name="data")
 
 
 def _print_version(wanted: bool) -> None:

@@ -22,7 +22,7 @@ class SampleColumns(Sequence[Sample]):
 
     Args:
         where: the place; a sample's path is this, ``/`` and its member.
-        members: paths of the images below it.
+        members: paths of the images below it, as ``pack`` gives them.
         labels: class index of each.
         split: the split of all.
         votes: (N, K) shares of votes, or None.
@@ -34,7 +34,7 @@ class SampleColumns(Sequence[Sample]):
     def __init__(
         self,
         where: str,
-        members: Sequence[str],
+        members: tuple[np.ndarray, np.ndarray],
         labels: Sequence[int] | np.ndarray,
         split: str,
         *,
@@ -44,7 +44,7 @@ class SampleColumns(Sequence[Sample]):
         name_of: Callable[[str], str] = as_is,
     ) -> None:
         self.where, self.split, self.name_of = where, split, name_of
-        self.text, self.ends = pack(members)
+        self.text, self.ends = members
         self.labels = np.asarray(labels, np.int8)
         self.votes = None if votes is None else np.asarray(votes, np.float32)
         self.boxes = None if boxes is None else np.asarray(boxes, np.int32)

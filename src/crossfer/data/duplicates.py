@@ -9,8 +9,8 @@ Comparing all pairs costs the square of their number, so candidates come from a 
 bits, each bit the side of a plane on which a thumbnail lies (random-hyperplane hashing; Charikar,
 "Similarity Estimation Techniques from Rounding Algorithms", STOC 2002). Two thumbnails of correlation r agree
 in a bit with probability 1 - arccos(r) / pi, so a pair at r = 0.94 meets in at least one table with
-probability 0.93, one at 0.97 with 0.996. Each plane's weights are +1 and -1 in equal number: brightness drops out,
-and sums of whole numbers are exact, so that every machine finds the same pairs.
+probability 0.96, one at 0.97 with 0.999. Each plane's weights are +1 and -1 in equal number: brightness
+drops out, and sums of whole numbers are exact, so that every machine finds the same pairs.
 """
 
 from __future__ import annotations
@@ -82,8 +82,24 @@ def group_duplicates(prints: Fingerprints, near: NearPairs | None = None) -> np.
     groups = _first_of_equal(prints)
     if near is None:
         return groups
+    return _joined(groups, near.pairs.tolist())
+
+
+def join_groups(groups: np.ndarray, keys: Sequence[str | None]) -> np.ndarray:
+    """The groups after joining those that share a key, such as a subject; None is no key.
+
+    Args:
+        groups: (N,) int64, as ``group_duplicates`` gives them.
+        keys: one for each image.
+    """
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(key, i), i) for i, key in enumerate(keys) if key is not None]
+    return _joined(groups, pairs)
+
+
+def _joined(groups: np.ndarray, pairs: Sequence[Sequence[int]]) -> np.ndarray:
     parents = groups.tolist()
-    for one, other in near.pairs.tolist():
+    for one, other in pairs:
         first, second = sorted((_root(parents, one), _root(parents, other)))
         parents[second] = first
     return np.array([_root(parents, i) for i in range(len(parents))], np.int64)

@@ -28,6 +28,7 @@ from typing import Literal
 
 import numpy as np
 
+from crossfer.data.listing import is_image
 from crossfer.data.sample import NO_LABEL, DataError, Dataset, Faults, Sample
 from crossfer.data.subset import keep_readable
 from crossfer.data.tree import FolderTree, Tree, ZipTree, open_tree, trees_to_try
@@ -188,10 +189,12 @@ def _samples(
                 continue
             label = NO_LABEL
         if row.image not in images.names:
-            faults.add(f"{row.where}: no image {row.image!r} in {images.where}; unpack it again")
+            faults.add(f"{row.where}: no image {row.image!r} in {images.where}; unpack it again", "missing")
             continue
         shares = None if label == NO_LABEL else _shares(row.votes)
         samples.append(Sample(f"{images.where}/{row.image}", label, shares, row.split, name=row.image))
+    stray = sorted(name for name in images.names if is_image(name) and name not in described)
+    faults.unlisted += [f"{images.where}/{name}" for name in stray]
     return tuple(samples)
 
 

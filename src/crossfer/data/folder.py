@@ -56,8 +56,17 @@ def list_folder(root: Path, labels: LabelSet, split: str, faults: Faults) -> Dat
     def name_of(member: str) -> str:
         return f"{prefix}{member}"
 
-    dataset = list_in_tree("folder", "folder per class", labels, tree, found, split, faults, name_of=name_of)
-    return dataset if faults.skip else require_images(dataset, root)
+    dataset = list_in_tree(
+        tree,
+        found,
+        name="folder",
+        protocol="folder per class",
+        labels=labels,
+        split=split,
+        faults=faults,
+        name_of=name_of,
+    )
+    return require_images(dataset, root)
 
 
 def require_images(dataset: Dataset, root: str | Path) -> Dataset:
@@ -68,15 +77,17 @@ def require_images(dataset: Dataset, root: str | Path) -> Dataset:
     """
     if not len(dataset):
         raise DataError(
-            f"{root}: expected images in folders named {', '.join(dataset.labels.expressions)}, found no such "
-            "image; name the folder that holds the class folders"
+            f"{root}: expected images in folders named {', '.join(dataset.labels.expressions)}, found no "
+            "such image; name the folder that holds the class folders"
         )
     return dataset
 
 
-def has_split_folders(root: Path, labels: LabelSet) -> bool:
-    """Whether the images lie in a folder per split, not in one set of class folders."""
-    return _splits_at(open_tree(root, "a folder per class"), labels) is not None
+def split_folders(root: Path, labels: LabelSet) -> set[str]:
+    """The splits for which there is a folder; none where the root holds one set of class folders."""
+    tree = _splits_at(open_tree(root, "a folder per class"), labels)
+    names = {name.lower() for name in tree.folders()} if tree else set()
+    return {split for split, spellings in SPLIT_FOLDERS.items() if names.intersection(spellings)}
 
 
 def images_by_class(tree: Tree, labels: LabelSet, faults: Faults) -> Iterator[tuple[str, int]]:
@@ -99,7 +110,8 @@ def images_by_class(tree: Tree, labels: LabelSet, faults: Faults) -> Iterator[tu
                 yield name, label
             else:
                 faults.add(
-                    f"{tree.where}/{name}: expected an image ({', '.join(sorted(SUFFIXES))}), found another file"
+                    f"{tree.where}/{name}: expected an image ({', '.join(sorted(SUFFIXES))}), "
+                    "found another file"
                 )
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from crossfer.data.columns import SampleColumns, as_is
+from crossfer.data.columns import SampleColumns, as_is, pack
 from crossfer.data.decode import SUFFIXES
 from crossfer.data.sample import DataError, Dataset, Faults, Sample
 from crossfer.data.tree import Tree
@@ -20,32 +20,37 @@ def is_image(name: str) -> bool:
 
 
 def list_in_tree(
+    tree: Tree,
+    found: Sequence[tuple[str, int]],
+    *,
     name: str,
     protocol: str,
     labels: LabelSet,
-    tree: Tree,
-    found: Sequence[tuple[str, int]],
     split: str,
     faults: Faults,
-    *,
-    boxes: np.ndarray | None = None,
     name_of: Callable[[str], str] = as_is,
 ) -> Dataset:
     """The data set of some images below one tree.
 
     Args:
+        tree: where the images lie.
+        found: member and label of each image.
         name: of the data set.
         protocol: as in ``Dataset``.
         labels: the classes.
-        tree: where the images lie.
-        found: member and label of each image.
         split: their split.
         faults: those met so far.
-        boxes: (N, 4) face boxes, or None.
         name_of: from a member to ``Sample.name``.
     """
-    members, indices = [member for member, _ in found], [label for _, label in found]
-    samples = SampleColumns(tree.where, members, indices, split, boxes=boxes, name_of=name_of)
+    members, indices = pack([member for member, _ in found]), [label for _, label in found]
+    samples = SampleColumns(tree.where, members, indices, split, name_of=name_of)
+    return dataset_in_tree(tree, samples, name=name, protocol=protocol, labels=labels, faults=faults)
+
+
+def dataset_in_tree(
+    tree: Tree, samples: SampleColumns, *, name: str, protocol: str, labels: LabelSet, faults: Faults
+) -> Dataset:
+    """The same of samples that are columns already."""
     return Dataset(name, protocol, labels, samples, partial(read_from, tree), tuple(faults.messages))
 
 
@@ -68,11 +73,12 @@ def note_missing(where: str, missing: Sequence[str], listed: int, faults: Faults
     """Notes images that a label file lists and that are not there: each, or all at once where it stops."""
     if missing and not faults.skip:
         faults.add(
-            f"{where}: expected {listed:,} images that the labels list, {len(missing):,} of them are missing, "
-            f"first {missing[0]}; the archive may be half unpacked: unpack it again"
+            f"{where}: expected {listed:,} images that the labels list, {len(missing):,} of them are missing "
+            f"(first {missing[0]}); the archive may be half unpacked: unpack it again",
+            "missing",
         )
     for name in missing:
-        faults.add(f"{where}/{name}: no such image, though the labels list it")
+        faults.add(f"{where}/{name}: no such image, though the labels list it", "missing")
 
 
 def note_twins(where: str, names: Sequence[str], faults: Faults) -> None:

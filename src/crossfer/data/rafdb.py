@@ -16,6 +16,7 @@ There is no validation split: it is cut from train by a split file (``crossfer d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from crossfer.data.listing import is_image, list_in_tree, note_missing, note_twins
@@ -81,8 +82,8 @@ def _read_list(tree: Tree, faults: Faults) -> dict[str, int]:
             continue
         if len(cells) != 2 or not cells[0].startswith(("train_", "test_")) or cells[1] not in "1234567":
             faults.add(
-                f"{tree.where}/{path}, line {number}: expected a line such as 'train_00001.jpg 5' with a label "
-                f"of 1 to {len(RAFDB)}, found {line[:60]!r}"
+                f"{tree.where}/{path}, line {number}: expected a line such as 'train_00001.jpg 5' with a "
+                f"label of 1 to {len(RAFDB)}, found {line[:60]!r}"
             )
             continue
         names.append(cells[0])
@@ -96,7 +97,9 @@ def _from_list(images: Tree, labels: dict[str, int], split: str, faults: Faults)
     listed = sorted(name for name in labels if name.startswith(f"{split}_"))
     note_missing(images.where, [name for name in listed if name not in members], len(listed), faults)
     found = [(members[name], labels[name]) for name in listed if name in members]
-    return list_in_tree("rafdb", "basic", RAFDB, images, found, split, faults, name_of=name_of)
+    stray = sorted(name for name in members.keys() - labels.keys() if name.startswith(f"{split}_"))
+    faults.unlisted += [f"{images.where}/{members[name]}" for name in stray]
+    return _dataset(images, found, split, faults)
 
 
 def _from_folders(images: Tree, labels: dict[str, int], split: str, faults: Faults) -> Dataset:
@@ -110,12 +113,26 @@ def _from_folders(images: Tree, labels: dict[str, int], split: str, faults: Faul
         elif (label := int(folder) - 1) != labels.get(name_of(name), label):
             faults.add(
                 f"{images.where}/{member}: lies in the folder of label {folder}, but the list says "
-                f"{labels[name_of(name)] + 1}; obtain the set again"
+                f"{labels[name_of(name)] + 1}; obtain the set again",
+                "mismatch",
             )
         else:
             found.append((member, label))
     note_missing(images.where, _unplaced(images, labels, split), len(labels), faults)
-    return list_in_tree("rafdb", "basic", RAFDB, images, found, split, faults, name_of=name_of)
+    return _dataset(images, found, split, faults)
+
+
+def _dataset(images: Tree, found: Sequence[tuple[str, int]], split: str, faults: Faults) -> Dataset:
+    return list_in_tree(
+        images,
+        found,
+        name="rafdb",
+        protocol="basic",
+        labels=RAFDB,
+        split=split,
+        faults=faults,
+        name_of=name_of,
+    )
 
 
 def _unplaced(images: Tree, labels: dict[str, int], split: str) -> list[str]:

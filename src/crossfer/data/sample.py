@@ -1,9 +1,10 @@
-"""What a data set is here: a label set, a sequence of samples, and a way to read a sample's pixels. No torch."""
+"""What a data set is here: a label set, a sequence of samples, and a way to read their pixels. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -76,12 +77,17 @@ class Faults:
     Attributes:
         skip: go on.
         messages: one line for each fault so far, in the order met.
+        kinds: for each of them what it is about: ``"row"`` (or file) that is not as it should be,
+            ``"missing"`` image, ``"mismatch"`` of two sources of one label.
+        unlisted: images that lie there without a label; no fault, since no number depends on them.
     """
 
     skip: bool
     messages: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
 
-    def add(self, message: str) -> None:
+    def add(self, message: str, kind: Literal["row", "missing", "mismatch"] = "row") -> None:
         """Notes a fault.
 
         Raises:
@@ -90,3 +96,4 @@ class Faults:
         if not self.skip:
             raise DataError(message)
         self.messages.append(message)
+        self.kinds.append(kind)

@@ -42,7 +42,13 @@ def list_sfew(root: Path, split: str, faults: Faults) -> Dataset:
             if (images := tree.branch(folder)) is not None and _has_classes(images):
                 found = sorted(images_by_class(images, SFEW, faults))
                 return list_in_tree(
-                    "sfew", "official validation part as test", SFEW, images, found, split, faults
+                    images,
+                    found,
+                    name="sfew",
+                    protocol="official validation part as test",
+                    labels=SFEW,
+                    split=split,
+                    faults=faults,
                 )
     raise DataError(
         f"{root}: expected SFEW 2.0 as {part}/{part}_Aligned_Faces/<Class>/*.png, found {outer.listing()}; "

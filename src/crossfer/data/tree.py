@@ -1,4 +1,4 @@
-"""Where a data set lies: a folder, a zip, or a folder some of whose subfolders are still zips. All read alike."""
+"""Where a data set lies: a folder, a zip, or a folder with zips in place of subfolders. All read alike."""
 
 from __future__ import annotations
 
@@ -105,9 +105,13 @@ class FolderTree:
         """Pixels of an image, uint8 RGB (H, W, 3)."""
         return _pixels(self, name)
 
-    def state(self) -> list[str]:
-        """What changes whenever a file below does: names, sizes and times."""
-        return [line for line in _states(self.where, "")]
+    def state(self) -> Iterator[str]:
+        """Lines that change whenever a file below does: names, sizes and times."""
+        return _states(self.where, "")
+
+    def state_of(self, name: str) -> str:
+        """A line that changes whenever the file does."""
+        return f"{name} {_state(os.stat(Path(self.where, name)))}"
 
     def listing(self, most: int = 5) -> str:
         """What lies at the top, for messages."""
@@ -179,9 +183,13 @@ class ZipTree:
         """Pixels of an image, uint8 RGB (H, W, 3)."""
         return _pixels(self, name)
 
-    def state(self) -> list[str]:
-        """What changes whenever a file in it does: the zip's size and times."""
-        return [f"{self.prefix} {_state(os.stat(self.path))}"]
+    def state(self) -> Iterator[str]:
+        """A line that changes whenever a file in it does: the zip's size and times."""
+        yield self.state_of(self.prefix)
+
+    def state_of(self, name: str) -> str:
+        """A line that changes whenever the zip does."""
+        return f"{self.where} {name} {_state(os.stat(self.path))}"
 
     def listing(self, most: int = 5) -> str:
         """What lies at the top, for messages."""
