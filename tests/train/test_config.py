@@ -74,7 +74,7 @@ def test_unknown_key_names_itself_and_those_allowed_there(
         ("augment", "flip", 1.5, "less than or equal to 1"),
         ("augment", "rotation", -3.0, "greater than or equal to 0"),
         ("augment", "erasing_area", [0.3, 0.1], "from the smaller to the larger"),
-        ("data", "name", "imagenet", "'ferplus' or 'synthetic'"),
+        ("data", "name", "imagenet", "'table' or 'synthetic'"),
         ("data", "samples", 0, "greater than 0"),
         ("model", "depth", 50, "18 or 34"),
         ("model", "grid", 1, "greater than 1"),

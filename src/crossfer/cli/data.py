@@ -33,7 +33,6 @@ Classes = Annotated[
     ),
 ]
 Version = Annotated[LabelVersion, typer.Option(help="Version of the FERPlus labels.")]
-TEXT_WIDTH = 100
 
 
 @data.command()
@@ -121,11 +120,12 @@ def split(
 
 
 def _request(name: DatasetName, protocol: Protocol, labels: LabelVersion, classes: str | None) -> Request:
-    from crossfer.data.source import SOURCES, Request, class_set
+    from crossfer.data.source import SOURCES, Request
+    from crossfer.labels import label_set
 
     if classes is not None and name not in {"folder", "table"}:
         raise ValueError(f"--classes belongs to folder and table; {name} has classes of its own")
-    chosen = SOURCES[name].labels if classes is None else class_set(classes)
+    chosen = SOURCES[name].labels if classes is None else label_set(classes)
     return Request("train", protocol, labels, chosen, numbered=classes is not None)
 
 

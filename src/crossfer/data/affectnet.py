@@ -7,7 +7,8 @@ Layouts, found by what lies in the root:
 
 * the older one: ``Manually_Annotated_file_lists/training.csv`` (with a header) and ``validation.csv``
   (without one), whose columns are subDirectory_filePath, face_x, face_y, face_width, face_height,
-  facial_landmarks, expression, valence and arousal; images in ``Manually_Annotated_Images/<number>/<name>``, from which
+  facial_landmarks, expression, valence and arousal; images in
+  ``Manually_Annotated_Images/<number>/<name>``, from which
   ``Dataset.read`` cuts the face box. Where most boxes do not fit the images, these have been cut to the face
   already: they are taken whole, and the protocol says so.
 * the newer one: ``train_set`` and ``val_set`` with ``images/N.jpg`` and ``annotations/N_exp.npy``.

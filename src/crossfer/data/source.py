@@ -18,7 +18,7 @@ from crossfer.data.sfew import list_sfew
 from crossfer.data.splitfile import carve, read_split_file
 from crossfer.data.subset import keep_readable
 from crossfer.data.table import list_table, split_values
-from crossfer.labels import AFFECTNET7, AFFECTNET8, FERPLUS, LABEL_SETS, RAFDB, SFEW, LabelSet, canonical
+from crossfer.labels import AFFECTNET7, AFFECTNET8, FERPLUS, RAFDB, SFEW, LabelSet
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -139,6 +139,7 @@ def open_dataset(
     protocol: Protocol = "majority",
     labels: LabelVersion = "fer2013new",
     classes: LabelSet | None = None,
+    numbered: bool = False,
     split_file: str | Path | None = None,
     skip_bad: bool = False,
     every: bool = False,
@@ -155,8 +156,8 @@ def open_dataset(
             ``"test"``.
         protocol: how FERPlus votes become labels; other sets have one protocol.
         labels: which FERPlus labels.
-        classes: the classes of a folder or table, in order; a table may then use their numbers. FERPlus's
-            eight if not given.
+        classes: the classes of a folder or table; FERPlus's eight if not given.
+        numbered: a table's labels may be numbers, counted from 0 in the order of ``classes``.
         split_file: as ``crossfer data split`` writes it.
         skip_bad: leave out bad rows and images and report them in ``Dataset.skipped``, instead of raising;
             every image is decoded once to know.
@@ -166,9 +167,7 @@ def open_dataset(
         DataError: if the data is not there or not as its layout promises, or the set has no such split.
     """
     root, source, faults = Path(root), SOURCES[name], Faults(skip_bad)
-    request = Request(
-        split, protocol, labels, classes or source.labels, numbered=classes is not None, every=every
-    )
+    request = Request(split, protocol, labels, classes or source.labels, numbered=numbered, every=every)
     if split_file is None:
         _require_split(name, root, request)
         dataset = source.list(root, request, faults)
@@ -209,23 +208,3 @@ def _require_split(name: DatasetName, root: Path, request: Request) -> None:
             f"{root}: {source.title} has no {request.split} split here; cut one from train with "
             f"'crossfer data split {name} --root {root} -o split.csv' and name that file as the split file"
         )
-
-
-def class_set(text: str) -> LabelSet:
-    """The classes that a text names: a known set (``rafdb``), or names with commas between, in order.
-
-    >>> class_set("sad, happy").expressions
-    ('sadness', 'happiness')
-
-    Raises:
-        ValueError: if a name comes twice or is empty.
-    """
-    if text in LABEL_SETS:
-        return LABEL_SETS[text]
-    names = [canonical(part) for part in text.split(",")]
-    if len(names) < 2 or not all(names):
-        raise ValueError(
-            f"classes {text!r}: expected a label set ({', '.join(LABEL_SETS)}) or at least two names with "
-            "commas between"
-        )
-    return LabelSet("custom", tuple(names))

@@ -30,7 +30,7 @@ class Section(BaseModel):
 class DataConfig(Section):
     """What is learnt from."""
 
-    name: DatasetName | Literal["synthetic"] = Field(
+    name: Literal[DatasetName, "synthetic"] = Field(
         default="ferplus", description="data set; synthetic faces are drawn, not loaded"
     )
     root: Path | None = Field(
@@ -43,9 +43,7 @@ class DataConfig(Section):
         default=None, description="classes of a folder or table: a label set, or names with commas between"
     )
     protocol: Protocol = Field(default="argmax", description="which FERPlus training images are kept")
-    valid_protocol: Protocol = Field(
-        default="majority", description="which FERPlus validation images count"
-    )
+    valid_protocol: Protocol = Field(default="majority", description="which FERPlus validation images count")
     labels: LabelVersion = Field(default="fer2013new", description="version of the FERPlus votes")
     target: Literal["votes", "majority"] = Field(
         default="votes", description="soft votes, or the winning class alone"

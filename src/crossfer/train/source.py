@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from crossfer.data.sample import Dataset
-from crossfer.data.source import SOURCES, class_set, open_dataset
+from crossfer.data.source import SOURCES, open_dataset
 from crossfer.data.synthetic import load_synthetic
+from crossfer.labels import label_set
 from crossfer.train.config import DataConfig, RecipeError
 
 LICENSES: dict[str, str] = {
@@ -45,7 +46,8 @@ def open_split(config: DataConfig, split: Literal["train", "valid"], root: Path 
         split=split,
         protocol=config.protocol if split == "train" else config.valid_protocol,
         labels=config.labels,
-        classes=None if config.classes is None else class_set(config.classes),
+        classes=None if config.classes is None else label_set(config.classes),
+        numbered=config.classes is not None,
         split_file=config.split_file,
         skip_bad=config.skip_bad,
     )
