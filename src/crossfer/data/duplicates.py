@@ -173,14 +173,15 @@ class _Pictures:
         coarse = np.empty((len(thumbnails), COARSE * COARSE), np.float32)
         for start in range(0, len(thumbnails), 4096):
             block = thumbnails[start : start + 4096].reshape(-1, COARSE, step, COARSE, step)
-            coarse[start : start + 4096] = block.mean(axis=(2, 4), dtype=np.float32).reshape(len(block), -1)
+            means = block.mean(axis=(2, 4), dtype=np.float32)
+            coarse[start : start + 4096] = means.reshape(-1, COARSE * COARSE)
         coarse -= coarse.mean(axis=1, keepdims=True)
         coarse /= np.maximum(np.linalg.norm(coarse, axis=1, keepdims=True), 1e-6)
         self.coarse = coarse
 
 
 def _mirrored(thumbnails: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(thumbnails.reshape(-1, SIDE, SIDE)[:, :, ::-1]).reshape(len(thumbnails), -1)
+    return np.ascontiguousarray(thumbnails.reshape(-1, SIDE, SIDE)[:, :, ::-1]).reshape(-1, SIDE * SIDE)
 
 
 def _near(

@@ -29,6 +29,7 @@ LISTS = tuple(
     for folder in ("EmoLabel/", "", "DATASET/")
     for name in ("list_patition_label.txt", "list_partition_label.txt")
 )
+DIGITS = frozenset(str(label) for label in range(1, len(RAFDB) + 1))
 FOLDERS = ("Image/aligned", "aligned")
 
 
@@ -53,7 +54,7 @@ def list_rafdb(root: Path, split: str, faults: Faults) -> Dataset:
             if labels and (images := tree.branch(folder)) is not None:
                 return _from_list(images, labels, split, faults)
         for folder in (f"DATASET/{split}", split):
-            if (images := tree.branch(folder)) is not None and images.branch("1") is not None:
+            if (images := tree.branch(folder)) is not None and DIGITS.intersection(images.folders()):
                 return _from_folders(images, labels, split, faults)
     raise DataError(
         f"{root}: expected RAF-DB as EmoLabel/list_patition_label.txt with Image/aligned/*.jpg, or as "
@@ -80,7 +81,7 @@ def _read_list(tree: Tree, faults: Faults) -> dict[str, int]:
     for number, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), start=1):
         if (cells := line.split()) == []:
             continue
-        if len(cells) != 2 or not cells[0].startswith(("train_", "test_")) or cells[1] not in "1234567":
+        if len(cells) != 2 or not cells[0].startswith(("train_", "test_")) or cells[1] not in DIGITS:
             faults.add(
                 f"{tree.where}/{path}, line {number}: expected a line such as 'train_00001.jpg 5' with a "
                 f"label of 1 to {len(RAFDB)}, found {line[:60]!r}"
@@ -108,7 +109,7 @@ def _from_folders(images: Tree, labels: dict[str, int], split: str, faults: Faul
         folder, _, name = member.partition("/")
         if not is_image(member):
             continue
-        if folder not in {str(label) for label in range(1, len(RAFDB) + 1)}:
+        if folder not in DIGITS:
             faults.add(f"{images.where}/{member}: expected a folder 1 to {len(RAFDB)}, found {folder!r}")
         elif (label := int(folder) - 1) != labels.get(name_of(name), label):
             faults.add(
