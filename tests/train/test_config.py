@@ -195,3 +195,17 @@ def test_overrides(tmp_path: Path) -> None:
 def test_bad_override_is_named(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe(write(tmp_path, 'name = "x"\n'), [override])
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"name": "rafdb", "target": "majority", "classes": "ferplus"}, "classes belongs to name 'folder'"),
+        ({"name": "ferplus", "split_file": "s.csv"}, "'ferplus' has a validation split of its own"),
+        ({"name": "rafdb"}, "target 'votes': 'rafdb' has none; set target = 'majority'"),
+    ],
+)
+def test_keys_that_do_not_belong_to_a_data_set_are_refused(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        parse(data=data)
+    parse(data={"name": "rafdb", "target": "majority", "split_file": "s.csv"})
