@@ -182,7 +182,7 @@ def test_the_pixel_table_has_no_label_csv(tmp_path: Path):
     [
         ({"split": "dev"}, get_args(Split)),
         ({"protocol": "soft"}, get_args(Protocol)),
-        ({"labels": "mine"}, get_args(Labels)),
+        ({"labels": "mine"}, get_args(LabelVersion)),
     ],
 )
 def test_unknown_options_name_the_allowed_ones(option, allowed, tmp_path: Path):
