@@ -17,7 +17,8 @@ ALLOWED = {
     "types": EVERYONE | {"metrics"},
     "metrics": EVERYONE,
     "runtime": EVERYONE,
-    "data": EVERYONE | {"runtime.image"},  # one decoding for what is learnt from and what is recognised
+    # One decoding for what is learnt from and what is recognised; one way to write files that are whole.
+    "data": EVERYONE | {"runtime.image", "runtime.atomic"},
     "method": set(),
     "train": EVERYONE | {"method", "data", "metrics"} | SHARED_WITH_TRAINING,
     "evaluate": EVERYONE | {"runtime", "data", "metrics"},

@@ -11,6 +11,7 @@ import typer
 
 from crossfer import __version__
 from crossfer.cli.ablate import ablate
+from crossfer.cli.data import data
 from crossfer.cli.errors import one_line
 from crossfer.cli.evaluate import evaluate
 from crossfer.cli.export import export
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 for command in (predict, train, export, evaluate, ablate, intensity):
     app.command()(command)
+app.add_typer(data, name="data")
 
 
 def _print_version(wanted: bool) -> None:

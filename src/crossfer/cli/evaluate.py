@@ -7,14 +7,26 @@ from typing import Annotated, Literal
 
 import typer
 
+from crossfer.data.names import DatasetName, Split
+
 
 def evaluate(
-    data: Annotated[Literal["ferplus", "folder"], typer.Option(help="Data set; folder: a folder per class.")],
-    root: Annotated[Path, typer.Option(help="Folder that holds the data set.")],
+    data: Annotated[
+        DatasetName, typer.Option(help="Data set; folder: a folder per class; table: CSV or Parquet.")
+    ],
+    root: Annotated[Path, typer.Option(help="Folder or zip that holds the data set; for table the table.")],
     model: Annotated[str, typer.Option(help="An embedded model by name, or a bundle's file.")] = "default",
-    split: Annotated[
-        Literal["train", "valid", "test"], typer.Option(help="Part of the data; for folder only a name.")
-    ] = "test",
+    split: Annotated[Split, typer.Option(help="Part of the data.")] = "test",
+    split_file: Annotated[
+        Path | None, typer.Option(help="Cuts valid out of train where a set has none: crossfer data split.")
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Classes of a folder or table, as in crossfer data check. [default: the model's]",
+            show_default=False,
+        ),
+    ] = None,
     protocol: Annotated[
         Literal["majority", "argmax"] | None,
         typer.Option(help="How FERPlus votes become labels. [default: majority]", show_default=False),
@@ -26,7 +38,7 @@ def evaluate(
     detector: Annotated[
         Literal["centerface", "none"] | None,
         typer.Option(
-            help="none: images are face crops. [default: none for ferplus, centerface for folder]",
+            help="none: images are face crops. [default: centerface for folder and table, else none]",
             show_default=False,
         ),
     ] = None,
@@ -44,28 +56,31 @@ def evaluate(
     ] = False,
 ) -> None:
     """Measure a model on labelled images; the numbers stand beside data, protocol and model."""
-    if data == "folder" and (protocol or labels):
-        raise ValueError("--protocol and --labels belong to --data ferplus; leave them out with folder")
+    if data != "ferplus" and (protocol or labels):
+        raise ValueError(f"--protocol and --labels belong to --data ferplus; leave them out with {data}")
+    if data not in {"folder", "table"} and classes:
+        raise ValueError(f"--classes belongs to --data folder and table; {data} has classes of its own")
     if output is not None and not output.absolute().parent.is_dir():
         raise ValueError(f"--output {output}: no folder {output.parent}; make it first")
-    from crossfer.data.ferplus import load_ferplus
-    from crossfer.data.folder import load_folder
+    from crossfer.data.source import SOURCES, open_dataset
     from crossfer.evaluate.command import run_evaluation
+    from crossfer.labels import label_set
     from crossfer.runtime.atomic import write_atomically
     from crossfer.runtime.recognizer import Recognizer
 
-    detector = detector or ("none" if data == "ferplus" else "centerface")
+    detector = detector or ("none" if SOURCES[data].crops else "centerface")
     recognizer = Recognizer(model, detector=detector, min_face_score=min_face_score)
-    if data == "ferplus":
-        dataset = load_ferplus(
-            root,
-            split=split,
-            protocol=protocol or "majority",
-            labels=labels or "fer2013new",
-            skip_bad=skip_bad,
-        )
-    else:
-        dataset = load_folder(root, recognizer.meta.labelset, split=split, skip_bad=skip_bad)
+    dataset = open_dataset(
+        data,
+        root,
+        split=split,
+        protocol=protocol or "majority",
+        labels=labels or "fer2013new",
+        classes=label_set(classes) if classes else recognizer.meta.labelset,
+        numbered=classes is not None,
+        split_file=split_file,
+        skip_bad=skip_bad,
+    )
     text = run_evaluation(recognizer, dataset, detector=detector, form=format_)
     if output is None:
         typer.echo(text, nl=False)
