@@ -30,10 +30,11 @@ def test_a_bundle_tells_all_about_itself(tiny_model):
 def test_the_metadata_is_where_others_can_read_it(tiny_model):
     properties = {entry.key: entry.value for entry in onnx.load(tiny_model).metadata_props}
     values = json.loads(properties[METADATA_KEY])
-    assert values["format"] == 1
+    assert values["format"] == 2
     assert values["labels"] == list(FERPLUS.expressions)
     assert set(values) == {
-        "format", "name", "label_set", "labels", "input", "temperature", "grid", "provenance"
+        "format", "name", "label_set", "labels", "input", "temperature", "grid", "provenance",
+        "calibration",
     }  # fmt: skip
 
 
@@ -54,8 +55,8 @@ def test_labels_of_an_unknown_set_are_accepted(tmp_path):
         (None, "without the property 'crossfer'"),
         ("no json", "expected JSON"),
         ("[1]", "expected a JSON object, found list"),
-        (changed(format=2), "expected format 1, found 2"),
-        (changed(format=None), "expected format 1, found None"),
+        (changed(format=3), "expected format 1 or 2, found 3"),
+        (changed(format=None), "expected format 1 or 2, found None"),
         (changed(labels=None), "missing labels"),
         (changed(temperature=None, grid=None), "missing temperature, grid"),
         (changed(input=None), "missing input"),

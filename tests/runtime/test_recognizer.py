@@ -9,12 +9,12 @@ from PIL import Image
 
 import crossfer
 from crossfer import Recognizer
+from crossfer.calibration import softmax
 from crossfer.labels import FERPLUS
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.bundle import BundleError
 from crossfer.runtime.detector import CenterFace, Detection
 from crossfer.runtime.image import ImageError
-from crossfer.runtime.recognizer import softmax
 from crossfer.types import Box
 
 

@@ -14,6 +14,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from crossfer.calibration import fit_temperature
 from crossfer.labels import label_set
 from crossfer.metrics import wilson_interval
 from crossfer.runtime.bundle import METADATA_KEY, BundleMeta, read_bundle
@@ -194,22 +195,6 @@ def parity(model: nn.Module, graph: onnx.ModelProto, images: Tensor) -> tuple[fl
             if kind == "real":
                 logits.append(np.asarray(found[0]))
     return worst, np.concatenate(logits)
-
-
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature that minimises the negative log-likelihood of validation labels (Guo et al. 2017).
-
-    Args:
-        logits: (N, K).
-        labels: (N,) class indices.
-
-    Returns:
-        T in 0.05..20; probabilities are softmax(logits / T).
-    """
-    scores, truth = torch.from_numpy(logits).double(), torch.from_numpy(labels)
-    temperatures = torch.logspace(np.log10(0.05), np.log10(20), 2000, dtype=torch.float64)
-    losses = [float(nn.functional.cross_entropy(scores / t, truth)) for t in temperatures]
-    return round(float(temperatures[int(np.argmin(losses))]), 4)
 
 
 def write_bundle(graph: onnx.ModelProto, meta: BundleMeta, output: Path) -> None:
