@@ -1,0 +1,205 @@
+"""Images that occur more than once: pixel for pixel, or nearly, as they are or mirrored.
+
+Benchmarks leak: an image of the test split that also lies in train is remembered, not recognised. Identical
+images are those whose pixels have the same digest. Nearly identical ones (cut, shifted or compressed
+differently, brightened, stamped with a watermark) are those whose thumbnails correlate by at least
+``NEAR``; zero-mean normalised correlation does not change with brightness and contrast.
+
+Comparing all pairs costs the square of their number, so candidates come from a hash first: 32 tables of 20
+bits, each bit the side of a plane on which a thumbnail lies (random-hyperplane hashing; Charikar,
+"Similarity Estimation Techniques from Rounding Algorithms", STOC 2002). Two thumbnails of correlation r agree
+in a bit with probability 1 - arccos(r) / pi, so a pair at r = 0.94 meets in at least one table with
+probability 0.93, one at 0.97 with 0.996. Each plane's weights are +1 and -1 in equal number: brightness drops out,
+and sums of whole numbers are exact, so that every machine finds the same pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import shake_256
+
+import numpy as np
+
+from crossfer.data.fingerprint import SIDE, Fingerprints, take_fingerprints
+from crossfer.data.sample import Dataset
+
+NEAR = 0.94
+TABLES, BITS = 32, 20
+FLATTEST = 1.0  # standard deviation of a thumbnail, in grey levels, below which it says nothing
+PAIRS_AT_ONCE = 20_000
+
+
+@dataclass(frozen=True)
+class NearPairs:
+    """Pairs of images that are nearly the same.
+
+    Attributes:
+        pairs: (P, 2) int64, indices of the two images, the smaller first; each pair once, in order.
+        correlation: (P,) float64, of the two thumbnails, the second mirrored if that is how they match.
+        mirrored: (P,) bool, whether they match better with one of them mirrored.
+    """
+
+    pairs: np.ndarray
+    correlation: np.ndarray
+    mirrored: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+def leaked(
+    test: Dataset,
+    others: Sequence[Dataset],
+    *,
+    near: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
+) -> frozenset[int]:
+    """Indices of the test images that also occur in other splits.
+
+    Args:
+        test: the images asked about.
+        others: the splits to look in, train and valid as a rule.
+        near: count images that are only nearly the same, or mirrored, too.
+        progress: called with the number of images read since the last call; all data sets are read once.
+    """
+    prints = take_fingerprints([test, *others], progress=progress)
+    groups = group_duplicates(prints, find_near_pairs(prints) if near else None)
+    elsewhere = set(groups[len(test) :].tolist())
+    return frozenset(i for i in range(len(test)) if groups[i] in elsewhere)
+
+
+def group_duplicates(prints: Fingerprints, near: NearPairs | None = None) -> np.ndarray:
+    """The group of each image, (N,) int64: the index of the first image that it is the same as, or its own.
+
+    Args:
+        prints: fingerprints of the images.
+        near: pairs to count as the same besides identical ones; being the same is carried on from pair to
+            pair.
+    """
+    groups = _first_of_equal(prints)
+    if near is None:
+        return groups
+    parents = groups.tolist()
+    for one, other in near.pairs.tolist():
+        first, second = sorted((_root(parents, one), _root(parents, other)))
+        parents[second] = first
+    return np.array([_root(parents, i) for i in range(len(parents))], np.int64)
+
+
+def _root(parents: list[int], i: int) -> int:
+    while parents[i] != i:
+        parents[i] = parents[parents[i]]
+        i = parents[i]
+    return i
+
+
+def _first_of_equal(prints: Fingerprints) -> np.ndarray:
+    """For each image the first one with the same digest; images that could not be read are like no other."""
+    keys = np.ascontiguousarray(prints.digests).view("V16").ravel()
+    _, first, member = np.unique(keys, return_index=True, return_inverse=True)
+    groups = first[member].astype(np.int64)
+    lost = list(prints.unreadable)
+    groups[lost] = lost
+    return groups
+
+
+def members(groups: np.ndarray) -> list[np.ndarray]:
+    """The groups of at least two images, each as its ascending indices, in the order of their first."""
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    return [group for group in np.split(order, starts[1:]) if len(group) > 1]
+
+
+# ---- nearly the same ----
+
+
+def find_near_pairs(
+    prints: Fingerprints,
+    *,
+    threshold: float = NEAR,
+    progress: Callable[[int], None] = lambda _: None,
+) -> NearPairs:
+    """Pairs of images whose thumbnails correlate by at least ``threshold``, as they are or mirrored.
+
+    Of identical images only the first takes part. Thumbnails without any contrast are like no other.
+
+    Args:
+        prints: fingerprints of the images.
+        threshold: least correlation, in 0..1.
+        progress: called with 1 after each of the ``TABLES`` tables.
+    """
+    rows = np.flatnonzero(_first_of_equal(prints) == np.arange(len(prints)))
+    rows = rows[prints.thumbnails[rows].std(axis=1) >= FLATTEST]
+    upright = prints.thumbnails[rows]
+    turned = np.ascontiguousarray(upright.reshape(-1, SIDE, SIDE)[:, :, ::-1]).reshape(len(rows), -1)
+    found: dict[tuple[int, int], tuple[float, bool]] = {}
+    for table in range(TABLES):
+        codes, turned_codes = _codes(upright, table), _codes(turned, table)
+        for mirrored, theirs, pictures in ((False, codes, upright), (True, turned_codes, turned)):
+            for pairs in _meetings(codes, theirs, symmetric=not mirrored):
+                scores = _correlations(upright, pictures, pairs)
+                for (one, other), score in zip(
+                    pairs[scores >= threshold].tolist(), scores[scores >= threshold].tolist(), strict=True
+                ):
+                    key = (min(one, other), max(one, other))
+                    found[key] = max(found.get(key, (0.0, mirrored)), (score, mirrored), key=lambda f: f[0])
+        progress(1)
+    return _near_pairs(found, rows)
+
+
+def _near_pairs(found: dict[tuple[int, int], tuple[float, bool]], rows: np.ndarray) -> NearPairs:
+    ordered = sorted(found)
+    pairs = rows[np.array(ordered, np.int64).reshape(-1, 2)]
+    scores, mirrored = [found[key][0] for key in ordered], [found[key][1] for key in ordered]
+    return NearPairs(pairs, np.array(scores, np.float64), np.array(mirrored, bool))
+
+
+def _codes(thumbnails: np.ndarray, table: int) -> np.ndarray:
+    """On which side of a table's planes each thumbnail lies, as a number of ``BITS`` bits: (N,) int64."""
+    planes = _planes(table)
+    codes = np.empty(len(thumbnails), np.int64)
+    for start in range(0, len(thumbnails), 4096):
+        sides = thumbnails[start : start + 4096].astype(np.float32) @ planes > 0  # exact: below 2 ** 24
+        codes[start : start + 4096] = sides @ (1 << np.arange(BITS))
+    return codes
+
+
+def _planes(table: int) -> np.ndarray:
+    """The normals of a table's planes, (576, BITS) float32, from a hash so that they never change."""
+    size = SIDE * SIDE
+    noise = shake_256(f"crossfer planes {table}".encode()).digest(8 * size * BITS)
+    ranks = np.frombuffer(noise, "<u8").reshape(size, BITS).argsort(axis=0, kind="stable")
+    planes = np.empty((size, BITS), np.float32)
+    np.put_along_axis(planes, ranks, np.where(np.arange(size) % 2, 1, -1)[:, None], axis=0)
+    return planes
+
+
+def _meetings(ours: np.ndarray, theirs: np.ndarray, *, symmetric: bool) -> Iterator[np.ndarray]:
+    """Pairs (i, j), i != j, with the code ``ours[i] == theirs[j]``, in blocks of bounded size.
+
+    Args:
+        ours: (N,) codes.
+        theirs: (N,) codes.
+        symmetric: both are the same codes, so only pairs with i < j are given.
+    """
+    order = np.argsort(theirs, kind="stable")
+    ranked = theirs[order]
+    low, high = np.searchsorted(ranked, ours, "left"), np.searchsorted(ranked, ours, "right")
+    ends = np.cumsum(high - low)
+    for start in range(0, int(ends[-1]) if len(ends) else 0, PAIRS_AT_ONCE):
+        number = np.arange(start, min(start + PAIRS_AT_ONCE, int(ends[-1])))
+        i = np.searchsorted(ends, number, "right")
+        j = order[low[i] + number - (ends[i] - (high[i] - low[i]))]
+        wanted = i < j if symmetric else i != j
+        if wanted.any():
+            yield np.stack([i[wanted], j[wanted]], axis=1)
+
+
+def _correlations(first: np.ndarray, second: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Zero-mean normalised correlation of ``first[i]`` and ``second[j]`` for each pair, in -1..1."""
+    a, b = first[pairs[:, 0]].astype(np.float64), second[pairs[:, 1]].astype(np.float64)
+    size = a.shape[1]
+    covariance = np.einsum("ij,ij->i", a, b) - a.sum(1) * b.sum(1) / size
+    spread = [np.einsum("ij,ij->i", x, x) - x.sum(1) ** 2 / size for x in (a, b)]
+    return covariance / np.sqrt(spread[0] * spread[1])
