@@ -55,7 +55,8 @@ class Calibration:
     def __post_init__(self) -> None:
         if len(self.set_thresholds) != len(LEVELS) or not all(map(_is_share, self.set_thresholds)):
             raise ValueError(
-                f"set_thresholds: expected {len(LEVELS)} numbers in 0..1, found {len(self.set_thresholds)} values"
+                f"set_thresholds: expected {len(LEVELS)} numbers in 0..1, "
+                f"found {len(self.set_thresholds)} values"
             )
         if not all(isinstance(value, int | float) and math.isfinite(value) for value in self.bias):
             raise ValueError(f"bias: expected numbers, found {list(self.bias)}")
@@ -243,8 +244,8 @@ def conformal_thresholds(probabilities: np.ndarray, truth: np.ndarray) -> tuple[
     """Split-conformal thresholds on the probability of an expression, one for each level of ``LEVELS``.
 
     The set of all expressions with at least the threshold's probability holds the true one with at least the
-    level's frequency, over images exchangeable with the N that it is fitted on (least ambiguous sets, Sadinle,
-    Lei and Wasserman 2019; Vovk et al. 2005). With s the N probabilities of the true classes in falling order
+    level's frequency, over images exchangeable with the N that it is fitted on (least ambiguous sets,
+    Sadinle, Lei and Wasserman 2019; Vovk et al. 2005). With s the N probabilities of the true classes in falling order
     the threshold is s at the rank ceil((N + 1) level), and 0 (all expressions) where N is too small for that.
 
     Returns:

@@ -306,7 +306,8 @@ def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> RiskCoverage:
     confidence, right = np.asarray(confidence, np.float64), np.asarray(right, bool)
     if confidence.shape != right.shape or confidence.ndim != 1 or not len(right):
         raise ValueError(
-            f"expected a confidence and an outcome for each image, got shapes {confidence.shape}, {right.shape}"
+            "expected a confidence and an outcome for each image, "
+            f"got shapes {confidence.shape} and {right.shape}"
         )
     order = np.argsort(-confidence, kind="stable")
     answered = np.arange(1, len(right) + 1)

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from crossfer import __version__
+from crossfer.cli.calibrate import calibrate
+from crossfer.cli.compare import compare
 from crossfer.cli.errors import one_line
 from crossfer.cli.evaluate import evaluate
 from crossfer.cli.export import export
@@ -24,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (predict, train, export, evaluate):
+for command in (predict, train, export, evaluate, calibrate, compare):
     app.command()(command)
 
 

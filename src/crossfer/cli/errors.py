@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import typer
 
@@ -15,6 +16,14 @@ def need_extra(extra: str) -> None:
     missing = [name for name in EXTRAS[extra] if not find_spec(name)]
     if missing:
         raise typer.BadParameter(f"this command needs {', '.join(missing)}: pip install 'crossfer[{extra}]'")
+
+
+def need_folder(option: str, file: Path | None) -> None:
+    """Refuse a file to write whose folder is not there, before any work is done."""
+    if file is not None and not file.absolute().parent.is_dir():
+        raise ValueError(f"{option} {file}: no folder {file.parent}; make it first")
+    if file is not None and file.is_dir():
+        raise ValueError(f"{option} {file}: expected a file to write, found a folder")
 
 
 def one_line(error: BaseException, place: object = None) -> str:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from crossfer.cli.dataset import Name, Source, Split
+from crossfer.cli.errors import need_folder
+
 
 def evaluate(
-    data: Annotated[Literal["ferplus", "folder"], typer.Option(help="Data set; folder: a folder per class.")],
+    data: Annotated[Name, typer.Option(help="Data set; folder: a folder per class.")],
     root: Annotated[Path, typer.Option(help="Folder that holds the data set.")],
     model: Annotated[str, typer.Option(help="An embedded model by name, or a bundle's file.")] = "default",
-    split: Annotated[
-        Literal["train", "valid", "test"], typer.Option(help="Part of the data; for folder only a name.")
-    ] = "test",
+    split: Annotated[Split, typer.Option(help="Part of the data; for folder only a name.")] = "test",
     protocol: Annotated[
         Literal["majority", "argmax"] | None,
         typer.Option(help="How FERPlus votes become labels. [default: majority]", show_default=False),
@@ -33,40 +36,87 @@ def evaluate(
     min_face_score: Annotated[
         float, typer.Option(min=0.01, max=0.99, help="Leave out faces that the detector is less sure of.")
     ] = 0.5,
+    leaks: Annotated[
+        bool,
+        typer.Option("--leaks", help="Also state accuracy without images that occur in train or valid too."),
+    ] = False,
+    subset: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE|NAME",
+            help="Also score the images that a text file names, one a line; or a FERPlus challenge list in "
+            "ROOT/challenge: occlusion, pose-30, pose-45. May be repeated.",
+        ),
+    ] = None,
+    corruptions: Annotated[
+        bool,
+        typer.Option("--corruptions", help="Also measure seven kinds of bad images, each at five strengths."),
+    ] = False,
+    evidence_test: Annotated[
+        bool,
+        typer.Option(
+            "--evidence-test", help="Also delete and insert cells by evidence, against random cells."
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random choices in the last two.")] = 0,
     format_: Annotated[
         Literal["text", "json"], typer.Option("--format", help="json: one object on one line.")
     ] = "text",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the result here instead of stdout.")
     ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep the run, result and answer to each image, as JSON Lines: for compare, report.",
+        ),
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out and count bad rows and images instead of stopping.")
     ] = False,
 ) -> None:
     """Measure a model on labelled images; the numbers stand beside data, protocol and model."""
-    if data == "folder" and (protocol or labels):
-        raise ValueError("--protocol and --labels belong to --data ferplus; leave them out with folder")
-    if output is not None and not output.absolute().parent.is_dir():
-        raise ValueError(f"--output {output}: no folder {output.parent}; make it first")
-    from crossfer.data.ferplus import load_ferplus
-    from crossfer.data.folder import load_folder
-    from crossfer.evaluate.command import run_evaluation
+    source = Source(data, root, protocol, labels, skip_bad)
+    need_folder("--output", output)
+    need_folder("--predictions", predictions)
+    detector = detector or ("none" if source.framed else "centerface")
+    if evidence_test and detector != "none":
+        raise ValueError("--evidence-test: expected face crops, found a detector; add --detector none")
+    if leaks and (data == "folder" or split == "train"):
+        raise ValueError(
+            "--leaks: expected a data set with splits, and one that train may leak into; leave it out"
+        )
+    from crossfer import __version__
+    from crossfer.evaluate.command import Wishes, as_json, as_text, run_evaluation
+    from crossfer.evaluate.result import Provenance
+    from crossfer.evaluate.run_file import write_run
+    from crossfer.evaluate.subsets import read_subset
+    from crossfer.evaluate.tables import evaluation_tables
+    from crossfer.provenance import code_commit
     from crossfer.runtime.atomic import write_atomically
     from crossfer.runtime.recognizer import Recognizer
 
-    detector = detector or ("none" if data == "ferplus" else "centerface")
     recognizer = Recognizer(model, detector=detector, min_face_score=min_face_score)
-    if data == "ferplus":
-        dataset = load_ferplus(
-            root,
-            split=split,
-            protocol=protocol or "majority",
-            labels=labels or "fer2013new",
-            skip_bad=skip_bad,
-        )
-    else:
-        dataset = load_folder(root, recognizer.meta.labelset, split=split, skip_bad=skip_bad)
-    text = run_evaluation(recognizer, dataset, detector=detector, form=format_)
+    dataset = source.open(split, recognizer.meta.labelset)
+    wishes = Wishes(
+        others=source.open_others(split, recognizer.meta.labelset) if leaks else (),
+        subsets=[read_subset(given, root) for given in subset or ()],
+        corruptions=corruptions,
+        evidence=evidence_test,
+        seed=seed,
+    )
+    result, answers = run_evaluation(
+        recognizer,
+        dataset,
+        wishes,
+        detector=detector,
+        skip_bad=skip_bad,
+        provenance=Provenance(__version__, code_commit(), shlex.join(["crossfer", *sys.argv[1:]])),
+    )
+    if predictions is not None:
+        write_run(result, answers, predictions)
+    text = as_json(result.to_dict()) if format_ == "json" else as_text(evaluation_tables(result))
     if output is None:
         typer.echo(text, nl=False)
     else:

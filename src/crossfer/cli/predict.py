@@ -52,7 +52,7 @@ def predict(
             min=0.5,
             max=0.999,
             metavar="SHARE",
-            help="Also name the expressions that hold the true one this often, as in 0.9 (calibrated models).",
+            help="Also give the set of expressions that holds the true one this often, as in 0.9.",
         ),
     ] = None,
     abstain: Annotated[

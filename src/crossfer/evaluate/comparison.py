@@ -75,8 +75,8 @@ class PairResult:
         return (
             f"On images like these {self.n:,}, these two networks {sure}: {self.second} is "
             f"{100 * self.difference:+.2f} points from {self.first} (95 % interval {100 * low:+.2f} to "
-            f"{100 * high:+.2f}; McNemar p = {self.p_value:.3g}). This is about these two networks only: another "
-            "seed of either recipe is another network."
+            f"{100 * high:+.2f}; McNemar p = {self.p_value:.3g}). This is about these two networks only: "
+            "another seed of either recipe is another network."
         )
 
 

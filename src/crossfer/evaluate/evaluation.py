@@ -166,5 +166,3 @@ def _per_class(truth: np.ndarray, predicted: np.ndarray, classes: int) -> tuple[
 
 def _defined(rate: float) -> float | None:
     return None if np.isnan(rate) else float(rate)
-
-

@@ -53,7 +53,9 @@ def measure_evidence(
         raise DataError(f"{dataset.name}: expected at least one image, found none")
     rng = np.random.default_rng(seed)
     drawn = rng.permutation(len(dataset))[:images]
-    areas = np.array(list(_all_areas(recognizer, dataset, drawn, rng, skip_bad, progress)))
+    areas = np.array(
+        list(_all_areas(recognizer, dataset, drawn, rng, faults=Faults(skip_bad), progress=progress))
+    )
     if not len(areas):
         raise DataError(f"{dataset.name}: expected at least one image that can be read, found none")
     deletion, deletion_random, insertion, insertion_random = map(float, areas.mean(axis=0))
@@ -80,10 +82,10 @@ def _all_areas(
     dataset: Dataset,
     drawn: np.ndarray,
     rng: np.random.Generator,
-    skip_bad: bool,
+    *,
+    faults: Faults,
     progress: Callable[[int], None],
 ) -> Iterator[Areas]:
-    faults = Faults(skip_bad)
     for index in drawn:
         try:
             pixels = dataset.read(dataset.samples[index])

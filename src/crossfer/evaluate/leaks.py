@@ -38,12 +38,12 @@ def find_leaks(
     Args:
         dataset: the images asked about.
         others: the splits to look in.
-        progress: called with the number of images read since the last call.
+        progress: called with the number of images read since the last call, then with 1 for each of the
+            ``TABLES`` steps of the comparison.
     """
     prints = take_fingerprints([dataset, *others], progress=progress)
-    identical, nearly = (
-        _occurring(dataset, group_duplicates(prints, near)) for near in (None, find_near_pairs(prints))
-    )
+    near = find_near_pairs(prints, progress=progress)
+    identical, nearly = (_occurring(dataset, group_duplicates(prints, pairs)) for pairs in (None, near))
     return Leaks({other.samples[0].split: len(other) for other in others if other.samples}, identical, nearly)
 
 

@@ -1,4 +1,4 @@
-"""What a model answered to each image of a data set: made in one pass, saved, and scored as often as wanted."""
+"""What a model answered to each image of a data set: made in one pass, scored as often as wanted."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The bundle: one ``.onnx`` file that says what it expects, what it answers and where it comes from.
 
-The ONNX property ``crossfer`` holds JSON with the fields of ``BundleMeta`` and ``"format": 2``; format 1, which
-had no calibration, is read as well. The graph has the input ``image`` (B, C, S, S) and the outputs ``logits`` (B, K) and ``evidence`` (B, K, G, G), all float32.
+The ONNX property ``crossfer`` holds JSON with the fields of ``BundleMeta`` and ``"format": 2``; format 1,
+which had no calibration, is read as well. The graph has the input ``image`` (B, C, S, S) and the outputs
+``logits`` (B, K) and ``evidence`` (B, K, G, G), all float32.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -122,7 +124,8 @@ class BundleMeta:
             raise ValueError(f"metadata: expected a JSON object, found {type(values).__name__}")
         if values.get("format") not in READABLE:
             raise ValueError(
-                f"metadata: expected format {' or '.join(map(str, READABLE))}, found {values.get('format')!r}; "
+                f"metadata: expected format {' or '.join(map(str, READABLE))}, "
+                f"found {values.get('format')!r}; "
                 "export the model again or install the crossfer version that wrote it"
             )
         missing = [key for key in _KEYS if key not in values]
@@ -239,6 +242,28 @@ def with_metadata(model: bytes, meta: BundleMeta) -> bytes:
         raise BundleError("expected a whole ONNX file, found other bytes; obtain it again") from error
     entry = message(_PROPERTY_KEY, key) + message(_PROPERTY_VALUE, meta.to_json().encode())
     return b"".join([*kept, message(_PROPERTIES, entry)])
+
+
+def write_bundle(model: bytes, meta: BundleMeta, output: Path) -> None:
+    """Writes a model with its metadata, whole or not at all; it is read back before it gets its name.
+
+    Args:
+        model: content of an ``.onnx`` file.
+        meta: replaces the metadata that the file may have.
+        output: the ``.onnx`` file to write; its folder is made if it is not there.
+
+    Raises:
+        BundleError: if the two do not agree.
+        OSError: if the file cannot be written.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(with_metadata(model, meta))
+        read_bundle(partial)
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _open_session(model: bytes, path: Path, threads: int | None) -> onnxruntime.InferenceSession:

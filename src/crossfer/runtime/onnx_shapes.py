@@ -54,7 +54,7 @@ def _free_graph(graph: bytes, input_name: bytes) -> bytes:
 
 
 def _free_dimensions(shape: bytes, path: tuple[int, ...] = PATH_TO_DIMENSIONS) -> bytes:
-    """The message ``shape`` with every dimension at the end of ``path`` emptied: one that says nothing is unknown."""
+    """The message with every dimension at the end of ``path`` emptied: one that says nothing is unknown."""
     if not path:
         return b""
     return b"".join(

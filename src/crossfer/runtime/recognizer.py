@@ -177,7 +177,7 @@ def _least_confidence(meta: BundleMeta) -> float:
     abstention = _calibrated(meta).abstention
     if abstention is None:
         raise BundleError(
-            f"model {meta.name!r}: no confidence gave the selective accuracy asked for when it was calibrated; "
+            f"model {meta.name!r}: no confidence gave the selective accuracy that calibration asked for; "
             "calibrate it with a lower --selective-accuracy"
         )
     return abstention.threshold

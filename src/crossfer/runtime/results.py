@@ -100,7 +100,7 @@ def csv_header(labels: Sequence[str], extra: Sequence[str] = ()) -> str:
 
     Args:
         labels: the model's expressions in class order.
-        extra: columns for what was asked for: ``"prediction_set"`` (names with a ``|`` between), ``"answer"``.
+        extra: columns for what was asked for: ``"prediction_set"`` (names with ``|`` between), ``"answer"``.
     """
     columns = [
         "path",

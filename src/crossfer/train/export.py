@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from crossfer.calibration import fit_temperature
 from crossfer.labels import label_set
 from crossfer.metrics import wilson_interval
-from crossfer.runtime.bundle import METADATA_KEY, BundleMeta, read_bundle
+from crossfer.runtime.bundle import BundleMeta, write_bundle
 from crossfer.runtime.preprocess import normalize
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe, parse_recipe
@@ -131,7 +131,7 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
             "note": meta.get("note", ""),
         },
     )
-    write_bundle(graph, bundle, output)
+    write_bundle(graph.SerializeToString(), bundle, output)
     return Exported(output, difference, right / len(faces), temperature, output.stat().st_size)
 
 
@@ -195,19 +195,6 @@ def parity(model: nn.Module, graph: onnx.ModelProto, images: Tensor) -> tuple[fl
             if kind == "real":
                 logits.append(np.asarray(found[0]))
     return worst, np.concatenate(logits)
-
-
-def write_bundle(graph: onnx.ModelProto, meta: BundleMeta, output: Path) -> None:
-    """Write graph and metadata whole or not at all; the file is read back before it gets its name."""
-    onnx.helper.set_model_props(graph, {METADATA_KEY: meta.to_json()})
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.partial")
-    try:
-        partial.write_bytes(graph.SerializeToString())
-        read_bundle(partial)
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _recipe_of(meta: dict[str, Any], run: Path) -> Recipe:
