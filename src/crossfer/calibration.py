@@ -245,8 +245,9 @@ def conformal_thresholds(probabilities: np.ndarray, truth: np.ndarray) -> tuple[
 
     The set of all expressions with at least the threshold's probability holds the true one with at least the
     level's frequency, over images exchangeable with the N that it is fitted on (least ambiguous sets,
-    Sadinle, Lei and Wasserman 2019; Vovk et al. 2005). With s the N probabilities of the true classes in falling order
-    the threshold is s at the rank ceil((N + 1) level), and 0 (all expressions) where N is too small for that.
+    Sadinle, Lei and Wasserman 2019; Vovk et al. 2005). With s the N probabilities of the true classes in
+    falling order the threshold is s at the rank ceil((N + 1) level), and 0 (all expressions) where N is too
+    small for that.
 
     Returns:
         Thresholds in 0..1, rounded down to 6 digits, which can only enlarge a set.

@@ -12,7 +12,8 @@ from sklearn import metrics as sklearn_metrics
 
 from crossfer.data.sample import DataError, Dataset, Sample
 from crossfer.evaluate import evaluate
-from crossfer.evaluate.evaluation import CHUNK
+from crossfer.evaluate.predictions import CHUNK
+from crossfer.evaluate.tables import evaluation_tables
 from crossfer.labels import FER2013, FERPLUS, RAFDB, LabelSet
 from crossfer.metrics import wilson_interval
 from crossfer.runtime.bundle import BundleMeta
@@ -204,7 +205,7 @@ def test_tables_hold_the_numbers():
     result = evaluate(PixelReader(), dataset([1, 1, 1, 1], [1, 1, 1, NOBODY]), detector="centerface")
     console = Console(width=100)
     with console.capture() as capture:
-        console.print(result.to_tables())
+        console.print(evaluation_tables(result))
     lines = [line.split() for line in capture.get().splitlines()]
     assert ["tiny", "on", "toy", "valid", "(as", "given,", "n", "=", "4,", "detector", "centerface)"] in lines
     assert ["accuracy", "75.00", "%", "(95", "%", "interval", "30.06", "to", "95.44)"] in lines

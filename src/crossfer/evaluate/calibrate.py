@@ -89,8 +89,8 @@ def calibrate(
     used = predictions.select(kept)
     if len(used) < FEWEST:
         raise DataError(
-            f"expected at least {FEWEST} images to calibrate on that do not occur in train, found {len(used)} "
-            f"of {len(predictions)}; use more validation images"
+            f"expected at least {FEWEST} images to calibrate on that do not occur in train, "
+            f"found {len(used)} of {len(predictions)}; use more validation images"
         )
     trial = try_bias(used.logits, used.truth, used.groups)
     temperature, bias = fit_temperature(used.logits, used.truth), np.zeros(0)
