@@ -139,10 +139,10 @@ def test_the_interval_of_recipes_has_the_width_of_theory():
     """Seeds of deviation s and few errors from images: s * sqrt(1 / 4 + 1 / 4) for four seeds each."""
     rng = np.random.default_rng(0)
     shares = np.concatenate([rng.normal(0.8, 0.03, 4), rng.normal(0.8, 0.03, 4)])
-    runs = [run(str(i), coin(20_000, share, i)) for i, share in enumerate(shares)]
+    runs = [run(str(i), coin(4000, share, i)) for i, share in enumerate(shares)]
     result = compare_recipes(runs[:4], runs[4:])
     deviation = np.hypot(result.first.deviation, result.second.deviation) / 2
-    assert result.interval[1] - result.interval[0] == pytest.approx(2 * 1.96 * deviation, rel=0.15)
+    assert result.interval[1] - result.interval[0] == pytest.approx(2 * 1.96 * deviation, rel=0.2)
 
 
 def test_runs_on_other_images_are_refused():

@@ -16,6 +16,7 @@ from crossfer.cli.errors import one_line
 from crossfer.cli.evaluate import evaluate
 from crossfer.cli.export import export
 from crossfer.cli.predict import predict
+from crossfer.cli.report import report
 from crossfer.cli.train import train
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (predict, train, export, evaluate, calibrate, compare):
+for command in (predict, train, export, evaluate, calibrate, compare, report):
     app.command()(command)
 
 

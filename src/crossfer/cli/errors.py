@@ -8,7 +8,10 @@ from pathlib import Path
 import typer
 
 # What each extra of the distribution brings, by import name.
-EXTRAS = {"train": ("torch", "lightning_fabric", "kornia", "pydantic", "safetensors", "onnx")}
+EXTRAS = {
+    "train": ("torch", "lightning_fabric", "kornia", "pydantic", "safetensors", "onnx"),
+    "report": ("matplotlib", "sklearn"),
+}
 
 
 def need_extra(extra: str) -> None:
