@@ -19,7 +19,8 @@ ALLOWED = {
     "calibration": EVERYONE,
     "provenance": set(),
     "runtime": EVERYONE | {"calibration"},
-    "data": EVERYONE | {"runtime.image"},  # one decoding for what is learnt from and what is recognised
+    # One decoding for what is learnt from and what is recognised; one way to write files that are whole.
+    "data": EVERYONE | {"runtime.image", "runtime.atomic"},
     "method": set(),
     "train": EVERYONE | {"method", "data", "metrics", "calibration", "provenance"} | SHARED_WITH_TRAINING,
     "evaluate": EVERYONE | {"runtime", "data", "metrics", "calibration", "provenance"},

@@ -65,6 +65,10 @@ class LabelSet:
                 f"expected one of {', '.join(self.expressions)}"
             ) from None
 
+    def has(self, name: str) -> bool:
+        """Whether the set has an expression of that name (case and synonyms folded)."""
+        return canonical(name) in self.expressions
+
     def indices_in(self, other: LabelSet) -> tuple[int, ...]:
         """For each expression of this set its class index in ``other``.
 
@@ -92,11 +96,20 @@ LABEL_SETS = {s.name: s for s in (FERPLUS, FER2013, RAFDB, AFFECTNET8, AFFECTNET
 
 
 def label_set(name: str) -> LabelSet:
-    """A known label set by its name.
+    """A known label set by its name, or one of its own from expressions with commas between, in order.
+
+    >>> label_set("sad, happy").expressions
+    ('sadness', 'happiness')
 
     Raises:
-        ValueError: if the name is not known; the message lists those that are.
+        ValueError: if the name is not known (the message lists those that are), or an expression comes twice
+            or is empty.
     """
+    if "," in name:
+        expressions = tuple(canonical(part) for part in name.split(","))
+        if not all(expressions):
+            raise ValueError(f"label set {name!r}: expected expressions with single commas between")
+        return LabelSet(",".join(expressions), expressions)
     if name not in LABEL_SETS:
         raise ValueError(f"unknown label set {name!r}; expected one of {', '.join(LABEL_SETS)}")
     return LABEL_SETS[name]

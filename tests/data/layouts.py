@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
@@ -119,3 +120,103 @@ def write_class_folders(root: Path, counts: dict[str, int], size: tuple[int, int
             pixels = rng.integers(256, size=(size[1], size[0], 3), dtype=np.uint8)
             Image.fromarray(pixels).save(root / name / f"{i}.png")
     return root
+
+
+# ---- other sets: tiny copies, with the names and oddities of the real ones ----
+
+
+def picture(*key: int, side: int = 32) -> np.ndarray:
+    """Smooth random pixels, as photos have, which differ from key to key: uint8 (side, side, 3)."""
+    coarse = np.random.default_rng(key).integers(256, size=(6, 6, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+RAFDB_LABELS = {
+    "train_00001.jpg": 5,
+    "train_00002.jpg": 5,
+    "train_00003.jpg": 4,
+    "train_00004.jpg": 7,
+    "test_0001.jpg": 1,
+    "test_0002.jpg": 4,
+}
+
+
+def write_rafdb(
+    root: Path,
+    *,
+    listed: str = "EmoLabel/list_patition_label.txt",
+    folder: str = "Image/aligned",
+    suffix: str = "_aligned",
+) -> Path:
+    """RAF-DB as its publishers ship it, once unpacked."""
+    for i, name in enumerate(RAFDB_LABELS):
+        save(root / folder / name.replace(".jpg", f"{suffix}.jpg"), picture(1, i))
+    (root / listed).parent.mkdir(parents=True, exist_ok=True)
+    (root / listed).write_text("".join(f"{name} {label}\n" for name, label in RAFDB_LABELS.items()))
+    return root
+
+
+def write_rafdb_folders(root: Path, top: str = "DATASET/") -> Path:
+    """The copy of RAF-DB with a folder per label."""
+    for i, (name, label) in enumerate(RAFDB_LABELS.items()):
+        split = name.split("_")[0]
+        save(root / f"{top}{split}/{label}/{name.replace('.jpg', '_aligned.jpg')}", picture(1, i))
+    return root
+
+
+def write_sfew(root: Path, between: bool = True) -> Path:
+    """SFEW 2.0 with capitalised class folders."""
+    for part in ("Train", "Val"):
+        for i, name in enumerate(("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")):
+            inner = f"{part}_Aligned_Faces/" if between else ""
+            for j in range(2 if part == "Train" else 1):
+                save(root / f"{part}/{inner}{name}/Film_{i}_{j}.png", picture(2, len(part), i, j))
+    return root
+
+
+AFFECTNET_HEADER = (
+    "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"
+)
+AFFECTNET_CODES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1)
+
+
+def write_affectnet_lists(root: Path, *, box: tuple[int, int, int, int] = (4, 6, 20, 22)) -> Path:
+    """The older layout: training.csv with a header, validation.csv without."""
+    for stem, header in (("training", AFFECTNET_HEADER), ("validation", None)):
+        lines = [] if header is None else [header]
+        for i, code in enumerate(AFFECTNET_CODES):
+            name = f"{i % 3}/{stem}{i:04d}.jpg"
+            save(root / "Manually_Annotated_Images" / name, picture(3, len(stem), i))
+            lines.append(f"{name},{','.join(map(str, box))},1.0;2.0;3.0,{code},0.1,-0.2")
+        path = root / "Manually_Annotated_file_lists" / f"{stem}.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join(lines) + "\n")
+    return root
+
+
+def write_affectnet_arrays(root: Path, *, as_text: bool = True) -> Path:
+    """The newer layout: an array of one expression beside each image."""
+    for part in ("train_set", "val_set"):
+        (root / part / "annotations").mkdir(parents=True)
+        for i, code in enumerate(AFFECTNET_CODES):
+            save(root / part / "images" / f"{i}.jpg", picture(3, len(part), i))
+            value = np.array(str(code)) if as_text else np.array(code)
+            np.save(root / part / "annotations" / f"{i}_exp.npy", value)
+            np.save(root / part / "annotations" / f"{i}_val.npy", np.array("0.5"))
+    return root
+
+
+def zip_folder(folder: Path, archive: Path, *, inside: str = "") -> Path:
+    """Packs a folder's content below ``inside`` and removes it."""
+    with ZipFile(archive, "w") as file:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                file.write(path, f"{inside}{path.relative_to(folder).as_posix()}")
+    rmtree(folder)
+    return archive

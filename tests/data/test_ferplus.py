@@ -298,7 +298,7 @@ def test_a_damaged_member_of_a_zip_is_named(damage: bytes, tmp_path: Path):
     content[start + 60 : start + 300] = 240 * damage
     path.write_bytes(content)
     dataset = load_ferplus(tmp_path)
-    with pytest.raises(DataError, match=r"FER2013Test\.zip/fer0000005\.png: cannot be unpacked"):
+    with pytest.raises(DataError, match=r"FER2013Test\.zip/FER2013Test/fer0000005\.png: cannot be unpacked"):
         dataset.read(dataset.samples[0])
     assert len(load_ferplus(tmp_path, skip_bad=True).skipped) == 1
 

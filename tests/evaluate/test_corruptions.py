@@ -56,5 +56,5 @@ def test_odd_sizes(face: np.ndarray):
 
 @pytest.mark.parametrize(("kind", "strength"), [("fog", 1), ("blur", 0), ("blur", 6)])
 def test_unknown_ones(face: np.ndarray, kind: str, strength: int):
-    with pytest.raises(ValueError, match="expected one of blur, noise, .* at a strength of 1 to 5"):
+    with pytest.raises(ValueError, match=r"expected one of blur, noise, .* at a strength of 1 to 5"):
         corrupt(face, kind, strength, digest="a")

@@ -19,16 +19,16 @@ def test_names_with_and_without_suffix_and_folders(tmp_path: Path):
 
 
 def test_what_does_not_fit_is_named():
-    with pytest.raises(DataError, match="'a' fits 2 images, such as /data/happy/a.png and /data/sad/a.png"):
+    with pytest.raises(DataError, match=r"'a' fits 2 images, such as /data/happy/a.png and /data/sad/a.png"):
         find_subset(Subset("x", ("a",)), PATHS)
     with pytest.raises(DataError, match="none of its 1 names, such as 'c', is among the 3 images"):
         find_subset(Subset("x", ("c",)), PATHS)
 
 
 def test_files_that_are_none(tmp_path: Path):
-    with pytest.raises(DataError, match="expected a list of images in the file .*challenge"):
+    with pytest.raises(DataError, match=r"expected a list of images in the file .*challenge"):
         read_subset("occlusion", tmp_path)
-    with pytest.raises(DataError, match="--subset nothing: expected a list .* or one of occlusion, pose-30"):
+    with pytest.raises(DataError, match=r"--subset nothing: expected a list .* or one of occlusion, pose-30"):
         read_subset("nothing", tmp_path)
     (tmp_path / "empty.txt").write_text("# nothing\n")
     with pytest.raises(DataError, match="expected the name of an image on each line, found none"):

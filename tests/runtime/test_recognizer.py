@@ -169,7 +169,7 @@ def test_a_bias_shifts_the_probabilities(tmp_path, tiny_model, astronaut):
 
 @pytest.mark.parametrize("wish", [{"coverage": 0.9}, {"abstain": True}])
 def test_a_model_without_calibration_says_how_to_get_it(tiny_model, tmp_path, wish):
-    with pytest.raises(BundleError, match="model 'tiny': expected a calibrated model .* crossfer calibrate"):
+    with pytest.raises(BundleError, match=r"model 'tiny': expected a calibrated model .* crossfer calibrate"):
         Recognizer(tiny_model, **wish)
     never = calibrated_bundle(tmp_path / "never.onnx", replace(calibration(), abstention=None))
     with pytest.raises(BundleError, match="--selective-accuracy"):

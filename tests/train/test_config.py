@@ -74,7 +74,7 @@ def test_unknown_key_names_itself_and_those_allowed_there(
         ("augment", "flip", 1.5, "less than or equal to 1"),
         ("augment", "rotation", -3.0, "greater than or equal to 0"),
         ("augment", "erasing_area", [0.3, 0.1], "from the smaller to the larger"),
-        ("data", "name", "imagenet", "'ferplus' or 'synthetic'"),
+        ("data", "name", "imagenet", "'table' or 'synthetic'"),
         ("data", "samples", 0, "greater than 0"),
         ("model", "depth", 50, "18 or 34"),
         ("model", "grid", 1, "greater than 1"),
@@ -195,3 +195,17 @@ def test_overrides(tmp_path: Path) -> None:
 def test_bad_override_is_named(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe(write(tmp_path, 'name = "x"\n'), [override])
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"name": "rafdb", "target": "majority", "classes": "ferplus"}, "classes belongs to name 'folder'"),
+        ({"name": "ferplus", "split_file": "s.csv"}, "'ferplus' has a validation split of its own"),
+        ({"name": "rafdb"}, "target 'votes': 'rafdb' has none; set target = 'majority'"),
+    ],
+)
+def test_keys_that_do_not_belong_to_a_data_set_are_refused(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        parse(data=data)
+    parse(data={"name": "rafdb", "target": "majority", "split_file": "s.csv"})

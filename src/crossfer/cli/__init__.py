@@ -12,6 +12,7 @@ import typer
 from crossfer import __version__
 from crossfer.cli.calibrate import calibrate
 from crossfer.cli.compare import compare
+from crossfer.cli.data import data
 from crossfer.cli.errors import one_line
 from crossfer.cli.evaluate import evaluate
 from crossfer.cli.export import export
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 for command in (predict, train, export, evaluate, calibrate, compare, report):
     app.command()(command)
+app.add_typer(data, name="data")
 
 
 def _print_version(wanted: bool) -> None:

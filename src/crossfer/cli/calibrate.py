@@ -7,20 +7,34 @@ from typing import Annotated, Literal
 
 import typer
 
-from crossfer.cli.dataset import Name, Source, Split
+from crossfer.cli.dataset import Asked
 from crossfer.cli.errors import need_folder
+from crossfer.data.names import DatasetName, Split
 
 
 def calibrate(
     model: Annotated[str, typer.Argument(help="An embedded model by name, or a bundle's file.")],
-    data: Annotated[Name, typer.Option(help="Data set; folder: a folder per class, face crops.")],
-    root: Annotated[Path, typer.Option(help="Folder that holds the data set.")],
+    data: Annotated[
+        DatasetName,
+        typer.Option(help="Data set of face crops; folder: a folder per class; table: CSV or Parquet."),
+    ],
+    root: Annotated[Path, typer.Option(help="Folder or zip that holds the data set; for table the table.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The .onnx file to write; may be the model itself.")
     ],
     split: Annotated[
         Split, typer.Option(help="Part of the data, never what the model learnt from or is tested on.")
     ] = "valid",
+    split_file: Annotated[
+        Path | None, typer.Option(help="Cuts valid out of train where a set has none: crossfer data split.")
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Classes of a folder or table, as in crossfer data check. [default: the model's]",
+            show_default=False,
+        ),
+    ] = None,
     protocol: Annotated[
         Literal["majority", "argmax"] | None,
         typer.Option(help="How FERPlus votes become labels. [default: majority]", show_default=False),
@@ -46,7 +60,7 @@ def calibrate(
 
     Images that also occur in train, exactly or nearly, are left out. The graph stays as it is.
     """
-    source = Source(data, root, protocol, labels, skip_bad)
+    asked = Asked(data, root, protocol, labels, split_file, classes, skip_bad)
     need_folder("--output", output)
     if split == "train":
         raise ValueError("--split train: expected images that the model has not learnt from; use valid")
@@ -63,8 +77,8 @@ def calibrate(
     from crossfer.runtime.recognizer import Recognizer
 
     shown, recognizer = Progressive(), Recognizer(model, detector="none")
-    dataset = source.open(split, recognizer.meta.labelset)
-    others = source.open_others("valid", recognizer.meta.labelset)
+    dataset = asked.open(split, recognizer.meta.labelset)
+    others = asked.open_others("valid", recognizer.meta.labelset)
     predictions = predict_with_progress(recognizer, dataset, shown, skip_bad=skip_bad)
     leaks = find_leaks_with_progress(dataset, others, shown) if others else None
     found = fit(recognizer.meta, predictions, leaks, selective_accuracy=selective_accuracy)

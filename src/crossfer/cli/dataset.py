@@ -4,65 +4,90 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from crossfer.data.names import DatasetName, LabelVersion, Protocol, Split
 
 if TYPE_CHECKING:
     from crossfer.data.sample import Dataset
     from crossfer.labels import LabelSet
 
-Name = Literal["ferplus", "folder"]
-Split = Literal["train", "valid", "test"]
-
 
 @dataclass(frozen=True)
-class Source:
-    """Where a data set lies and how its labels are made.
+class Asked:
+    """Which data set is meant and how its labels are made; None stands for the default.
 
     Attributes:
-        data: name of the data set; ``"folder"`` is a folder per class.
-        root: folder that holds it.
-        protocol: how FERPlus votes become labels; None for the default.
-        labels: version of the FERPlus labels; None for the default.
+        data: name of the data set.
+        root: folder or zip that holds it; for a table the table.
+        protocol: how FERPlus votes become labels.
+        labels: version of the FERPlus labels.
+        split_file: cuts valid out of train where the set has none.
+        classes: name of the label set of a folder or table.
         skip_bad: leave out bad rows and images instead of stopping.
     """
 
-    data: Name
+    data: DatasetName
     root: Path
-    protocol: Literal["majority", "argmax"] | None = None
-    labels: Literal["fer2013new", "label-csv"] | None = None
+    protocol: Protocol | None = None
+    labels: LabelVersion | None = None
+    split_file: Path | None = None
+    classes: str | None = None
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
-        if self.data == "folder" and (self.protocol or self.labels):
-            raise ValueError("--protocol and --labels belong to --data ferplus; leave them out with folder")
+        if self.data != "ferplus" and (self.protocol or self.labels):
+            raise ValueError(
+                f"--protocol and --labels belong to --data ferplus; leave them out with {self.data}"
+            )
+        if self.data not in {"folder", "table"} and self.classes:
+            raise ValueError(
+                f"--classes belongs to --data folder and table; {self.data} has classes of its own"
+            )
 
     @property
-    def framed(self) -> bool:
+    def crops(self) -> bool:
         """The images are face crops already."""
-        return self.data != "folder"
+        return self.data not in {"folder", "table"}
 
-    def open(self, split: Split, labels: LabelSet) -> Dataset:
-        """One split; ``labels`` are the classes to expect in a folder."""
-        from crossfer.data.ferplus import load_ferplus
-        from crossfer.data.folder import load_folder
+    def open(self, split: Split, known: LabelSet, *, every: bool = False) -> Dataset:
+        """One split.
 
-        if self.data == "folder":
-            return load_folder(self.root, labels, split=split, skip_bad=self.skip_bad)
-        return load_ferplus(
+        Args:
+            split: which part.
+            known: the classes of a folder or table unless ``classes`` names others.
+            every: list images that the protocol leaves out too.
+        """
+        from crossfer.data.source import open_dataset
+        from crossfer.labels import label_set
+
+        return open_dataset(
+            self.data,
             self.root,
             split=split,
             protocol=self.protocol or "majority",
             labels=self.labels or "fer2013new",
+            classes=label_set(self.classes) if self.classes else known,
+            numbered=self.classes is not None,
+            split_file=self.split_file,
             skip_bad=self.skip_bad,
+            every=every,
         )
 
-    def open_others(self, split: Split, labels: LabelSet) -> list[Dataset]:
-        """The splits in which an image of ``split`` must not occur, as wide as training may use them.
+    def open_others(self, split: Split, known: LabelSet) -> list[Dataset]:
+        """The splits in which an image of ``split`` must not occur, every image of them.
 
-        For test these are train and valid, for valid it is train; none for a folder, which has no splits.
+        For test these are train and valid, for valid it is train, as far as the set has them; none for
+        train, and none for a folder or table that is not parted.
         """
-        others: list[Split] = {"train": [], "valid": ["train"], "test": ["train", "valid"]}[split]
-        if self.data == "folder":
+        from crossfer.data.source import splits_of
+
+        earlier: dict[Split, tuple[Split, ...]] = {
+            "train": (),
+            "valid": ("train",),
+            "test": ("train", "valid"),
+        }
+        own = splits_of(self.data, self.root) if self.split_file is None else earlier["test"]
+        if own == ("train",):
             return []
-        wide = Source(self.data, self.root, "argmax", self.labels, self.skip_bad)
-        return [wide.open(other, labels) for other in others]
+        return [self.open(other, known, every=True) for other in earlier[split] if other in own]

@@ -9,15 +9,28 @@ from typing import Annotated, Literal
 
 import typer
 
-from crossfer.cli.dataset import Name, Source, Split
+from crossfer.cli.dataset import Asked
 from crossfer.cli.errors import need_folder
+from crossfer.data.names import DatasetName, Split
 
 
 def evaluate(
-    data: Annotated[Name, typer.Option(help="Data set; folder: a folder per class.")],
-    root: Annotated[Path, typer.Option(help="Folder that holds the data set.")],
+    data: Annotated[
+        DatasetName, typer.Option(help="Data set; folder: a folder per class; table: CSV or Parquet.")
+    ],
+    root: Annotated[Path, typer.Option(help="Folder or zip that holds the data set; for table the table.")],
     model: Annotated[str, typer.Option(help="An embedded model by name, or a bundle's file.")] = "default",
-    split: Annotated[Split, typer.Option(help="Part of the data; for folder only a name.")] = "test",
+    split: Annotated[Split, typer.Option(help="Part of the data.")] = "test",
+    split_file: Annotated[
+        Path | None, typer.Option(help="Cuts valid out of train where a set has none: crossfer data split.")
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Classes of a folder or table, as in crossfer data check. [default: the model's]",
+            show_default=False,
+        ),
+    ] = None,
     protocol: Annotated[
         Literal["majority", "argmax"] | None,
         typer.Option(help="How FERPlus votes become labels. [default: majority]", show_default=False),
@@ -29,7 +42,7 @@ def evaluate(
     detector: Annotated[
         Literal["centerface", "none"] | None,
         typer.Option(
-            help="none: images are face crops. [default: none for ferplus, centerface for folder]",
+            help="none: images are face crops. [default: centerface for folder and table, else none]",
             show_default=False,
         ),
     ] = None,
@@ -77,16 +90,12 @@ def evaluate(
     ] = False,
 ) -> None:
     """Measure a model on labelled images; the numbers stand beside data, protocol and model."""
-    source = Source(data, root, protocol, labels, skip_bad)
+    asked = Asked(data, root, protocol, labels, split_file, classes, skip_bad)
     need_folder("--output", output)
     need_folder("--predictions", predictions)
-    detector = detector or ("none" if source.framed else "centerface")
+    detector = detector or ("none" if asked.crops else "centerface")
     if evidence_test and detector != "none":
         raise ValueError("--evidence-test: expected face crops, found a detector; add --detector none")
-    if leaks and (data == "folder" or split == "train"):
-        raise ValueError(
-            "--leaks: expected a data set with splits, and one that train may leak into; leave it out"
-        )
     from crossfer import __version__
     from crossfer.evaluate.command import Wishes, as_json, as_text, run_evaluation
     from crossfer.evaluate.result import Provenance
@@ -98,9 +107,14 @@ def evaluate(
     from crossfer.runtime.recognizer import Recognizer
 
     recognizer = Recognizer(model, detector=detector, min_face_score=min_face_score)
-    dataset = source.open(split, recognizer.meta.labelset)
+    dataset = asked.open(split, recognizer.meta.labelset)
+    others = asked.open_others(split, recognizer.meta.labelset) if leaks else []
+    if leaks and not others:
+        raise ValueError(
+            f"--leaks: expected train or valid beside {split} of {data}, found neither; leave it out"
+        )
     wishes = Wishes(
-        others=source.open_others(split, recognizer.meta.labelset) if leaks else (),
+        others=others,
         subsets=[read_subset(given, root) for given in subset or ()],
         corruptions=corruptions,
         evidence=evidence_test,

@@ -97,8 +97,8 @@ def _examples(runs: list[Run], model: str | None) -> dict[str, list[tuple[Exampl
         at_hand = [example for example in chosen if example.pixels is not None]
         if len(at_hand) < len(chosen):
             typer.echo(
-                f"crossfer: {run.name}: {len(chosen) - len(at_hand)} of {len(chosen)} examples are not shown: "
-                f"no image at {next(e.path for e in chosen if e.pixels is None)}",
+                f"crossfer: {run.name}: {len(chosen) - len(at_hand)} of {len(chosen)} examples are not "
+                f"shown: no image at {next(e.path for e in chosen if e.pixels is None)}",
                 err=True,
             )
         shown[run.name] = [(e, face_picture(e.pixels, e.evidence)) for e in at_hand if e.pixels is not None]

@@ -9,8 +9,8 @@ Comparing all pairs costs the square of their number, so candidates come from a 
 bits, each bit the side of a plane on which a thumbnail lies (random-hyperplane hashing; Charikar,
 "Similarity Estimation Techniques from Rounding Algorithms", STOC 2002). Two thumbnails of correlation r agree
 in a bit with probability 1 - arccos(r) / pi, so a pair at r = 0.94 meets in at least one table with
-probability 0.93, one at 0.97 with 0.996. Each plane's weights are +1 and -1 in equal number: brightness drops out,
-and sums of whole numbers are exact, so that every machine finds the same pairs.
+probability 0.96, one at 0.97 with 0.999. Each plane's weights are +1 and -1 in equal number: brightness
+drops out, and sums of whole numbers are exact, so that every machine finds the same pairs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from crossfer.data.sample import Dataset
 NEAR = 0.94
 TABLES, BITS = 32, 20
 FLATTEST = 1.0  # standard deviation of a thumbnail, in grey levels, below which it says nothing
-PAIRS_AT_ONCE = 20_000
+COARSE = 8  # pixels of the side at which candidates are compared first,
+SLACK = 0.02  # and how far below the threshold they may correlate there
+PAIRS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,24 @@ def group_duplicates(prints: Fingerprints, near: NearPairs | None = None) -> np.
     groups = _first_of_equal(prints)
     if near is None:
         return groups
+    return _joined(groups, near.pairs.tolist())
+
+
+def join_groups(groups: np.ndarray, keys: Sequence[str | None]) -> np.ndarray:
+    """The groups after joining those that share a key, such as a subject; None is no key.
+
+    Args:
+        groups: (N,) int64, as ``group_duplicates`` gives them.
+        keys: one for each image.
+    """
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(key, i), i) for i, key in enumerate(keys) if key is not None]
+    return _joined(groups, pairs)
+
+
+def _joined(groups: np.ndarray, pairs: Sequence[Sequence[int]]) -> np.ndarray:
     parents = groups.tolist()
-    for one, other in near.pairs.tolist():
+    for one, other in pairs:
         first, second = sorted((_root(parents, one), _root(parents, other)))
         parents[second] = first
     return np.array([_root(parents, i) for i in range(len(parents))], np.int64)
@@ -131,21 +149,49 @@ def find_near_pairs(
     """
     rows = np.flatnonzero(_first_of_equal(prints) == np.arange(len(prints)))
     rows = rows[prints.thumbnails[rows].std(axis=1) >= FLATTEST]
-    upright = prints.thumbnails[rows]
-    turned = np.ascontiguousarray(upright.reshape(-1, SIDE, SIDE)[:, :, ::-1]).reshape(len(rows), -1)
+    upright = _Pictures(prints.thumbnails[rows])
+    turned = _Pictures(_mirrored(upright.thumbnails))
     found: dict[tuple[int, int], tuple[float, bool]] = {}
     for table in range(TABLES):
-        codes, turned_codes = _codes(upright, table), _codes(turned, table)
+        codes, turned_codes = _codes(upright.thumbnails, table), _codes(turned.thumbnails, table)
         for mirrored, theirs, pictures in ((False, codes, upright), (True, turned_codes, turned)):
             for pairs in _meetings(codes, theirs, symmetric=not mirrored):
-                scores = _correlations(upright, pictures, pairs)
-                for (one, other), score in zip(
-                    pairs[scores >= threshold].tolist(), scores[scores >= threshold].tolist(), strict=True
-                ):
+                near, scores = _near(upright, pictures, pairs, threshold)
+                for (one, other), score in zip(near.tolist(), scores.tolist(), strict=True):
                     key = (min(one, other), max(one, other))
                     found[key] = max(found.get(key, (0.0, mirrored)), (score, mirrored), key=lambda f: f[0])
         progress(1)
     return _near_pairs(found, rows)
+
+
+class _Pictures:
+    """Thumbnails, (N, 576) uint8, and a coarse version, (N, 64) float32, whose products are correlations."""
+
+    def __init__(self, thumbnails: np.ndarray) -> None:
+        self.thumbnails = thumbnails
+        step = SIDE // COARSE
+        coarse = np.empty((len(thumbnails), COARSE * COARSE), np.float32)
+        for start in range(0, len(thumbnails), 4096):
+            block = thumbnails[start : start + 4096].reshape(-1, COARSE, step, COARSE, step)
+            means = block.mean(axis=(2, 4), dtype=np.float32)
+            coarse[start : start + 4096] = means.reshape(-1, COARSE * COARSE)
+        coarse -= coarse.mean(axis=1, keepdims=True)
+        coarse /= np.maximum(np.linalg.norm(coarse, axis=1, keepdims=True), 1e-6)
+        self.coarse = coarse
+
+
+def _mirrored(thumbnails: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(thumbnails.reshape(-1, SIDE, SIDE)[:, :, ::-1]).reshape(-1, SIDE * SIDE)
+
+
+def _near(
+    ours: _Pictures, theirs: _Pictures, pairs: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of some candidate pairs those that correlate by at least ``threshold``, and by how much."""
+    coarse = np.einsum("ij,ij->i", ours.coarse[pairs[:, 0]], theirs.coarse[pairs[:, 1]])
+    pairs = pairs[coarse >= threshold - SLACK]
+    scores = _correlations(ours.thumbnails, theirs.thumbnails, pairs)
+    return pairs[scores >= threshold], scores[scores >= threshold]
 
 
 def _near_pairs(found: dict[tuple[int, int], tuple[float, bool]], rows: np.ndarray) -> NearPairs:
@@ -157,11 +203,12 @@ def _near_pairs(found: dict[tuple[int, int], tuple[float, bool]], rows: np.ndarr
 
 def _codes(thumbnails: np.ndarray, table: int) -> np.ndarray:
     """On which side of a table's planes each thumbnail lies, as a number of ``BITS`` bits: (N,) int64."""
-    planes = _planes(table)
+    planes, places = _planes(table), np.float32(2) ** np.arange(BITS)
     codes = np.empty(len(thumbnails), np.int64)
     for start in range(0, len(thumbnails), 4096):
-        sides = thumbnails[start : start + 4096].astype(np.float32) @ planes > 0  # exact: below 2 ** 24
-        codes[start : start + 4096] = sides @ (1 << np.arange(BITS))
+        block = thumbnails[start : start + 4096].astype(np.float32)
+        sides = block @ planes > 0  # both products are exact: whole numbers below 2 ** 24
+        codes[start : start + 4096] = sides.astype(np.float32) @ places.astype(np.float32)
     return codes
 
 

@@ -24,14 +24,14 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Literal
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
-from crossfer.data.decode import decode_image
-from crossfer.data.sample import DataError, Dataset, Faults, Sample, keep_readable
+from crossfer.data.listing import is_image
+from crossfer.data.sample import NO_LABEL, DataError, Dataset, Faults, Sample
+from crossfer.data.subset import keep_readable
+from crossfer.data.tree import FolderTree, Tree, ZipTree, open_tree, trees_to_try
 from crossfer.labels import FERPLUS
 
 Split = Literal["train", "valid", "test"]
@@ -68,7 +68,7 @@ def load_ferplus(
     before it.
 
     Args:
-        root: the folder that holds the data, in one of the layouts of this module.
+        root: the folder that holds the data, in one of the layouts of this module, or a zip of it.
         split: which part; FER2013's PublicTest is ``"valid"``, its PrivateTest ``"test"``.
         protocol: how votes become a label.
         labels: which of the two published label versions: ``fer2013new.csv`` or each folder's ``label.csv``.
@@ -85,24 +85,47 @@ def load_ferplus(
             vote that is not a whole number, or a kept image that is missing, naming file and line.
         ValueError: for an unknown split, protocol or label version.
     """
+    faults = Faults(skip_bad)
+    dataset = list_ferplus(Path(root), split, faults, protocol=protocol, labels=labels)
+    return keep_readable(dataset, faults) if skip_bad else dataset
+
+
+def list_ferplus(
+    root: Path,
+    split: str,
+    faults: Faults,
+    *,
+    protocol: str = "majority",
+    labels: str = "fer2013new",
+    every: bool = False,
+) -> Dataset:
+    """As ``load_ferplus``, without reading an image.
+
+    Args:
+        root: as there.
+        split: as there.
+        faults: what to do about bad rows and missing images.
+        protocol: as there.
+        labels: as there.
+        every: keep the images that the protocol leaves out as well, with the label ``NO_LABEL``.
+    """
     _check_choice("split", split, FOLDERS)
     _check_choice("protocol", protocol, _LABELLERS)
     _check_choice("labels", labels, ("fer2013new", "label-csv"))
-    root, faults = Path(root), Faults(skip_bad)
-    images = _find_images(root, split)
-    if labels == "label-csv":
-        rows = _read_folder_labels(images, split, faults)
-    else:
-        rows = [row for row in _read_table(root, faults) if row.split == split]
+    tree = _find_root(root, split)
+    images = _find_images(tree, split)
+    rows = (
+        _read_folder_labels(images, split, faults)
+        if labels == "label-csv"
+        else [row for row in _read_table(tree, faults) if row.split == split]
+    )
     if isinstance(images, _PixelTable):
         images.index(rows, split, faults)
 
     def read(sample: Sample) -> np.ndarray:
-        return images.read(Path(sample.path).name)
+        return images.read(sample.name)
 
-    samples = _samples(rows, images, _LABELLERS[protocol], faults)
-    if skip_bad:
-        samples = keep_readable(samples, read, faults)
+    samples = _samples(rows, images, _LABELLERS[protocol], faults, every=every)
     return Dataset("ferplus", f"{protocol}/{labels}", FERPLUS, samples, read, tuple(faults.messages))
 
 
@@ -150,33 +173,43 @@ def _shares(votes: Sequence[int]) -> tuple[float, ...]:
 
 
 def _samples(
-    rows: Iterable[_Row], images: _Images, labeller: Callable[[Sequence[int]], int], faults: Faults
+    rows: Iterable[_Row],
+    images: _Images,
+    labeller: Callable[[Sequence[int]], int],
+    faults: Faults,
+    *,
+    every: bool,
 ) -> tuple[Sample, ...]:
     samples = []
     described = {row.image: row for row in rows if row.image}  # the later row of a name replaces the earlier
     for row in described.values():
         label = labeller(row.votes)
         if label >= len(FERPLUS):
-            continue
+            if not every:
+                continue
+            label = NO_LABEL
         if row.image not in images.names:
-            faults.add(f"{row.where}: no image {row.image!r} in {images.where}; unpack it again")
+            faults.add(f"{row.where}: no image {row.image!r} in {images.where}; unpack it again", "missing")
             continue
-        samples.append(Sample(f"{images.where}/{row.image}", label, _shares(row.votes), row.split))
+        shares = None if label == NO_LABEL else _shares(row.votes)
+        samples.append(Sample(f"{images.where}/{row.image}", label, shares, row.split, name=row.image))
+    stray = sorted(name for name in images.names if is_image(name) and name not in described)
+    faults.unlisted += [f"{images.where}/{name}" for name in stray]
     return tuple(samples)
 
 
 # ---- label tables ----
 
 
-def _read_table(root: Path, faults: Faults) -> list[_Row]:
+def _read_table(tree: Tree, faults: Faults) -> list[_Row]:
     """All rows of ``fer2013new.csv``."""
-    path = root / "fer2013new.csv"
-    if not path.is_file():
+    path = f"{tree.where}/fer2013new.csv"
+    if (data := tree.bytes_of("fer2013new.csv")) is None:
         raise DataError(
-            f"{root}: expected the label table fer2013new.csv, found {_listing(root)}; "
+            f"{tree.where}: expected the label table fer2013new.csv, found {tree.listing()}; "
             "obtain it from the FER+ repository or use the labels 'label-csv'"
         )
-    lines = csv.reader(io.StringIO(_text(path.read_bytes(), str(path)), newline=""))
+    lines = csv.reader(io.StringIO(_text(data, path), newline=""))
     if (header := tuple(next(lines, ()))) != HEADER:
         raise DataError(f"{path}, line 1: expected the header {','.join(HEADER)}, found {','.join(header)!r}")
     rows = []
@@ -227,78 +260,24 @@ def _votes(cells: Sequence[str], where: str, faults: Faults) -> tuple[int, ...] 
 # ---- images ----
 
 
-def _find_images(root: Path, split: str) -> _Images:
-    folder = FOLDERS[split]
-    if (root / folder).is_dir():
-        return _Folder(root / folder)
-    if (root / f"{folder}.zip").is_file():
-        return _Archive(root / f"{folder}.zip", folder)
-    if (root / "fer2013.csv").is_file():
-        return _PixelTable(root / "fer2013.csv")
+def _find_root(root: Path, split: str) -> Tree:
+    """The tree that holds a split of FERPlus: the root itself or the one folder in it."""
+    tree = open_tree(root, "FERPlus")
+    for inner in trees_to_try(tree):
+        if inner.branch(FOLDERS[split]) is not None or _has_pixel_table(inner):
+            return inner
     raise DataError(
-        f"{root}: expected FERPlus as a folder {folder}, a file {folder}.zip, or a file fer2013.csv, "
-        f"found {_listing(root)}; name the folder that holds one of these"
+        f"{root}: expected FERPlus as a folder {FOLDERS[split]}, a file {FOLDERS[split]}.zip, or a file "
+        f"fer2013.csv, found {tree.listing()}; name the folder that holds one of these"
     )
 
 
-def _listing(root: Path, most: int = 5) -> str:
-    if not root.is_dir():
-        return "no such folder" if not root.exists() else "a file"
-    names = sorted(path.name for path in root.iterdir()) or ["an empty folder"]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _has_pixel_table(tree: Tree) -> bool:
+    return isinstance(tree, FolderTree) and tree.has("fer2013.csv")  # its lines are sought by place: no zip
 
 
-class _Folder:
-    """A split's images as files."""
-
-    def __init__(self, path: Path) -> None:
-        self.where = str(path)
-        self.names = frozenset(entry.name for entry in path.iterdir())
-
-    def bytes_of(self, name: str) -> bytes | None:
-        """The content of a file; None if there is none."""
-        try:
-            return Path(self.where, name).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise DataError(f"{self.where}/{name}: cannot be read ({error.strerror})") from error
-
-    def read(self, name: str) -> np.ndarray:
-        """Pixels, uint8 RGB (H, W, 3)."""
-        if (data := self.bytes_of(name)) is None:
-            raise DataError(f"{self.where}/{name}: no such file; it was there when the data set was listed")
-        return decode_image(data, f"{self.where}/{name}")
-
-
-class _Archive:
-    """A split's images in a zip; one handle serves all reads, of all threads."""
-
-    def __init__(self, path: Path, folder: str) -> None:
-        self.where = str(path)
-        self._lock = Lock()
-        try:
-            self._zip = ZipFile(path)
-        except (BadZipFile, OSError) as error:
-            raise DataError(f"{path}: expected a whole zip file ({error}); obtain it again") from error
-        self._members = {name.removeprefix(f"{folder}/"): name for name in self._zip.namelist()}
-        self.names = self._members.keys()
-
-    def bytes_of(self, name: str) -> bytes | None:
-        """The content of a member; None if there is none."""
-        if name not in self._members:
-            return None
-        try:
-            with self._lock:
-                return self._zip.read(self._members[name])
-        except Exception as error:  # a damaged member raises whatever its decompressor does
-            raise DataError(f"{self.where}/{name}: cannot be unpacked ({error}); obtain it again") from error
-
-    def read(self, name: str) -> np.ndarray:
-        """Pixels, uint8 RGB (H, W, 3)."""
-        if (data := self.bytes_of(name)) is None:
-            raise DataError(f"{self.where}/{name}: no such member")
-        return decode_image(data, f"{self.where}/{name}")
+def _find_images(tree: Tree, split: str) -> _Images:
+    return tree.branch(FOLDERS[split]) or _PixelTable(Path(tree.where, "fer2013.csv"))
 
 
 class _PixelTable:
@@ -354,4 +333,4 @@ class _PixelTable:
         return np.repeat(grey[:, :, None], 3, axis=2)
 
 
-_Images = _Folder | _Archive | _PixelTable
+_Images = FolderTree | ZipTree | _PixelTable

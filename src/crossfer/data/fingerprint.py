@@ -1,4 +1,4 @@
-"""What is kept of an image to find it again: a digest of its pixels, and a thumbnail for what is nearly the same."""
+"""What is kept of an image to find it again: a digest of its pixels, and a thumbnail for near matches."""
 
 from __future__ import annotations
 

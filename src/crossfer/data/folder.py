@@ -1,18 +1,22 @@
-"""Any images sorted into one folder per class."""
+"""Any images sorted into one folder per class, with or without a folder per split above them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from crossfer.data.decode import SUFFIXES, decode_image
-from crossfer.data.sample import DataError, Dataset, Faults, Sample, keep_readable
+from crossfer.data.decode import SUFFIXES
+from crossfer.data.listing import is_image, list_in_tree
+from crossfer.data.sample import DataError, Dataset, Faults
+from crossfer.data.subset import keep_readable
+from crossfer.data.tree import Tree, list_some, open_tree, trees_to_try
 from crossfer.labels import LabelSet
 
-# What operating systems leave in folders that people look at; names that begin with a dot are ignored too.
-LITTER = frozenset({"thumbs.db", "desktop.ini"})
+SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "valid": ("valid", "val", "validation"),
+    "test": ("test", "testing"),
+}
 
 
 def load_folder(
@@ -25,9 +29,10 @@ def load_folder(
     class folders are ignored; inside them, whatever is no image counts as bad.
 
     Args:
-        root: the folder that holds the class folders.
+        root: the folder, or zip, that holds the class folders, or folders ``train``, ``valid`` (or ``val``)
+            and ``test`` that hold them.
         labels: the classes to expect; ``Sample.label`` is an index into them.
-        split: what to call these images; it chooses nothing.
+        split: which of the split folders to take; where there are none, only what to call all images.
         skip_bad: leave out unknown class folders and files that are no image or cannot be decoded, and report
             them in ``Dataset.skipped``, instead of raising; every image is decoded once to know.
 
@@ -38,53 +43,99 @@ def load_folder(
         DataError: if the root is no folder or holds no images by class, a class folder has an unknown name,
             or a file in one has no image's suffix.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise DataError(f"{root}: expected a folder with a folder per class, found {_kind(root)}")
     faults = Faults(skip_bad)
-    samples = [
-        Sample(str(path), label, split=split)
-        for folder, label in _class_folders(root, labels, faults)
-        for path in _images(folder, faults)
-    ]
-    if skip_bad:
-        samples = keep_readable(samples, _read, faults)
-    if not samples:
+    dataset = list_folder(Path(root), labels, split, faults)
+    return require_images(keep_readable(dataset, faults) if skip_bad else dataset, root)
+
+
+def list_folder(root: Path, labels: LabelSet, split: str, faults: Faults) -> Dataset:
+    """As ``load_folder``, without reading an image."""
+    tree, prefix = _split_tree(root, labels, split)
+    found = list(images_by_class(tree, labels, faults))
+
+    def name_of(member: str) -> str:
+        return f"{prefix}{member}"
+
+    dataset = list_in_tree(
+        tree,
+        found,
+        name="folder",
+        protocol="folder per class",
+        labels=labels,
+        split=split,
+        faults=faults,
+        name_of=name_of,
+    )
+    return require_images(dataset, root)
+
+
+def require_images(dataset: Dataset, root: str | Path) -> Dataset:
+    """The data set if it has an image.
+
+    Raises:
+        DataError: if it has none.
+    """
+    if not len(dataset):
         raise DataError(
-            f"{root}: expected images in folders named {', '.join(labels.expressions)}, found no such image; "
-            "name the folder that holds the class folders"
+            f"{root}: expected images in folders named {', '.join(dataset.labels.expressions)}, found no "
+            "such image; name the folder that holds the class folders"
         )
-    return Dataset("folder", "folder per class", labels, tuple(samples), _read, tuple(faults.messages))
+    return dataset
 
 
-def _kind(path: Path) -> str:
-    return "a file" if path.exists() else "nothing"
+def split_folders(root: Path, labels: LabelSet) -> set[str]:
+    """The splits for which there is a folder; none where the root holds one set of class folders."""
+    tree = _splits_at(open_tree(root, "a folder per class"), labels)
+    names = {name.lower() for name in tree.folders()} if tree else set()
+    return {split for split, spellings in SPLIT_FOLDERS.items() if names.intersection(spellings)}
 
 
-def _class_folders(root: Path, labels: LabelSet, faults: Faults) -> Iterator[tuple[Path, int]]:
-    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+def images_by_class(tree: Tree, labels: LabelSet, faults: Faults) -> Iterator[tuple[str, int]]:
+    """Member and class index of each image below the class folders of a tree, folder by folder."""
+    inside: dict[str, list[str]] = {}
+    for name in sorted(tree.names):
+        folder, separator, _ = name.partition("/")
+        if separator:
+            inside.setdefault(folder, []).append(name)
+        elif name.lower().endswith(".zip") and labels.has(name[:-4]):
+            faults.add(f"{tree.where}/{name}: expected a folder per class, found a zip; unpack it")
+    for folder, names in inside.items():
         try:
-            label = labels.index(folder.name)
+            label = labels.index(folder)
         except ValueError as error:
-            faults.add(f"{folder}: {error}")
-        else:
-            yield folder, label
-
-
-def _images(folder: Path, faults: Faults) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_dir() or hidden or path.name.lower() in LITTER:
+            faults.add(f"{tree.where}/{folder}: {error}")
             continue
-        if path.suffix.lower() in SUFFIXES:
-            yield path
-        else:
-            faults.add(f"{path}: expected an image ({', '.join(sorted(SUFFIXES))}), found another file")
+        for name in names:
+            if is_image(name):
+                yield name, label
+            else:
+                faults.add(
+                    f"{tree.where}/{name}: expected an image ({', '.join(sorted(SUFFIXES))}), "
+                    "found another file"
+                )
 
 
-def _read(sample: Sample) -> np.ndarray:
-    try:
-        data = Path(sample.path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{sample.path}: cannot be read ({error.strerror}); check the file") from error
-    return decode_image(data, sample.path)
+def _split_tree(root: Path, labels: LabelSet, split: str) -> tuple[Tree, str]:
+    """Where the images of a split lie, and what their names begin with."""
+    tree = open_tree(root, "a folder per class")
+    if (wrapped := _splits_at(tree, labels)) is None:
+        return tree, ""
+    for name in wrapped.folders():
+        if name.lower() in SPLIT_FOLDERS[split] and (branch := wrapped.branch(name)) is not None:
+            return branch, f"{name}/"
+    raise DataError(
+        f"{wrapped.where}: expected a folder {SPLIT_FOLDERS[split][0]} with a folder per class, found "
+        f"{list_some(wrapped.folders())}; choose another split"
+    )
+
+
+def _splits_at(tree: Tree, labels: LabelSet) -> Tree | None:
+    """The tree that has split folders, at the root or wrapped in folders; None where classes come first."""
+    known = {name for names in SPLIT_FOLDERS.values() for name in names}
+    for inner in trees_to_try(tree):
+        folders = inner.folders()
+        if any(labels.has(name) for name in folders):
+            return None
+        if any(name.lower() in known for name in folders):
+            return inner
+    return None

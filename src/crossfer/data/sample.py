@@ -1,13 +1,16 @@
-"""What a data set is here: a label set, a tuple of samples, and a way to read a sample's pixels. No torch."""
+"""What a data set is here: a label set, a sequence of samples, and a way to read their pixels. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 from crossfer.labels import LabelSet
+
+NO_LABEL = -1  # the label of an image that its protocol leaves out, where all images are asked for
 
 
 class DataError(ValueError):
@@ -20,10 +23,15 @@ class Sample:
 
     Attributes:
         path: where the image lies, for messages and results (for a zip: ``archive.zip/member``).
-        label: class index in the data set's label set.
+        label: class index in the data set's label set; ``NO_LABEL`` for an image that the protocol leaves
+            out, in listings of every image alone.
         votes: share of the annotators' votes for each class, summing to 1; None where a set has no votes.
         split: ``"train"``, ``"valid"`` or ``"test"``.
         subject: identity of the person, where the set knows it.
+        name: what the set calls the image, the same wherever and in whichever layout it lies; split files
+            use it.
+        box: the face in the image file, (left, top, width, height) in its pixels, where the files show more
+            than a face; ``read`` has cut it out already.
     """
 
     path: str
@@ -31,6 +39,8 @@ class Sample:
     votes: tuple[float, ...] | None = None
     split: str = "test"
     subject: str | None = None
+    name: str = ""
+    box: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ class Dataset:
         name: identifier, such as ``"ferplus"``.
         protocol: how labels were made and which images were kept, in words fit to stand beside a number.
         labels: the label set whose indices ``Sample.label`` uses.
-        samples: the listed images.
+        samples: the listed images; of a large set they take shape only as they are asked for.
         read: gives a sample's pixels as uint8 RGB, shape (H, W, 3); raises DataError if they cannot be read.
         skipped: one line for each image or row left out because ``skip_bad`` was asked for.
     """
@@ -49,7 +59,7 @@ class Dataset:
     name: str
     protocol: str
     labels: LabelSet
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     read: Callable[[Sample], np.ndarray]
     skipped: tuple[str, ...] = ()
 
@@ -67,12 +77,17 @@ class Faults:
     Attributes:
         skip: go on.
         messages: one line for each fault so far, in the order met.
+        kinds: for each of them what it is about: ``"row"`` (or file) that is not as it should be,
+            ``"missing"`` image, ``"mismatch"`` of two sources of one label.
+        unlisted: images that lie there without a label; no fault, since no number depends on them.
     """
 
     skip: bool
     messages: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
 
-    def add(self, message: str) -> None:
+    def add(self, message: str, kind: Literal["row", "missing", "mismatch"] = "row") -> None:
         """Notes a fault.
 
         Raises:
@@ -81,18 +96,4 @@ class Faults:
         if not self.skip:
             raise DataError(message)
         self.messages.append(message)
-
-
-def keep_readable(
-    samples: Iterable[Sample], read: Callable[[Sample], np.ndarray], faults: Faults
-) -> tuple[Sample, ...]:
-    """The samples whose pixels can be read, each read once; the others become faults."""
-    kept = []
-    for sample in samples:
-        try:
-            read(sample)
-        except DataError as error:
-            faults.add(str(error))
-        else:
-            kept.append(sample)
-    return tuple(kept)
+        self.kinds.append(kind)

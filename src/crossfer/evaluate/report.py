@@ -203,8 +203,8 @@ def _html_examples(examples: Sequence[tuple[Example, bytes]]) -> Iterator[str]:
     yield "<h3>Examples</h3>"
     yield (
         '<p class="note">By rule: for each class the most confident right and the most confident wrong '
-        "answer. Orange speaks for the answer, blue against it. Pictures are read from the data on this machine: "
-        "mind its licence before you pass this page on.</p>"
+        "answer. Orange speaks for the answer, blue against it. Pictures are read from the data on this "
+        "machine: mind its licence before you pass this page on.</p>"
     )
     for example, png in examples:
         verdict = "right" if example.truth == example.predicted else f"taken for {example.predicted}"

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from crossfer.data.names import DatasetName, LabelVersion, Protocol
 from crossfer.method.encoder import feature_sides
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -29,21 +30,21 @@ class Section(BaseModel):
 class DataConfig(Section):
     """What is learnt from."""
 
-    name: Literal["ferplus", "synthetic"] = Field(
+    name: Literal[DatasetName, "synthetic"] = Field(
         default="ferplus", description="data set; synthetic faces are drawn, not loaded"
     )
     root: Path | None = Field(
-        default=None, description="folder that holds the data set; `--root` on the command line"
+        default=None, description="folder, zip or table that holds the data set; `--root` on the command line"
     )
-    protocol: Literal["majority", "argmax"] = Field(
-        default="argmax", description="which training images are kept"
+    split_file: Path | None = Field(
+        default=None, description="cuts validation images out of train where a set has none; relative to here"
     )
-    valid_protocol: Literal["majority", "argmax"] = Field(
-        default="majority", description="which validation images count"
+    classes: str | None = Field(
+        default=None, description="classes of a folder or table: a label set, or names with commas between"
     )
-    labels: Literal["fer2013new", "label-csv"] = Field(
-        default="fer2013new", description="version of the votes"
-    )
+    protocol: Protocol = Field(default="argmax", description="which FERPlus training images are kept")
+    valid_protocol: Protocol = Field(default="majority", description="which FERPlus validation images count")
+    labels: LabelVersion = Field(default="fer2013new", description="version of the FERPlus votes")
     target: Literal["votes", "majority"] = Field(
         default="votes", description="soft votes, or the winning class alone"
     )
@@ -51,6 +52,16 @@ class DataConfig(Section):
         default=False, description="leave out and report unreadable images instead of stopping"
     )
     samples: int = Field(default=512, gt=0, description="faces drawn for the synthetic set")
+
+    @model_validator(mode="after")
+    def _keys_belong_to_the_set(self) -> DataConfig:
+        if self.classes is not None and self.name not in {"folder", "table"}:
+            raise ValueError(f"classes belongs to name 'folder' and 'table', got it with {self.name!r}")
+        if self.split_file is not None and self.name in {"ferplus", "synthetic"}:
+            raise ValueError(f"split_file: {self.name!r} has a validation split of its own; leave it out")
+        if self.target == "votes" and self.name not in {"ferplus", "table", "synthetic"}:
+            raise ValueError(f"target 'votes': {self.name!r} has none; set target = 'majority'")
+        return self
 
 
 class ModelConfig(Section):

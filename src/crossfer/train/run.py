@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import (
@@ -41,7 +42,9 @@ def run_recipe(
         return train(recipe, labels, learnt, held_out, folder, resume=resume, report=display.update)
 
 
-def _load(recipe: Recipe, split: str, root: Path | None, console: Console) -> tuple[LabelSet, FaceTensors]:
+def _load(
+    recipe: Recipe, split: Literal["train", "valid"], root: Path | None, console: Console
+) -> tuple[LabelSet, FaceTensors]:
     dataset = open_split(recipe.data, split, root)
     for line in dataset.skipped:
         console.print(f"skipped: {line}", highlight=False)

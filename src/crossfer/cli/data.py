@@ -1,0 +1,149 @@
+"""``crossfer data``: whether a data set is what it should be, and splits cut from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from crossfer.data.names import DatasetName, LabelVersion, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    from crossfer.data.check import Progress
+    from crossfer.data.source import Request
+
+data = typer.Typer(
+    help="Check a data set, and cut splits from it.", no_args_is_help=True, rich_markup_mode="markdown"
+)
+
+Name = Annotated[
+    DatasetName, typer.Argument(help="Data set; folder: a folder per class; table: CSV or Parquet.")
+]
+Root = Annotated[Path, typer.Option(help="Folder or zip that holds the data set; for table the table.")]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        help="Classes of a folder or table: a label set such as rafdb, or names with commas between, in the "
+        "order of the labels' numbers. [default: the eight of FERPlus]",
+        show_default=False,
+    ),
+]
+Version = Annotated[LabelVersion, typer.Option(help="Version of the FERPlus labels.")]
+
+
+@data.command()
+def check(
+    name: Name,
+    root: Root,
+    protocol: Annotated[Protocol, typer.Option(help="How FERPlus votes become labels.")] = "majority",
+    labels: Version = "fer2013new",
+    classes: Classes = None,
+    near: Annotated[
+        bool, typer.Option("--near/--exact", help="Look for nearly identical and mirrored images, too.")
+    ] = True,
+    format_: Annotated[
+        Literal["text", "json"], typer.Option("--format", help="json: one object, with all duplicates.")
+    ] = "text",
+) -> None:
+    """Hold a copy of a data set against what was published, and look for leaks between its splits.
+
+    Counts each split and class, reads every image, and finds images that occur twice. Exit status 1 if the
+    copy is not fit for use: images missing or unreadable, labels that contradict each other or the published
+    counts. Leaks are warnings: they belong to the benchmark, and evaluation tells what they change.
+    """
+    import json
+
+    from rich.console import Console
+
+    from crossfer.data.check import check_dataset
+
+    console = Console(stderr=True)
+    with _bars(console) as bars:
+        report = check_dataset(
+            name, root, _request(name, protocol, labels, classes), near=near, progress=_progress(bars)
+        )
+    if format_ == "json":
+        typer.echo(json.dumps(report.to_dict()))
+    else:
+        page = Console(highlight=False, soft_wrap=True)
+        page.print(report.to_tables())
+    if report.fatal:
+        raise typer.Exit(1)
+
+
+@data.command()
+def split(
+    name: Name,
+    root: Root,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The split file to write.")],
+    valid: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of each class for validation.")] = 0.1,
+    test: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of each class for test, where a set has none.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed cuts another split.")] = 0,
+    duplicates: Annotated[
+        Literal["near", "exact", "ignore"],
+        typer.Option(help="Which to keep in one part; near: nearly identical and mirrored ones, too."),
+    ] = "near",
+    classes: Classes = None,
+) -> None:
+    """Cut a validation split (and a test split) out of train, as a file to commit and use again.
+
+    Each class is parted alike; people and duplicates stay on one side; the same seed gives the same split on
+    every machine. Use it with --split-file, or as data.split_file in a recipe.
+    """
+    from rich.console import Console
+
+    from crossfer.data.command import cut_split_file
+    from crossfer.runtime.atomic import write_atomically
+
+    if not output.absolute().parent.is_dir():
+        raise ValueError(f"--output {output}: no folder {output.parent}; make it first")
+    fractions = {part: share for part, share in (("valid", valid), ("test", test)) if share}
+    with _bars(Console(stderr=True)) as bars:
+        file, summary = cut_split_file(
+            name,
+            root,
+            _request(name, "majority", "fer2013new", classes),
+            fractions,
+            seed=seed,
+            duplicates=duplicates,
+            progress=_progress(bars),
+        )
+    write_atomically(output, file.to_text().encode("utf-8", "surrogateescape"))
+    Console(highlight=False, soft_wrap=True).print(summary)
+    typer.echo(f"{output}: {len(file.split_of):,} images")
+
+
+def _request(name: DatasetName, protocol: Protocol, labels: LabelVersion, classes: str | None) -> Request:
+    from crossfer.data.source import SOURCES, Request
+    from crossfer.labels import label_set
+
+    if classes is not None and name not in {"folder", "table"}:
+        raise ValueError(f"--classes belongs to folder and table; {name} has classes of its own")
+    chosen = SOURCES[name].labels if classes is None else label_set(classes)
+    return Request("train", protocol, labels, chosen, numbered=classes is not None)
+
+
+def _bars(console: Console) -> Bars:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _progress(bars: Bars) -> Progress:
+    """What shows a check's or a cut's progress on bars: one for reading, one for comparing."""
+    from crossfer.data.check import Progress
+
+    reading = bars.add_task("reading", total=None)
+    comparing = bars.add_task("comparing", total=100, visible=False)
+    return Progress(
+        total=lambda images: bars.update(reading, total=images),
+        read=lambda images: bars.advance(reading, images),
+        compared=lambda share: bars.update(comparing, completed=round(100 * share), visible=True),
+    )

@@ -1,0 +1,75 @@
+"""What ``crossfer data split`` does once its options are read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from crossfer.data.check import Progress
+from crossfer.data.names import DatasetName
+from crossfer.data.sample import DataError, Dataset, Faults
+from crossfer.data.source import SOURCES, Request, splits_of
+from crossfer.data.split import Duplicates, cut
+from crossfer.data.splitfile import SplitFile
+
+
+def cut_split_file(
+    name: DatasetName,
+    root: Path,
+    request: Request,
+    fractions: Mapping[str, float],
+    *,
+    seed: int,
+    duplicates: Duplicates,
+    progress: Progress,
+) -> tuple[SplitFile, Table]:
+    """Cuts new splits out of a set's train images.
+
+    Args:
+        name: which data set.
+        root: where it lies.
+        request: classes of a folder or table.
+        fractions: share of each class that each new split gets.
+        seed: of the choice.
+        duplicates: which images stay together.
+        progress: who is told how it gets on.
+
+    Returns:
+        The split file, and a table of how many images of each class it puts where.
+
+    Raises:
+        DataError: if the set already has one of these splits, or as ``crossfer.data.split.cut`` does.
+    """
+    own = splits_of(name, root, request.labels)
+    if taken := [split for split in fractions if split in own]:
+        raise DataError(
+            f"{root}: {SOURCES[name].title} has a {taken[0]} split of its own; use that, or cut only what "
+            "it lacks"
+        )
+    if "train" not in own:
+        raise DataError(f"{root}: expected a train split to cut from, found {', '.join(own)} alone")
+    if not fractions or sum(fractions.values()) >= 1:
+        raise ValueError("expected shares above 0 that leave something to train, such as --valid 0.1")
+    dataset = SOURCES[name].list(root, request, Faults(skip=False))
+    progress.total(len(dataset))
+    parts = cut(dataset, fractions, seed=seed, duplicates=duplicates, progress=progress.read)
+    shares = " ".join(f"--{split} {share:g}" for split, share in fractions.items())
+    command = f"crossfer data split {name} {shares} --seed {seed} --duplicates {duplicates}"
+    split_of = {sample.name: part for sample, part in zip(dataset.samples, parts, strict=True)}
+    return SplitFile(name, command, split_of), _summary(dataset, parts, ["train", *fractions])
+
+
+def _summary(dataset: Dataset, parts: list[str], splits: list[str]) -> Table:
+    counts = Counter((sample.label, part) for sample, part in zip(dataset.samples, parts, strict=True))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("class")
+    for split in splits:
+        table.add_column(split, justify="right")
+    for label, name in enumerate(dataset.labels.expressions):
+        table.add_row(name, *(f"{counts[label, split]:,}" for split in splits))
+    table.add_row("all", *(f"{parts.count(split):,}" for split in splits))
+    return table

@@ -1,0 +1,212 @@
+"""What a check of a data set found, as plain values and as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+Severity = Literal["fatal", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found.
+
+    Attributes:
+        severity: ``"fatal"`` if numbers made with this copy cannot be trusted, ``"warning"`` if they need a
+            word beside them, ``"note"`` otherwise.
+        kind: a word for programs, such as ``"unreadable"``.
+        message: what was expected, what was found, and what to do.
+        examples: a few of the places concerned.
+    """
+
+    severity: Severity
+    kind: str
+    message: str
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SplitCount:
+    """The images of a split.
+
+    Attributes:
+        split: which.
+        images: how many lie there.
+        labelled: how many of them the protocol keeps.
+        published: how many it should keep; empty where nothing is published, several where copies differ.
+        per_class: those kept, by class.
+        published_per_class: the same as published, or None.
+        repeats: how many of the images repeat another of the split pixel by pixel.
+        near_repeats: the same with those that are nearly the same or mirrored.
+    """
+
+    split: str
+    images: int
+    labelled: int
+    published: tuple[int, ...]
+    per_class: tuple[int, ...]
+    published_per_class: tuple[int, ...] | None
+    repeats: int
+    near_repeats: int
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The images of one split that occur in another.
+
+    Attributes:
+        split: where they lie.
+        other: where they occur as well.
+        identical: how many of them occur there pixel by pixel.
+        near: how many occur there pixel by pixel, nearly, or mirrored.
+    """
+
+    split: str
+    other: str
+    identical: int
+    near: int
+
+
+@dataclass(frozen=True)
+class DuplicateGroup:
+    """Images that are the same.
+
+    Attributes:
+        images: ``split/name`` of each.
+        identical: whether all are equal in every pixel; else some are nearly the same or mirrored.
+    """
+
+    images: tuple[str, ...]
+    identical: bool
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The outcome of a check.
+
+    Attributes:
+        data: name of the data set.
+        root: where it lies.
+        protocol: how labels were made and which images were kept.
+        labels: expressions in class order.
+        near: whether nearly identical images were sought too.
+        splits: one entry for each part.
+        overlaps: one entry for each ordered pair of parts.
+        findings: worst first.
+        groups: all groups of duplicates.
+    """
+
+    data: str
+    root: str
+    protocol: str
+    labels: tuple[str, ...]
+    near: bool
+    splits: tuple[SplitCount, ...]
+    overlaps: tuple[Overlap, ...]
+    findings: tuple[Finding, ...]
+    groups: tuple[DuplicateGroup, ...]
+
+    @property
+    def fatal(self) -> bool:
+        """Whether something was found with which no number should be made."""
+        return any(finding.severity == "fatal" for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as ``crossfer data check --format json`` writes them."""
+        return {
+            "data": self.data,
+            "root": self.root,
+            "protocol": self.protocol,
+            "labels": list(self.labels),
+            "fatal": self.fatal,
+            "splits": {count.split: self._count_values(count) for count in self.splits},
+            "overlaps": [self._overlap_values(overlap) for overlap in self.overlaps],
+            "findings": [
+                {"severity": f.severity, "kind": f.kind, "message": f.message, "examples": list(f.examples)}
+                for f in self.findings
+            ],
+            "duplicates": [{"images": list(g.images), "identical": g.identical} for g in self.groups],
+        }
+
+    def _count_values(self, count: SplitCount) -> dict[str, Any]:
+        published = count.published_per_class
+        return {
+            "images": count.images,
+            "labelled": count.labelled,
+            "published": list(count.published),
+            "per_class": dict(zip(self.labels, count.per_class, strict=True)),
+            "published_per_class": published and dict(zip(self.labels, published, strict=True)),
+            "repeats": count.repeats,
+            "near_repeats": count.near_repeats if self.near else None,
+        }
+
+    def _overlap_values(self, overlap: Overlap) -> dict[str, Any]:
+        near = overlap.near if self.near else None
+        return {
+            "split": overlap.split,
+            "other": overlap.other,
+            "identical": overlap.identical,
+            "near": near,
+        }
+
+    def to_tables(self) -> Group:
+        """The same for people, for rich."""
+        return Group(
+            f"{self.data} in {escape(self.root)} ({self.protocol})",
+            self._counts(),
+            self._classes(),
+            self._overlaps(),
+            *self._findings(),
+        )
+
+    def _counts(self) -> Table:
+        table = _table("images", "split", "there", "labelled", "published", "repeats", "nearly")
+        for count in self.splits:
+            published = " or ".join(f"{n:,}" for n in count.published) or "-"
+            near = f"{count.near_repeats:,}" if self.near else "-"
+            repeats = f"{count.repeats:,}"
+            table.add_row(count.split, f"{count.images:,}", f"{count.labelled:,}", published, repeats, near)
+        return table
+
+    def _classes(self) -> Table:
+        table = _table("labelled images by class (published)", "class", *(c.split for c in self.splits))
+        for k, name in enumerate(self.labels):
+            table.add_row(name, *(_with_published(count, k) for count in self.splits))
+        return table
+
+    def _overlaps(self) -> RenderableType:
+        if not self.overlaps:
+            return "one part alone: nothing to compare it with\n"
+        table = _table("images that occur in another part", "of", "in", "identical", "or nearly, or mirrored")
+        for overlap in self.overlaps:
+            near = f"{overlap.near:,}" if self.near else "-"
+            table.add_row(overlap.split, overlap.other, f"{overlap.identical:,}", near)
+        return table
+
+    def _findings(self) -> Iterator[str]:
+        styles = {"fatal": "bold red", "warning": "yellow", "note": "dim"}
+        for finding in self.findings:
+            yield f"[{styles[finding.severity]}]{finding.severity}[/]: {escape(finding.message)}"
+            yield from (f"  {escape(example)}" for example in finding.examples)
+        if not self.findings:
+            yield "nothing wrong was found"
+
+
+def _table(title: str, first: str, *others: str) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first)
+    for heading in others:
+        table.add_column(heading, justify="left" if heading == "in" else "right", no_wrap=True)
+    return table
+
+
+def _with_published(count: SplitCount, k: int) -> str:
+    found = f"{count.per_class[k]:,}"
+    return found if count.published_per_class is None else f"{found} ({count.published_per_class[k]:,})"

@@ -1,0 +1,92 @@
+"""From images found in a tree to a data set: what the loaders of all layouts share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from crossfer.data.columns import SampleColumns, as_is, pack
+from crossfer.data.decode import SUFFIXES
+from crossfer.data.sample import DataError, Dataset, Faults, Sample
+from crossfer.data.tree import Tree
+from crossfer.labels import LabelSet
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name ends as an image's does."""
+    return name[name.rfind(".") :].lower() in SUFFIXES if "." in name else False
+
+
+def list_in_tree(
+    tree: Tree,
+    found: Sequence[tuple[str, int]],
+    *,
+    name: str,
+    protocol: str,
+    labels: LabelSet,
+    split: str,
+    faults: Faults,
+    name_of: Callable[[str], str] = as_is,
+) -> Dataset:
+    """The data set of some images below one tree.
+
+    Args:
+        tree: where the images lie.
+        found: member and label of each image.
+        name: of the data set.
+        protocol: as in ``Dataset``.
+        labels: the classes.
+        split: their split.
+        faults: those met so far.
+        name_of: from a member to ``Sample.name``.
+    """
+    members, indices = pack([member for member, _ in found]), [label for _, label in found]
+    samples = SampleColumns(tree.where, members, indices, split, name_of=name_of)
+    return dataset_in_tree(tree, samples, name=name, protocol=protocol, labels=labels, faults=faults)
+
+
+def dataset_in_tree(
+    tree: Tree, samples: SampleColumns, *, name: str, protocol: str, labels: LabelSet, faults: Faults
+) -> Dataset:
+    """The same of samples that are columns already."""
+    return Dataset(name, protocol, labels, samples, partial(read_from, tree), tuple(faults.messages))
+
+
+def read_from(tree: Tree, sample: Sample) -> np.ndarray:
+    """Pixels of a sample below a tree, uint8 RGB (H, W, 3), cut to its face box if it has one."""
+    pixels = tree.read(sample.path[len(tree.where) + 1 :])
+    if sample.box is None:
+        return pixels
+    left, top, width, height = sample.box
+    face = pixels[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
+    if not face.size:
+        raise DataError(
+            f"{sample.path}: expected a face box inside the image, found {left}, {top}, {width} x {height} "
+            f"in {pixels.shape[1]} x {pixels.shape[0]} pixels; the label file belongs to other images"
+        )
+    return face
+
+
+def note_missing(where: str, missing: Sequence[str], listed: int, faults: Faults) -> None:
+    """Notes images that a label file lists and that are not there: each, or all at once where it stops."""
+    if missing and not faults.skip:
+        faults.add(
+            f"{where}: expected {listed:,} images that the labels list, {len(missing):,} of them are missing "
+            f"(first {missing[0]}); the archive may be half unpacked: unpack it again",
+            "missing",
+        )
+    for name in missing:
+        faults.add(f"{where}/{name}: no such image, though the labels list it", "missing")
+
+
+def note_twins(where: str, names: Sequence[str], faults: Faults) -> None:
+    """Notes names that a label file gives more than once."""
+    if len(set(names)) == len(names):
+        return
+    seen: set[str] = set()
+    for line, name in enumerate(names, start=1):
+        if name in seen:
+            faults.add(f"{where}: lists {name} twice (again as entry {line:,}); leave one")
+        seen.add(name)

@@ -1,0 +1,10 @@
+"""The words for data sets and their parts on the command line and in recipes; light to import."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+DatasetName = Literal["ferplus", "rafdb", "sfew", "affectnet7", "affectnet8", "folder", "table"]
+Split = Literal["train", "valid", "test"]
+Protocol = Literal["majority", "argmax"]
+LabelVersion = Literal["fer2013new", "label-csv"]

@@ -1,0 +1,60 @@
+"""SFEW 2.0: film stills with one of seven expressions, in aligned faces.
+
+Source: Dhall, Goecke, Lucey and Gedeon, "Static Facial Expression Analysis in Tough Conditions", ICCV
+Workshops 2011; version 2.0 of the EmotiW 2015 challenge.
+
+Layout: ``Train/Train_Aligned_Faces/<Class>/*.png`` and ``Val/Val_Aligned_Faces/<Class>/*.png``, with class
+folders ``Angry``, ``Disgust``, ``Fear``, ``Happy``, ``Neutral``, ``Sad``, ``Surprise``; zips in place of
+folders, and ``Train/<Class>`` without the folder between, are read as well.
+
+The labels of the challenge's test part are not public, so papers report its validation part: it is
+``"test"`` here, and the protocol says so. A validation split is cut from train (``crossfer data split``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crossfer.data.folder import images_by_class
+from crossfer.data.listing import list_in_tree
+from crossfer.data.sample import DataError, Dataset, Faults
+from crossfer.data.tree import Tree, open_tree, trees_to_try
+from crossfer.labels import SFEW
+
+PARTS = {"train": "Train", "test": "Val"}
+
+
+def list_sfew(root: Path, split: str, faults: Faults) -> Dataset:
+    """Lists ``"train"`` or ``"test"`` (the official validation part) of SFEW 2.0 without reading an image.
+
+    Args:
+        root: the folder or zip.
+        split: which part.
+        faults: what to do about unknown class folders and files that are no image.
+
+    Raises:
+        DataError: if the root does not hold the layout.
+    """
+    part = PARTS[split]
+    outer = open_tree(root, "SFEW")
+    for tree in trees_to_try(outer):
+        for folder in (f"{part}/{part}_Aligned_Faces", f"{part}_Aligned_Faces", part):
+            if (images := tree.branch(folder)) is not None and _has_classes(images):
+                found = sorted(images_by_class(images, SFEW, faults))
+                return list_in_tree(
+                    images,
+                    found,
+                    name="sfew",
+                    protocol="official validation part as test",
+                    labels=SFEW,
+                    split=split,
+                    faults=faults,
+                )
+    raise DataError(
+        f"{root}: expected SFEW 2.0 as {part}/{part}_Aligned_Faces/<Class>/*.png, found {outer.listing()}; "
+        "name the folder that holds Train and Val"
+    )
+
+
+def _has_classes(images: Tree) -> bool:
+    return any(SFEW.has(name) for name in images.folders())

@@ -1,0 +1,210 @@
+"""The one door to every data set, and the one table of what is known about each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import get_args
+
+from crossfer.data.affectnet import list_affectnet
+from crossfer.data.ferplus import list_ferplus
+from crossfer.data.folder import list_folder, split_folders
+from crossfer.data.names import DatasetName, LabelVersion, Protocol, Split
+from crossfer.data.rafdb import list_rafdb
+from crossfer.data.sample import DataError, Dataset, Faults
+from crossfer.data.sfew import list_sfew
+from crossfer.data.splitfile import carve, read_split_file
+from crossfer.data.subset import keep_readable
+from crossfer.data.table import list_table, split_values
+from crossfer.labels import AFFECTNET7, AFFECTNET8, FERPLUS, RAFDB, SFEW, LabelSet
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a loader.
+
+    Attributes:
+        split: the part, one that the set has.
+        protocol: how FERPlus votes become labels.
+        version: which FERPlus labels.
+        labels: the classes of a folder or table.
+        numbered: a table's labels may be numbers in the order of ``labels``.
+        every: list images that the protocol leaves out too, with the label ``NO_LABEL``.
+    """
+
+    split: Split
+    protocol: Protocol
+    version: LabelVersion
+    labels: LabelSet
+    numbered: bool = False
+    every: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is known about a data set.
+
+    Attributes:
+        title: its name in prose.
+        list: lists a split without reading images.
+        labels: its classes; of a folder or table, those assumed unless told.
+        splits: the parts it comes in; None if that depends on the copy.
+        crops: whether its images are faces already framed, rather than photos to find faces in.
+        license: what may be done with weights trained on it, for a model's metadata.
+    """
+
+    title: str
+    list: Callable[[Path, Request, Faults], Dataset]
+    labels: LabelSet
+    splits: tuple[Split, ...] | None
+    crops: bool
+    license: str
+
+
+def _ferplus(root: Path, request: Request, faults: Faults) -> Dataset:
+    return list_ferplus(
+        root,
+        request.split,
+        faults,
+        protocol=request.protocol,
+        labels=request.version,
+        every=request.every,
+    )
+
+
+def _rafdb(root: Path, request: Request, faults: Faults) -> Dataset:
+    return list_rafdb(root, request.split, faults)
+
+
+def _sfew(root: Path, request: Request, faults: Faults) -> Dataset:
+    return list_sfew(root, request.split, faults)
+
+
+def _affectnet(root: Path, request: Request, faults: Faults, *, classes: int) -> Dataset:
+    return list_affectnet(root, request.split, faults, classes=classes)
+
+
+def _folder(root: Path, request: Request, faults: Faults) -> Dataset:
+    return list_folder(root, request.labels, request.split, faults)
+
+
+def _table(root: Path, request: Request, faults: Faults) -> Dataset:
+    return list_table(root, request.labels, request.split, faults, numbered=request.numbered)
+
+
+_RESEARCH = "weights trained on {} images (for non-commercial research, by its licence)"
+_OWN = "weights trained on the user's own images; their licence applies"
+
+SOURCES: dict[DatasetName, Source] = {
+    "ferplus": Source(
+        "FERPlus",
+        _ferplus,
+        FERPLUS,
+        ("train", "valid", "test"),
+        True,
+        "weights trained on FER2013 images (research use) with FER+ votes (MIT)",
+    ),
+    "rafdb": Source("RAF-DB", _rafdb, RAFDB, ("train", "test"), True, _RESEARCH.format("RAF-DB")),
+    "sfew": Source("SFEW 2.0", _sfew, SFEW, ("train", "test"), True, _RESEARCH.format("SFEW 2.0")),
+    "affectnet7": Source(
+        "AffectNet, 7 classes",
+        partial(_affectnet, classes=7),
+        AFFECTNET7,
+        ("train", "test"),
+        True,
+        _RESEARCH.format("AffectNet"),
+    ),
+    "affectnet8": Source(
+        "AffectNet, 8 classes",
+        partial(_affectnet, classes=8),
+        AFFECTNET8,
+        ("train", "test"),
+        True,
+        _RESEARCH.format("AffectNet"),
+    ),
+    "folder": Source("a folder per class", _folder, FERPLUS, None, False, _OWN),
+    "table": Source("a table of images", _table, FERPLUS, None, False, _OWN),
+}
+
+
+def open_dataset(
+    name: DatasetName,
+    root: str | Path,
+    *,
+    split: Split = "test",
+    protocol: Protocol = "majority",
+    labels: LabelVersion = "fer2013new",
+    classes: LabelSet | None = None,
+    numbered: bool = False,
+    split_file: str | Path | None = None,
+    skip_bad: bool = False,
+    every: bool = False,
+) -> Dataset:
+    """Lists one split of a data set; images are read only when they are asked for.
+
+    Where a set comes without a validation split, ``split_file`` cuts it out of train. What that file calls
+    train is then ``"train"``; what it calls valid, or test, is ``"valid"``, or ``"test"``.
+
+    Args:
+        name: which data set.
+        root: where it lies: a folder or a zip; for ``"table"`` the table.
+        split: which part. A folder or table that is not parted gives all its images as ``"train"`` and as
+            ``"test"``.
+        protocol: how FERPlus votes become labels; other sets have one protocol.
+        labels: which FERPlus labels.
+        classes: the classes of a folder or table; FERPlus's eight if not given.
+        numbered: a table's labels may be numbers, counted from 0 in the order of ``classes``.
+        split_file: as ``crossfer data split`` writes it.
+        skip_bad: leave out bad rows and images and report them in ``Dataset.skipped``, instead of raising;
+            every image is decoded once to know.
+        every: list images that the protocol leaves out too, with the label ``NO_LABEL``; not for training.
+
+    Raises:
+        DataError: if the data is not there or not as its layout promises, or the set has no such split.
+    """
+    root, source, faults = Path(root), SOURCES[name], Faults(skip_bad)
+    request = Request(split, protocol, labels, classes or source.labels, numbered=numbered, every=every)
+    if split_file is None:
+        _require_split(name, root, request)
+        dataset = source.list(root, request, faults)
+    else:
+        dataset = _from_split_file(name, root, request, faults, Path(split_file))
+    return keep_readable(dataset, faults) if skip_bad else dataset
+
+
+def splits_of(name: DatasetName, root: Path, classes: LabelSet | None = None) -> tuple[Split, ...]:
+    """The parts in which a data set comes; a folder or table that is not parted counts as ``("train",)``."""
+    source = SOURCES[name]
+    if source.splits is not None:
+        return source.splits
+    found = split_folders(root, classes or source.labels) if name == "folder" else split_values(root)
+    return tuple(split for split in SPLITS if split in found) or ("train",)
+
+
+def _from_split_file(name: DatasetName, root: Path, request: Request, faults: Faults, path: Path) -> Dataset:
+    source, file = SOURCES[name], read_split_file(path)
+    if file.data != name:
+        raise DataError(f"{path}: expected a split of {name}, found one of {file.data}; name another file")
+    if request.split not in file.splits:
+        own = splits_of(name, root, request.labels)
+        if request.split not in own or request.split == "train":
+            raise DataError(
+                f"{path}: expected images of split {request.split}, found {', '.join(sorted(file.splits))} "
+                "alone; cut it anew with that part"
+            )
+        return source.list(root, request, faults)
+    return carve(source.list(root, replace(request, split="train"), faults), file, request.split, faults)
+
+
+def _require_split(name: DatasetName, root: Path, request: Request) -> None:
+    source, own = SOURCES[name], splits_of(name, root, request.labels)
+    whole = source.splits is None and own == ("train",)
+    if request.split not in own and not (whole and request.split == "test"):
+        raise DataError(
+            f"{root}: {source.title} has no {request.split} split here; cut one from train with "
+            f"'crossfer data split {name} --root {root} -o split.csv' and name that file as the split file"
+        )

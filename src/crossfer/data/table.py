@@ -1,0 +1,299 @@
+"""Any images listed in a CSV or Parquet file: a path and a label a row, or a path and a vote for each class.
+
+Columns are found by name, without regard to case:
+
+* the image: ``path``, ``file``, ``filename``, ``file_name``, ``image`` or ``image_path``, relative to the
+  table;
+* the class, by name (``Happy`` is happiness): ``label``, ``expression``, ``emotion`` or ``class``;
+* or, instead or besides, votes: a column named after each class, any numbers from 0 up;
+* ``split`` and ``subject`` (or ``subject_id``, ``identity``, ``person``), where there are any.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossfer.data.columns import SampleColumns, pack
+from crossfer.data.folder import SPLIT_FOLDERS
+from crossfer.data.listing import note_missing, note_twins, read_from
+from crossfer.data.sample import DataError, Dataset, Faults
+from crossfer.data.tree import FolderTree, Tree, ZipTree, list_some
+from crossfer.labels import LabelSet
+
+PATHS = ("path", "file", "filename", "file_name", "image", "image_path")
+LABELS = ("label", "expression", "emotion", "class")
+SPLITS = ("split", "usage")
+SUBJECTS = ("subject", "subject_id", "identity", "person")
+SUFFIXES = (".csv", ".parquet")
+SPLIT_NAMES = {name: split for split, names in SPLIT_FOLDERS.items() for name in names} | {
+    "publictest": "valid",
+    "privatetest": "test",
+}
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Which columns of a table hold what; ``votes`` are one a class, None where a class has none."""
+
+    path: str
+    label: str | None
+    votes: tuple[str | None, ...]
+    split: str | None
+    subject: str | None
+
+    def describe(self) -> str:
+        """How labels were made, fit to stand beside a number."""
+        votes = ", ".join(column for column in self.votes if column)
+        return f"labels in column {self.label}" if self.label else f"most votes in columns {votes}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    member: str
+    label: int
+    votes: tuple[float, ...] | None
+    subject: str | None
+
+
+def list_table(
+    root: Path, labels: LabelSet, split: str, faults: Faults, *, numbered: bool = False
+) -> Dataset:
+    """Lists the images of a table without reading one.
+
+    Args:
+        root: the ``.csv`` or ``.parquet`` file; or a folder, or a zip, with one such file at its top.
+        labels: the classes to expect; ``Sample.label`` is an index into them.
+        split: which rows to take; where the table has no column for it, only what to call all images.
+        faults: what to do about bad rows and missing images.
+        numbered: a label may be a number too, counted from 0 in the order of ``labels``.
+
+    Returns:
+        The images in the table's order; ``Sample.votes`` are normalised.
+
+    Raises:
+        DataError: if there is no such table, a column is missing, or it has no image of the split.
+    """
+    rows, tree, where = _open_table(root, faults)
+    columns = _columns(next(rows), labels, where)
+    entries = list(
+        _entries(rows, columns, labels=labels, split=split, where=where, faults=faults, numbered=numbered)
+    )
+    note_twins(where, [entry.member for entry in entries], faults)
+    entries = list({entry.member: entry for entry in reversed(entries)}.values())[::-1]
+    missing = [entry.member for entry in entries if not tree.has(entry.member)]
+    note_missing(tree.where, missing, len(entries), faults)
+    gone = set(missing)
+    samples = _samples(tree, [entry for entry in entries if entry.member not in gone], split)
+    if not len(samples):
+        raise DataError(f"{where}: expected a row with an image of split {split}, found none")
+    read = partial(read_from, tree)
+    return Dataset("table", columns.describe(), labels, samples, read, tuple(faults.messages))
+
+
+def split_values(root: Path) -> set[str]:
+    """The splits that a table names; none where it has no column for them."""
+    rows, _, _ = _open_table(root, Faults(True))
+    if (column := _named(SPLITS, list(next(rows)))) is None:
+        return set()
+    values = {str(row.get(column) or "").strip().lower() for row in rows}
+    return {SPLIT_NAMES[value] for value in values if value in SPLIT_NAMES}
+
+
+def _open_table(root: Path, faults: Faults) -> tuple[Iterator[Row], Tree, str]:
+    """A table's rows (the first one holds the column names alone), the tree of its paths, and its place."""
+    tree, name = _find_table(root)
+    rows = _parquet_rows(tree, name) if name.lower().endswith(".parquet") else _csv_rows(tree, name, faults)
+    return rows, tree, f"{tree.where}/{name}"
+
+
+def _samples(tree: Tree, entries: Sequence[_Entry], split: str) -> SampleColumns:
+    votes = [entry.votes for entry in entries]
+    return SampleColumns(
+        tree.where,
+        pack([entry.member for entry in entries]),
+        [entry.label for entry in entries],
+        split,
+        votes=np.array(votes, np.float32) if votes and votes[0] is not None else None,
+        subjects=[e.subject for e in entries] if any(e.subject is not None for e in entries) else None,
+    )
+
+
+# ---- tables as rows ----
+
+
+def _find_table(root: Path) -> tuple[Tree, str]:
+    """The tree that a table's paths are relative to, and the table's name in it."""
+    if root.is_file() and root.suffix.lower() in SUFFIXES:
+        return FolderTree(root.parent), root.name
+    tree: Tree | None = None
+    tables: list[str] = []
+    if root.is_dir():
+        tree = FolderTree(root)
+        tables = sorted(p.name for p in root.iterdir() if p.suffix.lower() in SUFFIXES)
+    elif root.is_file() and root.suffix.lower() == ".zip":
+        tree = ZipTree(root)
+        tables = sorted(n for n in tree.names if "/" not in n and n.lower().endswith(SUFFIXES))
+    if tree is None:
+        found = f"a file {root.suffix or 'without suffix'}" if root.exists() else "nothing"
+        raise DataError(f"{root}: expected a table (.csv or .parquet), found {found}; check the path")
+    if len(tables) != 1:
+        raise DataError(
+            f"{root}: expected one table (.csv or .parquet), "
+            f"found {list_some(tables) if tables else 'none'}; name the file itself"
+        )
+    return tree, tables[0]
+
+
+def _csv_rows(tree: Tree, name: str, faults: Faults) -> Iterator[Row]:
+    """First a row of the column names alone, then each row."""
+    lines = csv.reader(io.TextIOWrapper(io.BytesIO(tree.bytes_of(name) or b""), "utf-8-sig", newline=""))
+    try:
+        header = next(lines, [])
+        yield dict.fromkeys(header)
+        for number, cells in enumerate(lines, start=1):
+            if len(cells) in {0, len(header)}:
+                yield dict(zip(header, cells, strict=False))
+            else:
+                faults.add(
+                    f"{tree.where}/{name}, row {number}: expected {len(header)} cells, found {len(cells)}"
+                )
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{tree.where}/{name}: expected a CSV table in UTF-8 ({error})") from error
+
+
+def _parquet_rows(tree: Tree, name: str) -> Iterator[Row]:
+    """First a row of the column names alone, then each row."""
+    try:
+        from pyarrow import ArrowException  # noqa: PLC0415 - an extra
+        from pyarrow.parquet import ParquetFile  # noqa: PLC0415
+    except ImportError:
+        raise DataError(f"{tree.where}/{name}: reading Parquet needs pip install 'crossfer[data]'") from None
+    try:
+        file = ParquetFile(io.BytesIO(tree.bytes_of(name) or b""))
+        names = file.schema_arrow.names
+        yield dict.fromkeys(names)
+        for batch in file.iter_batches(batch_size=8192):
+            yield from batch.to_pylist()
+    except (ArrowException, OSError) as error:
+        raise DataError(f"{tree.where}/{name}: expected a whole Parquet file ({error})") from error
+
+
+def _columns(header: Row, labels: LabelSet, where: str) -> _Columns:
+    names = [name for name in header if name]
+    path, label = _named(PATHS, names), _named(LABELS, names)
+    votes = tuple(_named((expression,), names, labels) for expression in labels.expressions)
+    if path is None:
+        raise DataError(
+            f"{where}: expected a header with a column {', '.join(PATHS[:-1])} or {PATHS[-1]}, "
+            f"found {list_some(names)}"
+        )
+    if label is None and sum(column is not None for column in votes) < 2:
+        raise DataError(
+            f"{where}: expected a column {', '.join(LABELS[:-1])} or {LABELS[-1]}, or a column of votes "
+            f"for each of {', '.join(labels.expressions)}, found {list_some(names)}"
+        )
+    return _Columns(path, label, votes, _named(SPLITS, names), _named(SUBJECTS, names))
+
+
+def _named(wanted: Iterable[str], names: Sequence[str], labels: LabelSet | None = None) -> str | None:
+    """The first of the wanted columns that is there, under the name it has there."""
+    for want in wanted:
+        for name in names:
+            if name.strip().lower() == want or (
+                labels is not None and labels.has(name) and labels.index(name) == labels.index(want)
+            ):
+                return name
+    return None
+
+
+# ---- rows as images ----
+
+
+def _entries(
+    rows: Iterator[Row],
+    columns: _Columns,
+    *,
+    labels: LabelSet,
+    split: str,
+    where: str,
+    faults: Faults,
+    numbered: bool,
+) -> Iterator[_Entry]:
+    folder = os.path.dirname(where)
+    for number, row in enumerate(rows, start=1):
+        if not any(value not in {None, ""} for value in row.values()):
+            continue
+        try:
+            if columns.split is None or _split(row[columns.split]) == split:
+                yield _entry(row, columns, labels, folder, numbered=numbered)
+        except (ValueError, KeyError) as error:
+            reason = f"no value for column {error}" if isinstance(error, KeyError) else error
+            faults.add(f"{where}, row {number}: {reason}")
+
+
+def _entry(row: Row, columns: _Columns, labels: LabelSet, folder: str, *, numbered: bool) -> _Entry:
+    path = str(row[columns.path] or "").strip()
+    if not path:
+        raise ValueError(f"expected a path in column {columns.path}, found nothing")
+    member = os.path.relpath(path, os.path.abspath(folder)) if os.path.isabs(path) else os.path.normpath(path)
+    votes = _votes(row, columns, labels) if any(columns.votes) else None
+    if columns.label is not None:
+        label = _label(row[columns.label], labels, numbered=numbered)
+    else:
+        label = max(range(len(labels)), key=lambda k: (votes or ())[k])
+    subject = None if columns.subject is None else str(row[columns.subject] or "").strip() or None
+    return _Entry(member.replace(os.sep, "/"), label, votes, subject)
+
+
+def _label(value: Any, labels: LabelSet, *, numbered: bool) -> int:
+    text = str("" if value is None else value).strip()
+    if not text.removeprefix("-").isdecimal():
+        return labels.index(text)
+    if not numbered:
+        raise ValueError(
+            f"expected a label by name ({', '.join(labels.expressions)}), found the number {text}, which has "
+            "another meaning in each data set; name the order with the option for classes, or write names"
+        )
+    if not 0 <= int(text) < len(labels):
+        raise ValueError(
+            f"expected a label of 0 to {len(labels) - 1} (0 is {labels.expressions[0]}), found {text}; "
+            "if yours count from 1, write names"
+        )
+    return int(text)
+
+
+def _votes(row: Row, columns: _Columns, labels: LabelSet) -> tuple[float, ...]:
+    """Share of each class; a class without a column has none."""
+    votes = [_vote(row[column], column) if column else 0.0 for column in columns.votes]
+    if not (total := sum(votes)):
+        raise ValueError(f"expected a vote for one of {', '.join(labels.expressions)}, found none")
+    return tuple(vote / total for vote in votes)
+
+
+def _vote(value: Any, column: str) -> float:
+    try:
+        vote = float(value)
+    except (TypeError, ValueError):
+        vote = math.nan
+    if not 0 <= vote < math.inf:
+        raise ValueError(f"expected votes from 0 up in column {column}, found {value!r}")
+    return vote
+
+
+def _split(value: Any) -> str:
+    text = str(value or "").strip().lower()
+    if text not in SPLIT_NAMES:
+        raise ValueError(f"expected a split such as train, valid or test, found {value!r}")
+    return SPLIT_NAMES[text]

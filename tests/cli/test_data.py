@@ -1,0 +1,94 @@
+"""``crossfer data check`` and ``crossfer data split``, run as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from crossfer.cli import main
+from crossfer.data.source import open_dataset
+from data.layouts import write_class_folders, write_rafdb
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str | int | None:
+    """Runs ``crossfer data`` in this process; its exit status, or the message where that is 1."""
+    monkeypatch.setattr(sys, "argv", ["crossfer", "data", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    return exit_.value.code
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    return write_class_folders(tmp_path / "faces", {"Happy": 12, "sad": 8})
+
+
+def test_check_as_text_and_json(monkeypatch, capsys, faces: Path):
+    assert run(monkeypatch, "check", "folder", "--root", faces, "--classes", "happy,sad") == 0
+    text = capsys.readouterr().out
+    assert "happiness" in text
+    assert "nothing wrong was found" in text
+    assert run(monkeypatch, "check", "folder", "--root", faces, "--format", "json", "--exact") == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["splits"]["train"]["per_class"]["sadness"] == 8
+    assert values["fatal"] is False
+
+
+def test_a_fatal_finding_is_exit_status_1(monkeypatch, capsys, tmp_path: Path):
+    assert run(monkeypatch, "check", "rafdb", "--root", write_rafdb(tmp_path)) == 1
+    text = capsys.readouterr().out
+    assert "fatal: train: expected 12,271 labelled images, found 4" in text
+
+
+def test_split_writes_a_file_that_can_be_used(monkeypatch, capsys, faces: Path, tmp_path: Path):
+    path = tmp_path / "split.csv"
+    options = ("split", "folder", "--root", faces, "--valid", "0.25", "--test", "0.25", "-o", path)
+    assert run(monkeypatch, *options) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{path}: 20 images"
+    first = path.read_bytes()
+    assert str(faces).encode() not in first
+    assert run(monkeypatch, *options) == 0
+    assert path.read_bytes() == first
+    counts = {
+        s: len(open_dataset("folder", faces, split=s, split_file=path)) for s in ("train", "valid", "test")
+    }  # type: ignore[arg-type]
+    assert counts == {"train": 10, "valid": 5, "test": 5}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("check", "rafdb", "--root", "{root}"), "expected RAF-DB as EmoLabel/list_patition_label.txt"),
+        (("check", "folder", "--root", "{root}/none"), "expected a folder or a zip"),
+        (
+            ("check", "rafdb", "--root", "{root}", "--classes", "sad,happy"),
+            "--classes belongs to folder",
+        ),
+        (
+            ("split", "ferplus", "--root", "{root}", "-o", "{root}/s.csv"),
+            "has a valid split of its own",
+        ),
+        (("split", "folder", "--root", "{root}", "-o", "{root}/no/s.csv"), "no folder"),
+        (
+            ("split", "folder", "--root", "{root}", "-o", "{root}/s.csv", "--valid", "0"),
+            "expected shares",
+        ),
+    ],
+)
+def test_errors_are_one_line(monkeypatch, options: tuple[str, ...], message: str, faces: Path):
+    error = run(monkeypatch, *(option.format(root=faces) for option in options))
+    assert isinstance(error, str)
+    assert message in error
+    assert "\n" not in error
+    assert not list(faces.glob("*.csv"))
+
+
+def test_as_a_command_it_keeps_stdout_for_the_result(faces: Path):
+    command = [sys.executable, "-m", "crossfer.cli", "data", "check", "folder", "--format", "json", "--root"]
+    done = subprocess.run([*command, str(faces)], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 1

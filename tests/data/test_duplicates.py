@@ -1,0 +1,131 @@
+"""Images that occur twice: exact numbers on FERPlus, near matches against the slow way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crossfer.data.duplicates import (
+    NearPairs,
+    find_near_pairs,
+    group_duplicates,
+    join_groups,
+    leaked,
+    members,
+)
+from crossfer.data.fingerprint import Fingerprints, pixel_digest, take_fingerprints, thumbnail
+from crossfer.data.sample import DataError, Dataset, Sample
+from crossfer.data.source import open_dataset
+from crossfer.labels import FERPLUS
+from data.layouts import picture
+from reference import duplicates as slow
+
+
+def dataset(images: list[np.ndarray | None], split: str = "train") -> Dataset:
+    def read(sample: Sample) -> np.ndarray:
+        image = images[int(sample.path)]
+        if image is None:
+            raise DataError(f"{sample.path}: cannot be read")
+        return image
+
+    samples = tuple(Sample(str(i), 0, split=split) for i in range(len(images)))
+    return Dataset("toy", "all", FERPLUS, samples, read)
+
+
+def shifted(image: np.ndarray) -> np.ndarray:
+    return np.roll(image, 1, axis=1)
+
+
+def dimmed(image: np.ndarray) -> np.ndarray:
+    return (image * 0.6 + 20).astype(np.uint8)
+
+
+def test_identical_pixels_alone_are_identical():
+    one, other = picture(1), picture(2)
+    changed = one.copy()
+    changed[3, 3, 0] ^= 1
+    prints = take_fingerprints(
+        [dataset([one, other, changed]), dataset([one.copy(), one.reshape(16, 64, 3)])]
+    )
+    assert group_duplicates(prints).tolist() == [0, 1, 2, 0, 4]
+
+
+def test_nearly_identical_and_mirrored_ones_are_found_across_data_sets():
+    one, other = picture(1, side=48), picture(2, side=48)
+    train = dataset([picture(i + 10, side=48) for i in range(30)] + [one, other])
+    test = dataset([shifted(one), dimmed(other), other[:, ::-1], picture(99, side=48), one], "test")
+    assert leaked(test, [train]) == {4}
+    assert leaked(test, [train], near=True) == {0, 1, 2, 4}
+    pairs = find_near_pairs(take_fingerprints([train, test]))
+    found = {tuple(pair): bool(m) for pair, m in zip(pairs.pairs.tolist(), pairs.mirrored, strict=True)}
+    assert found[30, 32] is False
+    assert found[31, 34] is True
+
+
+def test_images_that_cannot_be_read_are_told_and_like_no_other():
+    prints = take_fingerprints([dataset([None, picture(1), None, np.zeros((9, 9, 3), np.uint8)])])
+    assert prints.unreadable == {0: "0: cannot be read", 2: "2: cannot be read"}
+    assert members(group_duplicates(prints, find_near_pairs(prints))) == []
+
+
+def test_flat_images_are_near_to_none():
+    grey = [np.full((20, 20, 3), value, np.uint8) for value in (10, 100, 200)]
+    assert len(find_near_pairs(take_fingerprints([dataset(list(grey))]))) == 0
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_near_pairs_are_those_of_the_slow_way(seed: int):
+    rng = np.random.default_rng(seed)
+    base = np.stack([thumbnail(picture(seed, i)) for i in range(8)]).astype(float)
+    noisy = base + rng.normal(0, rng.uniform(2, 20), base.shape)
+    turned = base.reshape(-1, 24, 24)[:, :, ::-1].reshape(8, -1) * 0.8
+    thumbs = np.clip(np.concatenate([base, noisy, turned]), 0, 255).astype(np.uint8)
+    digests = rng.integers(256, size=(24, 16), dtype=np.uint8)
+    found = find_near_pairs(Fingerprints(digests, thumbs, {}), threshold=0.97)
+    assert set(map(tuple, found.pairs.tolist())) == slow.near_pairs(thumbs, 0.97)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=30))
+def test_groups_are_the_connected_components(edges: list[tuple[int, int]]):
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    edges = [tuple(sorted(edge)) for edge in edges if edge[0] != edge[1]]  # type: ignore[misc]
+    digests = np.random.default_rng(0).integers(256, size=(20, 16), dtype=np.uint8)
+    prints = Fingerprints(digests, np.zeros((20, 576), np.uint8), {})
+    pairs = np.array(edges, np.int64).reshape(-1, 2)
+    near = NearPairs(pairs, np.ones(len(edges)), np.zeros(len(edges), bool))
+    groups = group_duplicates(prints, near)
+    graph = coo_array((np.ones(len(edges)), (pairs[:, 0], pairs[:, 1])), shape=(20, 20))
+    _, wanted = connected_components(graph, directed=False)
+    assert ((groups[:, None] == groups) == (wanted[:, None] == wanted)).all()
+    assert all(groups[group].tolist() == [group[0]] * len(group) for group in members(groups))
+
+
+def test_keys_join_groups():
+    assert join_groups(np.array([0, 1, 0, 3, 4]), ["a", None, "b", "b", None]).tolist() == [0, 1, 0, 0, 4]
+
+
+def test_a_digest_never_changes():
+    """From ``printf '(1, 2, 3)\\0\\1\\2\\3\\4\\5' | b2sum -l 128``."""
+    pixels = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
+    assert pixel_digest(pixels).tobytes().hex() == "a4802d39b2ce8cb1a449c92ce36f4d62"
+
+
+def test_ferplus_leaks_as_was_measured(ferplus_root: Path):
+    """By MD5 of the pixels: 288, 44, 279 and 1,224."""
+    train, valid, test = (
+        open_dataset("ferplus", ferplus_root, split=split, every=True) for split in ("train", "valid", "test")
+    )
+    assert (len(train), len(valid), len(test)) == (28_558, 3_579, 3_573)
+    groups = group_duplicates(take_fingerprints([train, valid, test]))
+    a, b, c = np.split(groups, [len(train), len(train) + len(valid)])
+    assert np.isin(c, a).sum() == 288
+    assert np.isin(c, b).sum() == 44
+    assert np.isin(b, a).sum() == 279
+    assert len(a) - len(np.unique(a)) == 1_224

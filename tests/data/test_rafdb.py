@@ -1,0 +1,110 @@
+"""RAF-DB as users hold it: misspelt list, missing ``_aligned``, zips, and a folder per label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from crossfer.data.sample import DataError, Dataset
+from crossfer.data.source import open_dataset
+from crossfer.labels import RAFDB
+from data.layouts import RAFDB_LABELS, picture, save, write_rafdb, write_rafdb_folders, zip_folder
+
+
+def write_zipped(root: Path) -> Path:
+    write_rafdb(root)
+    zip_folder(root / "Image" / "aligned", root / "Image" / "aligned.zip", inside="aligned/")
+    return root
+
+
+def write_one_zip(root: Path) -> Path:
+    write_rafdb(root / "basic")
+    return zip_folder(root / "basic", root / "rafdb.zip", inside="basic/")
+
+
+LAYOUTS = {
+    "published": write_rafdb,
+    "spelled": partial(write_rafdb, listed="list_partition_label.txt", folder="aligned"),
+    "without _aligned": partial(write_rafdb, suffix=""),
+    "wrapped": lambda root: write_rafdb(root / "RAF-DB" / "basic").parents[1],
+    "zip in place of a folder": write_zipped,
+    "one zip": write_one_zip,
+    "label folders": write_rafdb_folders,
+    "label folders at the root": partial(write_rafdb_folders, top=""),
+}
+
+
+def labels_of(dataset: Dataset) -> dict[str, str]:
+    return {sample.name: RAFDB.expressions[sample.label] for sample in dataset.samples}
+
+
+@pytest.mark.parametrize("write", LAYOUTS.values(), ids=LAYOUTS)
+def test_every_layout_gives_the_same(write: Callable[[Path], Path], tmp_path: Path):
+    root = write(tmp_path)
+    train, test = open_dataset("rafdb", root, split="train"), open_dataset("rafdb", root)
+    assert labels_of(train) == {
+        "train_00001.jpg": "sadness",
+        "train_00002.jpg": "sadness",
+        "train_00003.jpg": "happiness",
+        "train_00004.jpg": "neutral",
+    }
+    assert labels_of(test) == {"test_0001.jpg": "surprise", "test_0002.jpg": "happiness"}
+    assert {sample.split for sample in train.samples} == {"train"}
+    assert all(train.read(sample).shape == (32, 32, 3) for sample in train.samples)
+
+
+def test_there_is_no_validation_split_and_the_message_says_how_to_cut_one(tmp_path: Path):
+    with pytest.raises(DataError, match=r"RAF-DB has no valid split here; cut one .*data split rafdb"):
+        open_dataset("rafdb", write_rafdb(tmp_path), split="valid")
+
+
+def test_a_wrong_root_says_what_was_sought_and_found(tmp_path: Path):
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(DataError, match=r"list_patition_label\.txt with Image/aligned.*, found holiday\.jpg"):
+        open_dataset("rafdb", tmp_path)
+    with pytest.raises(DataError, match="found no such folder"):
+        open_dataset("rafdb", tmp_path / "nowhere")
+
+
+def test_a_half_unpacked_archive_is_told_from_a_whole_one(tmp_path: Path):
+    write_rafdb(tmp_path)
+    for name in ("train_00002", "train_00003"):
+        (tmp_path / "Image" / "aligned" / f"{name}_aligned.jpg").unlink()
+    with pytest.raises(DataError, match=r"4 images .* 2 of them are missing \(first train_00002\.jpg\)"):
+        open_dataset("rafdb", tmp_path, split="train")
+    dataset = open_dataset("rafdb", tmp_path, split="train", skip_bad=True)
+    assert (len(dataset), len(dataset.skipped)) == (2, 2)
+
+
+@pytest.mark.parametrize("line", ["train_00009.jpg 8", "train_00009.jpg", "img.jpg 1", "train_00009.jpg 1 2"])
+def test_a_bad_line_is_named(line: str, tmp_path: Path):
+    path = write_rafdb(tmp_path) / "EmoLabel" / "list_patition_label.txt"
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(DataError, match=r"list_patition_label\.txt, line 7: expected a line such as"):
+        open_dataset("rafdb", tmp_path)
+
+
+def test_a_name_listed_twice_is_named(tmp_path: Path):
+    path = write_rafdb(tmp_path) / "EmoLabel" / "list_patition_label.txt"
+    path.write_text(path.read_text() + "train_00001.jpg 2\n")
+    with pytest.raises(DataError, match=r"lists train_00001\.jpg twice"):
+        open_dataset("rafdb", tmp_path)
+
+
+def test_a_folder_that_contradicts_the_list_is_named(tmp_path: Path):
+    write_rafdb_folders(tmp_path)
+    changed = RAFDB_LABELS | {"train_00001.jpg": 3}
+    (tmp_path / "list_patition_label.txt").write_text(
+        "".join(f"{name} {label}\n" for name, label in changed.items())
+    )
+    with pytest.raises(DataError, match=r"lies in the folder of label 5, but the list says 3"):
+        open_dataset("rafdb", tmp_path, split="train")
+
+
+def test_a_folder_of_no_label_is_named(tmp_path: Path):
+    save(write_rafdb_folders(tmp_path) / "DATASET" / "train" / "8" / "train_00009_aligned.jpg", picture(9))
+    with pytest.raises(DataError, match="expected a folder 1 to 7, found '8'"):
+        open_dataset("rafdb", tmp_path, split="train")

@@ -1,0 +1,38 @@
+"""SFEW 2.0: capitalised class folders, and a validation part that serves as test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crossfer.data.sample import DataError
+from crossfer.data.source import open_dataset
+from crossfer.labels import SFEW
+from data.layouts import write_sfew, zip_folder
+
+
+@pytest.mark.parametrize("between", [True, False])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_layouts(between: bool, zipped: bool, tmp_path: Path):
+    write_sfew(tmp_path, between)
+    if zipped:
+        for part in ("Train", "Val"):
+            folder = tmp_path / part / f"{part}_Aligned_Faces" if between else tmp_path / part
+            zip_folder(folder, folder.with_name(f"{folder.name}.zip"))
+    train, test = open_dataset("sfew", tmp_path, split="train"), open_dataset("sfew", tmp_path)
+    assert (len(train), len(test)) == (14, 7)
+    assert [SFEW.expressions[s.label] for s in test.samples] == list(SFEW.expressions)
+    assert test.protocol == "official validation part as test"
+    assert train.read(train.samples[3]).shape == (32, 32, 3)
+
+
+def test_an_unknown_class_and_a_wrong_root_are_named(tmp_path: Path):
+    with pytest.raises(DataError, match=r"expected SFEW 2\.0 as Val/Val_Aligned_Faces.*found nothing in it"):
+        open_dataset("sfew", tmp_path)
+    write_sfew(tmp_path)
+    (tmp_path / "Val" / "Val_Aligned_Faces" / "Happy").rename(
+        tmp_path / "Val" / "Val_Aligned_Faces" / "Bored"
+    )
+    with pytest.raises(DataError, match="unknown expression 'Bored'"):
+        open_dataset("sfew", tmp_path)

@@ -1,0 +1,121 @@
+"""CSV and Parquet: labels by name, votes by class, columns in any order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crossfer.data.sample import DataError
+from crossfer.data.source import open_dataset
+from crossfer.labels import FERPLUS, RAFDB
+from data.layouts import picture, save
+
+HEADER = ("Emotion", "file", "subject", "Split")
+ROWS = (
+    ("Happy", "faces/a.png", "p1", "train"),
+    ("sadness", "faces/b.png", "p2", "train"),
+    ("Fear", "faces/c.png", "", "val"),
+    ("anger", "faces/d.png", "p1", "test"),
+)
+
+
+def write(path: Path, header: tuple[str, ...] = HEADER, rows: tuple[tuple[object, ...], ...] = ROWS) -> Path:
+    for name in "abcd":
+        save(path.parent / "faces" / f"{name}.png", picture(ord(name)))
+    if path.suffix == ".csv":
+        path.write_text("\n".join(",".join(map(str, row)) for row in (header, *rows)) + "\n")
+    else:
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow.parquet import write_table
+
+        write_table(pyarrow.table(dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))), path)
+    return path
+
+
+SUFFIXES = pytest.mark.parametrize("name", ["labels.csv", "labels.parquet"])
+
+
+@SUFFIXES
+def test_labels_splits_and_subjects(name: str, tmp_path: Path):
+    path = write(tmp_path / name)
+    for root in (path, tmp_path):  # the table, or the folder that holds it alone
+        train = open_dataset("table", root, split="train")
+        found = [(s.name, FERPLUS.expressions[s.label], s.subject, s.votes) for s in train.samples]
+        assert found == [("faces/a.png", "happiness", "p1", None), ("faces/b.png", "sadness", "p2", None)]
+        assert np.array_equal(train.read(train.samples[0]), picture(ord("a")))
+        assert [s.subject for s in open_dataset("table", root, split="valid").samples] == [None]
+        assert train.protocol == "labels in column Emotion"
+
+
+@SUFFIXES
+def test_votes_are_normalised_and_the_most_wins(name: str, tmp_path: Path):
+    rows = ((0, 3, "faces/a.png", 1), (2.5, 0, "faces/b.png", 2.5))
+    path = write(tmp_path / name, ("Sad", "happiness", "path", "neutral"), rows)
+    dataset = open_dataset("table", path)
+    votes = np.array([sample.votes for sample in dataset.samples])
+    np.testing.assert_allclose(votes[:, :4], [[0.25, 0.75, 0, 0], [0.5, 0, 0, 0.5]])
+    assert [sample.label for sample in dataset.samples] == [1, 0]
+    assert dataset.protocol == "most votes in columns neutral, happiness, Sad"
+
+
+def test_numbers_need_an_order(tmp_path: Path):
+    path = write(tmp_path / "t.csv", ("path", "label"), (("faces/a.png", 3), ("faces/b.png", 0)))
+    with pytest.raises(DataError, match=r"t\.csv, row 1: expected a label by name .* found the number 3"):
+        open_dataset("table", path)
+    dataset = open_dataset("table", path, classes=RAFDB, numbered=True)
+    assert [RAFDB.expressions[s.label] for s in dataset.samples] == ["happiness", "surprise"]
+    path.write_text(path.read_text().replace("3", "7"))
+    with pytest.raises(DataError, match=r"label of 0 to 6 \(0 is surprise\), found 7; if yours count from 1"):
+        open_dataset("table", path, classes=RAFDB, numbered=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "message"),
+    [
+        (
+            ("picture", "label"),
+            ("faces/a.png", "sad"),
+            "expected a header with a column path",
+        ),
+        (("path", "mood"), ("faces/a.png", "sad"), "expected a column label, .*or a column of votes"),
+        (("path", "label"), ("faces/a.png", "bored"), "row 1: unknown expression 'bored'"),
+        (("path", "label"), ("faces/a.png", "sad", "x"), "row 1: expected 2 cells, found 3"),
+        (("path", "label"), ("", "sad"), "row 1: expected a path in column path, found nothing"),
+        (("path", "label"), ("faces/z.png", "sad"), "1 of them are missing .first faces/z.png"),
+        (("path", "sad", "fear"), ("faces/a.png", 0, 0), "row 1: expected a vote for one of"),
+        (
+            ("path", "sad", "fear"),
+            ("faces/a.png", -1, 0),
+            "expected votes from 0 up in column sad",
+        ),
+        (("path", "label", "split"), ("faces/a.png", "sad", "dev"), "expected a split such as train"),
+    ],
+)
+def test_bad_tables_are_named(header, row, message: str, tmp_path: Path):
+    path = write(tmp_path / "t.csv", header, (row,))
+    with pytest.raises(DataError, match=message):
+        open_dataset("table", path)
+
+
+def test_a_path_listed_twice_and_a_missing_split_are_named(tmp_path: Path):
+    path = write(tmp_path / "t.csv", rows=(*ROWS, ROWS[0]))
+    with pytest.raises(DataError, match=r"lists faces/a\.png twice"):
+        open_dataset("table", path, split="train")
+    assert len(open_dataset("table", path, split="train", skip_bad=True)) == 2
+    path = write(tmp_path / "t.csv", rows=ROWS[:1])
+    with pytest.raises(DataError, match="expected a row with an image of split test, found none"):
+        open_dataset("table", path)
+
+
+def test_absolute_paths_and_a_broken_parquet(tmp_path: Path):
+    path = write(tmp_path / "t.csv", ("path", "label"), ((tmp_path / "faces" / "a.png", "sad"),))
+    dataset = open_dataset("table", path)
+    assert dataset.samples[0].name == "faces/a.png"
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(DataError, match=r"expected one table \(.csv or .parquet\), found t.csv, t.parquet"):
+        open_dataset("table", tmp_path)
+    pytest.importorskip("pyarrow")
+    with pytest.raises(DataError, match="expected a whole Parquet file"):
+        open_dataset("table", tmp_path / "t.parquet")
