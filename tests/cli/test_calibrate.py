@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from crossfer.cli import main
+from crossfer.evaluate.examples import choose_examples
+from crossfer.evaluate.run_file import read_run
 from crossfer.runtime.bundle import read_bundle
 from data.layouts import write_class_folders
 
@@ -69,7 +71,9 @@ def test_from_calibration_to_report(monkeypatch, capsys, tmp_path: Path, tiny_mo
 
     assert run(monkeypatch, "report", names[0], "-o", tmp_path / "report.html", "--model", model) == 0
     page = (tmp_path / "report.html").read_text("utf-8")
-    assert page.count("<img") >= 8
+    examples = choose_examples(read_run(names[0]).predictions)
+    assert {example.truth for example in examples} == {"happiness", "fear"}
+    assert page.count("<img") == 4 + len(examples)  # risk, confusion, reliability, map
     assert "http" not in page
     assert "Examples" in page
     assert run(monkeypatch, "report", *names, "-o", tmp_path / "report.md") == 0

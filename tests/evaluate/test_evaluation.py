@@ -236,3 +236,19 @@ def test_end_to_end_finds_the_face_in_a_photo_and_none_in_a_wall(tiny_model: Pat
     photos = Dataset("photos", "none", FERPLUS, samples, lambda s: images[s.path])
     result = evaluate(recognizer, photos, detector="centerface")
     assert (result.n, result.no_face, result.accuracy) == (2, 1, 0.5)
+
+
+@pytest.mark.parametrize("detector", ["none", "centerface"])
+def test_an_image_that_vanishes_stops_it_or_is_left_out(detector):
+    whole = dataset([1, 2, 3], [1, 2, 4])
+
+    def read(sample: Sample) -> np.ndarray:
+        if sample.path == "1":
+            raise DataError("1: gone")
+        return whole.read(sample)
+
+    with pytest.raises(DataError, match="1: gone"):
+        evaluate(PixelReader(), replace(whole, read=read), detector=detector)
+    result = evaluate(PixelReader(), replace(whole, read=read), detector=detector, skip_bad=True)
+    assert (result.n, result.accuracy, result.skipped) == (2, 0.5, ("line 3: bad", "1: gone"))
+    assert [c.support for c in result.per_class[1:4]] == [1, 0, 1]
