@@ -12,7 +12,8 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
-from crossfer.data.ferplus import Labels, Protocol, Split, load_ferplus
+from crossfer.data.ferplus import load_ferplus
+from crossfer.data.names import LabelVersion, Protocol, Split
 from crossfer.data.sample import DataError
 from crossfer.labels import FERPLUS
 from data.layouts import ROWS, Row, grey, write_folders, write_pixel_table, write_table, write_zips
@@ -181,7 +182,7 @@ def test_the_pixel_table_has_no_label_csv(tmp_path: Path):
     [
         ({"split": "dev"}, get_args(Split)),
         ({"protocol": "soft"}, get_args(Protocol)),
-        ({"labels": "mine"}, get_args(Labels)),
+        ({"labels": "mine"}, get_args(LabelVersion)),
     ],
 )
 def test_unknown_options_name_the_allowed_ones(option, allowed, tmp_path: Path):
@@ -358,7 +359,7 @@ def test_quoted_pixels_are_read(tmp_path: Path):
     ],
 )
 def test_published_counts(
-    ferplus_root: Path, protocol: Protocol, labels: Labels, counts: tuple[int, int, int]
+    ferplus_root: Path, protocol: Protocol, labels: LabelVersion, counts: tuple[int, int, int]
 ):
     for split, count in zip(get_args(Split), counts, strict=True):
         assert len(load_ferplus(ferplus_root, split=split, protocol=protocol, labels=labels)) == count

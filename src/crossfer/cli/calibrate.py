@@ -9,7 +9,7 @@ import typer
 
 from crossfer.cli.dataset import Asked
 from crossfer.cli.errors import need_folder
-from crossfer.data.names import DatasetName, Split
+from crossfer.data.names import DatasetName, LabelVersion, Protocol, Split
 
 
 def calibrate(
@@ -36,11 +36,11 @@ def calibrate(
         ),
     ] = None,
     protocol: Annotated[
-        Literal["majority", "argmax"] | None,
+        Protocol | None,
         typer.Option(help="How FERPlus votes become labels. [default: majority]", show_default=False),
     ] = None,
     labels: Annotated[
-        Literal["fer2013new", "label-csv"] | None,
+        LabelVersion | None,
         typer.Option(help="Version of the FERPlus labels. [default: fer2013new]", show_default=False),
     ] = None,
     selective_accuracy: Annotated[

@@ -11,7 +11,7 @@ import typer
 
 from crossfer.cli.dataset import Asked
 from crossfer.cli.errors import need_folder
-from crossfer.data.names import DatasetName, Split
+from crossfer.data.names import DatasetName, LabelVersion, Protocol, Split
 
 
 def evaluate(
@@ -32,11 +32,11 @@ def evaluate(
         ),
     ] = None,
     protocol: Annotated[
-        Literal["majority", "argmax"] | None,
+        Protocol | None,
         typer.Option(help="How FERPlus votes become labels. [default: majority]", show_default=False),
     ] = None,
     labels: Annotated[
-        Literal["fer2013new", "label-csv"] | None,
+        LabelVersion | None,
         typer.Option(help="Version of the FERPlus labels. [default: fer2013new]", show_default=False),
     ] = None,
     detector: Annotated[

@@ -24,19 +24,15 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from crossfer.data.listing import is_image
+from crossfer.data.names import LabelVersion, Protocol, Split
 from crossfer.data.sample import NO_LABEL, DataError, Dataset, Faults, Sample
 from crossfer.data.subset import keep_readable
 from crossfer.data.tree import FolderTree, Tree, ZipTree, open_tree, trees_to_try
 from crossfer.labels import FERPLUS
-
-Split = Literal["train", "valid", "test"]
-Protocol = Literal["majority", "argmax"]
-Labels = Literal["fer2013new", "label-csv"]
 
 HEADER = ("Usage", "Image name", *FERPLUS.expressions, "unknown", "NF")
 PIXEL_HEADER = ("emotion", "pixels", "Usage")
@@ -50,7 +46,7 @@ def load_ferplus(
     *,
     split: Split = "test",
     protocol: Protocol = "majority",
-    labels: Labels = "fer2013new",
+    labels: LabelVersion = "fer2013new",
     skip_bad: bool = False,
 ) -> Dataset:
     """Lists one split of FERPlus.
