@@ -5,6 +5,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import binomtest
 from sklearn import metrics as sklearn_metrics
 from torchmetrics.functional import classification as torch_metrics
 
@@ -128,7 +130,60 @@ def test_bootstrap_interval_is_seeded():
     assert interval(3) == interval(3) != interval(4)
 
 
+def test_identical_images_are_drawn_together():
+    groups = np.array([0, 0, 0, 5, 2, 2])
+    for rows in metrics.bootstrap_resamples(6, 50, groups=groups):
+        counts = np.bincount(rows, minlength=6)
+        assert counts[0] == counts[1] == counts[2]
+        assert counts[4] == counts[5]
+        assert counts[[0, 3, 4]].sum() == 3
+
+
+def test_copies_do_not_make_an_interval_narrower():
+    hits = np.random.default_rng(1).random(100) < 0.7
+
+    def width(values: np.ndarray, groups: np.ndarray | None) -> float:
+        low, high = metrics.bootstrap_interval(
+            lambda rows: float(values[rows].mean()), len(values), groups=groups, resamples=2000
+        )
+        return high - low
+
+    alone, copied = width(hits, None), np.tile(hits, 4)
+    assert width(copied, np.tile(np.arange(100), 4)) == pytest.approx(alone, rel=0.1)
+    assert width(copied, None) == pytest.approx(alone / 2, rel=0.1)
+
+
+def test_the_surest_answers_come_first_and_ties_have_no_order():
+    curve = metrics.risk_coverage(np.array([0.9, 0.5, 0.7]), np.array([True, False, True]))
+    assert curve.coverage.tolist() == pytest.approx([1 / 3, 2 / 3, 1])
+    assert curve.risk.tolist() == pytest.approx([0, 0, 1 / 3])
+    assert curve.area == pytest.approx(1 / 9)
+    tied = metrics.risk_coverage(np.full(4, 0.5), np.array([True, False, False, True]))
+    assert tied.risk.tolist() == pytest.approx([0.5] * 4)
+
+
+def test_a_distance_of_nothing_and_of_everything():
+    one, other = np.eye(2)[[0, 1]], np.eye(2)[[1, 0]]
+    assert metrics.jensen_shannon_distance(one, one) == 0
+    assert metrics.jensen_shannon_distance(one, other) == pytest.approx(1)
+
+
 # ---- independent libraries ----
+
+
+@given(forecasts(), st.integers(0, 2**32 - 1))
+def test_distance_to_votes_as_in_scipy(case: Labelling, seed: int):
+    probabilities, _ = case
+    votes = np.random.default_rng(seed).multinomial(10, probabilities) / 10
+    theirs = jensenshannon(probabilities, votes, base=2, axis=1)
+    assert metrics.jensen_shannon_distance(probabilities, votes) == pytest.approx(theirs.mean(), abs=1e-7)
+
+
+@given(st.integers(0, 3000), st.integers(0, 3000))
+def test_mcnemar_as_in_scipy(only_first: int, only_second: int):
+    n = only_first + only_second
+    expected = binomtest(only_first, n, 0.5).pvalue if n else 1.0
+    assert metrics.mcnemar(only_first, only_second) == pytest.approx(expected, rel=1e-8, abs=1e-290)
 
 
 def test_as_in_scikit_learn():
@@ -202,6 +257,17 @@ def test_figures_about_probabilities_as_in_the_loop_version(case: Labelling, bin
     assert metrics.brier_score(probabilities, truth) == pytest.approx(naive.brier_score(p, t))
     theirs = naive.expected_calibration_error(p, t, bins)
     assert metrics.expected_calibration_error(probabilities, truth, bins=bins) == pytest.approx(theirs)
+    theirs = naive.expected_calibration_error_of_equal_mass(p, t, bins)
+    ours = metrics.expected_calibration_error(probabilities, truth, bins=bins, equal_mass=True)
+    assert ours == pytest.approx(theirs)
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.3, 0.5, 0.6, 0.9]), st.booleans()), min_size=1, max_size=30))
+def test_risk_coverage_as_in_the_loop_version(images: list[tuple[float, bool]]):
+    confidence, right = zip(*images, strict=True)
+    curve = metrics.risk_coverage(np.array(confidence), np.array(right))
+    theirs = [naive.risk_at(confidence, right, count) for count in range(1, len(images) + 1)]
+    assert curve.risk.tolist() == pytest.approx(theirs)
 
 
 # ---- what always holds ----
@@ -294,5 +360,13 @@ def test_bad_sizes_state_expected_and_actual():
         metrics.bootstrap_interval(float, 2, confidence=1)
     with pytest.raises(ValueError, match="got n = 0"):
         metrics.bootstrap_interval(float, 0)
+    with pytest.raises(ValueError, match="groups: expected one for each of 2 images"):
+        next(metrics.bootstrap_resamples(2, 1, groups=np.zeros(3, int)))
+    with pytest.raises(ValueError, match="expected a confidence and an outcome for each image"):
+        metrics.risk_coverage(np.zeros(2), np.zeros(3, bool))
+    with pytest.raises(ValueError, match="votes: expected the shape"):
+        metrics.jensen_shannon_distance(np.eye(2), np.eye(3))
+    with pytest.raises(ValueError, match="counts of at least 0"):
+        metrics.mcnemar(-1, 0)
     with pytest.raises(ValueError, match="at least 1 bin, got 0"):
         metrics.expected_calibration_error(np.eye(2), GOOD, bins=0)

@@ -8,7 +8,7 @@ states what was expected and what was given.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -108,10 +108,47 @@ def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[flo
     return max(0.0, float(center - margin)), min(1.0, float(center + margin))
 
 
+def bootstrap_resamples(
+    n: int, count: int, *, groups: np.ndarray | None = None, seed: int = 0
+) -> Iterator[np.ndarray]:
+    """Bootstrap resamples (Efron 1979) of N images, as indices drawn with replacement.
+
+    Copies of one image carry no more information than one of them, so that images of a group are drawn
+    together: as many groups are drawn as there are, and a resample holds all their images (the cluster
+    bootstrap, Davison and Hinkley 1997, section 3.8). Its size therefore varies a little.
+
+    Args:
+        n: images, at least 1.
+        count: how many resamples, at least 1.
+        groups: (N,) integers, equal for images that belong together; None: each image by itself.
+        seed: of the draws; the same seed gives the same resamples.
+
+    Yields:
+        (M,) int64 image indices; M is N where each image stands by itself.
+    """
+    if n < 1 or count < 1:
+        raise ValueError(f"expected n >= 1 and resamples >= 1, got n = {n}, resamples = {count}")
+    rng = np.random.default_rng(seed)
+    if groups is None:
+        yield from (rng.integers(n, size=n) for _ in range(count))
+        return
+    if np.shape(groups) != (n,):
+        raise ValueError(f"groups: expected one for each of {n} images, got shape {np.shape(groups)}")
+    members = np.argsort(groups, kind="stable")
+    sizes = np.unique(groups, return_counts=True)[1]
+    starts = np.cumsum(sizes) - sizes
+    for _ in range(count):
+        drawn = rng.integers(len(sizes), size=len(sizes))
+        ends = np.cumsum(sizes[drawn])
+        offsets = np.arange(ends[-1]) - np.repeat(ends - sizes[drawn], sizes[drawn])
+        yield members[np.repeat(starts[drawn], sizes[drawn]) + offsets]
+
+
 def bootstrap_interval(
     statistic: Callable[[np.ndarray], float],
     n: int,
     *,
+    groups: np.ndarray | None = None,
     confidence: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
@@ -123,8 +160,9 @@ def bootstrap_interval(
     (0.72, 0.88)
 
     Args:
-        statistic: the figure for a resample, given as (N,) image indices drawn with replacement.
+        statistic: the figure for a resample, given as image indices drawn with replacement.
         n: images, at least 1.
+        groups: (N,) integers; images of one group are drawn together. None: each by itself.
         confidence: share of such intervals that are meant to cover the true figure, between 0 and 1.
         resamples: how many resamples, at least 1.
         seed: of the draws; the same seed gives the same interval.
@@ -132,11 +170,16 @@ def bootstrap_interval(
     Returns:
         (low, high) in the unit of the statistic.
     """
-    if n < 1 or resamples < 1:
-        raise ValueError(f"expected n >= 1 and resamples >= 1, got n = {n}, resamples = {resamples}")
+    _checked_confidence(confidence)
+    drawn = bootstrap_resamples(n, resamples, groups=groups, seed=seed)
+    return percentile_interval([statistic(rows) for rows in drawn], confidence)
+
+
+def percentile_interval(
+    figures: Sequence[float] | np.ndarray, confidence: float = 0.95
+) -> tuple[float, float]:
+    """The middle ``confidence`` of the figures of many resamples, as (low, high)."""
     tail = (1 - _checked_confidence(confidence)) / 2
-    rng = np.random.default_rng(seed)
-    figures = [statistic(rng.integers(n, size=n)) for _ in range(resamples)]
     low, high = np.quantile(figures, [tail, 1 - tail])
     return float(low), float(high)
 
@@ -157,19 +200,143 @@ def brier_score(probabilities: np.ndarray, truth: np.ndarray) -> float:
     return float(np.mean(np.sum((probabilities - np.eye(probabilities.shape[1])[truth]) ** 2, axis=1)))
 
 
-def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray, *, bins: int = 15) -> float:
-    """Gap between confidence and accuracy of the most probable class (Naeini et al. 2015), in 0..1.
+@dataclass(frozen=True)
+class ReliabilityBins:
+    """Images gathered by the confidence of their answers; each (B,), empty bins left out.
 
-    Sum over bins of equal width of |accuracy - mean confidence|, each weighted by its share of the images.
-    Bin b of B holds the confidences in [b / B, (b + 1) / B), the last one 1 as well.
+    Attributes:
+        confidence: mean probability of the most probable class, in 0..1.
+        accuracy: share of right answers.
+        count: images.
+    """
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    count: np.ndarray
+
+
+def reliability_bins(
+    probabilities: np.ndarray, truth: np.ndarray, *, bins: int = 15, equal_mass: bool = False
+) -> ReliabilityBins:
+    """Confidence against accuracy of the most probable class, by bins of confidence.
+
+    Equal width: bin b of B holds the confidences in [b / B, (b + 1) / B), the last one 1 as well. Equal mass
+    (Nguyen and O'Connor 2015): images in the order of confidence, cut into B runs whose sizes differ by one
+    at most; of images with equal confidence the earlier come first.
     """
     probabilities, truth = _checked_probabilities(probabilities, truth)
     if bins < 1:
         raise ValueError(f"expected at least 1 bin, got {bins}")
     confidence = probabilities.max(axis=1)
-    gap = (probabilities.argmax(axis=1) == truth) - confidence
-    place = np.clip(np.digitize(confidence, np.linspace(0, 1, bins + 1)) - 1, 0, bins - 1)
-    return float(np.sum(np.abs(np.bincount(place, gap))) / len(truth))
+    right = probabilities.argmax(axis=1) == truth
+    if equal_mass:
+        place = np.empty(len(truth), np.int64)
+        place[np.argsort(confidence, kind="stable")] = np.arange(len(truth)) * bins // len(truth)
+    else:
+        place = np.clip(np.digitize(confidence, np.linspace(0, 1, bins + 1)) - 1, 0, bins - 1)
+    count = np.bincount(place, minlength=bins)
+    filled = count > 0
+    means = [np.bincount(place, values, bins)[filled] / count[filled] for values in (confidence, right)]
+    return ReliabilityBins(means[0], means[1], count[filled])
+
+
+def expected_calibration_error(
+    probabilities: np.ndarray, truth: np.ndarray, *, bins: int = 15, equal_mass: bool = False
+) -> float:
+    """Gap between confidence and accuracy of the most probable class (Naeini et al. 2015), in 0..1.
+
+    Sum over the bins of ``reliability_bins`` of |accuracy - mean confidence|, each weighted by its share of
+    the images.
+    """
+    found = reliability_bins(probabilities, truth, bins=bins, equal_mass=equal_mass)
+    return float(np.sum(found.count * np.abs(found.accuracy - found.confidence)) / np.sum(found.count))
+
+
+def jensen_shannon_distance(probabilities: np.ndarray, votes: np.ndarray) -> float:
+    """Mean distance between predicted and voted distributions, in 0..1.
+
+    Of an image: the square root of the Jensen-Shannon divergence (Lin 1991; Endres and Schindelin 2003) to
+    base 2, so that 0 means equal and 1 nothing in common.
+
+    Args:
+        probabilities: (N, K), rows summing to 1.
+        votes: (N, K), each row the shares of the annotators' votes, summing to 1.
+    """
+    p, q = np.asarray(probabilities, np.float64), np.asarray(votes, np.float64)
+    if p.shape != q.shape or p.ndim != 2 or not len(p):
+        raise ValueError(f"votes: expected the shape (N, K) of the probabilities {p.shape}, got {q.shape}")
+    middle = (p + q) / 2
+    divergence = (_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2
+    return float(np.mean(np.sqrt(np.clip(divergence, 0, 1))))
+
+
+def _relative_entropy(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Kullback-Leibler divergence of each row in bits; q is above 0 where p is."""
+    return np.sum(np.where(p > 0, p * np.log2(np.where(p > 0, p, 1) / np.where(p > 0, q, 1)), 0), axis=1)
+
+
+@dataclass(frozen=True)
+class RiskCoverage:
+    """What answering only the surest images brings; each (N,), from the surest image alone to all of them.
+
+    Attributes:
+        coverage: share of the images that are answered, 1/N to 1.
+        risk: share of wrong answers among those, in 0..1.
+    """
+
+    coverage: np.ndarray
+    risk: np.ndarray
+
+    @property
+    def area(self) -> float:
+        """Area under the curve (AURC, Geifman and El-Yaniv 2019): the mean risk over all coverages."""
+        return float(np.mean(self.risk))
+
+
+def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> RiskCoverage:
+    """The risk-coverage curve (El-Yaniv and Wiener 2010).
+
+    Images of equal confidence have no order among them: at a coverage that parts them, the risk is that
+    expected over all their orders, so that the curve does not depend on how the images are listed.
+
+    Args:
+        confidence: (N,), any score that is higher where an answer is surer.
+        right: (N,) bool, whether each answer is right.
+    """
+    confidence, right = np.asarray(confidence, np.float64), np.asarray(right, bool)
+    if confidence.shape != right.shape or confidence.ndim != 1 or not len(right):
+        raise ValueError(
+            "expected a confidence and an outcome for each image, "
+            f"got shapes {confidence.shape} and {right.shape}"
+        )
+    order = np.argsort(-confidence, kind="stable")
+    answered = np.arange(1, len(right) + 1)
+    errors = np.cumsum(~right[order])
+    last_of_ties = np.append(np.diff(confidence[order]) != 0, True)
+    errors = np.interp(answered, np.append(0, answered[last_of_ties]), np.append(0, errors[last_of_ties]))
+    return RiskCoverage(answered / len(right), errors / answered)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """P-value of McNemar's exact test (1947): do two classifiers err equally often on the same images?
+
+    Under the null hypothesis an image on which just one of them is right is as likely the one's as the
+    other's: a two-sided binomial test, exact at every size.
+
+    >>> round(mcnemar(8, 2), 6)
+    0.109375
+
+    Args:
+        only_first: images that only the first classifier gets right.
+        only_second: images that only the second gets right.
+    """
+    if min(only_first, only_second) < 0:
+        raise ValueError(f"expected counts of at least 0, got {only_first} and {only_second}")
+    n, fewer = only_first + only_second, min(only_first, only_second)
+    log_factorial = np.cumsum(np.log(np.maximum(np.arange(n + 1), 1)))
+    k = np.arange(fewer + 1)
+    log_terms = log_factorial[n] - log_factorial[k] - log_factorial[n - k] - n * np.log(2)
+    return min(1.0, float(2 * np.sum(np.exp(log_terms))))
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

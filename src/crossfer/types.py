@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+UNCERTAIN = "uncertain"
+
 
 @dataclass(frozen=True)
 class Box:
@@ -43,11 +45,16 @@ class Prediction:
         logits: (K,) float32, uncalibrated scores in the same order.
         evidence: (K, G, G) float32; rows run down and columns right over the face crop; each class's cells
             sum to its uncalibrated logit.
+        prediction_set: the expressions that hold the true one with the coverage asked for, likeliest first,
+            never empty; None where no coverage was asked for.
+        abstained: whether the model is too unsure to answer; None where abstention was not asked for.
     """
 
     probabilities: Mapping[str, float]
     logits: np.ndarray = field(repr=False, compare=False)
     evidence: np.ndarray = field(repr=False, compare=False)
+    prediction_set: tuple[str, ...] | None = None
+    abstained: bool | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "probabilities", MappingProxyType(dict(self.probabilities)))
@@ -62,17 +69,27 @@ class Prediction:
         """The probability of that expression, in 0..1."""
         return self.probabilities[self.expression]
 
+    @property
+    def answer(self) -> str:
+        """The most probable expression, or ``"uncertain"`` where the model abstained."""
+        return UNCERTAIN if self.abstained else self.expression
+
     def top(self, k: int) -> list[tuple[str, float]]:
         """The ``k`` most probable expressions with their probabilities, best first."""
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:k]
 
     def to_dict(self, top_k: int | None = None) -> dict[str, Any]:
-        """``{"expression", "confidence", "probabilities"}``; ``top_k`` keeps only that many probabilities."""
+        """``{"expression", "confidence", "probabilities"}``; ``top_k`` keeps only that many probabilities.
+
+        ``"prediction_set"`` and ``"answer"`` are there where a coverage or abstention was asked for.
+        """
         kept = self.top(top_k) if top_k else self.probabilities.items()
         return {
             "expression": self.expression,
             "confidence": round(self.confidence, 6),
             "probabilities": {name: round(p, 6) for name, p in kept},
+            **({} if self.prediction_set is None else {"prediction_set": list(self.prediction_set)}),
+            **({} if self.abstained is None else {"answer": self.answer}),
         }
 
 

@@ -17,7 +17,9 @@ from typer.testing import CliRunner
 
 import crossfer
 from crossfer import Recognizer, cli
+from crossfer.runtime.bundle import BundleError
 from crossfer.runtime.image import load_image
+from support.bundles import calibrated_bundle, calibration
 
 
 class Run:
@@ -269,3 +271,18 @@ def test_a_progress_bar_appears_on_a_terminal_and_only_on_stderr(tiny_model, fol
     assert running.returncode == 0
     assert b"recognising" in seen
     assert len(lines(output.decode())) == 3
+
+
+def test_sets_and_abstention_on_the_command_line(predict, tmp_path, astronaut_path):
+    model = calibrated_bundle(tmp_path / "c.onnx", calibration(threshold=1.0, set_threshold=0.0))
+    asked = ("--coverage", "0.9", "--abstain", "--format", "json", astronaut_path)
+    result = Run(model)(*asked)
+    assert result.exit_code == 0, result.output
+    (face,) = lines(result.stdout)[0]["faces"]
+    assert len(face["prediction_set"]) == 8
+    assert face["answer"] == "uncertain"
+    assert face["prediction_set"][0] == face["expression"]
+    failed = predict(*asked)
+    assert isinstance(failed.exception, BundleError)
+    assert "crossfer calibrate" in str(failed.exception)
+    assert predict("--coverage", "0.2", astronaut_path).exit_code == 2

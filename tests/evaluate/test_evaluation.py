@@ -12,7 +12,8 @@ from sklearn import metrics as sklearn_metrics
 
 from crossfer.data.sample import DataError, Dataset, Sample
 from crossfer.evaluate import evaluate
-from crossfer.evaluate.evaluation import CHUNK
+from crossfer.evaluate.predictions import CHUNK
+from crossfer.evaluate.tables import evaluation_tables
 from crossfer.labels import FER2013, FERPLUS, RAFDB, LabelSet
 from crossfer.metrics import wilson_interval
 from crossfer.runtime.bundle import BundleMeta
@@ -204,7 +205,7 @@ def test_tables_hold_the_numbers():
     result = evaluate(PixelReader(), dataset([1, 1, 1, 1], [1, 1, 1, NOBODY]), detector="centerface")
     console = Console(width=100)
     with console.capture() as capture:
-        console.print(result.to_tables())
+        console.print(evaluation_tables(result))
     lines = [line.split() for line in capture.get().splitlines()]
     assert ["tiny", "on", "toy", "valid", "(as", "given,", "n", "=", "4,", "detector", "centerface)"] in lines
     assert ["accuracy", "75.00", "%", "(95", "%", "interval", "30.06", "to", "95.44)"] in lines
@@ -235,3 +236,19 @@ def test_end_to_end_finds_the_face_in_a_photo_and_none_in_a_wall(tiny_model: Pat
     photos = Dataset("photos", "none", FERPLUS, samples, lambda s: images[s.path])
     result = evaluate(recognizer, photos, detector="centerface")
     assert (result.n, result.no_face, result.accuracy) == (2, 1, 0.5)
+
+
+@pytest.mark.parametrize("detector", ["none", "centerface"])
+def test_an_image_that_vanishes_stops_it_or_is_left_out(detector):
+    whole = dataset([1, 2, 3], [1, 2, 4])
+
+    def read(sample: Sample) -> np.ndarray:
+        if sample.path == "1":
+            raise DataError("1: gone")
+        return whole.read(sample)
+
+    with pytest.raises(DataError, match="1: gone"):
+        evaluate(PixelReader(), replace(whole, read=read), detector=detector)
+    result = evaluate(PixelReader(), replace(whole, read=read), detector=detector, skip_bad=True)
+    assert (result.n, result.accuracy, result.skipped) == (2, 0.5, ("line 3: bad", "1: gone"))
+    assert [c.support for c in result.per_class[1:4]] == [1, 0, 1]

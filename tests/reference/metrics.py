@@ -72,3 +72,26 @@ def expected_calibration_error(
             right = sum(r for _, r in members) / len(members)
             error += len(members) / len(truth) * abs(right - confidence)
     return error
+
+
+def expected_calibration_error_of_equal_mass(
+    probabilities: Sequence[Sequence[float]], truth: Sequence[int], bins: int
+) -> float:
+    n = len(truth)
+    order = sorted(range(n), key=lambda i: max(probabilities[i]))
+    error = 0.0
+    for b in range(bins):
+        members = [order[i] for i in range(n) if i * bins // n == b]
+        if members:
+            confidence = sum(max(probabilities[i]) for i in members)
+            right = sum(probabilities[i].index(max(probabilities[i])) == truth[i] for i in members)
+            error += abs(right - confidence) / n
+    return error
+
+
+def risk_at(confidence: Sequence[float], right: Sequence[bool], count: int) -> float:
+    """Share of errors among the ``count`` surest images; tied ones at the edge count in proportion."""
+    edge = sorted(confidence, reverse=True)[count - 1]
+    surer = [not r for c, r in zip(confidence, right, strict=True) if c > edge]
+    tied = [not r for c, r in zip(confidence, right, strict=True) if c == edge]
+    return (sum(surer) + (count - len(surer)) * sum(tied) / len(tied)) / count

@@ -9,8 +9,16 @@ import pytest
 
 from crossfer.labels import FERPLUS, LABEL_SETS
 from crossfer.runtime import bundle as bundle_module
-from crossfer.runtime.bundle import METADATA_KEY, BundleError, BundleMeta, read_bundle, resolve_model
-from support.bundles import tiny_graph, tiny_meta, write_bundle
+from crossfer.runtime.bundle import (
+    METADATA_KEY,
+    BundleError,
+    BundleMeta,
+    read_bundle,
+    resolve_model,
+    with_metadata,
+)
+from crossfer.runtime.bundle import write_bundle as write_whole
+from support.bundles import calibration, tiny_graph, tiny_meta, write_bundle
 
 
 def changed(**values) -> str:
@@ -30,10 +38,11 @@ def test_a_bundle_tells_all_about_itself(tiny_model):
 def test_the_metadata_is_where_others_can_read_it(tiny_model):
     properties = {entry.key: entry.value for entry in onnx.load(tiny_model).metadata_props}
     values = json.loads(properties[METADATA_KEY])
-    assert values["format"] == 1
+    assert values["format"] == 2
     assert values["labels"] == list(FERPLUS.expressions)
     assert set(values) == {
-        "format", "name", "label_set", "labels", "input", "temperature", "grid", "provenance"
+        "format", "name", "label_set", "labels", "input", "temperature", "grid", "provenance",
+        "calibration",
     }  # fmt: skip
 
 
@@ -54,8 +63,8 @@ def test_labels_of_an_unknown_set_are_accepted(tmp_path):
         (None, "without the property 'crossfer'"),
         ("no json", "expected JSON"),
         ("[1]", "expected a JSON object, found list"),
-        (changed(format=2), "expected format 1, found 2"),
-        (changed(format=None), "expected format 1, found None"),
+        (changed(format=3), "expected format 1 or 2, found 3"),
+        (changed(format=None), "expected format 1 or 2, found None"),
         (changed(labels=None), "missing labels"),
         (changed(temperature=None, grid=None), "missing temperature, grid"),
         (changed(input=None), "missing input"),
@@ -144,3 +153,60 @@ def test_reading_needs_no_onnx_package(tiny_model):
     properties = onnxruntime.InferenceSession(str(tiny_model), providers=["CPUExecutionProvider"])
     assert METADATA_KEY in properties.get_modelmeta().custom_metadata_map
     assert np.isfinite(read_bundle(tiny_model).meta.temperature)
+
+
+def test_format_1_still_loads(tmp_path):
+    path = write_bundle(tmp_path / "old.onnx", tiny_graph(tiny_meta()), changed(format=1, calibration=None))
+    assert read_bundle(path).meta == tiny_meta()
+
+
+def test_a_calibration_travels_with_the_bundle(tmp_path, tiny_model):
+    meta = dataclasses.replace(
+        tiny_meta(), temperature=0.7, calibration=dataclasses.replace(calibration(), bias=(0.1,) * 8)
+    )
+    write_whole(tiny_model.read_bytes(), meta, tmp_path / "new.onnx")
+    found = read_bundle(tmp_path / "new.onnx")
+    assert found.meta == meta
+    assert found.meta.bias == (0.1,) * 8
+    before, after = onnx.load(tiny_model), onnx.load(tmp_path / "new.onnx")
+    assert after.graph == before.graph
+    assert [entry.key for entry in after.metadata_props] == [METADATA_KEY]
+    onnx.checker.check_model(after)
+
+
+def test_other_properties_and_the_graph_stay(tiny_model):
+    model = onnx.load(tiny_model)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "author", "somebody"
+    changed_model = onnx.load_from_string(
+        with_metadata(model.SerializeToString(), tiny_meta(temperature=3.0))
+    )
+    properties = {entry.key: entry.value for entry in changed_model.metadata_props}
+    assert properties["author"] == "somebody"
+    assert BundleMeta.from_json(properties[METADATA_KEY]).temperature == 3.0
+    assert changed_model.graph == model.graph
+
+
+def test_what_does_not_agree_is_not_written(tmp_path, tiny_model):
+    target = tmp_path / "model.onnx"
+    target.write_bytes(b"older")
+    with pytest.raises(BundleError, match="expected 'evidence'"):
+        write_whole(tiny_model.read_bytes(), dataclasses.replace(tiny_meta(), grid=5), target)
+    with pytest.raises(BundleError, match="expected a whole ONNX file"):
+        write_whole(b"\xff" * 20, tiny_meta(), target)
+    assert target.read_bytes() == b"older"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"bias": [0.1]}, "bias: expected one for each of 8 labels, found 1"),
+        ({"set_thresholds": []}, "expected 500 numbers"),
+    ],
+)
+def test_a_calibration_that_does_not_fit_says_what_is_wrong(tmp_path, values, message):
+    text = changed(calibration=calibration().to_dict() | values)
+    path = write_bundle(tmp_path / "bad.onnx", tiny_graph(tiny_meta()), text)
+    with pytest.raises(BundleError, match=message):
+        read_bundle(path)

@@ -1,5 +1,6 @@
 import io
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ from PIL import Image
 
 import crossfer
 from crossfer import Recognizer
+from crossfer.calibration import softmax
 from crossfer.labels import FERPLUS
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.bundle import BundleError
 from crossfer.runtime.detector import CenterFace, Detection
 from crossfer.runtime.image import ImageError
-from crossfer.runtime.recognizer import softmax
 from crossfer.types import Box
+from support.bundles import calibrated_bundle, calibration
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +140,42 @@ def test_bad_images_raise_image_error(recognizer, tmp_path):
         recognizer.recognize(tmp_path / "none.png")
     with pytest.raises(ImageError, match="found none"):
         recognizer.recognize_batch([np.zeros((9, 9, 3), np.uint8), b"no image"])
+
+
+def test_a_coverage_gives_sets_and_abstention_answers_uncertain(tmp_path, astronaut):
+    model = calibrated_bundle(tmp_path / "sure.onnx", calibration(threshold=0.0, set_threshold=0.05))
+    (face,) = Recognizer(model).recognize(astronaut)
+    assert face.prediction.prediction_set is face.prediction.abstained is None
+    assert set(face.prediction.to_dict()) == {"expression", "confidence", "probabilities"}
+    (face,) = Recognizer(model, coverage=0.9, abstain=True).recognize(astronaut)
+    expected = tuple(name for name, p in face.prediction.top(8) if p >= 0.05)
+    assert face.prediction.prediction_set == expected
+    assert face.prediction.answer == face.expression
+    unsure = calibrated_bundle(tmp_path / "unsure.onnx", calibration(threshold=1.0, set_threshold=1.0))
+    (face,) = Recognizer(unsure, coverage=0.9, abstain=True).recognize(astronaut)
+    assert face.prediction.prediction_set == (face.expression,)
+    assert face.prediction.abstained is True
+    assert face.prediction.to_dict()["answer"] == face.prediction.answer == "uncertain"
+    assert face.prediction.to_dict()["expression"] == face.expression
+
+
+def test_a_bias_shifts_the_probabilities(tmp_path, tiny_model, astronaut):
+    bias = (0.0, 0, 0, 0, 0, 0, 0, 50)
+    model = calibrated_bundle(tmp_path / "bias.onnx", replace(calibration(), bias=bias))
+    assert Recognizer(model).classify([astronaut])[0].expression == "contempt"
+    logits = Recognizer(tiny_model).classify([astronaut])[0].logits
+    np.testing.assert_array_equal(Recognizer(model).classify([astronaut])[0].logits, logits)
+
+
+@pytest.mark.parametrize("wish", [{"coverage": 0.9}, {"abstain": True}])
+def test_a_model_without_calibration_says_how_to_get_it(tiny_model, tmp_path, wish):
+    with pytest.raises(BundleError, match=r"model 'tiny': expected a calibrated model .* crossfer calibrate"):
+        Recognizer(tiny_model, **wish)
+    never = calibrated_bundle(tmp_path / "never.onnx", replace(calibration(), abstention=None))
+    with pytest.raises(BundleError, match="--selective-accuracy"):
+        Recognizer(never, abstain=True)
+    with pytest.raises(ValueError, match=r"from 0\.5 to 0\.999, got 0\.3"):
+        Recognizer(never, coverage=0.3)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,25 @@ def test_odd_names_are_shown_as_they_are(name):
     result = ImageResult(Path(name), 60, 50)
     assert name.split("\n")[0] in result_format("text", LABELS).entry(result)
     assert json.loads(result_format("json", LABELS).entry(result))["path"] == name
+
+
+def test_sets_and_answers_get_columns_and_words():
+    unsure = replace(PREDICTION, prediction_set=("happiness", "neutral"), abstained=True)
+    result = ImageResult(Path("a.png"), 60, 50, (replace(FACE, prediction=unsure),))
+    form = result_format("csv", LABELS, sets=True, answers=True)
+    for entry in (form.entry(result), form.entry(BAD), form.entry(NONE)):
+        (row,) = csv.DictReader(io.StringIO(form.header + entry))
+        assert None not in row
+    (row,) = csv.DictReader(io.StringIO(form.header + form.entry(result)))
+    assert (row["prediction_set"], row["answer"], row["error"]) == ("happiness|neutral", "uncertain", "")
+    (face,) = json.loads(result_format("json", LABELS).entry(result))["faces"]
+    assert (face["prediction_set"], face["answer"]) == (["happiness", "neutral"], "uncertain")
+    text = result_format("text", LABELS).entry(result)
+    assert "one of" in text
+    assert "uncertain        90.0%  happiness, neutral" in text
+    alone = ImageResult(
+        Path("a.png"), 60, 50, (replace(FACE, prediction=replace(unsure, prediction_set=None)),)
+    )
+    assert "uncertain        90.0%  happiness 90.0%, neutral 7.0%" in result_format("text", LABELS).entry(
+        alone
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from crossfer.calibration import LEVELS, Abstention, Calibration
 from crossfer.labels import FERPLUS
 from crossfer.runtime.bundle import METADATA_KEY, BundleMeta
 from crossfer.runtime.preprocess import InputContract
@@ -70,4 +72,14 @@ def write_bundle(path: Path, graph: onnx.ModelProto, metadata: str | None) -> Pa
 
 def tiny_bundle(path: Path, color: str = "gray") -> Path:
     meta = tiny_meta(color)
+    return write_bundle(path, tiny_graph(meta), meta.to_json())
+
+
+def calibration(threshold: float = 0.4, set_threshold: float = 0.05) -> Calibration:
+    """Sets take in every expression from one probability on, whatever the coverage."""
+    return Calibration((), (set_threshold,) * len(LEVELS), Abstention(threshold, 0.95, 0.8), {"n": 2785})
+
+
+def calibrated_bundle(path: Path, fitted: Calibration) -> Path:
+    meta = dataclasses.replace(tiny_meta(), calibration=fitted)
     return write_bundle(path, tiny_graph(meta), meta.to_json())

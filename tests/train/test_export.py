@@ -20,7 +20,7 @@ from crossfer.runtime.preprocess import preprocess
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe, parse_recipe
-from crossfer.train.export import ExportError, Inference, export, fit_temperature, parity, to_graph
+from crossfer.train.export import ExportError, Inference, export, parity, to_graph
 from crossfer.train.loop import network
 
 
@@ -150,12 +150,3 @@ def test_a_failed_export_leaves_an_older_bundle_alone(run: Path, bundle: Path, t
         export(tmp_path, target)
     assert target.read_bytes() == bundle.read_bytes()
     assert METADATA_KEY in {p.key for p in onnx.load(target).metadata_props}
-
-
-def test_the_temperature_is_the_one_that_made_the_labels() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(20_000, 8)) * 3
-    scaled = np.exp(logits / 1.7)
-    probabilities = scaled / scaled.sum(axis=1, keepdims=True)
-    labels = (probabilities.cumsum(axis=1) > rng.random((len(logits), 1))).argmax(axis=1)
-    assert fit_temperature(logits.astype(np.float32), labels) == pytest.approx(1.7, rel=0.03)

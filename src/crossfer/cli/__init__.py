@@ -11,12 +11,15 @@ import typer
 
 from crossfer import __version__
 from crossfer.cli.ablate import ablate
+from crossfer.cli.calibrate import calibrate
+from crossfer.cli.compare import compare
 from crossfer.cli.data import data
 from crossfer.cli.errors import one_line
 from crossfer.cli.evaluate import evaluate
 from crossfer.cli.export import export
 from crossfer.cli.intensity import intensity
 from crossfer.cli.predict import predict
+from crossfer.cli.report import report
 from crossfer.cli.train import train
 
 app = typer.Typer(
@@ -27,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (predict, train, export, evaluate, ablate, intensity):
+for command in (predict, train, export, calibrate, evaluate, compare, report, ablate, intensity):
     app.command()(command)
 app.add_typer(data, name="data")
 

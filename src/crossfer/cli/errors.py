@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import typer
 
 # What each extra of the distribution brings, by import name.
-EXTRAS = {"train": ("torch", "lightning_fabric", "kornia", "pydantic", "safetensors", "onnx")}
+EXTRAS = {
+    "train": ("torch", "lightning_fabric", "kornia", "pydantic", "safetensors", "onnx"),
+    "report": ("matplotlib", "sklearn"),
+}
 
 
 def need_extra(extra: str) -> None:
@@ -15,6 +19,14 @@ def need_extra(extra: str) -> None:
     missing = [name for name in EXTRAS[extra] if not find_spec(name)]
     if missing:
         raise typer.BadParameter(f"this command needs {', '.join(missing)}: pip install 'crossfer[{extra}]'")
+
+
+def need_folder(option: str, file: Path | None) -> None:
+    """Refuse a file to write whose folder is not there, before any work is done."""
+    if file is not None and not file.absolute().parent.is_dir():
+        raise ValueError(f"{option} {file}: no folder {file.parent}; make it first")
+    if file is not None and file.is_dir():
+        raise ValueError(f"{option} {file}: expected a file to write, found a folder")
 
 
 def one_line(error: BaseException, place: object = None) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from crossfer.data.names import DatasetName, Split
+from crossfer.cli.dataset import Asked
+from crossfer.cli.errors import need_folder
+from crossfer.data.names import DatasetName, LabelVersion, Protocol, Split
 
 
 def evaluate(
@@ -28,11 +32,11 @@ def evaluate(
         ),
     ] = None,
     protocol: Annotated[
-        Literal["majority", "argmax"] | None,
+        Protocol | None,
         typer.Option(help="How FERPlus votes become labels. [default: majority]", show_default=False),
     ] = None,
     labels: Annotated[
-        Literal["fer2013new", "label-csv"] | None,
+        LabelVersion | None,
         typer.Option(help="Version of the FERPlus labels. [default: fer2013new]", show_default=False),
     ] = None,
     detector: Annotated[
@@ -45,43 +49,88 @@ def evaluate(
     min_face_score: Annotated[
         float, typer.Option(min=0.01, max=0.99, help="Leave out faces that the detector is less sure of.")
     ] = 0.5,
+    leaks: Annotated[
+        bool,
+        typer.Option("--leaks", help="Also state accuracy without images that occur in train or valid too."),
+    ] = False,
+    subset: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE|NAME",
+            help="Also score the images that a text file names, one a line; or a FERPlus challenge list in "
+            "ROOT/challenge: occlusion, pose-30, pose-45. May be repeated.",
+        ),
+    ] = None,
+    corruptions: Annotated[
+        bool,
+        typer.Option("--corruptions", help="Also measure seven kinds of bad images, each at five strengths."),
+    ] = False,
+    evidence_test: Annotated[
+        bool,
+        typer.Option(
+            "--evidence-test", help="Also delete and insert cells by evidence, against random cells."
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random choices in the last two.")] = 0,
     format_: Annotated[
         Literal["text", "json"], typer.Option("--format", help="json: one object on one line.")
     ] = "text",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the result here instead of stdout.")
     ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep the run, result and answer to each image, as JSON Lines: for compare, report.",
+        ),
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out and count bad rows and images instead of stopping.")
     ] = False,
 ) -> None:
     """Measure a model on labelled images; the numbers stand beside data, protocol and model."""
-    if data != "ferplus" and (protocol or labels):
-        raise ValueError(f"--protocol and --labels belong to --data ferplus; leave them out with {data}")
-    if data not in {"folder", "table"} and classes:
-        raise ValueError(f"--classes belongs to --data folder and table; {data} has classes of its own")
-    if output is not None and not output.absolute().parent.is_dir():
-        raise ValueError(f"--output {output}: no folder {output.parent}; make it first")
-    from crossfer.data.source import SOURCES, open_dataset
-    from crossfer.evaluate.command import run_evaluation
-    from crossfer.labels import label_set
+    asked = Asked(data, root, protocol, labels, split_file, classes, skip_bad)
+    need_folder("--output", output)
+    need_folder("--predictions", predictions)
+    detector = detector or ("none" if asked.crops else "centerface")
+    if evidence_test and detector != "none":
+        raise ValueError("--evidence-test: expected face crops, found a detector; add --detector none")
+    from crossfer import __version__
+    from crossfer.evaluate.command import Wishes, as_json, as_text, run_evaluation
+    from crossfer.evaluate.result import Provenance
+    from crossfer.evaluate.run_file import write_run
+    from crossfer.evaluate.subsets import read_subset
+    from crossfer.evaluate.tables import evaluation_tables
+    from crossfer.provenance import code_commit
     from crossfer.runtime.atomic import write_atomically
     from crossfer.runtime.recognizer import Recognizer
 
-    detector = detector or ("none" if SOURCES[data].crops else "centerface")
     recognizer = Recognizer(model, detector=detector, min_face_score=min_face_score)
-    dataset = open_dataset(
-        data,
-        root,
-        split=split,
-        protocol=protocol or "majority",
-        labels=labels or "fer2013new",
-        classes=label_set(classes) if classes else recognizer.meta.labelset,
-        numbered=classes is not None,
-        split_file=split_file,
-        skip_bad=skip_bad,
+    dataset = asked.open(split, recognizer.meta.labelset)
+    others = asked.open_others(split, recognizer.meta.labelset) if leaks else []
+    if leaks and not others:
+        raise ValueError(
+            f"--leaks: expected train or valid beside {split} of {data}, found neither; leave it out"
+        )
+    wishes = Wishes(
+        others=others,
+        subsets=[read_subset(given, root) for given in subset or ()],
+        corruptions=corruptions,
+        evidence=evidence_test,
+        seed=seed,
     )
-    text = run_evaluation(recognizer, dataset, detector=detector, form=format_)
+    result, answers = run_evaluation(
+        recognizer,
+        dataset,
+        wishes,
+        detector=detector,
+        skip_bad=skip_bad,
+        provenance=Provenance(__version__, code_commit(), shlex.join(["crossfer", *sys.argv[1:]])),
+    )
+    if predictions is not None:
+        write_run(result, answers, predictions)
+    text = as_json(result.to_dict()) if format_ == "json" else as_text(evaluation_tables(result))
     if output is None:
         typer.echo(text, nl=False)
     else:

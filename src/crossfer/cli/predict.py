@@ -46,6 +46,18 @@ def predict(
     top_k: Annotated[
         int | None, typer.Option(min=1, metavar="K", help="Give only the K likeliest expressions of a face.")
     ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5,
+            max=0.999,
+            metavar="SHARE",
+            help="Also give the set of expressions that holds the true one this often, as in 0.9.",
+        ),
+    ] = None,
+    abstain: Annotated[
+        bool, typer.Option("--abstain", help="Answer 'uncertain' where the calibration says it is better.")
+    ] = False,
 ) -> None:
     """Recognise the expressions of the faces in images.
 
@@ -59,14 +71,21 @@ def predict(
 
     if output is not None and not output.absolute().parent.is_dir():
         raise typer.BadParameter(f"the folder {output.parent} does not exist", param_hint="--output")
-    recognizer = Recognizer(model, detector, min_face_score)
+    recognizer = Recognizer(model, detector, min_face_score, coverage=coverage, abstain=abstain)
     images = list(find_images(paths))
     drawings: Sequence[Path | None] = [None] * len(images)
     if annotate is not None:
         annotate.mkdir(parents=True, exist_ok=True)
         drawings = annotated_paths(images, annotate)
     columns = shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None
-    form = result_format(format_, recognizer.meta.labels, top_k=top_k, columns=columns)
+    form = result_format(
+        format_,
+        recognizer.meta.labels,
+        top_k=top_k,
+        columns=columns,
+        sets=coverage is not None,
+        answers=abstain,
+    )
     kept: list[str] = []
     write = _to_stdout if output is None else kept.append
     write(form.header)

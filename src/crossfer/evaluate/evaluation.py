@@ -1,31 +1,30 @@
-"""A model against a data set."""
+"""A model against a data set: predictions in, numbers out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 
-from crossfer.data.sample import DataError, Dataset, Sample
-from crossfer.evaluate.result import ClassResult, EvaluationResult
-from crossfer.labels import LabelSet
-from crossfer.metrics import (
-    NO_ANSWER,
-    accuracy,
-    brier_score,
-    class_scores,
-    confusion_matrix,
-    expected_calibration_error,
-    macro_f1,
-    mean_class_accuracy,
-    negative_log_likelihood,
-    wilson_interval,
+from crossfer import metrics
+from crossfer.calibration import Calibration, prediction_sets
+from crossfer.data.sample import Dataset
+from crossfer.evaluate.predictions import Predictions, predict
+from crossfer.evaluate.result import (
+    AbstentionResult,
+    BootstrapResult,
+    ClassResult,
+    CoverageResult,
+    EvaluationResult,
+    PartResult,
 )
 from crossfer.runtime.recognizer import Recognizer
-from crossfer.types import Prediction
 
-CHUNK = 64
+RESAMPLES, SEED = 1000, 0
+COVERAGES = tuple(np.arange(1, 21) / 20)
+SET_TARGETS = (0.8, 0.9, 0.95)
 
 
 def evaluate(
@@ -33,103 +32,132 @@ def evaluate(
     dataset: Dataset,
     *,
     detector: Literal["centerface", "none"] = "none",
+    skip_bad: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> EvaluationResult:
-    """Scores a model on a data set, either on face crops or end to end.
+    """Scores a model on a data set, either on face crops or end to end: ``predict``, then ``score``.
 
-    Images are read and forgotten in chunks of ``CHUNK``, so memory does not grow with their number.
+    Arguments and errors are those of ``predict``.
+    """
+    predictions = predict(recognizer, dataset, detector=detector, skip_bad=skip_bad, progress=progress)
+    return score(predictions, recognizer.meta.calibration)
+
+
+def score(predictions: Predictions, calibration: Calibration | None = None) -> EvaluationResult:
+    """Every figure that predictions alone give.
 
     Args:
-        recognizer: the model; for end to end it must have been made with the detector named here.
-        dataset: labelled images; the model must know all of its classes, and may know more.
-        detector: ``"none"``: every image is a face crop in the model's framing. ``"centerface"``: faces are
-            found first; the largest one counts, and an image without one counts as wrong.
-        progress: called with the number of images done since the last call.
-
-    Raises:
-        ValueError: if the model lacks one of the data set's classes, or has no detector where one is wanted.
-        DataError: if the data set is empty, or one of its images cannot be read.
+        predictions: of at least one image.
+        calibration: of the model, whose promises about prediction sets and abstention are then checked too.
     """
-    labels = recognizer.meta.labelset
-    class_of = _class_map(dataset.labels, labels, recognizer.meta.name)
-    if not dataset.samples:
-        raise DataError(f"{dataset.name}: expected at least one image under {dataset.protocol}, found none")
-    predict = _crop_predictions if detector == "none" else _largest_face_predictions
-    predictions: list[Prediction | None] = []
-    for start in range(0, len(dataset), CHUNK):
-        chunk = dataset.samples[start : start + CHUNK]
-        predictions.extend(predict(recognizer, dataset, chunk))
-        progress(len(chunk))
-    truth = np.array([class_of[sample.label] for sample in dataset.samples])
-    return _result(recognizer, dataset, detector, truth, predictions)
-
-
-def _class_map(theirs: LabelSet, ours: LabelSet, model: str) -> tuple[int, ...]:
-    """For each class of the data set the model's class index."""
-    unknown = [name for name in theirs.expressions if name not in ours.expressions]
-    if unknown:
-        raise ValueError(
-            f"label set {theirs.name}: the model {model!r} does not know {', '.join(unknown)}, "
-            f"only {', '.join(ours.expressions)}; use a model that does"
-        )
-    return theirs.indices_in(ours)
-
-
-def _crop_predictions(
-    recognizer: Recognizer, dataset: Dataset, samples: Sequence[Sample]
-) -> list[Prediction]:
-    return recognizer.classify([dataset.read(sample) for sample in samples])
-
-
-def _largest_face_predictions(
-    recognizer: Recognizer, dataset: Dataset, samples: Sequence[Sample]
-) -> Iterator[Prediction | None]:
-    for faces in recognizer.recognize_batch(dataset.read(sample) for sample in samples):
-        if faces and faces[0].detection_score is None:
-            raise ValueError("expected a recognizer with a detector, got one with detector 'none'")
-        yield faces[0].prediction if faces else None
-
-
-def _result(
-    recognizer: Recognizer,
-    dataset: Dataset,
-    detector: str,
-    truth: np.ndarray,
-    predictions: Sequence[Prediction | None],
-) -> EvaluationResult:
-    labels = recognizer.meta.labels
-    probabilities = np.array(
-        [[p.probabilities[name] for name in labels] for p in predictions if p is not None]
-    )
-    answered = np.array([p is not None for p in predictions])
-    predicted = np.full(len(truth), NO_ANSWER)
-    if answered.any():
-        predicted[answered] = probabilities.argmax(axis=1)
+    subject, truth, predicted = predictions.subject, predictions.truth, predictions.predicted
+    classes, answered = len(subject.labels), predictions.answered
+    whole, seen = score_part(predictions), predictions.select(answered)
+    p, t, found = seen.probabilities, seen.truth, bool(answered.any())
+    curve = metrics.risk_coverage(predictions.confidence, predictions.right)
     return EvaluationResult(
-        data=dataset.name,
-        split=dataset.samples[0].split,
-        protocol=dataset.protocol,
-        detector=detector,
-        model=recognizer.meta.name,
-        model_sha256=recognizer.sha256,
-        labels=labels,
-        n=len(truth),
+        data=subject.data,
+        split=subject.split,
+        protocol=subject.protocol,
+        detector=subject.detector,
+        model=subject.model,
+        model_sha256=subject.model_sha256,
+        labels=subject.labels,
+        n=whole.n,
         no_face=int(np.sum(~answered)),
-        accuracy=accuracy(truth, predicted),
-        interval=wilson_interval(int(np.sum(truth == predicted)), len(truth)),
-        mean_class_accuracy=mean_class_accuracy(truth, predicted),
-        macro_f1=macro_f1(truth, predicted),
-        nll=negative_log_likelihood(probabilities, truth[answered]) if answered.any() else None,
-        brier=brier_score(probabilities, truth[answered]) if answered.any() else None,
-        ece=expected_calibration_error(probabilities, truth[answered]) if answered.any() else None,
-        per_class=_per_class(truth, predicted, len(labels)),
-        confusion=tuple(map(tuple, confusion_matrix(truth, predicted, len(labels)).tolist())),
-        skipped=dataset.skipped,
+        accuracy=whole.accuracy,
+        interval=whole.interval,
+        bootstrap=_bootstrap(predictions),
+        mean_class_accuracy=whole.mean_class_accuracy,
+        macro_f1=whole.macro_f1,
+        nll=metrics.negative_log_likelihood(p, t) if found else None,
+        brier=metrics.brier_score(p, t) if found else None,
+        ece=metrics.expected_calibration_error(p, t) if found else None,
+        ece_equal_mass=metrics.expected_calibration_error(p, t, equal_mass=True) if found else None,
+        votes_distance=None
+        if seen.votes is None or not found
+        else metrics.jensen_shannon_distance(p, seen.votes),
+        aurc=curve.area,
+        risk_coverage=_points(curve),
+        per_class=_per_class(truth, predicted, classes),
+        confusion=tuple(map(tuple, metrics.confusion_matrix(truth, predicted, classes).tolist())),
+        skipped=predictions.skipped,
+        sets=() if calibration is None or not found else _sets(seen, calibration),
+        abstention=None if calibration is None else _abstention(predictions, calibration),
     )
+
+
+def score_part(predictions: Predictions) -> PartResult:
+    """The figures of some images by themselves."""
+    truth, predicted = predictions.truth, predictions.predicted
+    return PartResult(
+        n=len(predictions),
+        accuracy=metrics.accuracy(truth, predicted),
+        interval=metrics.wilson_interval(int(predictions.right.sum()), len(predictions)),
+        mean_class_accuracy=metrics.mean_class_accuracy(truth, predicted),
+        macro_f1=metrics.macro_f1(truth, predicted),
+    )
+
+
+def _bootstrap(predictions: Predictions) -> BootstrapResult:
+    truth, predicted, groups = predictions.truth, predictions.predicted, predictions.groups
+    figures = (metrics.accuracy, metrics.mean_class_accuracy, metrics.macro_f1)
+    drawn = [
+        [figure(truth[rows], predicted[rows]) for figure in figures]
+        for rows in metrics.bootstrap_resamples(len(truth), RESAMPLES, groups=groups, seed=SEED)
+    ]
+    intervals = [metrics.percentile_interval(column) for column in np.transpose(drawn)]
+    return BootstrapResult(int(groups.max()) + 1, RESAMPLES, SEED, *intervals)
+
+
+def _points(curve: metrics.RiskCoverage) -> tuple[tuple[float, float], ...]:
+    """The curve at round coverages, each served by the fewest images that reach it."""
+    at = np.ceil(np.array(COVERAGES) * len(curve.risk) - 1e-9).astype(int) - 1
+    return tuple(zip(COVERAGES, curve.risk[at].tolist(), strict=True))
+
+
+def _sets(seen: Predictions, calibration: Calibration) -> tuple[CoverageResult, ...]:
+    fitted = int(calibration.fitted_on.get("n", 0))
+    return tuple(_coverage(seen, target, calibration.set_threshold(target), fitted) for target in SET_TARGETS)
+
+
+def _coverage(seen: Predictions, target: float, threshold: float, fitted: int) -> CoverageResult:
+    members = prediction_sets(seen.probabilities, threshold)
+    covered = members[np.arange(len(seen)), seen.truth]
+    per_class = {
+        name: float(covered[seen.truth == k].mean()) if (seen.truth == k).any() else None
+        for k, name in enumerate(seen.subject.labels)
+    }
+    band = coverage_band(target, fitted, len(seen))
+    return CoverageResult(target, float(covered.mean()), band, float(members.sum(axis=1).mean()), per_class)
+
+
+def coverage_band(target: float, fitted: int, tested: int) -> tuple[float, float]:
+    """Between which bounds the coverage of prediction sets lies in 99 % of tests if their promise holds.
+
+    Both the images that a threshold was fitted on and those that it is tested on are a sample; the variance
+    of the measured coverage is target (1 - target) (1 / fitted + 1 / tested) (Angelopoulos and Bates 2023,
+    section 3.2; normal approximation).
+
+    >>> [round(bound, 3) for bound in coverage_band(0.9, 2900, 3152)]
+    [0.88, 0.92]
+    """
+    deviation = np.sqrt(target * (1 - target) * (1 / max(fitted, 1) + 1 / tested))
+    margin = float(NormalDist().inv_cdf(0.995) * deviation)
+    return max(0.0, target - margin), min(1.0, target + margin)
+
+
+def _abstention(predictions: Predictions, calibration: Calibration) -> AbstentionResult | None:
+    fitted = calibration.abstention
+    if fitted is None:
+        return None
+    given = predictions.answered & (predictions.confidence >= fitted.threshold)
+    accuracy = float(predictions.right[given].mean()) if given.any() else None
+    return AbstentionResult(fitted.threshold, fitted.selective_accuracy, float(given.mean()), accuracy)
 
 
 def _per_class(truth: np.ndarray, predicted: np.ndarray, classes: int) -> tuple[ClassResult, ...]:
-    scores = class_scores(truth, predicted, classes)
+    scores = metrics.class_scores(truth, predicted, classes)
     return tuple(
         ClassResult(_defined(precision), _defined(recall), int(support))
         for precision, recall, support in zip(scores.precision, scores.recall, scores.support, strict=True)

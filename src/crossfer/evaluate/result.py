@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Group
-from rich.table import Table
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,161 @@ class ClassResult:
 
 
 @dataclass(frozen=True)
+class BootstrapResult:
+    """95 % percentile intervals over resamples of the images, identical images drawn together.
+
+    Attributes:
+        distinct: how many different images there are.
+        resamples: how many resamples were drawn.
+        seed: of the draws.
+        accuracy: (low, high).
+        mean_class_accuracy: likewise.
+        macro_f1: likewise.
+    """
+
+    distinct: int
+    resamples: int
+    seed: int
+    accuracy: Interval
+    mean_class_accuracy: Interval
+    macro_f1: Interval
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """The figures of some of the images; rates in 0..1.
+
+    Attributes:
+        n: images.
+        accuracy: share predicted right.
+        interval: its 95 % Wilson interval.
+        mean_class_accuracy: mean recall over the classes that have images here.
+        macro_f1: mean F1 over the classes that have images here or were predicted.
+    """
+
+    n: int
+    accuracy: float
+    interval: Interval
+    mean_class_accuracy: float
+    macro_f1: float
+
+
+@dataclass(frozen=True)
+class LeakResult:
+    """What images that also occur elsewhere are worth.
+
+    Attributes:
+        looked_in: images of each other split that was looked through.
+        identical: images with the same pixels as one of those.
+        leaked: the figures of the images that are identical to one of those, or nearly so or mirrored; None
+            if there are none.
+        clean: the figures of all other images; None if there are none.
+    """
+
+    looked_in: Mapping[str, int]
+    identical: int
+    leaked: PartResult | None
+    clean: PartResult | None
+
+
+@dataclass(frozen=True)
+class CoverageResult:
+    """How often prediction sets hold the true expression.
+
+    Attributes:
+        target: how often they are meant to, in 0..1.
+        coverage: how often they do, among the images with a face.
+        band: between which bounds the coverage lies in 99 % of such tests if the promise holds.
+        mean_size: expressions per set.
+        per_class: coverage among the images of each expression, None where it has none.
+    """
+
+    target: float
+    coverage: float
+    band: Interval
+    mean_size: float
+    per_class: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class AbstentionResult:
+    """What abstaining brings.
+
+    Attributes:
+        threshold: least confidence of an answer.
+        expected: accuracy among the answers on the images that the threshold was fitted on.
+        answered: share of the images that got an answer.
+        accuracy: share of right ones among those answers; None if there are none.
+    """
+
+    threshold: float
+    expected: float
+    answered: float
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class CorruptionResult:
+    """Accuracy under corrupted images.
+
+    Attributes:
+        seed: of the random choices.
+        accuracy: for each kind, by strength from 1 to 5.
+        mean: over all kinds and strengths.
+    """
+
+    seed: int
+    accuracy: Mapping[str, tuple[float, ...]]
+    mean: float
+
+
+@dataclass(frozen=True)
+class EvidenceResult:
+    """Whether the evidence maps point at what the answers depend on.
+
+    Areas are means of the probability of the answer to the whole image, over the steps from no cell changed
+    to all; gains are differences to random orders, positive where the evidence is better.
+
+    Attributes:
+        n: images.
+        seed: of the choice of images and of the random orders.
+        fill: what stands in place of a deleted cell.
+        deletion: area while cells are deleted, strongest evidence first (lower is better).
+        deletion_random: the same in random order.
+        deletion_gain: random less evidence, with its 95 % bootstrap interval.
+        insertion: area while cells are inserted, strongest evidence first (higher is better).
+        insertion_random: the same in random order.
+        insertion_gain: evidence less random, with its 95 % bootstrap interval.
+    """
+
+    n: int
+    seed: int
+    fill: str
+    deletion: float
+    deletion_random: float
+    deletion_gain: tuple[float, Interval]
+    insertion: float
+    insertion_random: float
+    insertion_gain: tuple[float, Interval]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a result can be made again: crossfer's version, the commit of its code, and the command."""
+
+    version: str
+    commit: str
+    command: str
+
+
+@dataclass(frozen=True)
 class EvaluationResult:
     """The outcome of one model on one split; rates and intervals lie in 0..1.
 
     An image in which no face was found stays in ``n`` and in its class's support and counts as wrong in every
-    rate. The confusion matrix, NLL, Brier score and ECE describe predictions, so they leave it out: a row of
-    the matrix sums to the support of its class less its images without a face.
+    rate and in the risk-coverage curve. The confusion matrix, NLL, Brier score, ECE and distance to the votes
+    describe predictions, so they leave it out: a row of the matrix sums to the support of its class less its
+    images without a face.
 
     Attributes:
         data: name of the data set.
@@ -45,14 +194,27 @@ class EvaluationResult:
         no_face: how many of them had no face found.
         accuracy: share of images predicted right.
         interval: (low, high), 95 % Wilson interval of the accuracy.
+        bootstrap: intervals that take identical images together.
         mean_class_accuracy: mean recall over the classes that have images.
         macro_f1: mean F1 over the classes that have images or were predicted.
         nll: negative log-likelihood per image with a face; None if there was none.
         brier: Brier score per image with a face, in 0..2; None likewise.
         ece: expected calibration error over 15 bins of equal width; None likewise.
+        ece_equal_mass: over 15 bins of equally many images; None likewise.
+        votes_distance: mean Jensen-Shannon distance to the annotators' votes, base 2, in 0..1; None likewise,
+            and where the data set has no votes.
+        aurc: area under the risk-coverage curve.
+        risk_coverage: (coverage, risk) at coverages of 5 %, 10 %, ... 100 %.
         per_class: figures of each class, in the order of ``labels``.
         confusion: rows are the true classes, columns the predicted ones, both in the order of ``labels``.
         skipped: one line for each image or row of the data set that was left out.
+        leaks: with and without images that occur in other splits; None if not asked for.
+        subsets: figures of parts of the images, by name.
+        sets: how prediction sets do, for a calibrated model.
+        abstention: how abstaining does, for a calibrated model.
+        corruptions: None if not asked for.
+        evidence: None if not asked for.
+        provenance: None if unknown.
     """
 
     data: str
@@ -65,100 +227,47 @@ class EvaluationResult:
     n: int
     no_face: int
     accuracy: float
-    interval: tuple[float, float]
+    interval: Interval
+    bootstrap: BootstrapResult
     mean_class_accuracy: float
     macro_f1: float
     nll: float | None
     brier: float | None
     ece: float | None
+    ece_equal_mass: float | None
+    votes_distance: float | None
+    aurc: float
+    risk_coverage: tuple[tuple[float, float], ...]
     per_class: tuple[ClassResult, ...]
     confusion: tuple[tuple[int, ...], ...]
     skipped: tuple[str, ...] = ()
+    leaks: LeakResult | None = None
+    subsets: Mapping[str, PartResult] = field(default_factory=dict)
+    sets: tuple[CoverageResult, ...] = ()
+    abstention: AbstentionResult | None = None
+    corruptions: CorruptionResult | None = None
+    evidence: EvidenceResult | None = None
+    provenance: Provenance | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as ``crossfer evaluate --format json`` writes them; rates rounded to 6 digits."""
-        return {
-            "data": self.data,
-            "split": self.split,
-            "protocol": self.protocol,
-            "detector": self.detector,
-            "model": {"name": self.model, "sha256": self.model_sha256},
-            "labels": list(self.labels),
-            "n": self.n,
-            "no_face": self.no_face,
-            "accuracy": round(self.accuracy, 6),
-            "interval": [round(bound, 6) for bound in self.interval],
-            "mean_class_accuracy": round(self.mean_class_accuracy, 6),
-            "macro_f1": round(self.macro_f1, 6),
-            "nll": _rounded(self.nll),
-            "brier": _rounded(self.brier),
-            "ece": _rounded(self.ece),
-            "per_class": {
-                name: {
-                    "precision": _rounded(scores.precision),
-                    "recall": _rounded(scores.recall),
-                    "support": scores.support,
-                }
-                for name, scores in zip(self.labels, self.per_class, strict=True)
-            },
-            "confusion": [list(row) for row in self.confusion],
-            "skipped": {"count": len(self.skipped), "reasons": list(self.skipped)},
-        }
+        """Plain values, as ``crossfer evaluate --format json`` writes them; rates rounded to 6 digits.
 
-    def to_tables(self) -> Group:
-        """The same for people: a headline, a table of figures and the confusion matrix, for rich."""
-        return Group(
-            f"{self.model} on {self.data} {self.split} "
-            f"({self.protocol}, n = {self.n:,}, detector {self.detector})",
-            f"accuracy {_percent(self.accuracy)} %  "
-            f"(95 % interval {_percent(self.interval[0])} to {_percent(self.interval[1])})",
-            self._figures(),
-            self._class_table(),
-            self._confusion_table(),
-            *([f"{len(self.skipped):,} bad rows or images left out"] if self.skipped else []),
-        )
-
-    def _figures(self) -> Table:
-        table = Table(show_header=False, box=None)
-        for name, value in (
-            ("mean class accuracy", f"{_percent(self.mean_class_accuracy)} %"),
-            ("macro F1", f"{_percent(self.macro_f1)} %"),
-            ("NLL", _decimal(self.nll)),
-            ("Brier score", _decimal(self.brier)),
-            ("ECE (15 bins)", _decimal(self.ece)),
-            ("images without a face", f"{self.no_face:,}"),
-        ):
-            table.add_row(name, value)
-        return table
-
-    def _class_table(self) -> Table:
-        table = Table(title="each class", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column("expression")
-        for heading in ("images", "recall %", "precision %"):
-            table.add_column(heading, justify="right")
-        for name, scores in zip(self.labels, self.per_class, strict=True):
-            table.add_row(name, f"{scores.support:,}", _percent(scores.recall), _percent(scores.precision))
-        return table
-
-    def _confusion_table(self) -> Table:
-        table = Table(
-            title="rows: true, columns: predicted", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
-        )
-        table.add_column("")
-        for name in self.labels:
-            table.add_column(name, justify="right", no_wrap=True)
-        for name, row in zip(self.labels, self.confusion, strict=True):
-            table.add_row(name, *(f"{count:,}" for count in row))
-        return table
+        What was not asked for, or does not apply to the model, has no key.
+        """
+        values = plain(self)
+        values["model"] = {"name": self.model, "sha256": values.pop("model_sha256")}
+        values["per_class"] = dict(zip(self.labels, values["per_class"], strict=True))
+        values["skipped"] = {"count": len(self.skipped), "reasons": list(self.skipped)}
+        optional = ("leaks", "subsets", "sets", "abstention", "corruptions", "evidence", "provenance")
+        return {key: value for key, value in values.items() if value or key not in optional}
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 6)
-
-
-def _percent(rate: float | None) -> str:
-    return "-" if rate is None else f"{100 * rate:.2f}"
-
-
-def _decimal(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def plain(value: Any) -> Any:
+    """A result as JSON holds it: dictionaries, lists, strings and numbers rounded to 6 digits."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return round(value, 6) if isinstance(value, float) else value

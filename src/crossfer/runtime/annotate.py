@@ -127,7 +127,7 @@ def _draw_face(photo: Image.Image, face: Face, number: int, zoom: float, unit: f
     )
     letter = min(max((right - left) * 0.13, unit * 1.7), unit * 2.6)
     font = _font(letter)
-    text = f"{number}  {face.expression} {face.confidence:.1%}"
+    text = f"{number}  {face.prediction.answer} {face.confidence:.1%}"
     width, height = draw.textlength(text, font) + unit * 1.4, letter * 1.55
     x = min(max(left, 0), max(0, photo.width - width))
     y = top - height - line if top - height - line >= 0 else min(top + line, max(0, photo.height - height))
@@ -172,7 +172,7 @@ def _draw_card(
     draw.rectangle((margin, top, margin + side, top + side), outline=color, width=max(2, round(unit * 0.3)))
     x, right = (margin if large else margin * 2 + side), panel.width - margin
     top += side + margin if large else 0
-    draw.text((x, top), f"{number}  {face.expression}", fill=color, font=_font(unit * 2.6))
+    draw.text((x, top), f"{number}  {face.prediction.answer}", fill=color, font=_font(unit * 2.6))
     for row, likely in enumerate(face.prediction.top(BARS)):
         y = top + unit * (4.4 + 2.5 * row)
         _draw_bar(draw, (x, y, right), likely, color if row == 0 else MUTED, unit)

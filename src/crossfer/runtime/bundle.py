@@ -1,7 +1,8 @@
 """The bundle: one ``.onnx`` file that says what it expects, what it answers and where it comes from.
 
-The ONNX property ``crossfer`` holds JSON with the fields of ``BundleMeta`` and ``"format": 1``. The graph has
-the input ``image`` (B, C, S, S) and the outputs ``logits`` (B, K) and ``evidence`` (B, K, G, G), all float32.
+The ONNX property ``crossfer`` holds JSON with the fields of ``BundleMeta`` and ``"format": 2``; format 1,
+which had no calibration, is read as well. The graph has the input ``image`` (B, C, S, S) and the outputs
+``logits`` (B, K) and ``evidence`` (B, K, G, G), all float32.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -17,12 +19,16 @@ from typing import Any
 
 import onnxruntime
 
+from crossfer.calibration import Calibration
 from crossfer.labels import LABEL_SETS, LabelSet
 from crossfer.runtime.preprocess import InputContract
+from crossfer.runtime.protobuf import fields, message
 
-FORMAT = 1
+FORMAT, READABLE = 2, (1, 2)
 METADATA_KEY = "crossfer"
 MODELS_PACKAGE = "crossfer.models"
+# Field numbers of onnx.proto3: ModelProto.metadata_props; StringStringEntryProto.key and .value.
+_PROPERTIES, _PROPERTY_KEY, _PROPERTY_VALUE = 14, 1, 2
 _KEYS = ("name", "label_set", "labels", "input", "temperature", "grid", "provenance")
 
 
@@ -42,6 +48,7 @@ class BundleMeta:
         temperature: logits are divided by it before the softmax.
         grid: G, cells along a side of the evidence.
         provenance: recipe, data, protocol, scores, commit, license and the like, as plain values.
+        calibration: what ``crossfer calibrate`` fitted: sets, abstention, bias; None before that.
     """
 
     name: str
@@ -51,6 +58,7 @@ class BundleMeta:
     temperature: float
     grid: int
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         known = LABEL_SETS.get(self.label_set)
@@ -69,6 +77,15 @@ class BundleMeta:
             raise ValueError(f"temperature: expected a positive number, found {self.temperature!r}")
         if isinstance(self.grid, bool) or not isinstance(self.grid, int) or self.grid < 1:
             raise ValueError(f"grid: expected a whole number of at least 1, found {self.grid!r}")
+        if self.bias and len(self.bias) != len(self.labels):
+            raise ValueError(
+                f"bias: expected one for each of {len(self.labels)} labels, found {len(self.bias)}"
+            )
+
+    @property
+    def bias(self) -> tuple[float, ...]:
+        """Added to each class's logit after division by the temperature; empty for none."""
+        return () if self.calibration is None else self.calibration.bias
 
     @property
     def labelset(self) -> LabelSet:
@@ -87,6 +104,7 @@ class BundleMeta:
                 "temperature": self.temperature,
                 "grid": self.grid,
                 "provenance": dict(self.provenance),
+                "calibration": None if self.calibration is None else self.calibration.to_dict(),
             }
         )
 
@@ -104,9 +122,10 @@ class BundleMeta:
             raise ValueError(f"metadata: expected JSON, found other text ({error})") from error
         if not isinstance(values, dict):
             raise ValueError(f"metadata: expected a JSON object, found {type(values).__name__}")
-        if values.get("format") != FORMAT:
+        if values.get("format") not in READABLE:
             raise ValueError(
-                f"metadata: expected format {FORMAT}, found {values.get('format')!r}; "
+                f"metadata: expected format {' or '.join(map(str, READABLE))}, "
+                f"found {values.get('format')!r}; "
                 "export the model again or install the crossfer version that wrote it"
             )
         missing = [key for key in _KEYS if key not in values]
@@ -118,9 +137,12 @@ class BundleMeta:
             ("labels", list),
             ("input", dict),
             ("provenance", dict),
+            ("calibration", dict | None),
         ):
-            if not isinstance(values[key], kind):
-                raise ValueError(f"metadata: expected {key} to be a {kind.__name__}, found {values[key]!r}")
+            if not isinstance(values.get(key), kind):
+                name = getattr(kind, "__name__", str(kind))
+                raise ValueError(f"metadata: expected {key} to be a {name}, found {values[key]!r}")
+        fitted = values.get("calibration")
         return cls(
             name=values["name"],
             label_set=values["label_set"],
@@ -129,6 +151,7 @@ class BundleMeta:
             temperature=values["temperature"],
             grid=values["grid"],
             provenance=values["provenance"],
+            calibration=None if fitted is None else Calibration.from_dict(fitted),
         )
 
 
@@ -196,6 +219,51 @@ def read_bundle(model: str | Path, *, threads: int | None = None) -> Bundle:
         raise BundleError(f"{path}: {error}") from error
     _check_graph(session, meta, path)
     return Bundle(meta, path, hashlib.sha256(content).hexdigest(), session)
+
+
+def with_metadata(model: bytes, meta: BundleMeta) -> bytes:
+    """The same ONNX file with other metadata; its graph stays as it is, byte for byte.
+
+    Args:
+        model: content of an ``.onnx`` file.
+        meta: replaces the metadata that the file may have.
+
+    Raises:
+        BundleError: if the bytes are no ONNX file.
+    """
+    key = METADATA_KEY.encode()
+    try:
+        kept = [
+            raw
+            for number, payload, raw in fields(model)
+            if number != _PROPERTIES or (_PROPERTY_KEY, key) not in [part[:2] for part in fields(payload)]
+        ]
+    except IndexError as error:
+        raise BundleError("expected a whole ONNX file, found other bytes; obtain it again") from error
+    entry = message(_PROPERTY_KEY, key) + message(_PROPERTY_VALUE, meta.to_json().encode())
+    return b"".join([*kept, message(_PROPERTIES, entry)])
+
+
+def write_bundle(model: bytes, meta: BundleMeta, output: Path) -> None:
+    """Writes a model with its metadata, whole or not at all; it is read back before it gets its name.
+
+    Args:
+        model: content of an ``.onnx`` file.
+        meta: replaces the metadata that the file may have.
+        output: the ``.onnx`` file to write; its folder is made if it is not there.
+
+    Raises:
+        BundleError: if the two do not agree.
+        OSError: if the file cannot be written.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(with_metadata(model, meta))
+        read_bundle(partial)
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _open_session(model: bytes, path: Path, threads: int | None) -> onnxruntime.InferenceSession:

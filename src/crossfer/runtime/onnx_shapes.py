@@ -7,7 +7,7 @@ easily found.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from crossfer.runtime.protobuf import fields, message
 
 # Field numbers of onnx.proto3: ModelProto.graph; GraphProto.input and .output; ValueInfoProto.name; and the
 # way from a ValueInfoProto to its dimensions: .type, TypeProto.tensor_type, Tensor.shape,
@@ -33,8 +33,8 @@ def free_shapes(model: bytes, input_name: str) -> bytes:
     """
     try:
         parts = [
-            _message(GRAPH, _free_graph(payload, input_name.encode())) if number == GRAPH else raw
-            for number, payload, raw in _fields(model)
+            message(GRAPH, _free_graph(payload, input_name.encode())) if number == GRAPH else raw
+            for number, payload, raw in fields(model)
         ]
     except IndexError:
         parts = [model]
@@ -46,68 +46,22 @@ def free_shapes(model: bytes, input_name: str) -> bytes:
 
 def _free_graph(graph: bytes, input_name: bytes) -> bytes:
     parts = []
-    for number, payload, raw in _fields(graph):
+    for number, payload, raw in fields(graph):
         if number == INPUT and _name(payload) != input_name:
             continue
-        parts.append(_message(number, _free_dimensions(payload)) if number in (INPUT, OUTPUT) else raw)
+        parts.append(message(number, _free_dimensions(payload)) if number in (INPUT, OUTPUT) else raw)
     return b"".join(parts)
 
 
-def _free_dimensions(message: bytes, path: tuple[int, ...] = PATH_TO_DIMENSIONS) -> bytes:
+def _free_dimensions(shape: bytes, path: tuple[int, ...] = PATH_TO_DIMENSIONS) -> bytes:
     """The message with every dimension at the end of ``path`` emptied: one that says nothing is unknown."""
     if not path:
         return b""
     return b"".join(
-        _message(number, _free_dimensions(payload, path[1:])) if number == path[0] else raw
-        for number, payload, raw in _fields(message)
+        message(number, _free_dimensions(payload, path[1:])) if number == path[0] else raw
+        for number, payload, raw in fields(shape)
     )
 
 
 def _name(value_info: bytes) -> bytes:
-    return next((payload for number, payload, _ in _fields(value_info) if number == NAME), b"")
-
-
-def _message(number: int, payload: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
-
-
-def _varint(value: int) -> bytes:
-    groups = []
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*groups, value])
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Each field of a message: its number, its payload (empty unless length-delimited), and all its bytes."""
-    at = 0
-    while at < len(data):
-        start = at
-        tag, at = _read_varint(data, at)
-        length = 0
-        match tag & 7:
-            case 0:
-                _, at = _read_varint(data, at)
-            case 1:
-                at += 8
-            case 2:
-                length, at = _read_varint(data, at)
-            case 5:
-                at += 4
-            case wire_type:
-                raise IndexError(f"wire type {wire_type}")
-        if at + length > len(data):
-            raise IndexError("field beyond the end")
-        yield tag >> 3, data[at : at + length], data[start : at + length]
-        at += length
+    return next((payload for number, payload, _ in fields(value_info) if number == NAME), b"")

@@ -9,8 +9,9 @@ from typing import Literal
 
 import numpy as np
 
+from crossfer.calibration import Calibration, prediction_sets, softmax
 from crossfer.runtime.align import crop_face
-from crossfer.runtime.bundle import BundleMeta, read_bundle
+from crossfer.runtime.bundle import BundleError, BundleMeta, read_bundle
 from crossfer.runtime.detector import CenterFace, Detection, Detector
 from crossfer.runtime.image import ImageSource, load_image
 from crossfer.runtime.preprocess import normalize, resize_crop
@@ -36,9 +37,14 @@ class Recognizer:
             own.
         min_face_score: faces that the CenterFace detector is less sure of (0..1) are left out.
         threads: CPU threads for each of detector and model; None lets ONNX Runtime decide.
+        coverage: give each face a ``prediction_set`` that holds the true expression with this frequency
+            (0.5 to 0.999) on data like that of the calibration.
+        abstain: answer "uncertain" below the confidence that the calibration found.
 
     Raises:
-        BundleError: if the model cannot be used; the message says why.
+        BundleError: if the model cannot be used, or lacks the calibration that ``coverage`` or ``abstain``
+            needs; the message says why.
+        ValueError: if a setting is out of its range.
     """
 
     def __init__(
@@ -47,6 +53,9 @@ class Recognizer:
         detector: Literal["centerface", "none"] | Detector = "centerface",
         min_face_score: float = 0.5,
         threads: int | None = None,
+        *,
+        coverage: float | None = None,
+        abstain: bool = False,
     ) -> None:
         if isinstance(detector, str) and detector not in ("centerface", "none"):
             raise ValueError(f"detector: expected 'centerface', 'none' or a Detector, got {detector!r}")
@@ -57,6 +66,8 @@ class Recognizer:
         bundle = read_bundle(model, threads=threads)
         self.meta: BundleMeta = bundle.meta
         self.sha256: str = bundle.sha256
+        self._set_threshold = None if coverage is None else _calibrated(self.meta).set_threshold(coverage)
+        self._least_confidence = _least_confidence(self.meta) if abstain else None
         self._session = ModelSession(bundle)
         self._detector = detector
         self._min_face_score = min_face_score
@@ -132,29 +143,44 @@ class Recognizer:
         if not inputs:
             return []
         logits, evidence = self._session.run(normalize(np.stack(inputs), self.meta.input))
-        probabilities = softmax(logits, self.meta.temperature)
+        probabilities = softmax(logits, self.meta.temperature, self.meta.bias)
         return [
-            Prediction(dict(zip(self.meta.labels, map(float, face), strict=True)), scores, cells)
+            Prediction(
+                dict(zip(self.meta.labels, face.tolist(), strict=True)),
+                scores,
+                cells,
+                prediction_set=self._prediction_set(face),
+                abstained=None
+                if self._least_confidence is None
+                else bool(face.max() < self._least_confidence),
+            )
             for face, scores, cells in zip(probabilities, logits, evidence, strict=True)
         ]
 
+    def _prediction_set(self, probabilities: np.ndarray) -> tuple[str, ...] | None:
+        if self._set_threshold is None:
+            return None
+        (members,) = prediction_sets(probabilities[None], self._set_threshold)
+        return tuple(self.meta.labels[k] for k in np.argsort(-probabilities, kind="stable") if members[k])
 
-def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Calibrated probabilities, float64.
 
-    Args:
-        logits: (B, K), uncalibrated scores.
-        temperature: above 1 makes the probabilities more even, below 1 more decided.
+def _calibrated(meta: BundleMeta) -> Calibration:
+    if meta.calibration is None:
+        raise BundleError(
+            f"model {meta.name!r}: expected a calibrated model for prediction sets and abstention, found one "
+            "without; calibrate it first: crossfer calibrate MODEL --data NAME --root DIR -o FILE"
+        )
+    return meta.calibration
 
-    Returns:
-        (B, K); each row sums to 1.
 
-    >>> softmax(np.array([[0.0, 0.0]]), 1.5).tolist()
-    [[0.5, 0.5]]
-    """
-    scaled = logits.astype(np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+def _least_confidence(meta: BundleMeta) -> float:
+    abstention = _calibrated(meta).abstention
+    if abstention is None:
+        raise BundleError(
+            f"model {meta.name!r}: no confidence gave the selective accuracy that calibration asked for; "
+            "calibrate it with a lower --selective-accuracy"
+        )
+    return abstention.threshold
 
 
 def _face(place: Detection | Box, prediction: Prediction) -> Face:

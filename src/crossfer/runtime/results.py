@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from crossfer.types import Face
+from crossfer.types import Face, Prediction
 
 NEXT_BEST = 2  # how many expressions the text form lists after the first
 PLAIN_COLUMNS = 110
@@ -64,6 +64,8 @@ def result_format(
     *,
     top_k: int | None = None,
     columns: int | None = None,
+    sets: bool = False,
+    answers: bool = False,
 ) -> ResultFormat:
     """The format with the given name.
 
@@ -73,12 +75,17 @@ def result_format(
         labels: the model's expressions in class order.
         top_k: keep only that many probabilities of each face.
         columns: width of the terminal that shows the text in colour; None for plain text.
+        sets: the faces have prediction sets, which get a column in CSV.
+        answers: the model may have abstained, so that CSV gets a column for the answer.
     """
+    extra = (*(["prediction_set"] if sets else []), *(["answer"] if answers else []))
     match name:
         case "json":
             return ResultFormat("", lambda result: json_line(result, top_k))
         case "csv":
-            return ResultFormat(csv_header(labels), lambda result: csv_lines(result, labels, top_k))
+            return ResultFormat(
+                csv_header(labels, extra), lambda result: csv_lines(result, labels, top_k, extra)
+            )
         case "text":
             return ResultFormat("", lambda result: text_block(result, top_k, columns))
 
@@ -88,8 +95,13 @@ def json_line(result: ImageResult, top_k: int | None = None) -> str:
     return json.dumps(result.to_dict(top_k)) + "\n"
 
 
-def csv_header(labels: Sequence[str]) -> str:
-    """The line with the column names; ``labels`` are the model's expressions in class order."""
+def csv_header(labels: Sequence[str], extra: Sequence[str] = ()) -> str:
+    """The line with the column names.
+
+    Args:
+        labels: the model's expressions in class order.
+        extra: columns for what was asked for: ``"prediction_set"`` (names with ``|`` between), ``"answer"``.
+    """
     columns = [
         "path",
         "width",
@@ -102,23 +114,25 @@ def csv_header(labels: Sequence[str]) -> str:
         "detection_score",
     ]
     columns += [f"{point}_{axis}" for point in _POINTS for axis in "xy"]
-    columns += ["expression", "confidence", *(f"p_{label}" for label in labels), "error"]
+    columns += ["expression", "confidence", *(f"p_{label}" for label in labels), *extra, "error"]
     return _csv_line(columns)
 
 
-def csv_lines(result: ImageResult, labels: Sequence[str], top_k: int | None = None) -> str:
+def csv_lines(
+    result: ImageResult, labels: Sequence[str], top_k: int | None = None, extra: Sequence[str] = ()
+) -> str:
     """One line a face, numbered from 1; an image without faces and one with an error get one line each."""
     start = [str(result.path), result.width, result.height]
     if not result.faces:
-        blanks = [None] * (6 + 2 * len(_POINTS) + 2 + len(labels))
+        blanks = [None] * (6 + 2 * len(_POINTS) + 2 + len(labels) + len(extra))
         return _csv_line([*start, *blanks, result.error])
     return "".join(
-        _csv_line([*start, number, *_csv_face(face, labels, top_k), None])
+        _csv_line([*start, number, *_csv_face(face, labels, top_k, extra), None])
         for number, face in enumerate(result.faces, start=1)
     )
 
 
-def _csv_face(face: Face, labels: Sequence[str], top_k: int | None) -> Iterator[Any]:
+def _csv_face(face: Face, labels: Sequence[str], top_k: int | None, extra: Sequence[str]) -> Iterator[Any]:
     values = face.to_dict(top_k)
     yield from values["box"].values()
     yield values["detection_score"]
@@ -127,6 +141,7 @@ def _csv_face(face: Face, labels: Sequence[str], top_k: int | None) -> Iterator[
     yield values["expression"]
     yield values["confidence"]
     yield from (values["probabilities"].get(label) for label in labels)
+    yield from ("|".join(value) if isinstance(value := values[key], list) else value for key in extra)
 
 
 def _csv_line(values: Sequence[Any]) -> str:
@@ -158,16 +173,24 @@ def _table(faces: Sequence[Face], next_best: int) -> Table:
     table.add_column("face", justify="right")
     table.add_column("expression", style="bold")
     table.add_column("confidence", justify="right")
-    table.add_column("next best")
+    sets = faces[0].prediction.prediction_set is not None
+    table.add_column("one of" if sets else "next best")
     table.add_column("box: x, y, size")
     for number, face in enumerate(faces, start=1):
-        others = ", ".join(f"{name} {p:.1%}" for name, p in face.prediction.top(next_best + 1)[1:])
         box = face.box
         table.add_row(
             str(number),
-            face.expression,
+            face.prediction.answer,
             f"{face.confidence:.1%}",
-            others,
+            _others(face.prediction, next_best),
             f"{box.x:.0f}, {box.y:.0f}, {box.width:.0f} x {box.height:.0f}",
         )
     return table
+
+
+def _others(prediction: Prediction, next_best: int) -> str:
+    """The prediction set where one was asked for, else the likeliest expressions that are not the answer."""
+    if prediction.prediction_set is not None:
+        return ", ".join(prediction.prediction_set)
+    first = 0 if prediction.abstained else 1
+    return ", ".join(f"{name} {p:.1%}" for name, p in prediction.top(next_best + 1)[first:])

@@ -14,9 +14,10 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from crossfer.calibration import fit_temperature
 from crossfer.labels import label_set
 from crossfer.metrics import wilson_interval
-from crossfer.runtime.bundle import METADATA_KEY, BundleMeta, read_bundle
+from crossfer.runtime.bundle import BundleMeta, write_bundle
 from crossfer.runtime.preprocess import normalize
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe, parse_recipe
@@ -135,7 +136,7 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
             "note": meta.get("note", ""),
         },
     )
-    write_bundle(graph, bundle, output)
+    write_bundle(graph.SerializeToString(), bundle, output)
     return Exported(output, difference, right / len(faces), temperature, output.stat().st_size)
 
 
@@ -199,35 +200,6 @@ def parity(model: nn.Module, graph: onnx.ModelProto, images: Tensor) -> tuple[fl
             if kind == "real":
                 logits.append(np.asarray(found[0]))
     return worst, np.concatenate(logits)
-
-
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature that minimises the negative log-likelihood of validation labels (Guo et al. 2017).
-
-    Args:
-        logits: (N, K).
-        labels: (N,) class indices.
-
-    Returns:
-        T in 0.05..20; probabilities are softmax(logits / T).
-    """
-    scores, truth = torch.from_numpy(logits).double(), torch.from_numpy(labels)
-    temperatures = torch.logspace(np.log10(0.05), np.log10(20), 2000, dtype=torch.float64)
-    losses = [float(nn.functional.cross_entropy(scores / t, truth)) for t in temperatures]
-    return round(float(temperatures[int(np.argmin(losses))]), 4)
-
-
-def write_bundle(graph: onnx.ModelProto, meta: BundleMeta, output: Path) -> None:
-    """Write graph and metadata whole or not at all; the file is read back before it gets its name."""
-    onnx.helper.set_model_props(graph, {METADATA_KEY: meta.to_json()})
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.partial")
-    try:
-        partial.write_bytes(graph.SerializeToString())
-        read_bundle(partial)
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _recipe_of(meta: dict[str, Any], run: Path) -> Recipe:

@@ -19,13 +19,13 @@ from torch.optim.swa_utils import AveragedModel
 
 from crossfer.labels import LabelSet
 from crossfer.method import CrossLayerLoss, CrossLayerNet, FeatureError, LossTerms, build_model
+from crossfer.provenance import code_commit
 from crossfer.runtime.preprocess import InputContract, normalize
 from crossfer.train import checkpoint
 from crossfer.train.augment import Augment, mixup
 from crossfer.train.config import ModelConfig, OptimConfig, Recipe
 from crossfer.train.device import Precision, choose_device, choose_precision
 from crossfer.train.loader import FaceTensors, batches
-from crossfer.train.provenance import code_commit
 
 _KEPT = "the last whole epoch is kept: lower optim.lr and start again"
 

@@ -10,8 +10,11 @@ def code_commit() -> str:
     """Commit of the checkout this package runs from, ``+changes`` if its source differs; else ``unknown``."""
     here = Path(__file__).parent
     try:
+        _git(
+            here, "ls-files", "--error-unmatch", "__init__.py"
+        )  # not a checkout that merely surrounds an install
         commit = _git(here, "rev-parse", "HEAD")
-        changed = _git(here, "status", "--porcelain", "--", str(here.parent))
+        changed = _git(here, "status", "--porcelain", "--", str(here))
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit + ("+changes" if changed else "")

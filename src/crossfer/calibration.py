@@ -1,0 +1,301 @@
+"""From logits to probabilities that can be believed, to sets of expressions, and to "uncertain".
+
+Everywhere: N images, K classes; ``logits`` is (N, K); ``truth`` is (N,) class indices in 0..K-1;
+``probabilities`` is (N, K), rows summing to 1. What is fitted here is fitted on validation images that the
+network has not learnt from, and travels in the bundle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
+LEVELS = tuple(range(500, 1000))  # coverage levels that a calibration can serve, in thousandths
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Abstention:
+    """Below which confidence an answer is withheld.
+
+    Attributes:
+        threshold: answers with at least this confidence (0..1) are given.
+        selective_accuracy: share of right answers among those given, on the images it was fitted on.
+        coverage: share of those images that were answered.
+    """
+
+    threshold: float
+    selective_accuracy: float
+    coverage: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a bundle knows about its own certainty beyond the temperature.
+
+    Attributes:
+        bias: added to each class's logit after division by the temperature; empty for none.
+        set_thresholds: for each coverage level of ``LEVELS`` the probability from which on an expression
+            belongs to the prediction set.
+        abstention: below which confidence to answer "uncertain"; None if no confidence gave the accuracy
+            that was asked for.
+        fitted_on: data, split, protocol, n, images left out and the like, as plain values.
+    """
+
+    bias: tuple[float, ...]
+    set_thresholds: tuple[float, ...]
+    abstention: Abstention | None
+    fitted_on: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.set_thresholds) != len(LEVELS) or not all(map(_is_share, self.set_thresholds)):
+            raise ValueError(
+                f"set_thresholds: expected {len(LEVELS)} numbers in 0..1, "
+                f"found {len(self.set_thresholds)} values"
+            )
+        if not all(isinstance(value, int | float) and math.isfinite(value) for value in self.bias):
+            raise ValueError(f"bias: expected numbers, found {list(self.bias)}")
+        if self.abstention is not None and not _is_share(self.abstention.threshold):
+            raise ValueError(f"abstention: expected a threshold in 0..1, found {self.abstention.threshold!r}")
+
+    def set_threshold(self, coverage: float) -> float:
+        """From which probability on an expression belongs to a set that holds the truth so often.
+
+        A coverage between two levels is served by the higher one.
+
+        Raises:
+            ValueError: if the coverage is out of the range of ``LEVELS``.
+        """
+        level = math.ceil(round(coverage * 1000, 6))
+        if not LEVELS[0] <= level <= LEVELS[-1]:
+            raise ValueError(
+                f"coverage: expected a share from {LEVELS[0] / 1000} to {LEVELS[-1] / 1000}, got {coverage}"
+            )
+        return self.set_thresholds[level - LEVELS[0]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "bias": list(self.bias),
+            "set_thresholds": list(self.set_thresholds),
+            "abstention": None if self.abstention is None else vars(self.abstention).copy(),
+            "fitted_on": dict(self.fitted_on),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+        """The inverse of ``to_dict``.
+
+        Raises:
+            ValueError: if a key is missing or a value is not as ``to_dict`` writes it; the message names it.
+        """
+        try:
+            abstention = values["abstention"]
+            return cls(
+                tuple(values["bias"]),
+                tuple(values["set_thresholds"]),
+                None if abstention is None else Abstention(**abstention),
+                values["fitted_on"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"calibration: expected what calibrate writes, found other values ({error})"
+            ) from error
+
+
+def softmax(
+    logits: np.ndarray, temperature: float = 1.0, bias: Sequence[float] | np.ndarray = ()
+) -> np.ndarray:
+    """Calibrated probabilities, float64.
+
+    Args:
+        logits: (B, K), uncalibrated scores.
+        temperature: above 1 makes the probabilities more even, below 1 more decided.
+        bias: (K,), added to each class after that; empty for none.
+
+    Returns:
+        (B, K); each row sums to 1.
+
+    >>> softmax(np.array([[0.0, 0.0]]), 1.5).tolist()
+    [[0.5, 0.5]]
+    """
+    scaled = logits.astype(np.float64) / temperature
+    if len(bias):
+        scaled = scaled + np.asarray(bias, np.float64)
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    """The temperature that minimises the negative log-likelihood of validation labels (Guo et al. 2017).
+
+    The likelihood is convex in 1 / T, hence has one minimum along log T, which a golden section finds.
+
+    Returns:
+        T in 0.05..20, to four digits; probabilities are softmax(logits / T).
+    """
+    low, high = math.log(LOWEST_TEMPERATURE), math.log(HIGHEST_TEMPERATURE)
+    return round(
+        math.exp(_golden_section(lambda t: _mean_nll(softmax(logits, math.exp(t)), truth), low, high)), 4
+    )
+
+
+def _golden_section(loss: Callable[[float], float], low: float, high: float, steps: int = 50) -> float:
+    """Where a loss with one minimum between ``low`` and ``high`` has it."""
+    ratio = (math.sqrt(5) - 1) / 2
+    left, right = high - ratio * (high - low), low + ratio * (high - low)
+    at_left, at_right = loss(left), loss(right)
+    for _ in range(steps):
+        if at_left <= at_right:
+            high, right, at_right = right, left, at_left
+            left = high - ratio * (high - low)
+            at_left = loss(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + ratio * (high - low)
+            at_right = loss(right)
+    return (low + high) / 2
+
+
+def fit_bias(logits: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:
+    """Temperature and a bias for each class, by penalised likelihood (vector scaling with one scale).
+
+    Minimises the summed negative log-likelihood of softmax(logits / T + b) plus |b|^2 / 2, a normal prior
+    that keeps the bias of a class without images finite. Convex in (1 / T, b), solved by Newton's method.
+
+    Returns:
+        T, and b (K,).
+    """
+    n, classes = logits.shape
+    scores = logits.astype(np.float64)
+    design = np.concatenate(
+        [scores[:, :, None], np.broadcast_to(np.eye(classes), (n, classes, classes))], axis=2
+    )
+    prior = np.append(0.0, np.ones(classes))
+    theta = np.append(1 / fit_temperature(logits, truth), np.zeros(classes))
+
+    def loss(theta: np.ndarray) -> float:
+        return n * _mean_nll(softmax(design @ theta), truth) + float(prior @ theta**2) / 2
+
+    for _ in range(50):
+        probabilities = softmax(design @ theta)
+        mean = np.einsum("nk,nkp->np", probabilities, design)
+        gradient = (mean - design[np.arange(n), truth]).sum(axis=0) + prior * theta
+        spread = np.einsum("nk,nkp,nkq->pq", probabilities, design, design) - mean.T @ mean
+        step = np.linalg.solve(spread + np.diag(prior + 1e-9), gradient)
+        size = 1.0
+        while loss(theta - size * step) > loss(theta) and size > 1e-6:
+            size /= 2
+        theta = theta - size * step
+        if np.abs(size * step).max() < 1e-8:
+            break
+    scale = float(np.clip(theta[0], 1 / HIGHEST_TEMPERATURE, 1 / LOWEST_TEMPERATURE))
+    return 1 / scale, theta[1:]
+
+
+@dataclass(frozen=True)
+class BiasTrial:
+    """Whether a bias for each class helped on images that it was not fitted on.
+
+    Attributes:
+        gain: mean fall of the negative log-likelihood per image, by five-fold cross-validation.
+        error: standard error of that gain.
+    """
+
+    gain: float
+    error: float
+
+    @property
+    def helps(self) -> bool:
+        """The rule: the gain exceeds its standard error twice (about the one-sided 2.5 % level)."""
+        return self.gain > 2 * self.error
+
+
+def try_bias(logits: np.ndarray, truth: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> BiasTrial:
+    """Cross-validates a bias for each class against the temperature alone.
+
+    Args:
+        logits: (N, K).
+        truth: (N,).
+        groups: (N,) integers; images of one group (copies) go into the same fold.
+        seed: of the folds.
+    """
+    names, place = np.unique(groups, return_inverse=True)
+    fold = (np.random.default_rng(seed).permutation(len(names)) % FOLDS)[place]
+    gains = np.zeros(len(truth))
+    for k in range(FOLDS):
+        held, rest = fold == k, fold != k
+        if not held.any() or not rest.any():
+            continue
+        temperature, bias = fit_bias(logits[rest], truth[rest])
+        plain = softmax(logits[held], fit_temperature(logits[rest], truth[rest]))
+        gains[held] = _nll(plain, truth[held]) - _nll(softmax(logits[held], temperature, bias), truth[held])
+    return BiasTrial(
+        float(gains.mean()), float(gains.std(ddof=1) / math.sqrt(len(gains))) if len(gains) > 1 else 0.0
+    )
+
+
+def conformal_thresholds(probabilities: np.ndarray, truth: np.ndarray) -> tuple[float, ...]:
+    """Split-conformal thresholds on the probability of an expression, one for each level of ``LEVELS``.
+
+    The set of all expressions with at least the threshold's probability holds the true one with at least the
+    level's frequency, over images exchangeable with the N that it is fitted on (least ambiguous sets,
+    Sadinle, Lei and Wasserman 2019; Vovk et al. 2005). With s the N probabilities of the true classes in
+    falling order the threshold is s at the rank ceil((N + 1) level), and 0 (all expressions) where N is too
+    small for that.
+
+    Returns:
+        Thresholds in 0..1, rounded down to 6 digits, which can only enlarge a set.
+    """
+    falling = np.sort(probabilities[np.arange(len(truth)), truth])[::-1]
+    ranks = [-(-(len(truth) + 1) * level // 1000) for level in LEVELS]
+    chosen = [float(falling[rank - 1]) if rank <= len(truth) else 0.0 for rank in ranks]
+    return tuple(math.floor(value * 1e6) / 1e6 for value in chosen)
+
+
+def prediction_sets(probabilities: np.ndarray, threshold: float) -> np.ndarray:
+    """Which expressions belong to each face's set: (N, K) bool. The most probable always does."""
+    members = probabilities >= threshold
+    members[np.arange(len(members)), probabilities.argmax(axis=1)] = True
+    return members
+
+
+def fit_abstention(confidence: np.ndarray, right: np.ndarray, target: float = 0.95) -> Abstention | None:
+    """The lowest threshold from which on answers are right at least as often as the target says.
+
+    Args:
+        confidence: (N,), probability of the most probable class.
+        right: (N,) bool, whether that is the true one.
+        target: share of right answers among those given, in 0..1.
+
+    Returns:
+        None if no threshold reaches the target.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    falling = confidence[order]
+    accuracy = np.cumsum(right[order]) / np.arange(1, len(right) + 1)
+    last_of_ties = np.append(np.diff(falling) != 0, True)
+    reaching = np.flatnonzero(last_of_ties & (accuracy >= target))
+    if not len(reaching):
+        return None
+    at = int(reaching[-1])
+    threshold = math.floor(float(falling[at]) * 1e6) / 1e6
+    return Abstention(threshold, round(float(accuracy[at]), 6), round((at + 1) / len(right), 6))
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _nll(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    chosen = probabilities[np.arange(len(truth)), truth]
+    return -np.log(np.clip(chosen, np.finfo(np.float64).tiny, 1))
+
+
+def _mean_nll(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    return float(_nll(probabilities, truth).mean())

@@ -1,0 +1,88 @@
+"""``crossfer calibrate``: a model and validation images in, the model with its own certainty out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from crossfer.cli.dataset import Asked
+from crossfer.cli.errors import need_folder
+from crossfer.data.names import DatasetName, LabelVersion, Protocol, Split
+
+
+def calibrate(
+    model: Annotated[str, typer.Argument(help="An embedded model by name, or a bundle's file.")],
+    data: Annotated[
+        DatasetName,
+        typer.Option(help="Data set of face crops; folder: a folder per class; table: CSV or Parquet."),
+    ],
+    root: Annotated[Path, typer.Option(help="Folder or zip that holds the data set; for table the table.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The .onnx file to write; may be the model itself.")
+    ],
+    split: Annotated[
+        Split, typer.Option(help="Part of the data, never what the model learnt from or is tested on.")
+    ] = "valid",
+    split_file: Annotated[
+        Path | None, typer.Option(help="Cuts valid out of train where a set has none: crossfer data split.")
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Classes of a folder or table, as in crossfer data check. [default: the model's]",
+            show_default=False,
+        ),
+    ] = None,
+    protocol: Annotated[
+        Protocol | None,
+        typer.Option(help="How FERPlus votes become labels. [default: majority]", show_default=False),
+    ] = None,
+    labels: Annotated[
+        LabelVersion | None,
+        typer.Option(help="Version of the FERPlus labels. [default: fer2013new]", show_default=False),
+    ] = None,
+    selective_accuracy: Annotated[
+        float,
+        typer.Option(
+            min=0.01, max=0.999, help="Share of right answers that --abstain of predict has to give."
+        ),
+    ] = 0.95,
+    format_: Annotated[
+        Literal["text", "json"], typer.Option("--format", help="json: one object on one line.")
+    ] = "text",
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out and count bad rows and images instead of stopping.")
+    ] = False,
+) -> None:
+    """Fit temperature, prediction sets and abstention on validation images, and write them into the model.
+
+    Images that also occur in train, exactly or nearly, are left out. The graph stays as it is.
+    """
+    asked = Asked(data, root, protocol, labels, split_file, classes, skip_bad)
+    need_folder("--output", output)
+    if split == "train":
+        raise ValueError("--split train: expected images that the model has not learnt from; use valid")
+    from crossfer.evaluate.calibrate import calibrate as fit
+    from crossfer.evaluate.command import (
+        Progressive,
+        as_json,
+        as_text,
+        find_leaks_with_progress,
+        predict_with_progress,
+    )
+    from crossfer.evaluate.tables import calibration_tables
+    from crossfer.runtime.bundle import resolve_model, write_bundle
+    from crossfer.runtime.recognizer import Recognizer
+
+    shown, recognizer = Progressive(), Recognizer(model, detector="none")
+    dataset = asked.open(split, recognizer.meta.labelset)
+    others = asked.open_others("valid", recognizer.meta.labelset)
+    predictions = predict_with_progress(recognizer, dataset, shown, skip_bad=skip_bad)
+    leaks = find_leaks_with_progress(dataset, others, shown) if others else None
+    found = fit(recognizer.meta, predictions, leaks, selective_accuracy=selective_accuracy)
+    write_bundle(resolve_model(model).read_bytes(), found.meta, output)
+    typer.echo(
+        as_json(found.to_dict()) if format_ == "json" else as_text(calibration_tables(found)), nl=False
+    )

@@ -1,0 +1,53 @@
+"""``crossfer compare``: several runs in, what they say together out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from crossfer.cli.errors import need_folder
+
+
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Runs of one recipe, as evaluate --predictions writes them.")
+    ],
+    with_: Annotated[
+        list[Path] | None,
+        typer.Option("--with", metavar="RUN", help="A run of the other side; repeat it for more seeds."),
+    ] = None,
+    format_: Annotated[
+        Literal["text", "json"], typer.Option("--format", help="json: one object on one line.")
+    ] = "text",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the result here instead of stdout.")
+    ] = None,
+) -> None:
+    """Set runs on the same images side by side.
+
+    Runs without --with: mean and standard deviation. One against one: a paired test of two networks. Several
+    against several: two recipes, over seeds and images.
+    """
+    need_folder("--output", output)
+    from crossfer.evaluate.command import as_json, as_text
+    from crossfer.evaluate.comparison import aggregate, compare_networks, compare_recipes
+    from crossfer.evaluate.result import plain
+    from crossfer.evaluate.run_file import read_run
+    from crossfer.evaluate.tables import comparison_tables
+    from crossfer.runtime.atomic import write_atomically
+
+    first, second = [read_run(path) for path in runs], [read_run(path) for path in with_ or ()]
+    if not second:
+        result = aggregate(first)
+        values = plain(result)
+    else:
+        pair = len(first) == len(second) == 1
+        result = compare_networks(first[0], second[0]) if pair else compare_recipes(first, second)
+        values = {**plain(result), "statement": result.statement}
+    text = as_json(values) if format_ == "json" else as_text(comparison_tables(result))
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_atomically(output, text.encode())

@@ -1,0 +1,93 @@
+"""The data set that a command is pointed at, from its options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crossfer.data.names import DatasetName, LabelVersion, Protocol, Split
+
+if TYPE_CHECKING:
+    from crossfer.data.sample import Dataset
+    from crossfer.labels import LabelSet
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which data set is meant and how its labels are made; None stands for the default.
+
+    Attributes:
+        data: name of the data set.
+        root: folder or zip that holds it; for a table the table.
+        protocol: how FERPlus votes become labels.
+        labels: version of the FERPlus labels.
+        split_file: cuts valid out of train where the set has none.
+        classes: name of the label set of a folder or table.
+        skip_bad: leave out bad rows and images instead of stopping.
+    """
+
+    data: DatasetName
+    root: Path
+    protocol: Protocol | None = None
+    labels: LabelVersion | None = None
+    split_file: Path | None = None
+    classes: str | None = None
+    skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        if self.data != "ferplus" and (self.protocol or self.labels):
+            raise ValueError(
+                f"--protocol and --labels belong to --data ferplus; leave them out with {self.data}"
+            )
+        if self.data not in {"folder", "table"} and self.classes:
+            raise ValueError(
+                f"--classes belongs to --data folder and table; {self.data} has classes of its own"
+            )
+
+    @property
+    def crops(self) -> bool:
+        """The images are face crops already."""
+        return self.data not in {"folder", "table"}
+
+    def open(self, split: Split, known: LabelSet, *, every: bool = False) -> Dataset:
+        """One split.
+
+        Args:
+            split: which part.
+            known: the classes of a folder or table unless ``classes`` names others.
+            every: list images that the protocol leaves out too.
+        """
+        from crossfer.data.source import open_dataset
+        from crossfer.labels import label_set
+
+        return open_dataset(
+            self.data,
+            self.root,
+            split=split,
+            protocol=self.protocol or "majority",
+            labels=self.labels or "fer2013new",
+            classes=label_set(self.classes) if self.classes else known,
+            numbered=self.classes is not None,
+            split_file=self.split_file,
+            skip_bad=self.skip_bad,
+            every=every,
+        )
+
+    def open_others(self, split: Split, known: LabelSet) -> list[Dataset]:
+        """The splits in which an image of ``split`` must not occur, every image of them.
+
+        For test these are train and valid, for valid it is train, as far as the set has them; none for
+        train, and none for a folder or table that is not parted.
+        """
+        from crossfer.data.source import splits_of
+
+        earlier: dict[Split, tuple[Split, ...]] = {
+            "train": (),
+            "valid": ("train",),
+            "test": ("train", "valid"),
+        }
+        own = splits_of(self.data, self.root) if self.split_file is None else earlier["test"]
+        if own == ("train",):
+            return []
+        return [self.open(other, known, every=True) for other in earlier[split] if other in own]

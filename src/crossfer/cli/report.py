@@ -1,0 +1,105 @@
+"""``crossfer report``: runs in, a page out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from crossfer.cli.errors import need_extra, need_folder
+
+if TYPE_CHECKING:
+    from crossfer.evaluate.examples import Example
+    from crossfer.evaluate.run_file import Run
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Runs, as evaluate --predictions writes them.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The file to write: .html, .md or .json says in which form."),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE", help="The model of the runs: draws its evidence over the examples."
+        ),
+    ] = None,
+    examples: Annotated[
+        bool,
+        typer.Option(help="Show faces, if the images still lie where they were."),
+    ] = True,
+) -> None:
+    """Write one self-contained page about one or several runs: tables, curves, examples by rule."""
+    need_folder("--output", output)
+    form = _form(output)
+    if form == "html":
+        need_extra("report")
+    from crossfer.evaluate.report import html_report, json_report, markdown_report
+    from crossfer.evaluate.run_file import read_run
+    from crossfer.runtime.atomic import write_atomically
+
+    found = [read_run(path) for path in runs]
+    if len({run.name for run in found}) < len(found):
+        raise ValueError("expected runs whose files have different names, found two alike; rename one")
+    if form == "json":
+        text = json_report(found)
+    elif form == "md":
+        text = markdown_report(found)
+    else:
+        text = html_report(found, _figures(found), _examples(found, model) if examples else {})
+    write_atomically(output, text.encode())
+    typer.echo(f"{output}: {len(found)} run{'s' if len(found) > 1 else ''}, {len(text) / 1e6:.1f} MB")
+
+
+def _form(output: Path) -> Literal["html", "md", "json"]:
+    match output.suffix.lower():
+        case ".html" | ".htm":
+            return "html"
+        case ".md":
+            return "md"
+        case ".json":
+            return "json"
+    raise ValueError(f"--output {output}: expected a name that ends in .html, .md or .json")
+
+
+def _figures(runs: list[Run]) -> dict[str, list[tuple[str, bytes]]]:
+    from crossfer.evaluate import figures
+
+    found = {"": [("Risk and coverage: errors among the surest answers", figures.risk_coverage_figure(runs))]}
+    for run in runs:
+        pictures = [("Confusion: rows are the truth", figures.confusion_figure(run.result))]
+        if run.predictions.answered.any():
+            pictures.append(("Reliability, 15 bins of equal mass", figures.reliability_figure(run)))
+        if "corruptions" in run.result:
+            pictures.append(("Accuracy under corruption", figures.robustness_figure(run.result)))
+        if run.predictions.answered.sum() > 10:
+            pictures.append(("Map of the logits by t-SNE, coloured by truth", figures.map_figure(run)))
+        found[run.name] = pictures
+    return found
+
+
+def _examples(runs: list[Run], model: str | None) -> dict[str, list[tuple[Example, bytes]]]:
+    from crossfer.evaluate.examples import choose_examples
+    from crossfer.evaluate.figures import face_picture
+    from crossfer.runtime.recognizer import Recognizer
+
+    recognizer = None if model is None else Recognizer(model, detector="none")
+    shown = {}
+    for run in runs:
+        subject = run.predictions.subject
+        same = recognizer is not None and recognizer.sha256 == subject.model_sha256
+        if recognizer is not None and not same:
+            typer.echo(f"crossfer: {run.name} is of another model: shown without evidence", err=True)
+        usable = recognizer if same and subject.detector == "none" else None
+        chosen = choose_examples(run.predictions, usable)
+        at_hand = [example for example in chosen if example.pixels is not None]
+        if len(at_hand) < len(chosen):
+            typer.echo(
+                f"crossfer: {run.name}: {len(chosen) - len(at_hand)} of {len(chosen)} examples are not "
+                f"shown: no image at {next(e.path for e in chosen if e.pixels is None)}",
+                err=True,
+            )
+        shown[run.name] = [(e, face_picture(e.pixels, e.evidence)) for e in at_hand if e.pixels is not None]
+    return shown

@@ -1,0 +1,128 @@
+"""Fits what a bundle says about its own certainty, on validation images that it has not learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from crossfer.calibration import (
+    BiasTrial,
+    Calibration,
+    conformal_thresholds,
+    fit_abstention,
+    fit_bias,
+    fit_temperature,
+    softmax,
+    try_bias,
+)
+from crossfer.data.sample import DataError
+from crossfer.evaluate.evaluation import score
+from crossfer.evaluate.leaks import Leaks
+from crossfer.evaluate.predictions import Predictions
+from crossfer.evaluate.result import EvaluationResult, plain
+from crossfer.runtime.bundle import BundleMeta
+
+FEWEST = 100  # images below which quantiles and a bias would be guesses
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What calibration found.
+
+    Attributes:
+        meta: the bundle's metadata with the calibration.
+        bias_trial: whether a bias for each class helped.
+        before: the figures of the images used, with the bundle's former temperature.
+        after: the same with what was fitted, on the same images.
+    """
+
+    meta: BundleMeta
+    bias_trial: BiasTrial
+    before: EvaluationResult
+    after: EvaluationResult
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as ``crossfer calibrate --format json`` writes them."""
+        calibration = self.meta.calibration
+        assert calibration is not None  # noqa: S101 - fitted just now
+        figures = ("accuracy", "nll", "brier", "ece", "ece_equal_mass")
+        return plain(
+            {
+                "model": self.meta.name,
+                "temperature": self.meta.temperature,
+                "bias": list(calibration.bias),
+                "bias_trial": {**vars(self.bias_trial), "helps": self.bias_trial.helps},
+                "abstention": calibration.abstention,
+                "set_thresholds": {str(c): calibration.set_threshold(c) for c in (0.8, 0.9, 0.95, 0.99)},
+                "fitted_on": calibration.fitted_on,
+                "before": {name: getattr(self.before, name) for name in figures},
+                "after": {name: getattr(self.after, name) for name in figures},
+            }
+        )
+
+
+def calibrate(
+    meta: BundleMeta, predictions: Predictions, leaks: Leaks | None, *, selective_accuracy: float = 0.95
+) -> Calibrated:
+    """Fits temperature, bias, thresholds of prediction sets and abstention.
+
+    Images that occur, exactly or nearly, in the splits that were looked through are left out: what a network
+    has learnt by heart would make it too sure. A bias for each class is kept only if it lowers the negative
+    log-likelihood in five-fold cross-validation by more than twice the standard error of that gain; folds
+    keep identical images together. Temperature and thresholds are fitted on the same images: one number
+    fitted on thousands of images moves the coverage by far less than its own sampling error.
+
+    Args:
+        meta: of the bundle.
+        predictions: its answers to validation images.
+        leaks: which of these occur elsewhere; None if nothing could be looked through.
+        selective_accuracy: share of right answers that abstention has to give, between 0 and 1.
+
+    Raises:
+        DataError: if fewer than ``FEWEST`` images are left.
+    """
+    clean = [leaks is None or path not in leaks.nearly for path in predictions.paths]
+    kept = predictions.answered & np.array(clean)
+    used = predictions.select(kept)
+    if len(used) < FEWEST:
+        raise DataError(
+            f"expected at least {FEWEST} images to calibrate on that do not occur in train, "
+            f"found {len(used)} of {len(predictions)}; use more validation images"
+        )
+    trial = try_bias(used.logits, used.truth, used.groups)
+    temperature, bias = fit_temperature(used.logits, used.truth), np.zeros(0)
+    if trial.helps:
+        temperature, bias = fit_bias(used.logits, used.truth)
+    temperature, bias = round(temperature, 4), np.round(bias, 4)
+    fitted = _reread(used, temperature, bias)
+    calibration = Calibration(
+        bias=tuple(bias.tolist()),
+        set_thresholds=conformal_thresholds(fitted.probabilities, fitted.truth),
+        abstention=fit_abstention(fitted.confidence, fitted.right, selective_accuracy),
+        fitted_on=_fitted_on(predictions, used, leaks, selective_accuracy),
+    )
+    new = replace(meta, temperature=temperature, calibration=calibration)
+    return Calibrated(new, trial, score(_reread(used, meta.temperature, meta.bias)), score(fitted))
+
+
+def _reread(predictions: Predictions, temperature: float, bias: Any) -> Predictions:
+    """The same answers under another calibration."""
+    return replace(predictions, probabilities=softmax(predictions.logits, temperature, bias))
+
+
+def _fitted_on(
+    predictions: Predictions, used: Predictions, leaks: Leaks | None, selective_accuracy: float
+) -> Mapping[str, Any]:
+    subject = predictions.subject
+    return {
+        "data": subject.data,
+        "split": subject.split,
+        "protocol": subject.protocol,
+        "n": len(used),
+        "left_out": len(predictions) - len(used),
+        "looked_in": {} if leaks is None else dict(leaks.looked_in),
+        "selective_accuracy": selective_accuracy,
+    }

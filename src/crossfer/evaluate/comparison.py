@@ -1,0 +1,224 @@
+"""What several runs say together: one recipe's mean, two networks on the same images, two recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossfer.evaluate.predictions import Predictions
+from crossfer.evaluate.result import Interval
+from crossfer.evaluate.run_file import Run, RunError
+from crossfer.metrics import bootstrap_resamples, mcnemar, percentile_interval
+
+RESAMPLES, SEED = 2000, 0
+FIGURES = ("accuracy", "mean_class_accuracy", "macro_f1", "nll", "brier", "ece", "ece_equal_mass", "aurc")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over several runs: its mean and its standard deviation (n - 1)."""
+
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class AggregateResult:
+    """One recipe over several runs on the same images.
+
+    Attributes:
+        runs: their names.
+        n: images.
+        figures: mean and standard deviation of each figure that all runs have.
+    """
+
+    runs: tuple[str, ...]
+    n: int
+    figures: Mapping[str, Spread]
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """Two networks on the same images.
+
+    Attributes:
+        first: name of the first run.
+        second: name of the second.
+        n: images.
+        distinct: different ones among them.
+        accuracies: of the first and of the second, in 0..1.
+        difference: second less first.
+        interval: 95 % paired bootstrap interval of it, identical images drawn together.
+        only_first: images that only the first gets right.
+        only_second: images that only the second gets right.
+        p_value: of McNemar's exact test.
+    """
+
+    first: str
+    second: str
+    n: int
+    distinct: int
+    accuracies: tuple[float, float]
+    difference: float
+    interval: Interval
+    only_first: int
+    only_second: int
+    p_value: float
+
+    @property
+    def statement(self) -> str:
+        """What may be concluded, in words."""
+        low, high = self.interval
+        sure = "differ" if not low <= 0 <= high else "cannot be told apart"
+        return (
+            f"On images like these {self.n:,}, these two networks {sure}: {self.second} is "
+            f"{100 * self.difference:+.2f} points from {self.first} (95 % interval {100 * low:+.2f} to "
+            f"{100 * high:+.2f}; McNemar p = {self.p_value:.3g}). This is about these two networks only: "
+            "another seed of either recipe is another network."
+        )
+
+
+@dataclass(frozen=True)
+class RecipeResult:
+    """Two recipes, each with runs from several seeds, on the same images.
+
+    Attributes:
+        first: the first recipe's accuracy over its runs.
+        second: the second's.
+        runs: how many runs each has.
+        n: images.
+        difference: second's mean accuracy less the first's.
+        interval: 95 % bootstrap interval of it over seeds and images together.
+    """
+
+    first: Spread
+    second: Spread
+    runs: tuple[int, int]
+    n: int
+    difference: float
+    interval: Interval
+
+    @property
+    def statement(self) -> str:
+        """What may be concluded, in words."""
+        low, high = self.interval
+        sure = "differ" if not low <= 0 <= high else "cannot be told apart"
+        few = " With fewer than five seeds the interval is rough." if min(self.runs) < 5 else ""
+        return (
+            f"Over seeds and images like these the two recipes {sure}: {100 * self.difference:+.2f} points "
+            f"(95 % interval {100 * low:+.2f} to {100 * high:+.2f}; {self.runs[0]} and {self.runs[1]} seeds, "
+            f"n = {self.n:,}).{few}"
+        )
+
+
+def aggregate(runs: Sequence[Run]) -> AggregateResult:
+    """Mean and standard deviation of each figure over runs on the same images.
+
+    Raises:
+        RunError: if there are fewer than two runs, or they are not about the same images.
+    """
+    if len(runs) < 2:
+        raise RunError(f"expected at least two runs to aggregate, got {len(runs)}")
+    _aligned([run.predictions for run in runs])
+    figures = {
+        name: _spread([run.result[name] for run in runs])
+        for name in FIGURES
+        if all(run.result.get(name) is not None for run in runs)
+    }
+    return AggregateResult(tuple(run.name for run in runs), len(runs[0].predictions), figures)
+
+
+def compare_networks(first: Run, second: Run) -> PairResult:
+    """A paired test of two networks.
+
+    Raises:
+        RunError: if the runs are not about the same images.
+    """
+    rows, groups = _aligned([first.predictions, second.predictions])
+    one, other = rows
+    differences = other.astype(np.int64) - one
+    drawn = bootstrap_resamples(len(one), RESAMPLES, groups=groups, seed=SEED)
+    only_first, only_second = int(np.sum(differences < 0)), int(np.sum(differences > 0))
+    return PairResult(
+        first.name,
+        second.name,
+        n=len(one),
+        distinct=len(np.unique(groups)),
+        accuracies=(float(one.mean()), float(other.mean())),
+        difference=float(differences.mean()),
+        interval=percentile_interval([float(differences[rows].mean()) for rows in drawn]),
+        only_first=only_first,
+        only_second=only_second,
+        p_value=mcnemar(only_first, only_second),
+    )
+
+
+def compare_recipes(first: Sequence[Run], second: Sequence[Run]) -> RecipeResult:
+    """Two recipes over seeds and images.
+
+    A bootstrap on both levels: images (identical ones together) are drawn with replacement, the same for all
+    runs, and of each recipe's S runs S - 1 are drawn with replacement, which makes the variance of their mean
+    unbiased (Rao and Wu 1988); plain resampling of S runs would understate it by (S - 1) / S.
+
+    Raises:
+        RunError: if a recipe has fewer than two runs, or the runs are not about the same images.
+    """
+    if min(len(first), len(second)) < 2:
+        raise RunError(
+            f"expected at least two runs (seeds) of each recipe, got {len(first)} and {len(second)}; "
+            "one run each compares two networks"
+        )
+    rows, groups = _aligned([run.predictions for run in (*first, *second)])
+    one, other = rows[: len(first)].astype(float), rows[len(first) :].astype(float)
+    rng = np.random.default_rng(SEED)
+    drawn = [
+        _mean_of_some(other, rng, images) - _mean_of_some(one, rng, images)
+        for images in bootstrap_resamples(rows.shape[1], RESAMPLES, groups=groups, seed=SEED)
+    ]
+    spreads = [_spread(side.mean(axis=1).tolist()) for side in (one, other)]
+    return RecipeResult(
+        *spreads,
+        runs=(len(first), len(second)),
+        n=rows.shape[1],
+        difference=spreads[1].mean - spreads[0].mean,
+        interval=percentile_interval(drawn),
+    )
+
+
+def _mean_of_some(right: np.ndarray, rng: np.random.Generator, images: np.ndarray) -> float:
+    seeds = rng.integers(len(right), size=len(right) - 1)
+    return float(right[:, images].mean(axis=1)[seeds].mean())
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    return Spread(float(np.mean(values)), float(np.std(values, ddof=1)))
+
+
+def _aligned(all_predictions: Sequence[Predictions]) -> tuple[np.ndarray, np.ndarray]:
+    """Right or wrong of each run (R, N) with the same image in each column, and the images' groups (N,).
+
+    Images are told by their pixels and label, for a run may come from another machine: of images equal in
+    both it does not matter which is which, since a network answers them alike.
+    """
+    reference = all_predictions[0]
+    orders = [np.lexsort((p.truth, np.array(p.digests))) for p in all_predictions]
+    keys = [
+        (np.array(p.digests)[order].tolist(), [p.subject.labels[k] for k in p.truth[order]])
+        for p, order in zip(all_predictions, orders, strict=True)
+    ]
+    for predictions, key in zip(all_predictions, keys, strict=True):
+        if key != keys[0]:
+            shared = len(set(reference.digests) & set(predictions.digests))
+            raise RunError(
+                "expected runs on the same images with the same labels, found "
+                f"{_about(reference)} and {_about(predictions)} with {shared:,} different images in common"
+            )
+    right = np.stack([p.right[order] for p, order in zip(all_predictions, orders, strict=True)])
+    return right, reference.groups[orders[0]]
+
+
+def _about(predictions: Predictions) -> str:
+    subject = predictions.subject
+    return f"{subject.data} {subject.split} ({subject.protocol}, n = {len(predictions):,})"

@@ -1,0 +1,84 @@
+"""Examples by rule: for each class the most confident right and the most confident wrong answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+
+from crossfer.evaluate.predictions import Predictions
+from crossfer.runtime.image import ImageError, decode, load_image
+from crossfer.runtime.recognizer import Recognizer
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image and the answer to it.
+
+    Attributes:
+        path: where it lies.
+        truth: its expression.
+        predicted: the answer.
+        confidence: of the answer, in 0..1.
+        pixels: uint8 RGB (H, W, 3); None if it is not at hand.
+        evidence: (G, G), for the answer beyond the mean of all classes; None without a model.
+    """
+
+    path: str
+    truth: str
+    predicted: str
+    confidence: float
+    pixels: np.ndarray | None
+    evidence: np.ndarray | None
+
+
+def choose_examples(predictions: Predictions, recognizer: Recognizer | None = None) -> list[Example]:
+    """At most two a class, in class order, the right one first.
+
+    Args:
+        predictions: the answers.
+        recognizer: the model that gave them, on face crops; draws the evidence anew.
+    """
+    confidence, right = predictions.confidence, predictions.right
+    chosen = []
+    for k in range(len(predictions.subject.labels)):
+        for outcome in (True, False):
+            rows = np.flatnonzero((predictions.truth == k) & (right == outcome) & predictions.answered)
+            if len(rows):
+                chosen.append(int(rows[np.argmax(confidence[rows])]))
+    return [_example(predictions, row, recognizer) for row in chosen]
+
+
+def _example(predictions: Predictions, row: int, recognizer: Recognizer | None) -> Example:
+    labels, path = predictions.subject.labels, predictions.paths[row]
+    pixels, evidence = read_again(path), None
+    if pixels is not None and recognizer is not None:
+        (answer,) = recognizer.classify([pixels])
+        evidence = answer.evidence[predictions.predicted[row]] - answer.evidence.mean(axis=0)
+    return Example(
+        path,
+        labels[predictions.truth[row]],
+        labels[predictions.predicted[row]],
+        float(predictions.confidence[row]),
+        pixels,
+        evidence,
+    )
+
+
+def read_again(path: str) -> np.ndarray | None:
+    """The pixels of an image by the path that a data set gave it, in a zip too; None if it is not at hand."""
+    whole = Path(path)
+    try:
+        if whole.is_file():
+            return load_image(whole)
+        archive = next((parent for parent in whole.parents if parent.suffix.lower() == ".zip"), None)
+        if archive is None or not archive.is_file():
+            return None
+        inner = whole.relative_to(archive).as_posix()
+        with ZipFile(archive) as file:
+            member = next((n for n in file.namelist() if n == inner or n.endswith(f"/{inner}")), None)
+            return None if member is None else decode(file.read(member), path)
+    except (ImageError, OSError, BadZipFile, RuntimeError):
+        return None

@@ -1,0 +1,125 @@
+"""The pictures of a report, as PNG files in memory; matplotlib and scikit-learn come with ``report``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+from sklearn.manifold import TSNE
+
+from crossfer.evaluate.run_file import Run
+from crossfer.metrics import reliability_bins, risk_coverage
+
+DPI = 130
+# Okabe and Ito's colours, which colour-blind readers tell apart, and a dark grey for the eighth class.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#444444")
+MOST_POINTS = 1000  # of a map: more take long and hide each other
+
+
+def confusion_figure(result: Mapping[str, Any]) -> bytes:
+    """The confusion matrix: counts, shaded by the share of each row."""
+    counts, labels = np.array(result["confusion"]), result["labels"]
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(6.4, 5.6))
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        ink = "white" if shares[row, column] > 0.55 else "black"
+        axes.text(column, row, f"{count:,}", ha="center", va="center", color=ink, fontsize=8)
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(xlabel="predicted", ylabel="true")
+    return _png(figure)
+
+
+def reliability_figure(run: Run) -> bytes:
+    """Accuracy against confidence over 15 bins of equally many images, and how confidences spread."""
+    seen = run.predictions.select(run.predictions.answered)
+    bins = reliability_bins(seen.probabilities, seen.truth, equal_mass=True)
+    figure = Figure(figsize=(5, 5))
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    upper.plot([0, 1], [0, 1], color="#999999", linewidth=1, label="perfect")
+    upper.plot(bins.confidence, bins.accuracy, "o-", color=COLORS[0], label="measured")
+    upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    upper.legend(frameon=False)
+    lower.hist(seen.confidence, bins=30, range=(0, 1), color=COLORS[0])
+    lower.set(xlabel="confidence", ylabel="images")
+    return _png(figure)
+
+
+def risk_coverage_figure(runs: Sequence[Run]) -> bytes:
+    """Share of wrong answers among the surest images, a curve a run."""
+    figure = Figure(figsize=(6, 4))
+    axes = figure.subplots()
+    for number, run in enumerate(runs):
+        curve = risk_coverage(run.predictions.confidence, run.predictions.right)
+        axes.plot(curve.coverage, curve.risk, color=COLORS[number % len(COLORS)], label=run.name)
+    axes.set(xlabel="coverage (share answered, surest first)", ylabel="risk (share wrong)", xlim=(0, 1))
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def robustness_figure(result: Mapping[str, Any]) -> bytes:
+    """Accuracy by kind and strength of corruption; strength 0 is the data set as it is."""
+    figure = Figure(figsize=(6.5, 4))
+    axes = figure.subplots()
+    for number, (kind, accuracies) in enumerate(result["corruptions"]["accuracy"].items()):
+        axes.plot([result["accuracy"], *accuracies], "o-", color=COLORS[number], label=kind, markersize=3)
+    axes.set(xlabel="strength", ylabel="accuracy", ylim=(0, 1))
+    axes.legend(frameon=False, ncols=2)
+    return _png(figure)
+
+
+def map_figure(run: Run, seed: int = 0) -> bytes:
+    """The images in the plane by t-SNE (van der Maaten and Hinton 2008) of their logits, coloured by truth.
+
+    Logits, since a bundle gives no other features; near means answered alike.
+    """
+    seen = run.predictions.select(run.predictions.answered)
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(seen))[:MOST_POINTS])
+    logits, truth = seen.logits[chosen].astype(np.float64), seen.truth[chosen]
+    perplexity = min(30.0, (len(chosen) - 1) / 3)
+    places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(logits)
+    figure = Figure(figsize=(6.5, 5.5))
+    axes = figure.subplots()
+    for k, label in enumerate(seen.subject.labels):
+        mine = places[truth == k]
+        axes.scatter(mine[:, 0], mine[:, 1], s=6, color=COLORS[k % len(COLORS)], label=label, linewidths=0)
+    axes.set(xticks=[], yticks=[])
+    axes.legend(frameon=False, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5))
+    return _png(figure)
+
+
+def face_picture(pixels: np.ndarray, evidence: np.ndarray | None, side: int = 144) -> bytes:
+    """A face, with what speaks for its answer in orange and what speaks against it in blue laid over it.
+
+    Args:
+        pixels: uint8 RGB (H, W, 3).
+        evidence: (G, G), for the answer beyond the mean of all classes; None for the face alone.
+        side: of the picture in pixels.
+    """
+    face = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
+    if evidence is not None:
+        strength = evidence / max(float(np.abs(evidence).max()), 1e-12)
+        strength = np.asarray(
+            Image.fromarray(strength.astype(np.float32)).resize(face.size, Image.Resampling.BICUBIC)
+        )
+        colors = np.where(strength[:, :, None] > 0, (255, 150, 0), (20, 90, 255)).astype(np.uint8)
+        opacity = (np.clip(np.abs(strength), 0, 1) * 150).astype(np.uint8)
+        face.paste(Image.fromarray(colors), (0, 0), Image.fromarray(opacity))
+    buffer = BytesIO()
+    face.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _png(figure: Figure) -> bytes:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+    return buffer.getvalue()

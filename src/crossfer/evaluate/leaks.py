@@ -1,0 +1,66 @@
+"""Accuracy with and without images that also occur where the model learnt or was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossfer.data.duplicates import find_near_pairs, group_duplicates
+from crossfer.data.fingerprint import take_fingerprints
+from crossfer.data.sample import Dataset
+from crossfer.evaluate.evaluation import score_part
+from crossfer.evaluate.predictions import Predictions
+from crossfer.evaluate.result import LeakResult, PartResult
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """Which images of a data set occur in others too, by their paths.
+
+    Attributes:
+        looked_in: images of each other split that was looked through.
+        identical: paths of images with the same pixels as one of those.
+        nearly: paths of images that are nearly the same as one of those, or mirrored; the identical included.
+    """
+
+    looked_in: dict[str, int]
+    identical: frozenset[str]
+    nearly: frozenset[str]
+
+
+def find_leaks(
+    dataset: Dataset, others: Sequence[Dataset], progress: Callable[[int], None] = lambda _: None
+) -> Leaks:
+    """Reads all images once and compares them.
+
+    Args:
+        dataset: the images asked about.
+        others: the splits to look in.
+        progress: called with the number of images read since the last call, then with 1 for each of the
+            ``TABLES`` steps of the comparison.
+    """
+    prints = take_fingerprints([dataset, *others], progress=progress)
+    near = find_near_pairs(prints, progress=progress)
+    identical, nearly = (_occurring(dataset, group_duplicates(prints, pairs)) for pairs in (None, near))
+    return Leaks({other.samples[0].split: len(other) for other in others if other.samples}, identical, nearly)
+
+
+def _occurring(dataset: Dataset, groups: np.ndarray) -> frozenset[str]:
+    here = groups[: len(dataset)]
+    shared = np.isin(here, groups[len(dataset) :])
+    return frozenset(sample.path for sample, leaked in zip(dataset.samples, shared, strict=True) if leaked)
+
+
+def score_leaks(predictions: Predictions, leaks: Leaks) -> LeakResult:
+    """The figures of the images that occur elsewhere, and of the others."""
+    nearly = np.array([path in leaks.nearly for path in predictions.paths])
+    identical = sum(path in leaks.identical for path in predictions.paths)
+    return LeakResult(
+        leaks.looked_in, identical, _part(predictions.select(nearly)), _part(predictions.select(~nearly))
+    )
+
+
+def _part(predictions: Predictions) -> PartResult | None:
+    return score_part(predictions) if len(predictions) else None

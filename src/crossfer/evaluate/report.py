@@ -1,0 +1,211 @@
+"""One page about one or several runs: HTML that needs nothing else, or Markdown, or JSON."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from itertools import combinations
+from typing import Any
+
+from crossfer.evaluate.comparison import compare_networks
+from crossfer.evaluate.examples import Example
+from crossfer.evaluate.run_file import Run, RunError
+from crossfer.evaluate.tables import decimal, percent
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; max-width: 60rem;
+  margin: 2rem auto; padding: 0 1rem }
+h1, h2, h3 { line-height: 1.2 } h2 { margin-top: 3rem; border-top: 1px solid #d0d7de; padding-top: 1rem }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums;
+  display: block; overflow-x: auto }
+th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #e3e7eb }
+th:first-child, td:first-child { text-align: left } th { font-weight: 600; background: #f6f8fa }
+img { max-width: 100% } figure { display: inline-block; margin: .5rem .5rem .5rem 0; vertical-align: top }
+figcaption, .note { color: #57606a; font-size: .875rem } figure.face { width: 150px }
+code { overflow-wrap: anywhere }
+"""
+Rows = Sequence[Sequence[str]]
+
+
+def json_report(runs: Sequence[Run]) -> str:
+    """The results of all runs and what they say together, one object."""
+    return (
+        json.dumps({"runs": {run.name: run.result for run in runs}, "comparisons": _statements(runs)}) + "\n"
+    )
+
+
+def markdown_report(runs: Sequence[Run]) -> str:
+    """The tables alone, for a repository or a paper's appendix."""
+    parts = ["# Evaluation report", _markdown_table(*_overview(runs)), *_statements(runs)]
+    for run in runs:
+        parts += [f"## {run.name}", _headline(run.result)]
+        for title, heading, rows in _tables(run.result):
+            parts += [f"### {title}", _markdown_table(heading, rows)]
+        parts.append(f"Made by `{_origin(run.result)}`.")
+    return "\n\n".join(parts) + "\n"
+
+
+def html_report(
+    runs: Sequence[Run],
+    figures: Mapping[str, Sequence[tuple[str, bytes]]],
+    examples: Mapping[str, Sequence[tuple[Example, bytes]]],
+) -> str:
+    """A page with everything in it: no script, no network.
+
+    Args:
+        runs: what to report.
+        figures: for each run's name titles and PNG files; under ``""`` those about all runs.
+        examples: for each run's name examples with their pictures.
+    """
+    body = ["<h1>Evaluation report</h1>", _html_table(*_overview(runs))]
+    body += [f"<p>{escape(statement)}</p>" for statement in _statements(runs)]
+    body += [_html_figure(title, png) for title, png in figures.get("", ())]
+    for run in runs:
+        body += [f"<h2>{escape(run.name)}</h2>", f"<p>{escape(_headline(run.result))}</p>"]
+        for title, heading, rows in _tables(run.result):
+            body += [f"<h3>{escape(title)}</h3>", _html_table(heading, rows)]
+        body += [_html_figure(title, png) for title, png in figures.get(run.name, ())]
+        body += _html_examples(examples.get(run.name, ()))
+        body.append(f'<p class="note">Made by <code>{escape(_origin(run.result))}</code></p>')
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Evaluation report</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
+    )
+
+
+def _headline(result: Mapping[str, Any]) -> str:
+    model = result["model"]
+    return (
+        f"{model['name']} (SHA-256 {model['sha256'][:12]}) on {result['data']} {result['split']}, protocol "
+        f"{result['protocol']}, n = {result['n']:,}, detector {result['detector']}: accuracy "
+        f"{percent(result['accuracy'])} % (95 % interval {_range(result['interval'])})."
+    )
+
+
+def _origin(result: Mapping[str, Any]) -> str:
+    origin = result.get("provenance")
+    return (
+        f"{origin['command']} (crossfer {origin['version']}, commit {origin['commit']})"
+        if origin
+        else "unknown"
+    )
+
+
+def _overview(runs: Sequence[Run]) -> tuple[Sequence[str], Rows]:
+    heading = ("run", "n", "accuracy %", "95 % interval", "mean class %", "macro F1 %", "NLL", "ECE", "AURC")
+    return heading, [
+        (
+            run.name,
+            f"{run.result['n']:,}",
+            percent(run.result["accuracy"]),
+            _range(run.result["interval"]),
+            percent(run.result["mean_class_accuracy"]),
+            percent(run.result["macro_f1"]),
+            decimal(run.result["nll"]),
+            decimal(run.result["ece"]),
+            decimal(run.result["aurc"]),
+        )
+        for run in runs
+    ]
+
+
+def _statements(runs: Sequence[Run]) -> list[str]:
+    """What may be said about each pair of runs on the same images."""
+    found = []
+    for first, second in combinations(runs, 2):
+        try:
+            found.append(compare_networks(first, second).statement)
+        except RunError as error:
+            found.append(f"{first.name} and {second.name} cannot be compared: {error}.")
+    return found
+
+
+def _tables(result: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str], Rows]]:
+    yield (
+        "Each class",
+        ("expression", "images", "recall %", "precision %"),
+        [
+            (name, f"{s['support']:,}", percent(s["recall"]), percent(s["precision"]))
+            for name, s in result["per_class"].items()
+        ],
+    )
+    leaks = result.get("leaks", {})
+    parts = {
+        **result.get("subsets", {}),
+        "in train or valid too, also nearly": leaks.get("leaked"),
+        "all others": leaks.get("clean"),
+    }
+    rows = [(n, f"{p['n']:,}", percent(p["accuracy"]), _range(p["interval"])) for n, p in parts.items() if p]
+    if rows:
+        yield "Parts of the images", ("part", "images", "accuracy %", "95 % interval"), rows
+    if "sets" in result:
+        yield (
+            "Prediction sets",
+            ("promised %", "held %", "99 % band", "mean size"),
+            [
+                (percent(s["target"]), percent(s["coverage"]), _range(s["band"]), f"{s['mean_size']:.3f}")
+                for s in result["sets"]
+            ],
+        )
+    if "abstention" in result:
+        kept = result["abstention"]
+        row = (percent(kept["answered"]), percent(kept["accuracy"]), percent(kept["expected"]))
+        yield "Abstention", ("answered %", "right among them %", "fitted for %"), [row]
+    if "corruptions" in result:
+        yield (
+            "Corruptions, accuracy %",
+            ("kind", "1", "2", "3", "4", "5"),
+            [(kind, *map(percent, rates)) for kind, rates in result["corruptions"]["accuracy"].items()],
+        )
+    if "evidence" in result:
+        found = result["evidence"]
+        yield f"Evidence against random cells (n = {found['n']:,}, fill: {found['fill']})", (
+            "curve", "evidence", "random", "gain", "95 % interval",
+        ), [
+            (
+                kind,
+                decimal(found[kind]),
+                decimal(found[f"{kind}_random"]),
+                f"{found[f'{kind}_gain'][0]:+.4f}",
+                " to ".join(f"{bound:+.4f}" for bound in found[f"{kind}_gain"][1]),
+            )
+            for kind in ("deletion", "insertion")
+        ]  # fmt: skip
+
+
+def _range(bounds: Sequence[float]) -> str:
+    return f"{percent(bounds[0])} to {percent(bounds[1])}"
+
+
+def _markdown_table(heading: Sequence[str], rows: Rows) -> str:
+    lines = [heading, ["---"] + ["---:"] * (len(heading) - 1), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _html_table(heading: Sequence[str], rows: Rows) -> str:
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    return "<table>" + line(heading, "th") + "".join(line(row, "td") for row in rows) + "</table>"
+
+
+def _html_figure(title: str, png: bytes, kind: str = "") -> str:
+    picture = f'<img alt="{escape(title)}" src="data:image/png;base64,{b64encode(png).decode()}">'
+    return f'<figure class="{kind}">{picture}<figcaption>{escape(title)}</figcaption></figure>'
+
+
+def _html_examples(examples: Sequence[tuple[Example, bytes]]) -> Iterator[str]:
+    if not examples:
+        return
+    yield "<h3>Examples</h3>"
+    yield (
+        '<p class="note">By rule: for each class the most confident right and the most confident wrong '
+        "answer. Orange speaks for the answer, blue against it. Pictures are read from the data on this "
+        "machine: mind its licence before you pass this page on.</p>"
+    )
+    for example, png in examples:
+        verdict = "right" if example.truth == example.predicted else f"taken for {example.predicted}"
+        yield _html_figure(f"{example.truth}, {verdict} ({example.confidence:.0%})", png, "face")

@@ -1,0 +1,108 @@
+"""``crossfer calibrate``, and what ``evaluate``, ``compare`` and ``report`` make of its model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crossfer.cli import main
+from crossfer.evaluate.examples import choose_examples
+from crossfer.evaluate.run_file import read_run
+from crossfer.runtime.bundle import read_bundle
+from data.layouts import write_class_folders
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str | int | None:
+    """Runs ``crossfer`` in this process; its exit status, or the message where that is 1."""
+    monkeypatch.setattr(sys, "argv", ["crossfer", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    return exit_.value.code
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    return write_class_folders(tmp_path / "faces", {"happiness": 70, "fear": 50})
+
+
+def test_from_calibration_to_report(monkeypatch, capsys, tmp_path: Path, tiny_model: Path, faces: Path):
+    where = ("--data", "folder", "--root", faces)
+    model = tmp_path / "calibrated.onnx"
+    options = ("--split", "test", "--selective-accuracy", "0.01", "--format", "json")
+    assert run(monkeypatch, "calibrate", tiny_model, *where, *options, "-o", model) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["fitted_on"]["n"], found["fitted_on"]["looked_in"]) == (120, {})
+    assert found["after"]["nll"] <= found["before"]["nll"] + 1e-9
+    meta = read_bundle(model).meta
+    assert meta.calibration is not None
+    assert meta.temperature == found["temperature"] != read_bundle(tiny_model).meta.temperature
+
+    names = []
+    for seed in range(2):
+        names.append(tmp_path / f"run{seed}.jsonl")
+        (tmp_path / "some.txt").write_text("happiness/3.png\nfear/4.png\n")
+        asked = ("--subset", tmp_path / "some.txt", "--evidence-test", "--seed", seed, "--detector", "none")
+        evaluate = ("evaluate", "--model", model, *where, *asked, "--predictions", names[-1])
+        assert run(monkeypatch, *evaluate, "--format", "json") == 0
+        result = json.loads(capsys.readouterr().out)
+        assert result["subsets"]["some"]["n"] == 2
+        assert result["evidence"]["seed"] == seed
+        assert result["sets"][1]["target"] == 0.9
+        # The model was calibrated on these very images, so that its sets hold at least what they promise.
+        assert all(held["coverage"] >= held["target"] for held in result["sets"])
+        assert result["provenance"]["command"].startswith("crossfer evaluate --model ")
+    assert run(monkeypatch, *evaluate, "--format", "text") == 0
+    text = capsys.readouterr().out
+    assert "prediction sets" in text
+    assert "with --abstain" in text
+
+    assert run(monkeypatch, "compare", *names) == 0
+    assert "accuracy" in capsys.readouterr().out
+    assert run(monkeypatch, "compare", names[0], "--with", names[1], "--format", "json") == 0
+    assert "cannot be told apart" in json.loads(capsys.readouterr().out)["statement"]
+    assert "at least two runs (seeds) of each recipe" in str(
+        run(monkeypatch, "compare", *names, "--with", names[1])
+    )
+
+    assert run(monkeypatch, "report", names[0], "-o", tmp_path / "report.html", "--model", model) == 0
+    page = (tmp_path / "report.html").read_text("utf-8")
+    examples = choose_examples(read_run(names[0]).predictions)
+    assert {example.truth for example in examples} == {"happiness", "fear"}
+    assert page.count("<img") == 4 + len(examples)  # risk, confusion, reliability, map
+    assert "http" not in page
+    assert "Examples" in page
+    assert run(monkeypatch, "report", *names, "-o", tmp_path / "report.md") == 0
+    assert "| run0 | 120 |" in (tmp_path / "report.md").read_text("utf-8")
+    assert run(monkeypatch, "report", *names, "-o", tmp_path / "report.json") == 0
+    assert set(json.loads((tmp_path / "report.json").read_text())["runs"]) == {"run0", "run1"}
+    assert "ends in .html, .md or .json" in str(run(monkeypatch, "report", *names, "-o", tmp_path / "r.pdf"))
+
+
+def test_too_few_images_and_train_are_refused(monkeypatch, tmp_path: Path, tiny_model: Path):
+    few = write_class_folders(tmp_path / "few", {"happiness": 3})
+    where = ("--data", "folder", "--root", few, "-o", tmp_path / "new.onnx")
+    error = str(run(monkeypatch, "calibrate", tiny_model, *where, "--split", "test"))
+    assert "expected at least 100 images to calibrate on that do not occur in train, found 3 of 3" in error
+    assert "not learnt from" in str(run(monkeypatch, "calibrate", tiny_model, *where, "--split", "train"))
+    assert not (tmp_path / "new.onnx").exists()
+
+
+def test_leaks_are_found_in_train(monkeypatch, capsys, tmp_path: Path, tiny_model: Path):
+    write_class_folders(tmp_path / "train", {"happiness": 5, "fear": 5}, size=(64, 64))
+    write_class_folders(tmp_path / "test", {"happiness": 3}, size=(48, 48))
+    copied = Image.open(tmp_path / "train" / "fear" / "2.png")
+    (tmp_path / "test" / "fear").mkdir()
+    copied.save(tmp_path / "test" / "fear" / "copy.png")
+    pixels = np.asarray(Image.open(tmp_path / "train" / "happiness" / "1.png"))[:, ::-1]
+    Image.fromarray(pixels).save(tmp_path / "test" / "happiness" / "mirrored.png")
+    options = ("--data", "folder", "--root", tmp_path, "--model", tiny_model, "--detector", "none")
+    assert run(monkeypatch, "evaluate", *options, "--leaks", "--format", "json") == 0
+    leaks = json.loads(capsys.readouterr().out)["leaks"]
+    assert leaks["looked_in"] == {"train": 10}
+    assert leaks["identical"] == 1
+    assert (leaks["leaked"]["n"], leaks["clean"]["n"]) == (2, 3)

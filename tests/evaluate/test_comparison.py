@@ -1,0 +1,157 @@
+"""Runs are saved whole, read back, and set side by side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_rel
+
+from crossfer.evaluate.comparison import aggregate, compare_networks, compare_recipes
+from crossfer.evaluate.evaluation import score
+from crossfer.evaluate.predictions import Predictions, Subject
+from crossfer.evaluate.run_file import Run, RunError, read_run, write_run
+from crossfer.labels import FERPLUS
+
+SUBJECT = Subject("toy", "test", "as given", "none", "net", "abc", FERPLUS.expressions)
+
+
+def predictions(right: np.ndarray, digests: list[str] | None = None) -> Predictions:
+    """Answers that are right where told, to images whose truth is class 1."""
+    n = len(right)
+    probabilities = np.full((n, 8), 0.05)
+    probabilities[np.arange(n), np.where(right, 1, 2)] = 0.65
+    names = digests or [f"{i:04x}" for i in range(n)]
+    truth, logits = np.ones(n, np.int64), np.log(probabilities).astype(np.float32)
+    return Predictions(
+        SUBJECT, tuple(f"x/{name}.png" for name in names), tuple(names), truth, logits, probabilities
+    )
+
+
+def run(name: str, right: np.ndarray, digests: list[str] | None = None) -> Run:
+    made = predictions(right, digests)
+    return Run(name, {"accuracy": float(right.mean())}, made)
+
+
+def coin(n: int, share: float, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).random(n) < share
+
+
+# ---- the file ----
+
+
+def test_a_run_survives_its_file(tmp_path: Path):
+    made = replace(predictions(coin(20, 0.7, 0)), votes=np.full((20, 8), 1 / 8), skipped=("bad.png: bad",))
+    lost = np.arange(20) == 3
+    made.probabilities[lost] = made.logits[lost] = np.nan
+    result = score(made)
+    write_run(result, made, tmp_path / "a.jsonl")
+    found = read_run(tmp_path / "a.jsonl")
+    assert (found.name, found.result) == ("a", result.to_dict())
+    again = found.predictions
+    assert (again.subject, again.paths, again.digests, again.skipped) == (
+        made.subject, made.paths, made.digests, made.skipped,
+    )  # fmt: skip
+    np.testing.assert_array_equal(again.logits, made.logits)
+    np.testing.assert_allclose(again.probabilities, made.probabilities, atol=1e-9)
+    np.testing.assert_allclose(again.votes, made.votes, atol=1e-6)
+    assert score(again).to_dict() == result.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: "", "line 1: expected a JSON object"),
+        (lambda text: "{}\n", "expected a run as crossfer evaluate --predictions writes it"),
+        (lambda text: text[:-30], "line 6: expected a JSON object"),
+        (lambda text: text[: text.rindex('{"path"')], "expected 5 images, found 4"),
+        (lambda text: text.replace('"digest"', '"other"'), "expected a whole run, found a damaged one"),
+        (lambda text: text.replace('"truth": "happiness"', '"truth": "joy"'), "found a damaged one"),
+    ],
+)
+def test_a_damaged_file_says_where(tmp_path: Path, change, message: str):
+    made = predictions(coin(5, 0.5, 0))
+    path = tmp_path / "a.jsonl"
+    write_run(score(made), made, path)
+    path.write_text(change(path.read_text()))
+    with pytest.raises(RunError, match=message) as caught:
+        read_run(path)
+    assert str(path) in str(caught.value)
+
+
+def test_no_file(tmp_path: Path):
+    with pytest.raises(RunError, match="no such run; write one with: crossfer evaluate"):
+        read_run(tmp_path / "none.jsonl")
+
+
+# ---- side by side ----
+
+
+def test_runs_aggregate_to_mean_and_deviation():
+    runs = [run(str(i), np.arange(10) < hits) for i, hits in enumerate((5, 7, 9))]
+    result = aggregate(runs)
+    assert (result.runs, result.n) == (("0", "1", "2"), 10)
+    assert result.figures["accuracy"].mean == pytest.approx(0.7)
+    assert result.figures["accuracy"].deviation == pytest.approx(0.2)
+
+
+def test_two_networks_in_any_order_of_images():
+    first, second = coin(400, 0.8, 1), coin(400, 0.7, 2)
+    names = [f"{i:04x}" for i in range(400)]
+    shuffled = np.random.default_rng(0).permutation(400)
+    result = compare_networks(
+        run("a", first, names), run("b", second[shuffled], [names[i] for i in shuffled])
+    )
+    assert (result.only_first, result.only_second) == (np.sum(first & ~second), np.sum(~first & second))
+    assert result.difference == pytest.approx(second.mean() - first.mean())
+    test = ttest_rel(second.astype(float), first.astype(float))
+    assert result.interval == pytest.approx(test.confidence_interval(0.95), abs=0.01)
+    assert "these two networks differ" in result.statement
+    assert "another seed of either recipe is another network" in result.statement
+    assert "cannot be told apart" in compare_networks(run("a", first), run("a", first)).statement
+
+
+def test_copies_widen_the_interval():
+    first, second = coin(100, 0.8, 1), coin(100, 0.7, 2)
+    names = [f"{i:04x}" for i in range(100)]
+    alone = compare_networks(run("a", first, names), run("b", second, names)).interval
+    copied = compare_networks(
+        run("a", np.tile(first, 5), names * 5), run("b", np.tile(second, 5), names * 5)
+    ).interval
+    assert copied[1] - copied[0] == pytest.approx(alone[1] - alone[0], rel=0.1)
+
+
+def test_recipes_differ_less_surely_than_networks():
+    """Where seeds differ much, one network against another says more than the recipes bear out."""
+    first = [run(str(i), coin(2000, share, i)) for i, share in enumerate((0.7, 0.8, 0.9))]
+    second = [run(str(i), coin(2000, share, 9 + i)) for i, share in enumerate((0.75, 0.85, 0.95))]
+    assert "differ" in compare_networks(first[0], second[0]).statement
+    result = compare_recipes(first, second)
+    assert result.difference == pytest.approx(0.05, abs=0.02)
+    assert result.first.deviation == pytest.approx(0.1, abs=0.02)
+    assert "cannot be told apart" in result.statement
+    assert "fewer than five seeds" in result.statement
+
+
+def test_the_interval_of_recipes_has_the_width_of_theory():
+    """Seeds of deviation s and few errors from images: s * sqrt(1 / 4 + 1 / 4) for four seeds each."""
+    rng = np.random.default_rng(0)
+    shares = np.concatenate([rng.normal(0.8, 0.03, 4), rng.normal(0.8, 0.03, 4)])
+    runs = [run(str(i), coin(4000, share, i)) for i, share in enumerate(shares)]
+    result = compare_recipes(runs[:4], runs[4:])
+    deviation = np.hypot(result.first.deviation, result.second.deviation) / 2
+    assert result.interval[1] - result.interval[0] == pytest.approx(2 * 1.96 * deviation, rel=0.2)
+
+
+def test_runs_on_other_images_are_refused():
+    first, second = run("a", coin(10, 0.5, 0)), run("b", coin(9, 0.5, 0))
+    with pytest.raises(
+        RunError, match=r"n = 10\) and toy test \(as given, n = 9\) with 9 different images in common"
+    ):
+        compare_networks(first, second)
+    with pytest.raises(RunError, match="expected at least two runs to aggregate, got 1"):
+        aggregate([first])
+    with pytest.raises(RunError, match="expected at least two runs"):
+        compare_recipes([first, first], [first])

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crossfer.data.ferplus import load_ferplus
+from crossfer.data.sample import DataError
+from crossfer.evaluate.subsets import CHALLENGES, Subset, find_subset, read_subset
+
+PATHS = ("/data/happy/a.png", "/data/sad/a.png", "/data/sad/b.v2.png")
+
+
+def test_names_with_and_without_suffix_and_folders(tmp_path: Path):
+    (tmp_path / "hard.txt").write_text("# hard ones\n\nsad/a.jpg\r\n./b.v2.png\nunheard-of.png\n", "utf-8")
+    subset = read_subset(str(tmp_path / "hard.txt"), tmp_path)
+    assert subset == Subset("hard", ("sad/a", "b.v2", "unheard-of"))
+    assert find_subset(subset, PATHS).tolist() == [False, True, True]
+
+
+def test_what_does_not_fit_is_named():
+    with pytest.raises(DataError, match=r"'a' fits 2 images, such as /data/happy/a.png and /data/sad/a.png"):
+        find_subset(Subset("x", ("a",)), PATHS)
+    with pytest.raises(DataError, match="none of its 1 names, such as 'c', is among the 3 images"):
+        find_subset(Subset("x", ("c",)), PATHS)
+
+
+def test_files_that_are_none(tmp_path: Path):
+    with pytest.raises(DataError, match=r"expected a list of images in the file .*challenge"):
+        read_subset("occlusion", tmp_path)
+    with pytest.raises(DataError, match=r"--subset nothing: expected a list .* or one of occlusion, pose-30"):
+        read_subset("nothing", tmp_path)
+    (tmp_path / "empty.txt").write_text("# nothing\n")
+    with pytest.raises(DataError, match="expected the name of an image on each line, found none"):
+        read_subset(str(tmp_path / "empty.txt"), tmp_path)
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="expected a text file"):
+        read_subset(str(tmp_path / "binary.txt"), tmp_path)
+
+
+def test_the_published_lists_have_the_published_counts(ferplus_root: Path):
+    if not (ferplus_root / "challenge").is_dir():
+        pytest.skip(f"{ferplus_root} has no challenge lists")
+    paths = [sample.path for sample in load_ferplus(ferplus_root, split="test").samples]
+    listed = {name: read_subset(name, ferplus_root) for name in CHALLENGES}
+    assert [len(subset.names) for subset in listed.values()] == [605, 1170, 633]
+    assert [int(find_subset(subset, paths).sum()) for subset in listed.values()] == [600, 1167, 630]
