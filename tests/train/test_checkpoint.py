@@ -157,26 +157,29 @@ def test_a_bare_pickle_is_known_by_how_it_begins(tmp_path: Path, protocol: int) 
     assert not trace.exists()
 
 
-def test_momentum_goes_back_to_where_it_was() -> None:
-    def optimizer() -> torch.optim.SGD:
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_an_optimiser_s_memory_goes_back_to_where_it_was(kind: str) -> None:
+    def optimizer() -> torch.optim.Optimizer:
         torch.manual_seed(0)
         conv = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
-        return torch.optim.SGD([{"params": [conv.weight]}, {"params": [conv.bias]}], lr=0.1, momentum=0.9)
+        groups = [{"params": [conv.weight]}, {"params": [conv.bias]}]
+        return torch.optim.SGD(groups, lr=0.1, momentum=0.9) if kind == "sgd" else torch.optim.Adam(groups)
 
     one, other = optimizer(), optimizer()
     for p in (p for group in one.param_groups for p in group["params"]):
         p.grad = torch.randn(p.shape).contiguous(memory_format=torch.preserve_format)
     one.step()
-    buffers = {k: v.contiguous() for k, v in checkpoint.momentum_of(one).items()}
-    checkpoint.restore_momentum(other, buffers)
-    for group in one.param_groups:
-        assert len(group["params"]) == 1
+    kept = {k: v.contiguous() for k, v in checkpoint.optimizer_tensors(one).items()}
+    checkpoint.restore_optimizer(other, kept)
     for ours, theirs in zip(one.param_groups, other.param_groups, strict=True):
-        expected = one.state[ours["params"][0]]["momentum_buffer"]
-        found = other.state[theirs["params"][0]]["momentum_buffer"]
-        assert torch.equal(found, expected)
-        # Another order in memory may round otherwise, and a resumed run would drift.
-        assert found.stride() == theirs["params"][0].stride()
+        expected, found = one.state[ours["params"][0]], other.state[theirs["params"][0]]
+        assert expected.keys() == found.keys()
+        for name, value in expected.items():
+            if value is not None:
+                assert torch.equal(found[name], value), name
+                # Another order in memory may round otherwise, and a resumed run would drift.
+                like = theirs["params"][0] if value.ndim else value
+                assert found[name].stride() == like.stride(), name
 
 
 def published(path: Path, **changes: torch.Tensor | None) -> Path:

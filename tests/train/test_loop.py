@@ -9,25 +9,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
-from crossfer.train.config import OptimConfig, Recipe
+from crossfer.train.config import Recipe
 from crossfer.train.loader import FaceTensors
 from crossfer.train.loop import (
     Progress,
     RunResult,
     TrainingError,
-    decay_groups,
     input_contract,
-    learning_rate,
     network,
-    ramped_ema,
     train,
 )
 from support.toy_faces import LABELS, toy_faces, toy_recipe
@@ -59,59 +53,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     run(toy_recipe(), folder)
     return folder
-
-
-# Schedule, averages and weight decay
-
-
-def test_learning_rate_warms_up_in_a_line_then_follows_a_cosine_to_zero() -> None:
-    optim = OptimConfig(lr=0.4, epochs=10, warmup_epochs=2)
-    assert learning_rate(optim, 0) == pytest.approx(0.4 * 0.005)
-    assert learning_rate(optim, 1) == pytest.approx(0.4 * 0.505)
-    assert learning_rate(optim, 2) == pytest.approx(0.4)
-    assert learning_rate(optim, 6) == pytest.approx(0.2)
-    assert learning_rate(optim, 4) == pytest.approx(0.4 * (1 + math.sqrt(0.5)) / 2)
-    assert learning_rate(optim, 10) == pytest.approx(0)
-
-
-@settings(deadline=None, derandomize=True, max_examples=100)
-@given(st.integers(1, 50), st.floats(0.5, 60), st.floats(0, 1))
-def test_learning_rate_stays_positive_and_below_the_base(epochs: int, warmup: float, share: float) -> None:
-    optim = OptimConfig(lr=0.1, epochs=epochs, warmup_epochs=warmup)
-    rate = learning_rate(optim, epochs * share)
-    assert 0 <= rate <= 0.1 * (1 + 0.01 / warmup)
-
-
-def test_ema_starts_as_a_short_average_and_ends_with_its_decay() -> None:
-    average = ramped_ema(0.9)
-    old, new = torch.tensor([1.0]), torch.tensor([2.0])
-    assert float(average(old, new, 1)) == pytest.approx(1 + 9 / 11)
-    assert float(average(old, new, torch.tensor(8))) == pytest.approx(1.5)
-    assert float(average(old, new, 10_000)) == pytest.approx(1.1)
-
-
-def test_ema_matches_a_loop_and_takes_counters_as_they_are() -> None:
-    average, averaged = ramped_ema(0.8), 0.0
-    values = np.random.default_rng(0).normal(size=60)
-    tracked = torch.zeros(1, dtype=torch.float64)
-    for count, value in enumerate(values):
-        decay = min(0.8, (1 + count) / (10 + count))
-        averaged = decay * averaged + (1 - decay) * value
-        tracked = average(tracked, torch.tensor([value]), count)
-    assert float(tracked) == pytest.approx(averaged)
-    assert int(average(torch.tensor(3), torch.tensor(9), 5)) == 9
-
-
-def test_decay_is_for_matrices_and_kernels_alone() -> None:
-    net = network(toy_recipe().model, len(LABELS))
-    names = {id(p): name for name, p in net.named_parameters()}
-    decayed, free = decay_groups(net, 0.01)
-    assert (decayed["weight_decay"], free["weight_decay"]) == (0.01, 0.0)
-    found = [{names[id(p)] for p in group["params"]} for group in (decayed, free)]
-    assert found[0] | found[1] == set(names.values())
-    assert not found[0] & found[1]
-    assert {"encoder.conv1.weight", "msr.embed.0.weight", "head.weight", "head.pooled_weight"} <= found[0]
-    assert {"encoder.bn1.weight", "encoder.bn1.bias", "msr.embed.0.bias", "head.bias"} <= found[1]
 
 
 # Learning
@@ -175,6 +116,28 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(whole: Path, 
     run(toy_recipe().model_copy(update={"seed": 1}), tmp_path / "other")
     name = "last.model.encoder.conv1.weight"
     assert not torch.equal(tensors_of(whole)[name], tensors_of(tmp_path / "other")[name])
+
+
+def test_adam_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+    def stop(progress: Progress) -> None:
+        if (progress.epoch, progress.step) == (2, 2):
+            raise KeyboardInterrupt
+
+    recipe = toy_recipe(optim={"optimizer": "adam", "lr": 0.003, "schedule": "exponential"})
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "stopped", report=stop)
+    run(recipe, tmp_path / "stopped", resume=True)
+    run(recipe, tmp_path / "whole")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_a_run_of_another_format_is_named(whole: Path, tmp_path: Path) -> None:
+    tensors, meta = checkpoint.load(whole / "last.safetensors")
+    checkpoint.save(tmp_path / "last.safetensors", tensors, {**meta, "format": 1})
+    with pytest.raises(
+        CheckpointError, match=r"expected a run of format 2, found 1, .* start again in another"
+    ):
+        run(toy_recipe(), tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("at", [(1, 2), (2, 1), (2, 3), (3, 2)])

@@ -79,23 +79,30 @@ def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(f"{prefix}."): v for k, v in tensors.items() if k.startswith(f"{prefix}.")}
 
 
-def momentum_of(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """SGD's momentum buffers, by the position of their parameter."""
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimiser remembers, such as momentum, each under ``NUMBER.NAME`` of parameter and value."""
     state = optimizer.state_dict()["state"]
-    return {str(i): s["momentum_buffer"] for i, s in state.items() if s.get("momentum_buffer") is not None}
+    return {
+        f"{i}.{name}": value
+        for i, values in state.items()
+        for name, value in values.items()
+        if value is not None
+    }
 
 
-def restore_momentum(optimizer: torch.optim.Optimizer, buffers: dict[str, Tensor]) -> None:
-    """Put back what :func:`momentum_of` gave, in the memory layout of the parameters.
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what :func:`optimizer_tensors` gave, in the memory layout of the parameters.
 
     In another layout the same sums may round otherwise, and a resumed run would drift from a whole one.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state = optimizer.state_dict()
-    state["state"] = {
-        int(i): {"momentum_buffer": torch.empty_like(parameters[int(i)]).copy_(buffer)}
-        for i, buffer in buffers.items()
-    }
+    state["state"] = {}
+    for key, tensor in tensors.items():
+        number, name = key.split(".", 1)
+        like = parameters[int(number)]
+        value = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+        state["state"].setdefault(int(number), {})[name] = value
     optimizer.load_state_dict(state)
 
 

@@ -146,7 +146,15 @@ class AugmentConfig(Section):
 
 
 class OptimConfig(Section):
-    """SGD with Nesterov momentum, warm-up and a cosine to zero; weights are averaged on the way."""
+    """Optimiser and schedule; weights are averaged on the way."""
+
+    optimizer: Literal["sgd", "adam", "adamw"] = Field(
+        default="sgd", description="SGD with Nesterov momentum, Adam, or Adam with decoupled weight decay"
+    )
+    schedule: Literal["cosine", "exponential"] = Field(
+        default="cosine", description="to zero at the last epoch, or a factor an epoch"
+    )
+    decay: float = Field(default=0.9, gt=0, le=1, description="the factor of the exponential schedule")
 
     epochs: int = Field(default=40, gt=0)
     batch_size: int = Field(default=128, gt=1)

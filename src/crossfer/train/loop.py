@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -23,10 +22,12 @@ from crossfer.provenance import code_commit
 from crossfer.runtime.preprocess import InputContract, normalize
 from crossfer.train import checkpoint
 from crossfer.train.augment import Augment, mixup
-from crossfer.train.config import ModelConfig, OptimConfig, Recipe
+from crossfer.train.config import ModelConfig, Recipe
 from crossfer.train.device import Precision, choose_device, choose_precision
 from crossfer.train.loader import FaceTensors, batches
+from crossfer.train.optim import build_optimizer, learning_rate, ramped_ema
 
+FORMAT = 2  # of a run's checkpoints; 1 kept the momentum under other names
 _KEPT = "the last whole epoch is kept: lower optim.lr and start again"
 
 
@@ -223,12 +224,7 @@ class _Run:
             variant=recipe.variant,
             **method,
         ).to(fabric.device)
-        optimizer = torch.optim.SGD(
-            decay_groups(nn.ModuleList([bare, self.loss]), recipe.optim.weight_decay),
-            lr=recipe.optim.lr,
-            momentum=recipe.optim.momentum,
-            nesterov=recipe.optim.momentum > 0,
-        )
+        optimizer = build_optimizer(nn.ModuleList([bare, self.loss]), recipe.optim)
         self.averaged = AveragedModel(
             bare, device=fabric.device, avg_fn=ramped_ema(recipe.optim.ema_decay), use_buffers=True
         )
@@ -294,18 +290,23 @@ class _Run:
             raise checkpoint.CheckpointError(
                 f"{last}: no run to resume: its metadata lacks {', '.join(missing)}"
             )
+        if meta.get("format") != FORMAT:
+            raise checkpoint.CheckpointError(
+                f"{last}: expected a run of format {FORMAT}, found {meta.get('format')!r}, of another "
+                "version of crossfer; go on with that version, or start again in another folder"
+            )
         _refuse_other_recipe(meta["recipe"], json.loads(self.recipe.model_dump_json()), self.folder)
         self.bare.load_state_dict(checkpoint.under("model", tensors))
         self.loss.load_state_dict(checkpoint.under("loss", tensors))
         self.averaged.load_state_dict(checkpoint.under("averaged", tensors))
-        checkpoint.restore_momentum(self.optimizer, checkpoint.under("momentum", tensors))
+        checkpoint.restore_optimizer(self.optimizer, checkpoint.under("optimizer", tensors))
         self.history = [EpochRecord(**record) for record in meta["history"]]
 
     def finish_epoch(self, record: EpochRecord) -> None:
         """Log and save; averaged weights go to ``best.safetensors`` if no earlier epoch was better."""
         self.history.append(record)
         meta: dict[str, Any] = {
-            "format": 1,
+            "format": FORMAT,
             "commit": self.commit,
             "precision": self.precision,
             "recipe": json.loads(self.recipe.model_dump_json()),
@@ -321,45 +322,12 @@ class _Run:
             **checkpoint.with_prefix("model", self.bare.state_dict()),
             **checkpoint.with_prefix("loss", self.loss.state_dict()),
             **checkpoint.with_prefix("averaged", self.averaged.state_dict()),
-            **checkpoint.with_prefix("momentum", checkpoint.momentum_of(self.optimizer)),
+            **checkpoint.with_prefix("optimizer", checkpoint.optimizer_tensors(self.optimizer)),
         }
         checkpoint.save(
             self.folder / "last.safetensors", tensors, {**meta, "history": [asdict(r) for r in self.history]}
         )
         _write_log(self.folder / "log.csv", self.history)
-
-
-def learning_rate(optim: OptimConfig, epoch: float) -> float:
-    """Linear warm-up, then a cosine to zero at the last epoch (Loshchilov and Hutter 2017).
-
-    Args:
-        optim: base rate, epochs and warm-up.
-        epoch: epochs done, with the fraction of the current one.
-    """
-    if epoch < optim.warmup_epochs:
-        return optim.lr * (epoch + 0.01) / optim.warmup_epochs
-    done = (epoch - optim.warmup_epochs) / max(optim.epochs - optim.warmup_epochs, 1e-9)
-    return optim.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-
-
-def ramped_ema(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Moving average whose decay grows to ``decay``, so that the first steps are soon forgotten."""
-
-    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        if not averaged.is_floating_point():
-            return current
-        return averaged.lerp(current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
-
-    return average
-
-
-def decay_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices and kernels alone; biases and batch-norm scales go free."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 @torch.no_grad()
