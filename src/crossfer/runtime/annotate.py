@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from crossfer.runtime.align import CropGeometry, Square, crop_square, cut_square
 from crossfer.runtime.atomic import write_atomically
+from crossfer.runtime.percent import percent
 from crossfer.types import Face
 
 # One colour a face: the Okabe-Ito palette stays distinct under every common colour-vision deficiency.
@@ -127,7 +128,7 @@ def _draw_face(photo: Image.Image, face: Face, number: int, zoom: float, unit: f
     )
     letter = min(max((right - left) * 0.13, unit * 1.7), unit * 2.6)
     font = _font(letter)
-    text = f"{number}  {face.prediction.answer} {face.confidence:.1%}"
+    text = f"{number}  {face.prediction.answer} {percent(face.confidence)}"
     width, height = draw.textlength(text, font) + unit * 1.4, letter * 1.55
     x = min(max(left, 0), max(0, photo.width - width))
     y = top - height - line if top - height - line >= 0 else min(top + line, max(0, photo.height - height))
@@ -190,7 +191,7 @@ def _draw_bar(
     font, middle = _font(unit * 1.6), top + unit
     ink = MUTED if color == MUTED else INK
     draw.text((left, middle), name, fill=ink, font=font, anchor="lm")
-    draw.text((right, middle), f"{probability:.1%}", fill=ink, font=font, anchor="rm")
+    draw.text((right, middle), percent(probability), fill=ink, font=font, anchor="rm")
     start, end, half = left + unit * 8.5, right - unit * 5, unit * 0.45
     draw.rounded_rectangle((start, middle - half, end, middle + half), radius=half, fill=TRACK)
     if probability * (end - start) >= 1:

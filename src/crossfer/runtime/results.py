@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from crossfer.runtime.percent import percent
 from crossfer.types import Face, Prediction
 
 NEXT_BEST = 2  # how many expressions the text form lists after the first
@@ -181,7 +182,7 @@ def _table(faces: Sequence[Face], next_best: int) -> Table:
         table.add_row(
             str(number),
             face.prediction.answer,
-            f"{face.confidence:.1%}",
+            percent(face.confidence),
             _others(face.prediction, next_best),
             f"{box.x:.0f}, {box.y:.0f}, {box.width:.0f} x {box.height:.0f}",
         )
@@ -193,4 +194,4 @@ def _others(prediction: Prediction, next_best: int) -> str:
     if prediction.prediction_set is not None:
         return ", ".join(prediction.prediction_set)
     first = 0 if prediction.abstained else 1
-    return ", ".join(f"{name} {p:.1%}" for name, p in prediction.top(next_best + 1)[first:])
+    return ", ".join(f"{name} {percent(p)}" for name, p in prediction.top(next_best + 1)[first:])
