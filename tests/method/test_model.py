@@ -108,7 +108,7 @@ def test_nothing_random_happens_at_inference() -> None:
     [
         ({"image_size": 50}, "multiple of 16 with the small stem, got 50"),
         ({"image_size": 48, "grid": 49}, "between 1 and the shuffled side 48, got 49"),
-        ({"image_size": 48, "branch": "gap"}, r"'msr' or 'msr\+gap', got 'gap'"),
+        ({"image_size": 48, "branch": "pool"}, r"'gap' or 'msr\+gap', got 'pool'"),
     ],
 )
 def test_sizes_that_do_not_fit_are_named(options: dict[str, object], message: str) -> None:
