@@ -89,6 +89,8 @@ def test_too_few_images_and_train_are_refused(monkeypatch, tmp_path: Path, tiny_
     error = str(run(monkeypatch, "calibrate", tiny_model, *where, "--split", "test"))
     assert "expected at least 100 images to calibrate on that do not occur in train, found 3 of 3" in error
     assert "not learnt from" in str(run(monkeypatch, "calibrate", tiny_model, *where, "--split", "train"))
+    official = ("--data", "ferplus", "--root", few, "-o", tmp_path / "new.onnx", "--split", "test")
+    assert "no longer measures it; use valid" in str(run(monkeypatch, "calibrate", tiny_model, *official))
     assert not (tmp_path / "new.onnx").exists()
 
 

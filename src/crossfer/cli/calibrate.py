@@ -64,6 +64,11 @@ def calibrate(
     need_folder("--output", output)
     if split == "train":
         raise ValueError("--split train: expected images that the model has not learnt from; use valid")
+    if split == "test" and data not in {
+        "folder",
+        "table",
+    }:  # what is not parted has its images under any name
+        raise ValueError("--split test: what a model is fitted on no longer measures it; use valid")
     from crossfer.evaluate.calibrate import calibrate as fit
     from crossfer.evaluate.command import (
         Progressive,
