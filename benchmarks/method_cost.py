@@ -144,13 +144,19 @@ def peak(variant: str, size: int, precision: str, batch: int) -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def terms_of(batch: int, device: str, *, k_maps: int = 4, k_batch: int = CLASSES) -> Callable[[], float]:
-    """Both terms with their gradients, on features as the 48 px net gives them."""
+def inputs(batch: int, device: str) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Feature maps and CLBS vectors of the sizes that the 48 px net has; the shallow ones want a gradient."""
     torch.manual_seed(0)
     maps = [torch.randn(batch, 32 * 2**j, 24 // 2**j, 24 // 2**j, device=device) for j in range(4)]
     vectors = [torch.randn(batch, 144, device=device) for _ in range(4)]
     for x in (*maps[:3], *vectors[:3]):
         x.requires_grad_()
+    return maps, vectors
+
+
+def terms_of(batch: int, device: str, *, k_maps: int = 4, k_batch: int = CLASSES) -> Callable[[], float]:
+    """Both terms with their gradients, on features as the 48 px net gives them."""
+    maps, vectors = inputs(batch, device)
 
     def run() -> float:
         began = clock(device)
@@ -163,11 +169,7 @@ def terms_of(batch: int, device: str, *, k_maps: int = 4, k_batch: int = CLASSES
 
 def loop_of(batch: int, device: str) -> Callable[[], float]:
     """CLFM image by image, as the release does it, and CLBS once."""
-    torch.manual_seed(0)
-    maps = [torch.randn(batch, 32 * 2**j, 24 // 2**j, 24 // 2**j, device=device) for j in range(4)]
-    vectors = [torch.randn(batch, 144, device=device) for _ in range(4)]
-    for x in (*maps[:3], *vectors[:3]):
-        x.requires_grad_()
+    maps, vectors = inputs(batch, device)
 
     def run() -> float:
         began = clock(device)

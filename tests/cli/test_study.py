@@ -58,6 +58,13 @@ def test_ablate_writes_result_files_a_table_and_a_plot(tmp_path: Path, recipes: 
     again = crossfer("ablate", *recipes, *folders, "--table-only", "-o", tmp_path / "table.md")
     assert (again.returncode, again.stdout) == (0, "")
     assert (tmp_path / "table.md").read_text() == done.stdout
+    for option, name, message in (
+        ("--plot", "rows.txt", "ends in .png, .svg, .pdf"),
+        ("--output", "nowhere/table.md", "make it first"),
+    ):
+        refused = crossfer("ablate", *recipes, "--results", tmp_path / "no", option, tmp_path / name)
+        assert (refused.returncode, message in refused.stderr) == (1, True)
+        assert not (tmp_path / "no").exists()
     unknown = crossfer("ablate", *recipes, *folders, "--reference", "nothing")
     assert unknown.returncode == 1
     assert "--reference nothing: expected one of the rows all, msr" in unknown.stderr

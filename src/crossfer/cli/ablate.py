@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.errors import need_extra
+from crossfer.cli.errors import need_extra, need_folder
 
 
 def ablate(
@@ -40,6 +40,8 @@ def ablate(
     resumes from its last whole epoch.
     """
     need_extra("train")
+    need_folder("--output", output)
+    need_folder("--plot", plot)
     from rich.console import Console
 
     from crossfer.runtime.atomic import write_atomically
@@ -49,7 +51,7 @@ def ablate(
     from crossfer.train.study import read_results, trials
 
     if plot is not None:
-        require_matplotlib()
+        require_matplotlib(plot)
     rows = load_rows(recipes)
     names = [name for name, _ in rows]
     if reference not in names:

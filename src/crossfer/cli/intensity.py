@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.errors import need_extra
+from crossfer.cli.errors import need_extra, need_folder
 
 
 def intensity(
@@ -41,6 +41,8 @@ def intensity(
     two controls whose targets mean nothing but pull as hard (centroids of other images; random directions).
     """
     need_extra("train")
+    need_folder("--output", output)
+    need_folder("--plot", plot)
     from rich.console import Console
 
     from crossfer.runtime.atomic import write_atomically
@@ -51,7 +53,7 @@ def intensity(
     from crossfer.train.study import read_results, trials
 
     if plot is not None:
-        require_matplotlib()
+        require_matplotlib(plot)
     plan = load_recipe(recipe, set_ or ())
     if not any(plan.method.lambdas) or plan.method.target != "clusters":
         raise ValueError(f"{recipe}: expected a recipe with the cross-layer terms and target = 'clusters'")

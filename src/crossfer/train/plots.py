@@ -13,16 +13,19 @@ from crossfer.runtime.atomic import write_atomically
 from crossfer.train.intensity import CONDITIONS, STAGES
 from crossfer.train.study import StudyError, TrialResult, paired_difference
 
+FORMATS = (".png", ".svg", ".pdf")
 # The Okabe-Ito palette: distinct under every common colour-vision deficiency.
 COLORS = {"classification": "#000000", "whole": "#0072B2", "permuted": "#E69F00", "random": "#CC79A7"}
 
 
-def require_matplotlib() -> None:
-    """Say so before the work starts if it could not be drawn.
+def require_matplotlib(path: Path) -> None:
+    """Say so before the work starts if a picture of that name could not be drawn.
 
     Raises:
-        StudyError: if matplotlib is missing.
+        StudyError: if matplotlib is missing, or the name ends in no format of ours.
     """
+    if path.suffix not in FORMATS:
+        raise StudyError(f"--plot {path}: expected a name that ends in {', '.join(FORMATS)}")
     if find_spec("matplotlib") is None:
         raise StudyError("--plot needs matplotlib: pip install 'crossfer[report]'")
 
@@ -89,5 +92,5 @@ def _canvas(columns: int, *, width: float, height: float) -> tuple[Any, Sequence
 
 def _save(figure: Any, path: Path) -> None:
     buffer = BytesIO()
-    figure.savefig(buffer, format=path.suffix.lstrip(".") or "png", dpi=150)
+    figure.savefig(buffer, format=path.suffix.lstrip("."), dpi=150)
     write_atomically(path, buffer.getvalue())
