@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossfer.method.msr import MSR, patch_geometry
+from crossfer.method.msr import MSR, embed_shuffled, mean_of_convolution, patch_geometry
 from reference.convolution import convolution
 from reference.fusion import batch_norm, fuse, weighted_sum
 from reference.pixel_shuffle import pixel_shuffle
@@ -86,7 +86,13 @@ def test_a_stage_of_large_features_does_not_drown_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "side", "grid"), [((32, 64, 128, 256), 48, 6), ((64, 128, 256, 512), 112, 11)]
+    ("channels", "side", "grid"),
+    [
+        ((16, 32, 64, 128), 48, 6),
+        ((32, 64, 128, 256), 48, 6),
+        ((64, 128, 256, 512), 48, 6),
+        ((64, 128, 256, 512), 112, 11),
+    ],
 )
 def test_bfloat16_gives_the_embeddings_of_single_precision(
     channels: tuple[int, ...], side: int, grid: int
@@ -99,6 +105,34 @@ def test_bfloat16_gives_the_embeddings_of_single_precision(
             mixed = msr([f.bfloat16() for f in maps]).embeddings
     for j, (ours, theirs) in enumerate(zip(mixed, exact, strict=True), start=1):
         assert ((ours - theirs).abs().mean() / theirs.abs().mean()) < 0.03, f"stage {j}"
+
+
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(
+    st.integers(1, 3),
+    st.integers(1, 7),
+    st.integers(1, 6),
+    st.integers(0, 6),
+    st.booleans(),
+    st.integers(0, 2**31),
+)
+def test_embedding_is_the_convolution_of_the_shuffled_map(
+    stage: int, kernel: int, stride: int, padding: int, even: bool, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    r, factor = 2**stage, 2 if even else 1
+    conv = torch.nn.Conv2d(2, 3, factor * kernel, factor * stride, factor * min(padding, kernel - 1)).double()
+    f = torch.randn(2, 2 * r * r, 2, 2, dtype=torch.float64)
+    if conv.kernel_size[0] > 2 * r + 2 * int(conv.padding[0]):
+        return
+    torch.testing.assert_close(embed_shuffled(f, conv, r), conv(F.pixel_shuffle(f, r)))
+
+
+@pytest.mark.parametrize("grid", [1, 2, 5])
+def test_the_mean_of_a_convolution_needs_no_convolution(grid: int) -> None:
+    conv = torch.nn.Conv2d(3, 3, 3, padding=1).double()
+    z = torch.randn(4, 3, grid, grid, dtype=torch.float64)
+    torch.testing.assert_close(mean_of_convolution(z, conv), conv(z).mean(dim=(2, 3)))
 
 
 def test_scale_weights_differ_between_images_and_scales() -> None:

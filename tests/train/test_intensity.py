@@ -113,6 +113,13 @@ def test_bfloat16_intensities_are_near_those_of_single_precision(tmp_path: Path)
         assert mixed[part] == pytest.approx(single[part], rel=0.3)
 
 
+@pytest.mark.parametrize("target", ["permuted", "random"])
+def test_the_controls_train_in_mixed_precision(tmp_path: Path, target: str) -> None:
+    method = {"k_feature_map": 2, "target": target}
+    (row,) = run(tmp_path, toy_recipe(optim={"epochs": 1, "precision": "bf16-mixed"}, method=method))
+    assert all(value > 0 for part in row.values() for value in part)
+
+
 def test_the_conditions_differ_in_what_is_pulled_to() -> None:
     planned = dict(conditions(toy_recipe()))
     assert list(planned) == ["classification", "whole", "permuted", "random"]

@@ -52,7 +52,9 @@ def match_gradients(real: Sequence[Tensor], control: Sequence[Tensor], at: Seque
     """
     scaled = []
     for ours, theirs, x in zip(real, control, at, strict=True):
-        wanted, found = (torch.autograd.grad(term, x, retain_graph=True)[0].norm() for term in (ours, theirs))
+        wanted, found = (
+            torch.autograd.grad(term, x, retain_graph=True)[0].float().norm() for term in (ours, theirs)
+        )
         factor = torch.where(found > 0, wanted / found, torch.ones_like(found))
         scaled.append(factor.detach() * theirs)
     return scaled

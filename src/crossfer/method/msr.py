@@ -6,6 +6,7 @@ its own attention and summed. Sizes come from the arguments, never from constant
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, cast
 
@@ -103,41 +104,58 @@ class MSR(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> MSROutput:
         """Fuse f_1 ... f_4, each (B, C_j, H_j, W_j)."""
-        shuffled = (
-            F.pixel_shuffle(adapt(f), 2**j)
-            for j, (f, adapt) in enumerate(zip(features, self.adapters, strict=True), start=1)
-        )
+        layers = zip(features, self.adapters, self.embed, self.norm, strict=True)
         embeddings = tuple(
-            norm(_embed(cast(nn.Conv2d, embed), s))
-            for norm, embed, s in zip(self.norm, self.embed, shuffled, strict=True)
+            norm(embed_shuffled(adapt(f), cast(nn.Conv2d, embed), 2**j))
+            for j, (f, adapt, embed, norm) in enumerate(layers, start=1)
         )
-        stacked = torch.stack(embeddings, dim=1)
-        weights = self._weights(stacked)
-        fused = self.fuse((stacked * weights[:, :, None, None, None].to(stacked.dtype)).sum(dim=1))
-        return MSROutput(fused, embeddings, weights)
+        weights = self._weights(embeddings)
+        shares = weights.to(embeddings[0].dtype).unbind(dim=1)
+        weighted = [z * a[:, None, None, None] for z, a in zip(embeddings, shares, strict=True)]
+        return MSROutput(self.fuse(torch.stack(weighted).sum(dim=0)), embeddings, weights)
 
-    def _weights(self, stacked: Tensor) -> Tensor:
-        """a_j for every image: (B, 4, D, G, G) -> (B, 4)."""
+    def _weights(self, embeddings: Sequence[Tensor]) -> Tensor:
+        """a_j for every image: four of (B, D, G, G) -> (B, 4)."""
         if self.weighting == "sum":
-            return stacked.new_ones(stacked.shape[:2])
-        pooled = self.attention_conv(stacked.flatten(0, 1)).mean(dim=(2, 3))
-        return torch.sigmoid(self.attention_linear(pooled)).unflatten(0, stacked.shape[:2]).squeeze(-1)
+            return embeddings[0].new_ones(len(embeddings[0]), len(embeddings))
+        pooled = torch.stack([mean_of_convolution(z, self.attention_conv) for z in embeddings], dim=1)
+        return torch.sigmoid(self.attention_linear(pooled)).squeeze(-1)
 
 
-def _embed(convolution: nn.Conv2d, shuffled: Tensor) -> Tensor:
-    """Apply a patch-embedding convolution: (B, C, side, side) -> (B, D, G, G).
+def embed_shuffled(f: Tensor, convolution: nn.Conv2d, r: int) -> Tensor:
+    """The convolution of ``pixel_shuffle(f, r)``, without building that map: (B, C, H, W) -> (B, D, G, G).
 
-    On a CPU as one matrix product over patches: gradients of large kernels on few channels are slow there,
-    and on processors with AMX torch 2.13.0's bfloat16 convolution with 8 or 16 channels and kernel = stride
-    = 8 gives other values than it should (relative error 1.1). An exported graph keeps the convolution.
+    Where kernel, stride and padding are multiples of b, a shuffle by r and a convolution are a shuffle by r/b
+    and a convolution with the kernel *un*shuffled by b; the largest such b is taken. That reads the map as it
+    lies in memory, and more channels under smaller kernels are what convolutions are fast at.
     """
-    if shuffled.device.type != "cpu" or torch.compiler.is_exporting():
-        return convolution(shuffled)
-    kernel, stride = convolution.kernel_size[0], convolution.stride[0]
-    padded = F.pad(shuffled, (int(convolution.padding[0]),) * 4).contiguous()
-    patches = padded.unfold(2, kernel, stride).unfold(3, kernel, stride)  # (B, C, G, G, kernel, kernel)
-    rows = patches.permute(0, 2, 3, 1, 4, 5).flatten(3)
-    return F.linear(rows, convolution.weight.flatten(1), convolution.bias).permute(0, 3, 1, 2)
+    kernel, stride, padding = convolution.kernel_size[0], convolution.stride[0], int(convolution.padding[0])
+    b = math.gcd(r, kernel, stride, padding)
+    x, weight = _shuffle(f, r // b, keep=b), F.pixel_unshuffle(convolution.weight, b)
+    return F.conv2d(x, weight, convolution.bias, stride // b, padding // b)
+
+
+def _shuffle(f: Tensor, a: int, keep: int) -> Tensor:
+    """The coarse part of a pixel shuffle by a * keep: (B, C, H, W) -> (B, C / a^2, a H, a W)."""
+    if a == 1:
+        return f
+    batch, channels, height, width = f.shape
+    fine = channels // a**2
+    parts = f.unflatten(1, (fine // keep**2, a, keep, a, keep)).permute(0, 6, 2, 7, 4, 1, 3, 5)
+    return parts.reshape(batch, a * height, a * width, fine).permute(0, 3, 1, 2)
+
+
+def mean_of_convolution(z: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """The mean over the map of a 3x3 convolution of it, padded by 1: (B, D, G, G) -> (B, D).
+
+    Being linear, it needs no convolution: each of the nine taps sees the whole map but for a row or column.
+    """
+    grid = z.shape[-1]
+    place = torch.arange(grid, device=z.device)
+    seen = torch.stack([place < grid - 1, place >= 0, place > 0]).to(z.dtype)  # (3, G), by taps -1, 0, 1
+    cells = torch.kron(seen, seen) / grid**2  # (9, G^2)
+    sums = z.flatten(2) @ cells.T  # (B, D, 9)
+    return F.linear(sums.flatten(1), convolution.weight.flatten(1), convolution.bias)
 
 
 def _adapter(channels: int, stage: int) -> nn.Module:
