@@ -77,17 +77,18 @@ def test_a_body_is_refused_by_its_declared_length(small, photo):
 
 
 def test_a_body_without_a_length_is_refused_while_it_comes(small, photo):
-    sent = []
-
-    def chunks():
-        for _ in range(10_000):
-            sent.append(1)
-            yield bytes(10_000)
-
-    headers = {"Content-Type": "image/png"}
-    response = small.post("/v1/recognize", content=chunks(), headers=headers)
-    assert is_problem(response, "too-large")
-    assert len(sent) < 10_000, "all of 100 MB was taken in"
+    with closing(raw(small)) as opened:
+        opened.sendall(
+            b"POST /v1/recognize HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        for _ in range(21):  # and no end
+            opened.sendall(b"1388\r\n" + bytes(5000) + b"\r\n")
+        assert opened.recv(20).startswith(b"HTTP/1.1 413")
+    endless = small.post(
+        "/v1/recognize", content=(bytes(10_000) for _ in range(1000)), headers={"Content-Type": "image/png"}
+    )
+    assert is_problem(endless, "too-large")
     assert post(small, photo).status_code == 200
 
 
@@ -128,7 +129,7 @@ def test_of_many_faces_the_largest_are_recognised_and_the_others_counted(model, 
 
 def test_a_picture_of_a_crowd_is_answered(client, astronaut):
     tile = Image.fromarray(astronaut[30:190, 140:300]).resize((40, 40))
-    crowd = np.tile(np.asarray(tile), (25, 40, 1))
+    crowd = np.tile(np.asarray(tile), (12, 16, 1))
     (image,) = post(client, encoded(crowd)).json()["images"]
     assert len(image["faces"]) + image["faces_left_out"] > 100
     assert len(image["faces"]) == 100
@@ -219,12 +220,10 @@ def test_the_rest_of_a_refused_body_is_not_waited_for_forever(model):
 @pytest.mark.usefixtures("patience")
 def test_a_client_that_does_not_read_is_given_up(model, photo):
     """Its answers are large, so that they fill the buffers between the two."""
+    many = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100_000
     with running(Service(model, detector="none")) as client:
-        with closing(raw(client)) as opened:
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            with pytest.raises(OSError, match="reset|Broken pipe|aborted"):
-                for _ in range(100_000):
-                    opened.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
+        with closing(raw(client)) as opened, pytest.raises(ConnectionError):
+            opened.sendall(many)
         assert post(client, photo).status_code == 200
 
 
@@ -246,7 +245,7 @@ def test_requests_that_are_none_are_problems(client, request_):
     with closing(raw(client)) as opened:
         opened.sendall(request_)
         answer = everything(opened)
-    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 415"))
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 415", b"HTTP/1.1 431"))
     assert b"application/problem+json" in answer
     assert b"Traceback" not in answer
     assert client.get("/healthz").status_code == 200

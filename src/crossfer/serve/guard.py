@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crossfer.serve.access import Access
+from crossfer.serve.limits import HEADER_BYTES
 from crossfer.serve.monitoring import Monitoring
 from crossfer.serve.problems import Problem
 
@@ -69,6 +70,7 @@ class Guard:
 
     async def _answer(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
         try:
+            _check_size(scope)
             self._access.check(scope["path"], Headers(scope=scope))
             await self._app(scope, receive, exchange.send)
         except Problem as problem:
@@ -81,6 +83,18 @@ class Guard:
             detail = "The operator finds it in the log under this instance."
             problem = Problem("internal", detail, members={"instance": f"urn:uuid:{mark}"})
             await exchange.refuse(problem, receive)
+
+
+def _check_size(scope: Scope) -> None:
+    """The parser's own limit lets through what arrives in one piece."""
+    size = sum(len(name) + len(value) for name, value in scope["headers"])
+    size += len(scope.get("raw_path", b"")) + len(scope["query_string"])
+    if size > HEADER_BYTES:
+        raise Problem(
+            "headers-too-large",
+            f"Expected address and headers of at most {HEADER_BYTES >> 10} KiB, found {size >> 10} KiB.",
+            {"Connection": "close"},
+        )
 
 
 class _Exchange:

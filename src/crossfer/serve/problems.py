@@ -25,6 +25,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "unsupported-type": (415, "The content type is not supported"),
     "wrong-host": (421, "The request is meant for another host"),
     "invalid-parameter": (422, "A parameter is out of its range"),
+    "headers-too-large": (431, "The headers are too large"),
     "unusable-image": (422, "No image could be used"),
     "not-calibrated": (422, "The model cannot say this"),
     "internal": (500, "Something went wrong in the service"),

@@ -65,16 +65,25 @@ def serve(
         service: what is served and how.
         listening: from ``bind``.
         certificate: for HTTPS.
-        started: is called when the model is loaded.
+        started: is called when it answers, and stops cleanly.
 
     Raises:
         BundleError: if the model cannot be used as the service says.
         OSError: if the certificate cannot be read.
     """
-    app = create_app(service)
-    server = uvicorn.Server(configure(app, service, certificate))
-    started()
+    server = _Server(configure(create_app(service), service, certificate))
+    server.tell = started
     server.run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Tells when it has started."""
+
+    tell: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.tell()
 
 
 def configure(app: object, service: Service, certificate: Certificate | None = None) -> uvicorn.Config:
