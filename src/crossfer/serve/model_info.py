@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crossfer.calibration import LEVELS
 from crossfer.runtime.bundle import resolve_model
 from crossfer.runtime.recognizer import Recognizer
 
@@ -30,7 +29,6 @@ def model_info(recognizer: Recognizer, model: str | Path) -> dict[str, Any]:
         "input": {"size": meta.input.size, "color": meta.input.color},
         "evidence_grid": meta.grid,
         "calibrated": calibration is not None,
-        "coverage": None if calibration is None else [LEVELS[0] / 1000, LEVELS[-1] / 1000],
         "abstains_below": None if abstention is None else abstention.threshold,
         "accuracy": accuracy(resolve_model(model), recognizer.sha256),
         "license": meta.provenance.get("license"),

@@ -110,7 +110,6 @@ class Model(BaseModel):
     input: Input
     evidence_grid: int
     calibrated: bool
-    coverage: list[float] | None
     abstains_below: float | None
     accuracy: Accuracy | None
     license: str | None
