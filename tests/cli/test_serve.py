@@ -220,7 +220,8 @@ def test_the_audit_would_notice():
 def test_https(tmp_path, tiny_model):
     key, chain = tmp_path / "key.pem", tmp_path / "chain.pem"
     made = subprocess.run(
-        ["/usr/bin/env", "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+        ["/usr/bin/env", "openssl", "req", "-x509",
+         "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
          "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2",
          "-keyout", str(key), "-out", str(chain)],
         check=False, capture_output=True,

@@ -10,7 +10,7 @@ const FRAME_QUALITY = 0.85;
 const SPOKEN_MS = 2500; // how often the webcam's result is read out at most
 
 const $ = (id) => document.getElementById(id);
-const state = { file: null, answer: null, pixels: null, size: null, chosen: null, problem: null, model: null, stream: null, spoken: 0 };
+const state = { file: null, answer: null, pixels: null, size: null, chosen: null, problem: null, model: null, stream: null, spoken: -Infinity };
 let asking = null;
 
 const wish = () => ({
@@ -197,6 +197,7 @@ async function startCamera() {
   $("video").srcObject = media;
   await $("video").play();
   state.size = { width: $("video").videoWidth, height: $("video").videoHeight };
+  state.spoken = -Infinity;
   showStage("video");
   openStream();
   showCameraButton();
@@ -348,7 +349,7 @@ function write() {
   writeWords();
   showModel();
   if (state.problem) showProblem(state.problem.name, state.problem.detail);
-  state.spoken = 0;
+  state.spoken = -Infinity;
   showAnswer();
 }
 
