@@ -1,4 +1,4 @@
-"""Under load: every answer is the offline answer, and memory does not grow. Uses the benchmark's own client."""
+"""Under load every answer is the offline answer, and memory does not grow: with the benchmark's client."""
 
 from __future__ import annotations
 
