@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from crossfer.runtime.image import ImageError
-from crossfer.serve.answer import Wish, failed
+from crossfer.serve.answer import Answer, Wish, failed
 from crossfer.serve.engine import Engine
 from crossfer.serve.limits import IDLE_STREAM_SECONDS
 from crossfer.serve.monitoring import Monitoring
@@ -69,11 +68,10 @@ async def stream(websocket: WebSocket, engine: Engine, wish: Wish, monitoring: M
     try:
         while (entry := await frames.get()) is not None:
             number, data = entry
-            values = await _answer(engine, data, f"frame {number}", wish)
-            outcome = "answered" if values["error"] is None else "refused"
-            monitoring.frames.labels(outcome).inc()
-            text = json.dumps({"frame": number, "dropped": frames.dropped, **values})
-            await websocket.send_text(text)
+            found = await _recognize(engine, data, f"frame {number}")
+            monitoring.frames.labels("answered" if isinstance(found, Answer) else "refused").inc()
+            count = {"frame": number, "dropped": frames.dropped}
+            await websocket.send_text(await asyncio.to_thread(_render, count, found, wish, engine))
     except (WebSocketDisconnect, RuntimeError):  # sending to a client that has left
         pass
     finally:
@@ -100,12 +98,17 @@ async def _read(websocket: WebSocket, frames: Frames, monitoring: Monitoring) ->
         frames.close()
 
 
-async def _answer(engine: Engine, data: bytes, name: str, wish: Wish) -> dict[str, Any]:
+async def _recognize(engine: Engine, data: bytes, name: str) -> Answer | Problem:
     try:
         async with asyncio.timeout(engine.limits.timeout):
-            answer = await engine.recognize(data, name)
+            return await engine.recognize(data, name)
     except ImageError as error:
-        return failed(Problem("unusable-image", str(error)).to_dict())
+        return Problem("unusable-image", f"{error}.")
     except TimeoutError:
-        return failed(Problem("timeout", f"No answer within {engine.limits.timeout:g} seconds.").to_dict())
-    return answer.to_dict(wish, engine.recognizer.meta)
+        return Problem("timeout", f"No answer within {engine.limits.timeout:g} seconds.")
+
+
+def _render(count: dict[str, int], found: Answer | Problem, wish: Wish, engine: Engine) -> str:
+    if isinstance(found, Problem):
+        return json.dumps({**count, **failed(found.to_dict())})
+    return json.dumps({**count, **found.to_dict(wish, engine.recognizer.meta)})
