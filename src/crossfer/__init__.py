@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from crossfer.runtime.recognizer import Recognizer
 
 # From 1.29 on ONNX Runtime reports to its maker about the machine and the models that run on it, over the
-# network and through files in the home folder, unless it finds this variable when it is loaded. Nothing leaves
-# the machine here; whoever wants otherwise sets the variable to 0.
+# network and through files in the home folder, unless it finds this variable when it is loaded. Nothing
+# leaves the machine here; whoever wants otherwise sets the variable to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
