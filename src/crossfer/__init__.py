@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from crossfer.labels import LabelSet
@@ -9,6 +10,11 @@ from crossfer.types import Box, Face, Prediction
 
 if TYPE_CHECKING:
     from crossfer.runtime.recognizer import Recognizer
+
+# From 1.29 on ONNX Runtime reports to its maker about the machine and the models that run on it, over the
+# network and through files in the home folder, unless it finds this variable when it is loaded. Nothing
+# leaves the machine here; whoever wants otherwise sets the variable to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 __all__ = ["Box", "Face", "LabelSet", "Prediction", "Recognizer"]

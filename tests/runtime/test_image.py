@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from crossfer.runtime import image as image_module
-from crossfer.runtime.image import FORMATS, ImageError, load_image
+from crossfer.runtime.image import FORMATS, ImageError, decode, load_image
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 17, 3), dtype=np.uint8)
 
@@ -280,3 +280,9 @@ def test_paths_relative_to_the_working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a.png").write_bytes(encoded(Image.fromarray(RGB)))
     assert np.array_equal(load_image("a.png"), RGB)
+
+
+def test_a_smaller_limit_on_pixels_may_be_asked_for():
+    assert decode(encoded(Image.fromarray(RGB)), "it", max_pixels=12 * 17).shape == RGB.shape
+    with pytest.raises(ImageError, match=r"it: expected at most 0\.000203 megapixels, found 17 x 12"):
+        decode(encoded(Image.fromarray(RGB)), "it", max_pixels=12 * 17 - 1)

@@ -210,3 +210,19 @@ def test_the_package_offers_what_it_says():
         assert getattr(crossfer, name).__name__ == name
     with pytest.raises(AttributeError, match="has no attribute 'Nonesuch'"):
         crossfer.Nonesuch  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_the_two_halves_together_are_the_whole(recognizer, astronaut, group):
+    images = [astronaut, np.zeros((40, 50, 3), np.uint8), group]
+    found = [recognizer.find(image) for image in images]
+    assert [(one.width, one.height) for one in found] == [(512, 512), (50, 40), (1024, 512)]
+    assert [len(one.places) for one in found] == [1, 0, 2]
+    assert all(one.inputs.shape == (len(one.places), 1, 48, 48) for one in found)
+    assert recognizer.answer(found) == recognizer.recognize_batch(images)
+    assert recognizer.answer([]) == []
+
+
+def test_only_the_largest_faces_are_kept_and_the_others_counted(recognizer, group):
+    found = recognizer.find(group, max_faces=1)
+    assert (len(found.places), found.left_out) == (1, 1)
+    assert recognizer.answer([found])[0] == recognizer.recognize(group)[:1]

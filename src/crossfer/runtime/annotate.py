@@ -75,7 +75,7 @@ def _beside(photo: Image.Image, panel: Image.Image) -> Image.Image:
 
 def _lay_evidence(photo: Image.Image, face: Face, geometry: CropGeometry, zoom: float) -> None:
     """Blends the evidence map over the part of the photo that the model saw."""
-    x, y, width, height = (value * zoom for value in _region(face, geometry))
+    x, y, width, height = (value * zoom for value in seen_region(face, geometry))
     left, top = max(0, round(x)), max(0, round(y))
     right, bottom = min(photo.width, round(x + width)), min(photo.height, round(y + height))
     if right <= left or bottom <= top:
@@ -85,7 +85,7 @@ def _lay_evidence(photo: Image.Image, face: Face, geometry: CropGeometry, zoom: 
     photo.paste(colors, (left, top), opacity)
 
 
-def _region(face: Face, geometry: CropGeometry) -> tuple[float, float, float, float]:
+def seen_region(face: Face, geometry: CropGeometry) -> tuple[float, float, float, float]:
     """Left, top, width, height of what the model saw, in pixels of the image."""
     if not face.landmarks:
         return face.box.x, face.box.y, face.box.width, face.box.height

@@ -78,12 +78,12 @@ def _check_array(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array)
 
 
-def _check_size(width: int, height: int, name: str) -> None:
+def _check_size(width: int, height: int, name: str, max_pixels: int = MAX_PIXELS) -> None:
     if width < 1 or height < 1:
         raise ImageError(f"{name}: expected at least one pixel, found {width} x {height}")
-    if width * height > MAX_PIXELS:
+    if width * height > max_pixels:
         raise ImageError(
-            f"{name}: expected at most {MAX_PIXELS // 10**6} megapixels, found {width} x {height}; "
+            f"{name}: expected at most {max_pixels / 10**6:g} megapixels, found {width} x {height}; "
             "scale it down first"
         )
 
@@ -111,8 +111,17 @@ def _read(path: Path) -> bytes:
         raise ImageError(f"{path}: cannot be read ({reason}); check the path and its permissions") from error
 
 
-def decode(data: bytes, name: str) -> np.ndarray:
-    """Reads the bytes of an image file as ``load_image`` does; ``name`` is what errors call it."""
+def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Reads the bytes of an image file as ``load_image`` does.
+
+    Args:
+        data: the content of the file.
+        name: what errors call it.
+        max_pixels: images of more pixels are refused before they are decoded.
+
+    Raises:
+        ImageError: as ``load_image`` raises it.
+    """
     if not data:
         raise ImageError(f"{name}: expected an image, found nothing (0 bytes); obtain it again")
     if len(data) > MAX_BYTES:
@@ -121,7 +130,7 @@ def decode(data: bytes, name: str) -> np.ndarray:
         image = Image.open(BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
-            f"{name}: expected at most {MAX_PIXELS // 10**6} megapixels, found far more; scale it down first"
+            f"{name}: expected at most {max_pixels / 10**6:g} megapixels, found far more; scale it down first"
         ) from error
     except Image.UnidentifiedImageError as error:
         raise ImageError(
@@ -130,11 +139,11 @@ def decode(data: bytes, name: str) -> np.ndarray:
     except Exception as error:  # decoders raise nearly anything when a header lies
         raise _corrupt(name, error) from error
     with image:
-        return _pixels(image, name)
+        return _pixels(image, name, max_pixels)
 
 
-def _pixels(image: Image.Image, name: str) -> np.ndarray:
-    _check_size(image.width, image.height, name)
+def _pixels(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    _check_size(image.width, image.height, name, max_pixels)
     mode = image.mode
     try:
         image.load()

@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from crossfer.calibration import Calibration, prediction_sets, softmax
+from crossfer.calibration import softmax
 from crossfer.runtime.align import crop_face
-from crossfer.runtime.bundle import BundleError, BundleMeta, read_bundle
+from crossfer.runtime.bundle import BundleMeta, read_bundle
+from crossfer.runtime.decision import Decision
 from crossfer.runtime.detector import CenterFace, Detection, Detector
 from crossfer.runtime.image import ImageSource, load_image
 from crossfer.runtime.preprocess import normalize, resize_crop
 from crossfer.runtime.session import ModelSession
 from crossfer.types import Box, Face, Prediction
+
+
+@dataclass(frozen=True)
+class Found:
+    """The faces of one image, cut out and ready for the model.
+
+    Attributes:
+        width: of the upright image in pixels.
+        height: likewise.
+        places: where the faces are, largest first; the whole image where no detector ran.
+        inputs: uint8, shape (F, C, S, S), one for each place.
+        left_out: smaller faces that were found but not kept.
+    """
+
+    width: int
+    height: int
+    places: tuple[Detection | Box, ...]
+    inputs: np.ndarray = field(repr=False, compare=False)
+    left_out: int = 0
 
 
 class Recognizer:
@@ -66,8 +87,7 @@ class Recognizer:
         bundle = read_bundle(model, threads=threads)
         self.meta: BundleMeta = bundle.meta
         self.sha256: str = bundle.sha256
-        self._set_threshold = None if coverage is None else _calibrated(self.meta).set_threshold(coverage)
-        self._least_confidence = _least_confidence(self.meta) if abstain else None
+        self._decide = Decision.of(self.meta, coverage, abstain=abstain)
         self._session = ModelSession(bundle)
         self._detector = detector
         self._min_face_score = min_face_score
@@ -96,15 +116,34 @@ class Recognizer:
         Raises:
             ImageError: if one of the images cannot be used; the message names it.
         """
-        found: list[Sequence[Detection | Box]] = []
-        inputs: list[np.ndarray] = []
-        for source in images:
-            image = load_image(source)
-            places = self._places(image)
-            found.append(places)
-            inputs.extend(resize_crop(self._cut(image, place), self.meta.input) for place in places)
-        predictions = iter(self._predict(inputs))
-        return [[_face(place, next(predictions)) for place in places] for places in found]
+        return self.answer([self.find(source) for source in images])
+
+    def find(self, image: ImageSource, max_faces: int | None = None) -> Found:
+        """Finds and cuts out the faces of one image: the half of ``recognize`` before the model.
+
+        With ``answer``, the faces of images that come at different times can go through the model together.
+
+        Args:
+            image: as ``recognize`` takes it.
+            max_faces: keep only that many, the largest; None keeps all.
+
+        Raises:
+            ImageError: if the image cannot be used.
+        """
+        pixels = load_image(image)
+        places = self._places(pixels)
+        kept = places[:max_faces]
+        inputs = np.empty((len(kept), *self.meta.input.shape), np.uint8)
+        for index, place in enumerate(kept):
+            inputs[index] = resize_crop(self._cut(pixels, place), self.meta.input)
+        return Found(pixels.shape[1], pixels.shape[0], tuple(kept), inputs, len(places) - len(kept))
+
+    def answer(self, found: Sequence[Found]) -> list[list[Face]]:
+        """Recognises what ``find`` found, all faces together: the half of ``recognize`` that is the model."""
+        if not found:
+            return []
+        predictions = iter(self._predict(np.concatenate([one.inputs for one in found])))
+        return [[_face(place, next(predictions)) for place in one.places] for one in found]
 
     def classify(self, crops: Sequence[ImageSource]) -> list[Prediction]:
         """The expressions of images that are face crops already, in the model's framing; no detector runs.
@@ -115,7 +154,8 @@ class Recognizer:
         Raises:
             ImageError: if one of the crops cannot be used.
         """
-        return self._predict([resize_crop(load_image(crop), self.meta.input) for crop in crops])
+        inputs = [resize_crop(load_image(crop), self.meta.input) for crop in crops]
+        return self._predict(np.stack(inputs)) if inputs else []
 
     def _places(self, image: np.ndarray) -> Sequence[Detection | Box]:
         """Where the faces are, largest first; the whole image if no detector is wanted."""
@@ -139,48 +179,16 @@ class Recognizer:
     def _cut(self, image: np.ndarray, place: Detection | Box) -> np.ndarray:
         return image if isinstance(place, Box) else crop_face(image, place, self.meta.input.crop)
 
-    def _predict(self, inputs: Sequence[np.ndarray]) -> list[Prediction]:
-        if not inputs:
+    def _predict(self, inputs: np.ndarray) -> list[Prediction]:
+        """Predictions for uint8 inputs of shape (F, C, S, S); F may be 0."""
+        logits, evidence = self._session.run(normalize(inputs, self.meta.input))
+        if not len(logits):
             return []
-        logits, evidence = self._session.run(normalize(np.stack(inputs), self.meta.input))
         probabilities = softmax(logits, self.meta.temperature, self.meta.bias)
         return [
-            Prediction(
-                dict(zip(self.meta.labels, face.tolist(), strict=True)),
-                scores,
-                cells,
-                prediction_set=self._prediction_set(face),
-                abstained=None
-                if self._least_confidence is None
-                else bool(face.max() < self._least_confidence),
-            )
+            self._decide(Prediction(dict(zip(self.meta.labels, face.tolist(), strict=True)), scores, cells))
             for face, scores, cells in zip(probabilities, logits, evidence, strict=True)
         ]
-
-    def _prediction_set(self, probabilities: np.ndarray) -> tuple[str, ...] | None:
-        if self._set_threshold is None:
-            return None
-        (members,) = prediction_sets(probabilities[None], self._set_threshold)
-        return tuple(self.meta.labels[k] for k in np.argsort(-probabilities, kind="stable") if members[k])
-
-
-def _calibrated(meta: BundleMeta) -> Calibration:
-    if meta.calibration is None:
-        raise BundleError(
-            f"model {meta.name!r}: expected a calibrated model for prediction sets and abstention, found one "
-            "without; calibrate it first: crossfer calibrate MODEL --data NAME --root DIR -o FILE"
-        )
-    return meta.calibration
-
-
-def _least_confidence(meta: BundleMeta) -> float:
-    abstention = _calibrated(meta).abstention
-    if abstention is None:
-        raise BundleError(
-            f"model {meta.name!r}: no confidence gave the selective accuracy that calibration asked for; "
-            "calibrate it with a lower --selective-accuracy"
-        )
-    return abstention.threshold
 
 
 def _face(place: Detection | Box, prediction: Prediction) -> Face:

@@ -1,0 +1,72 @@
+"""Takes the pictures of the page in docs/serve.md with a real browser and the NASA portrait.
+
+python docs/draw_page.py [/usr/bin/chromium]
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+
+import uvicorn
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from crossfer.serve.app import create_app
+from crossfer.serve.server import address, bind, configure
+from crossfer.serve.service import Service
+
+IMAGES = Path(__file__).parent / "images"
+QUALITY = 90
+
+
+def portrait() -> Path:
+    """The picture that scikit-image carries."""
+    spec = find_spec("skimage")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("expected scikit-image, which carries the portrait; run: pip install scikit-image")
+    return Path(spec.submodule_search_locations[0]) / "data" / "astronaut.png"
+
+
+def save(page: Page, name: str) -> None:
+    """A screenshot, small enough to load quickly."""
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(300)
+    taken = page.screenshot(full_page=name != "page")
+    Image.open(BytesIO(taken)).convert("RGB").save(IMAGES / f"{name}.webp", quality=QUALITY, method=6)
+
+
+def main(chromium: str = "/usr/bin/chromium") -> None:
+    """Draws into docs/images."""
+    service = Service()
+    with bind("127.0.0.1", 0) as listening, sync_playwright() as playwright:
+        server = uvicorn.Server(configure(create_app(service), service))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        for name, options in (
+            ("page", {"viewport": {"width": 1240, "height": 840}}),
+            (
+                "page-narrow",
+                {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "locale": "zh-CN"},
+            ),
+        ):
+            page = browser.new_context(**options).new_page()
+            page.goto(address(listening))
+            page.set_input_files("#file", portrait())
+            page.wait_for_selector(".face")
+            page.select_option("#coverage", "0.95")
+            page.wait_for_selector(".set")
+            save(page, name)
+        browser.close()
+        server.should_exit = True
+        thread.join()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

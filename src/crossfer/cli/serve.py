@@ -1,0 +1,136 @@
+"""``crossfer serve``: an HTTP service and a page."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from crossfer.cli.errors import need_extra
+
+MIB, MEGAPIXEL = 1 << 20, 1_000_000
+
+
+def serve(
+    *,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; one that others can reach needs a token.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8000,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="File with the token that clients must show; else CROSSFER_TOKEN is used.",
+        ),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL", help="Let pages of this site use the service (CORS), as in https://example.org."
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Certificate chain (PEM).")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Its private key (PEM).")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="An embedded model, or a bundle (.onnx).")
+    ] = "default",
+    detector: Annotated[
+        Literal["centerface", "none"],
+        typer.Option(help="What finds the faces; none: every image is a face crop already."),
+    ] = "centerface",
+    min_face_score: Annotated[
+        float, typer.Option(min=0.01, max=0.99, help="Leave out faces that the detector is less sure of.")
+    ] = 0.5,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5, max=0.999, metavar="SHARE", help="Give prediction sets where a request does not say."
+        ),
+    ] = None,
+    abstain: Annotated[
+        bool, typer.Option("--abstain", help="Answer 'uncertain' where a request does not say.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Images that are searched at once; else one a core.")
+    ] = None,
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            min=1, max=1024, help="Faces of all requests that are recognised together; 1: no batching."
+        ),
+    ] = 32,
+    batch_delay: Annotated[
+        float, typer.Option(min=0, max=1000, metavar="MS", help="How long a batch waits for more faces.")
+    ] = 3,
+    max_body: Annotated[float, typer.Option(min=0.001, metavar="MIB", help="Largest request.")] = 16,
+    max_pixels: Annotated[
+        float, typer.Option(min=0.001, metavar="MP", help="Largest image, in megapixels.")
+    ] = 40,
+    max_faces: Annotated[
+        int, typer.Option(min=1, help="Faces of an image that are recognised, the largest first.")
+    ] = 100,
+    max_images: Annotated[int, typer.Option(min=1, help="Images in one request.")] = 16,
+    max_streams: Annotated[int, typer.Option(min=1, help="Streams that are open at once.")] = 16,
+    queue: Annotated[int, typer.Option(min=1, help="Requests taken on at once; more are answered 503.")] = 64,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="S", help="For a request to arrive, and again for its answer.")
+    ] = 30,
+) -> None:
+    """Serve recognition over HTTP and WebSocket, and a page to use it in a browser.
+
+    The page is at the address printed, the description of the interface at /openapi.json. Images are kept in
+    memory until they are answered and never written to disk. Ctrl-C or SIGTERM finishes what was taken on.
+    """
+    need_extra("serve")
+    from crossfer.serve.access import Access, check_host, read_token
+    from crossfer.serve.limits import Limits
+    from crossfer.serve.server import Certificate, address, bind
+    from crossfer.serve.server import serve as run
+    from crossfer.serve.service import Service
+
+    if (tls_cert is None) != (tls_key is None):
+        raise typer.BadParameter("expected both --tls-cert and --tls-key, or neither")
+    certificate = None if tls_cert is None or tls_key is None else Certificate(tls_cert, tls_key)
+    token = read_token(token_file)
+    check_host(host, token)
+    cores = os.cpu_count() or 1
+    service = Service(
+        model=model,
+        detector=detector,
+        min_face_score=min_face_score,
+        coverage=coverage,
+        abstain=abstain,
+        workers=workers or cores,
+        threads=max(1, cores // (workers or cores)),
+        batch_size=batch_size,
+        batch_delay=batch_delay / 1000,
+        limits=Limits(
+            body=round(max_body * MIB),
+            pixels=round(max_pixels * MEGAPIXEL),
+            faces=max_faces,
+            images=max_images,
+            queue=queue,
+            timeout=timeout,
+            streams=max_streams,
+        ),
+        access=Access(token, host, tuple(allow_origin or ())),
+    )
+    with bind(host, port) as listening:
+        place = address(listening, certificate)
+        guarded = ", with the token" if token else ", for this machine only"
+        run(
+            service,
+            listening,
+            certificate,
+            lambda: typer.echo(f"crossfer: serving at {place}{guarded}; Ctrl-C stops", err=True),
+        )

@@ -1,0 +1,1 @@
+"""The service over one recogniser: HTTP, WebSocket, and a page. Needs the extra ``serve``."""

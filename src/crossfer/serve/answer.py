@@ -1,0 +1,78 @@
+"""What a client gets for an image: faces as ``crossfer predict`` gives them, and evidence on request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from crossfer.runtime.align import CropGeometry
+from crossfer.runtime.annotate import seen_region
+from crossfer.runtime.bundle import BundleMeta
+from crossfer.runtime.decision import Decision
+from crossfer.types import Face
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a client wants to know of each face.
+
+    Attributes:
+        decision: prediction set and abstention.
+        evidence: whether to give the evidence maps.
+        top_k: keep only that many probabilities; None keeps all.
+    """
+
+    decision: Decision
+    evidence: bool = False
+    top_k: int | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The faces of one image.
+
+    Attributes:
+        width: of the upright image in pixels.
+        height: likewise.
+        faces: largest first.
+        left_out: smaller faces that were found but not recognised.
+    """
+
+    width: int
+    height: int
+    faces: Sequence[Face]
+    left_out: int = 0
+
+    def to_dict(self, wish: Wish, meta: BundleMeta) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "width": self.width,
+            "height": self.height,
+            "faces": [_face(face, wish, meta) for face in self.faces],
+            "faces_left_out": self.left_out,
+            "error": None,
+        }
+
+
+def failed(problem: dict[str, Any]) -> dict[str, Any]:
+    """What a client gets for an image that could not be used, in the form of ``Answer.to_dict``."""
+    return {"width": None, "height": None, "faces": [], "faces_left_out": 0, "error": problem}
+
+
+def _face(face: Face, wish: Wish, meta: BundleMeta) -> dict[str, Any]:
+    decided = replace(face, prediction=wish.decision(face.prediction))
+    values = decided.to_dict(wish.top_k)
+    if wish.evidence:
+        values["evidence"] = _evidence(decided, meta.input.crop)
+    return values
+
+
+def _evidence(face: Face, crop: CropGeometry) -> dict[str, Any]:
+    """Where the model looked, and each expression's cells there, which sum to its uncalibrated logit."""
+    region = dict(zip(("x", "y", "width", "height"), seen_region(face, crop), strict=True))
+    cells = np.round(face.prediction.evidence.astype(np.float64), 4)
+    labels = list(face.prediction.probabilities)
+    return {"region": region, "cells": dict(zip(labels, cells.tolist(), strict=True))}

@@ -1,0 +1,105 @@
+"""A connection's patience: clients that send or read too slowly, and those too many, are let go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from crossfer.serve.limits import HEADER_SECONDS, STALLED_SECONDS
+from crossfer.serve.places import busy
+from crossfer.serve.problems import MEDIA_TYPE, Problem
+
+
+def impatient(
+    most: int, header_seconds: float = HEADER_SECONDS, stalled_seconds: float = STALLED_SECONDS
+) -> type[H11Protocol]:
+    """The web server's HTTP/1.1 protocol with the limits that it lacks.
+
+    Args:
+        most: connections open at once.
+        header_seconds: in which a request's headers must be complete.
+        stalled_seconds: for which an answer may wait for a client that does not read.
+    """
+
+    class Connection(H11Protocol):
+        """One connection."""
+
+        _header_timer: asyncio.TimerHandle | None = None
+        _write_timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > most:
+                self._refuse(busy(f"{most} connections are open, which is all it keeps"))
+            else:
+                self._watch_headers()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._watch_headers()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            for timer in (self._header_timer, self._write_timer):
+                if timer is not None:
+                    timer.cancel()
+            super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._write_timer = self.loop.call_later(stalled_seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            if self._write_timer is not None:
+                self._write_timer.cancel()
+
+        def send_400_response(self, msg: str) -> None:
+            self._refuse(
+                Problem("bad-request", "Expected an HTTP/1.1 request with headers of at most 16 KiB.")
+            )
+
+        def _watch_headers(self) -> None:
+            """Starts the clock when headers are awaited, or the rest of a body that was refused."""
+            ours, theirs = self.conn.our_state, self.conn.their_state
+            refused = ours is h11.DONE and theirs is h11.SEND_BODY
+            awaited = (theirs is h11.IDLE or refused) and not self.transport.is_closing()
+            if awaited and self._header_timer is None:
+                self._header_timer = self.loop.call_later(header_seconds, self._too_slow)
+            elif not awaited and self._header_timer is not None:
+                self._header_timer.cancel()
+                self._header_timer = None
+
+        def _too_slow(self) -> None:
+            if self.conn.their_state is not h11.IDLE:  # has had its answer
+                self.transport.abort()
+                return
+            self._refuse(
+                Problem(
+                    "slow-request", f"Expected the headers of a request within {header_seconds:g} seconds."
+                )
+            )
+
+        def _refuse(self, problem: Problem) -> None:
+            """Answers without the application, and closes."""
+            if not self.transport.is_closing():
+                self.transport.write(_raw(problem))
+                self.transport.close()
+
+    return Connection
+
+
+def _raw(problem: Problem) -> bytes:
+    values: dict[str, Any] = problem.to_dict()
+    body = json.dumps(values).encode()
+    headers = {
+        **problem.headers,
+        "Content-Type": MEDIA_TYPE,
+        "Content-Length": len(body),
+        "Connection": "close",
+    }
+    lines = [f"HTTP/1.1 {values['status']} {values['title']}", *(f"{k}: {v}" for k, v in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body

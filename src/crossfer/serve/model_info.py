@@ -1,0 +1,53 @@
+"""What the service says about its model, with the accuracy that was measured for exactly this file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from crossfer.runtime.bundle import resolve_model
+from crossfer.runtime.recognizer import Recognizer
+
+MAX_EVALUATION = 4 << 20  # bytes
+
+
+def model_info(recognizer: Recognizer, model: str | Path) -> dict[str, Any]:
+    """Name, labels, input, calibration and accuracy of a model, as plain values; no path of this machine.
+
+    Args:
+        recognizer: runs the model.
+        model: the name or path that it was loaded from.
+    """
+    meta, calibration = recognizer.meta, recognizer.meta.calibration
+    abstention = None if calibration is None else calibration.abstention
+    return {
+        "name": meta.name,
+        "sha256": recognizer.sha256,
+        "label_set": meta.label_set,
+        "labels": list(meta.labels),
+        "input": {"size": meta.input.size, "color": meta.input.color},
+        "evidence_grid": meta.grid,
+        "calibrated": calibration is not None,
+        "abstains_below": None if abstention is None else abstention.threshold,
+        "accuracy": accuracy(resolve_model(model), recognizer.sha256),
+        "license": meta.provenance.get("license"),
+    }
+
+
+def accuracy(path: Path, sha256: str) -> dict[str, Any] | None:
+    """What ``crossfer evaluate --format json`` wrote beside a model, as FILE.json for FILE.onnx.
+
+    Returns:
+        None if there is no such file, or if it speaks of another model.
+    """
+    beside = path.with_suffix(".json")
+    try:
+        if beside.stat().st_size > MAX_EVALUATION:
+            return None
+        found = json.loads(beside.read_text("utf-8"))
+        if found["model"]["sha256"] != sha256:
+            return None
+        return {key: found[key] for key in ("accuracy", "interval", "n", "data", "split", "protocol")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

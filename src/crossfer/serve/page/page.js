@@ -1,0 +1,367 @@
+// The page: takes in a photo or the webcam, asks the service, shows what it says.
+
+import { card, inWords, isUncertain } from "./cards.js";
+import { draw } from "./drawing.js";
+import { Problem, Stream, models, recognize, setToken } from "./service.js";
+import { dataName, expressionName, percent, say, splitName, switchLanguage, writeWords } from "./words.js";
+
+const FRAME_SIDE = 640; // longer side of a webcam frame: as much as the detector looks at
+const FRAME_QUALITY = 0.85;
+const SPOKEN_MS = 2500; // how often the webcam's result is read out at most
+
+const $ = (id) => document.getElementById(id);
+const state = { file: null, answer: null, pixels: null, size: null, chosen: null, problem: null, model: null, stream: null, spoken: -Infinity };
+let asking = null;
+
+const wish = () => ({
+  coverage: $("coverage").value,
+  abstain: $("abstain").checked,
+  evidence: state.stream ? $("evidence").checked : true,
+});
+
+// --- showing -------------------------------------------------------------------------------------------------
+
+function showProblem(name, detail = "") {
+  state.problem = name && { name, detail };
+  $("alert").hidden = !name;
+  $("alert-text").textContent = name ? say(name) ?? (detail || say("internal")) : "";
+}
+
+function showAnswer() {
+  const faces = state.answer?.faces ?? [];
+  for (const [index, face] of faces.entries()) {
+    const text = isUncertain(face) ? say("uncertain") : `${expressionName(face.expression)} ${percent(face.confidence)}`;
+    face.label = `${index + 1}  ${text}`;
+  }
+  $("key").hidden = !$("evidence").checked;
+  showCards(faces);
+  redraw();
+  showStatus(faces);
+}
+
+function showStatus(faces) {
+  if (!state.answer) {
+    $("status").textContent = state.problem ? "" : say("nothing");
+    return;
+  }
+  const first = faces.length ? inWords(faces[0]) : "";
+  let text = faces.length === 0 ? say("none") : say(faces.length === 1 ? "one" : "many", { count: faces.length, first });
+  if (state.answer.faces_left_out) text += ` ${say("left", { count: state.answer.faces_left_out })}`;
+  $("photo").alt = text;
+  const now = performance.now();
+  if (state.stream && now - state.spoken < SPOKEN_MS) return;
+  state.spoken = now;
+  if ($("status").textContent !== text) $("status").textContent = text;
+}
+
+function showCards(faces) {
+  const focused = document.activeElement?.dataset?.expression;
+  const within = [...$("faces").children].findIndex((element) => element.contains(document.activeElement));
+  $("faces").replaceChildren(...faces.map((face, index) => card(face, index, {
+    picture: { element: state.pixels, size: state.size },
+    evidence: $("evidence").checked,
+    coverage: Number($("coverage").value) || state.model?.defaults.coverage,
+    choose: (name) => {
+      face.shown = name;
+      $("evidence").checked = true;
+      showAnswer();
+    },
+    enter: () => highlight(index),
+    leave: () => highlight(null),
+  })));
+  if (focused) $("faces").children[within]?.querySelector(`[data-expression="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function highlight(index) {
+  state.chosen = index;
+  [...$("faces").children].forEach((element, at) => element.classList.toggle("chosen", at === index));
+  redraw();
+}
+
+function redraw() {
+  if (!state.size) return;
+  draw($("overlay"), state.size, state.answer?.faces ?? [], {
+    evidence: $("evidence").checked, mirrored: Boolean(state.stream), chosen: state.chosen,
+  });
+}
+
+function showStage(what) {
+  $("invitation").hidden = Boolean(what);
+  $("frame").hidden = !what;
+  $("drop").classList.toggle("filled", Boolean(what));
+  $("photo").hidden = what !== "photo";
+  $("video").hidden = what !== "video";
+  $("frame").classList.toggle("mirrored", what === "video");
+}
+
+function showModel() {
+  if (!state.model) return;
+  const model = state.model.models[0];
+  const measured = model.accuracy;
+  const values = measured && {
+    name: model.name,
+    accuracy: `${(100 * measured.accuracy).toFixed(1)} %`,
+    low: (100 * measured.interval[0]).toFixed(1),
+    high: (100 * measured.interval[1]).toFixed(1),
+    n: measured.n.toLocaleString("en"),
+    data: dataName(measured.data),
+    split: splitName(measured.split),
+    protocol: measured.protocol ?? "",
+  };
+  $("model-line").textContent = say(measured ? "model" : "model-unknown", values ?? { name: model.name });
+  const facts = [
+    ["fact-name", model.name],
+    ["fact-accuracy", measured ? say("accuracy-value", values) : "–"],
+    ["fact-labels", model.labels.map(expressionName).join(", ")],
+    ["fact-input", say("input-value", { size: model.input.size, color: say(model.input.color) })],
+    ["fact-license", model.license ?? "–"],
+    ["fact-sha", model.sha256],
+  ];
+  $("model-facts").replaceChildren(...facts.flatMap(([key, value]) => {
+    const term = document.createElement("dt");
+    const description = document.createElement("dd");
+    term.textContent = say(key);
+    description.textContent = value;
+    return [term, description];
+  }));
+  $("abstain").disabled = model.abstains_below === null;
+  $("coverage").disabled = !model.calibrated;
+}
+
+// --- photos --------------------------------------------------------------------------------------------------
+
+async function take(file) {
+  if (!file) return;
+  if (!file.type.startsWith("image/")) {
+    showProblem("not-an-image");
+    return;
+  }
+  stopCamera();
+  state.file = file;
+  state.answer = null;
+  URL.revokeObjectURL($("photo").src);
+  $("photo").src = URL.createObjectURL(file);
+  const shown = await $("photo").decode().then(() => true, () => false); // TIFF is read by the service only
+  state.size = shown ? { width: $("photo").naturalWidth, height: $("photo").naturalHeight } : null;
+  state.pixels = shown ? await createImageBitmap($("photo")) : null;
+  showStage(shown ? "photo" : null);
+  await ask();
+}
+
+async function ask() {
+  if (!state.file) return;
+  asking?.abort();
+  const mine = (asking = new AbortController());
+  showProblem(null);
+  $("busy").hidden = false;
+  try {
+    state.answer = await recognize(state.file, wish(), mine.signal);
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    state.answer = null;
+    await fail(error, ask);
+  }
+  if (mine !== asking) return;
+  $("busy").hidden = true;
+  showAnswer();
+}
+
+/** Says what went wrong; where a token was missing, asks for it and tries again. */
+async function fail(error, again) {
+  if (!(error instanceof Problem)) throw error;
+  if (error.name === "unauthorized") {
+    askForToken(again);
+  } else {
+    showProblem(error.name, error.message);
+  }
+}
+
+// --- the webcam ----------------------------------------------------------------------------------------------
+
+async function startCamera() {
+  if (!navigator.mediaDevices?.getUserMedia) {
+    showProblem("no-camera");
+    return;
+  }
+  let media;
+  try {
+    media = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, facingMode: "user" } });
+  } catch (error) {
+    showProblem(error.name === "NotAllowedError" ? "camera-denied" : "camera-missing");
+    return;
+  }
+  asking?.abort();
+  showProblem(null);
+  state.file = state.answer = null;
+  $("busy").hidden = true;
+  $("video").srcObject = media;
+  await $("video").play();
+  state.size = { width: $("video").videoWidth, height: $("video").videoHeight };
+  state.spoken = -Infinity;
+  showStage("video");
+  openStream();
+  showCameraButton();
+}
+
+function openStream() {
+  state.stream?.close();
+  const answered = [];
+  state.stream = true; // so that the wish is that of a stream
+  state.stream = new Stream(wish(), {
+    nextFrame: grab,
+    onAnswer: (answer, delay) => {
+      const kept = state.answer?.faces ?? [];
+      answer.faces?.forEach((face, index) => { face.shown = kept[index]?.shown; });
+      if (answer.error) showProblem(answer.error.type.split(":").pop(), answer.error.detail);
+      state.answer = inPicturePixels(answer);
+      answered.push(performance.now());
+      while (answered.length > 20) answered.shift();
+      const seconds = (answered.at(-1) - answered[0]) / 1000;
+      if (answered.length > 3) {
+        $("rate").textContent = say("rate", { rate: ((answered.length - 1) / seconds).toFixed(1), delay: delay.toFixed(0) });
+      }
+      showAnswer();
+    },
+    onLost: async () => {
+      stopCamera();
+      showAnswer();
+      // A browser does not say why a stream was refused; the other address does.
+      await models().then(() => showProblem("stream-lost"), (error) => fail(error, startCamera));
+    },
+  });
+}
+
+/** The frame was sent smaller than the picture is shown. */
+function inPicturePixels(answer) {
+  const scale = state.size.width / (answer.width ?? state.size.width);
+  const grow = (box) => { for (const key of ["x", "y", "width", "height"]) box[key] *= scale; };
+  for (const face of answer.faces) {
+    grow(face.box);
+    if (face.evidence) grow(face.evidence.region);
+  }
+  return answer;
+}
+
+async function grab() {
+  while (document.hidden) await new Promise((resolve) => { document.addEventListener("visibilitychange", resolve, { once: true }); });
+  const video = $("video");
+  const scale = Math.min(1, FRAME_SIDE / Math.max(video.videoWidth, video.videoHeight));
+  const canvas = new OffscreenCanvas(Math.round(video.videoWidth * scale), Math.round(video.videoHeight * scale));
+  canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
+  state.pixels = canvas; // the next frame is taken when this one has been answered and shown
+  return canvas.convertToBlob({ type: "image/jpeg", quality: FRAME_QUALITY });
+}
+
+function stopCamera() {
+  if (!state.stream) return;
+  state.stream.close();
+  state.stream = state.answer = state.pixels = state.size = null;
+  for (const track of $("video").srcObject?.getTracks() ?? []) track.stop();
+  $("video").srcObject = null;
+  $("rate").textContent = "";
+  showStage(null);
+  showCameraButton();
+}
+
+function showCameraButton() {
+  const running = Boolean(state.stream);
+  $("camera").ariaPressed = running;
+  $("camera").dataset.text = running ? "camera-stop" : "camera";
+  $("camera").textContent = say($("camera").dataset.text);
+}
+
+// --- the token -----------------------------------------------------------------------------------------------
+
+let afterToken = null;
+
+function askForToken(again) {
+  afterToken = again;
+  const dialog = $("token-dialog");
+  $("token-error").textContent = dialog.dataset.tried ? say("token-wrong") : "";
+  if (!dialog.open) dialog.showModal();
+  $("token").focus();
+}
+
+$("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  setToken($("token").value.trim());
+  $("token").value = "";
+  $("token-dialog").dataset.tried = "yes";
+  $("token-dialog").close();
+  afterToken?.();
+});
+
+// --- events --------------------------------------------------------------------------------------------------
+
+$("choose").addEventListener("click", () => $("file").click());
+$("file").addEventListener("change", () => {
+  take($("file").files[0]);
+  $("file").value = "";
+});
+$("camera").addEventListener("click", () => {
+  if (state.stream) {
+    stopCamera();
+    showAnswer();
+  } else {
+    startCamera();
+  }
+});
+$("dismiss").addEventListener("click", () => showProblem(null));
+$("language").addEventListener("click", () => {
+  switchLanguage();
+  write();
+});
+for (const id of ["abstain", "coverage"]) {
+  $(id).addEventListener("change", () => (state.stream ? openStream() : ask()));
+}
+$("evidence").addEventListener("change", () => {
+  if (state.stream) openStream();
+  showAnswer();
+});
+document.addEventListener("paste", (event) => {
+  const file = [...event.clipboardData.files][0];
+  if (file) take(file);
+});
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  $("drop").classList.add("over");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) $("drop").classList.remove("over");
+});
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  $("drop").classList.remove("over");
+  take(event.dataTransfer.files[0]);
+});
+document.addEventListener("click", (event) => {
+  if (!$("model").contains(event.target)) $("model").open = false;
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && $("model").open) {
+    $("model").open = false;
+    $("model").querySelector("summary").focus();
+  }
+});
+new ResizeObserver(redraw).observe($("frame"));
+
+function write() {
+  writeWords();
+  showModel();
+  if (state.problem) showProblem(state.problem.name, state.problem.detail);
+  state.spoken = -Infinity;
+  showAnswer();
+}
+
+async function start() {
+  try {
+    state.model = await models();
+    $("abstain").checked = state.model.defaults.abstain;
+  } catch (error) {
+    await fail(error, start);
+  }
+  write();
+}
+
+write();
+start();

@@ -1,0 +1,76 @@
+// The page's side of the interface: requests, the stream, the token.
+
+const KEPT = "crossfer.token";
+
+/** What the service says is wrong, by the last part of its problem type; "unreachable" if it says nothing. */
+export class Problem extends Error {
+  constructor(name, detail = "") {
+    super(detail);
+    this.name = name;
+  }
+}
+
+export const setToken = (token) => sessionStorage.setItem(KEPT, token);
+const token = () => sessionStorage.getItem(KEPT);
+
+async function call(path, options = {}) {
+  const headers = token() ? { Authorization: `Bearer ${token()}` } : {};
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers });
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new Problem("unreachable");
+  }
+  const values = await response.json().catch(() => ({}));
+  if (response.ok) return values;
+  throw new Problem(String(values.type ?? "internal").split(":").pop(), values.detail);
+}
+
+export const models = () => call("v1/models");
+
+function query({ coverage, abstain, evidence }) {
+  const wanted = new URLSearchParams({ evidence, abstain });
+  if (coverage) wanted.set("coverage", coverage);
+  return wanted;
+}
+
+/** The faces in an image file. */
+export async function recognize(file, wish, signal) {
+  const form = new FormData();
+  form.append("image", file, file.name ?? "image");
+  const answer = await call(`v1/recognize?${query(wish)}`, { method: "POST", body: form, signal });
+  return answer.images[0];
+}
+
+/** A stream that sends a frame whenever the one before it is answered. */
+export class Stream {
+  constructor(wish, { nextFrame, onAnswer, onLost }) {
+    const address = new URL(`v1/stream?${query(wish)}`, location.href);
+    address.protocol = address.protocol.replace("http", "ws");
+    const hex = [...new TextEncoder().encode(token() ?? "")].map((byte) => byte.toString(16).padStart(2, "0"));
+    const protocols = ["crossfer.v1", ...(token() ? [`crossfer.token.${hex.join("")}`] : [])];
+    this.socket = new WebSocket(address, protocols);
+    this.closed = false;
+    const send = async () => {
+      const frame = await nextFrame();
+      if (!this.closed && this.socket.readyState === WebSocket.OPEN) {
+        this.sent = performance.now();
+        this.socket.send(frame);
+      }
+    };
+    this.socket.onopen = send;
+    this.socket.onmessage = (event) => {
+      if (this.closed) return;
+      onAnswer(JSON.parse(event.data), performance.now() - this.sent);
+      send();
+    };
+    this.socket.onclose = () => {
+      if (!this.closed) onLost();
+    };
+  }
+
+  close() {
+    this.closed = true;
+    this.socket.close();
+  }
+}

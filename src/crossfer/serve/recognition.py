@@ -1,0 +1,152 @@
+"""The endpoints that recognise: images in a request, frames in a stream, and what the model is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Query, Request, WebSocket
+from starlette.responses import JSONResponse, Response
+
+from crossfer.runtime.bundle import BundleError
+from crossfer.runtime.decision import Decision
+from crossfer.runtime.image import ImageError
+from crossfer.serve import schema
+from crossfer.serve.access import PROTOCOL
+from crossfer.serve.answer import Answer, Wish, failed
+from crossfer.serve.engine import Engine
+from crossfer.serve.model_info import model_info
+from crossfer.serve.monitoring import Monitoring
+from crossfer.serve.places import Places
+from crossfer.serve.problems import Problem
+from crossfer.serve.service import Service
+from crossfer.serve.stream import stream
+from crossfer.serve.upload import Upload, read_uploads
+
+NO_STORE = {"Cache-Control": "no-store"}
+Coverage = Annotated[
+    float | None,
+    Query(
+        ge=0.5, le=0.999, description="Also give the set of expressions that holds the true one this often."
+    ),
+]
+Abstain = Annotated[
+    bool | None,
+    Query(description="Also give `answer`: the expression, or 'uncertain' where the model is too unsure."),
+]
+WithEvidence = Annotated[bool, Query(description="Also give the evidence for each expression.")]
+TopK = Annotated[
+    int | None, Query(ge=1, le=1000, description="Give only so many probabilities of each face.")
+]
+
+
+class Recognition:
+    """The endpoints with what they share.
+
+    Args:
+        service: what is served and how.
+        engine: does the work.
+        monitoring: is told what happens.
+    """
+
+    def __init__(self, service: Service, engine: Engine, monitoring: Monitoring) -> None:
+        self._service, self._engine, self._monitoring = service, engine, monitoring
+        self._meta = engine.recognizer.meta
+        self._requests = Places(service.limits.queue, "requests", monitoring.in_flight)
+        self._streams = Places(service.limits.streams, "streams", monitoring.streams)
+        self._models = {
+            "models": [model_info(engine.recognizer, service.model)],
+            "defaults": {
+                "coverage": service.coverage,
+                "abstain": service.abstain,
+                "detector": service.detector,
+            },
+        }
+
+    def add_to(self, app: FastAPI) -> None:
+        """Registers the endpoints."""
+
+        async def wish(
+            coverage: Coverage = None,
+            abstain: Abstain = None,
+            evidence: WithEvidence = False,
+            top_k: TopK = None,
+        ) -> Wish:
+            return self._wish(coverage, abstain, evidence=evidence, top_k=top_k)
+
+        @app.get("/v1/models", **schema.MODELS)
+        async def models() -> Response:
+            """The model that is served, with the accuracy that was measured for exactly this file."""
+            return JSONResponse(self._models, headers=NO_STORE)
+
+        @app.post("/v1/recognize", **schema.RECOGNIZE)
+        async def recognize(request: Request, wish: Wish = Depends(wish)) -> Response:
+            """The expressions of all faces in one image (raw) or several (form).
+
+            An image that cannot be used has an `error` beside the answers for the others; if none can be
+            used, the whole answer is a problem.
+            """
+            with self._requests.taken():
+                uploads = await read_uploads(request, self._engine.limits)
+                body = await self._recognize(uploads, wish)
+            return Response(body, headers=NO_STORE, media_type="application/json")
+
+        @app.websocket("/v1/stream")
+        async def frames(websocket: WebSocket, wish: Wish = Depends(wish)) -> None:
+            with self._streams.taken():
+                offered = websocket.scope.get("subprotocols", [])
+                await websocket.accept(PROTOCOL if PROTOCOL in offered else None)
+                await stream(websocket, self._engine, wish, self._monitoring)
+
+    def _wish(
+        self, coverage: float | None, abstain: bool | None, *, evidence: bool, top_k: int | None
+    ) -> Wish:
+        try:
+            decision = Decision.of(
+                self._meta,
+                self._service.coverage if coverage is None else coverage,
+                abstain=self._service.abstain if abstain is None else abstain,
+            )
+        except BundleError as error:
+            raise Problem("not-calibrated", f"{error}.") from error
+        return Wish(decision, evidence, top_k)
+
+    async def _recognize(self, uploads: Sequence[Upload], wish: Wish) -> bytes:
+        """The JSON text for the images of a request.
+
+        Raises:
+            Problem: if none could be used, or it took too long.
+        """
+        seconds = self._engine.limits.timeout
+        try:
+            async with asyncio.timeout(seconds):
+                found = await asyncio.gather(*map(self._try, uploads))
+        except TimeoutError as error:
+            detail = f"No answer within {seconds:g} seconds; try again later, or with a smaller image."
+            raise Problem("timeout", detail, {"Retry-After": "5"}) from error
+        errors = [one for one in found if isinstance(one, ImageError)]
+        self._monitoring.images.labels("refused").inc(len(errors))
+        self._monitoring.images.labels("answered").inc(len(found) - len(errors))
+        if len(errors) == len(found):
+            raise Problem("unusable-image", " ".join(f"{error}." for error in errors))
+        # Many faces with their evidence make a text that takes a while to write.
+        return await asyncio.to_thread(self._render, uploads, found, wish)
+
+    async def _try(self, upload: Upload) -> Answer | ImageError:
+        try:
+            return await self._engine.recognize(upload.data, upload.name)
+        except ImageError as error:
+            return error
+
+    def _render(self, uploads: Sequence[Upload], found: Sequence[Answer | ImageError], wish: Wish) -> bytes:
+        images = []
+        for upload, one in zip(uploads, found, strict=True):
+            if isinstance(one, ImageError):
+                values = failed(Problem("unusable-image", f"{one}.").to_dict())
+            else:
+                self._monitoring.faces.inc(len(one.faces))
+                values = one.to_dict(wish, self._meta)
+            images.append({"name": upload.name, **values})
+        return json.dumps({"model": self._meta.name, "images": images}).encode()

@@ -1,0 +1,115 @@
+"""From settings to a running server."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from crossfer.serve.app import create_app
+from crossfer.serve.connection import impatient
+from crossfer.serve.limits import FRAME_BYTES, HEADER_BYTES, KEEP_ALIVE_SECONDS
+from crossfer.serve.service import Service
+
+BACKLOG = 128
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """PEM files for HTTPS."""
+
+    chain: Path
+    key: Path
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens already, so that clients wait while the model loads.
+
+    Raises:
+        OSError: if it cannot; the message says what to do.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise OSError(
+            f"cannot listen on {host} port {port} ({error.strerror or error}); "
+            "choose another with --host or --port"
+        ) from error
+    return listening
+
+
+def address(listening: socket.socket, certificate: Certificate | None = None) -> str:
+    """Where a browser finds it."""
+    host, port = listening.getsockname()[:2]
+    return f"{'https' if certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def serve(
+    service: Service,
+    listening: socket.socket,
+    certificate: Certificate | None = None,
+    started: Callable[[], None] = lambda: None,
+) -> None:
+    """Serves until a signal (SIGINT, SIGTERM) ends it; what was taken on is finished first.
+
+    Args:
+        service: what is served and how.
+        listening: from ``bind``.
+        certificate: for HTTPS.
+        started: is called when it answers, and stops cleanly.
+
+    Raises:
+        BundleError: if the model cannot be used as the service says.
+        OSError: if the certificate cannot be read.
+    """
+    server = _Server(configure(create_app(service), service, certificate))
+    server.tell = started
+    server.run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Tells when it has started."""
+
+    tell: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.tell()
+
+
+def configure(app: object, service: Service, certificate: Certificate | None = None) -> uvicorn.Config:
+    """The web server's configuration: the limits that it can keep, and nothing logged but errors.
+
+    Raises:
+        OSError: if the certificate cannot be read.
+    """
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        loop="asyncio",
+        http=impatient(service.limits.connections),
+        ws="websockets-sansio",
+        ws_max_size=FRAME_BYTES,
+        ws_per_message_deflate=False,  # a small message could grow a thousandfold
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=round(service.limits.timeout) + 1,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+        ssl_certfile=None if certificate is None else certificate.chain,
+        ssl_keyfile=None if certificate is None else certificate.key,
+    )
+    config.load()
+    return config

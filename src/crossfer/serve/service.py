@@ -1,0 +1,41 @@
+"""What is served and how: everything that ``crossfer serve`` can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from crossfer.serve.access import Access
+from crossfer.serve.limits import Limits
+
+
+@dataclass(frozen=True)
+class Service:
+    """The settings of one service.
+
+    Attributes:
+        model: name or path of the model.
+        detector: what finds the faces; ``"none"``: every image is a face crop already.
+        min_face_score: faces that the detector is less sure of (0..1) are left out.
+        coverage: what a request gets that does not ask for a coverage; None for no prediction sets.
+        abstain: likewise for abstention.
+        workers: images that are searched at once, and batches that run at once.
+        threads: CPU threads for each of them; None lets ONNX Runtime decide.
+        batch_size: faces that go through the model together; 1 for no batching.
+        batch_delay: seconds that a batch waits for more faces.
+        limits: what is refused.
+        access: who may use it.
+    """
+
+    model: str | Path = "default"
+    detector: Literal["centerface", "none"] = "centerface"
+    min_face_score: float = 0.5
+    coverage: float | None = None
+    abstain: bool = False
+    workers: int = 2
+    threads: int | None = 1
+    batch_size: int = 32
+    batch_delay: float = 0.003
+    limits: Limits = field(default_factory=Limits)
+    access: Access = field(default_factory=Access)

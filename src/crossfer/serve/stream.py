@@ -1,0 +1,114 @@
+"""Frames come in over a WebSocket, answers go out; of frames that come too fast the oldest are dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from crossfer.runtime.image import ImageError
+from crossfer.serve.answer import Answer, Wish, failed
+from crossfer.serve.engine import Engine
+from crossfer.serve.limits import IDLE_STREAM_SECONDS
+from crossfer.serve.monitoring import Monitoring
+from crossfer.serve.problems import Problem
+
+BACKLOG = 2  # frames that wait while one is worked on: more would only make answers older
+UNSUPPORTED_DATA = 1003  # RFC 6455, section 7.4.1
+GOING_AWAY = 1001
+
+
+class Frames:
+    """Frames that wait, newest kept: a new one pushes out the oldest."""
+
+    def __init__(self, backlog: int = BACKLOG) -> None:
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._backlog = backlog
+        self._changed = asyncio.Event()
+        self._closed = False
+        self.received = 0
+        self.dropped = 0
+
+    def put(self, data: bytes) -> bool:
+        """Adds a frame; says whether an older one was dropped for it."""
+        self.received += 1
+        full = len(self._waiting) == self._backlog
+        if full:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._waiting.append((self.received, data))
+        self._changed.set()
+        return full
+
+    def close(self) -> None:
+        """No more frames will come."""
+        self._closed = True
+        self._changed.set()
+
+    async def get(self) -> tuple[int, bytes] | None:
+        """The oldest frame that waits, with its number from 1; None after the last."""
+        while not self._waiting:
+            if self._closed:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        return self._waiting.popleft()
+
+
+async def stream(websocket: WebSocket, engine: Engine, wish: Wish, monitoring: Monitoring) -> None:
+    """Answers the frames of an accepted WebSocket until the client leaves or falls silent.
+
+    Each binary message is the content of an image file. Each answer is a JSON object as for a single image,
+    with ``frame``, the number of the frame, and ``dropped``, how many were passed over so far.
+    """
+    frames = Frames()
+    reader = asyncio.create_task(_read(websocket, frames, monitoring))
+    try:
+        while (entry := await frames.get()) is not None:
+            number, data = entry
+            found = await _recognize(engine, data, f"frame {number}")
+            monitoring.frames.labels("answered" if isinstance(found, Answer) else "refused").inc()
+            count = {"frame": number, "dropped": frames.dropped}
+            await websocket.send_text(await asyncio.to_thread(_render, count, found, wish, engine))
+    except (WebSocketDisconnect, RuntimeError):  # sending to a client that has left
+        pass
+    finally:
+        reader.cancel()
+
+
+async def _read(websocket: WebSocket, frames: Frames, monitoring: Monitoring) -> None:
+    """Takes in frames as fast as they come; closes the stream if something else comes, or nothing."""
+    try:
+        while True:
+            async with asyncio.timeout(IDLE_STREAM_SECONDS):
+                message = await websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            data = message.get("bytes")
+            if data is None:
+                await websocket.close(UNSUPPORTED_DATA, "expected binary messages, each an image file")
+                return
+            if frames.put(data):
+                monitoring.frames.labels("dropped").inc()
+    except TimeoutError:
+        await websocket.close(GOING_AWAY, f"no frame came for {IDLE_STREAM_SECONDS:g} seconds")
+    finally:
+        frames.close()
+
+
+async def _recognize(engine: Engine, data: bytes, name: str) -> Answer | Problem:
+    try:
+        async with asyncio.timeout(engine.limits.timeout):
+            return await engine.recognize(data, name)
+    except ImageError as error:
+        return Problem("unusable-image", f"{error}.")
+    except TimeoutError:
+        return Problem("timeout", f"No answer within {engine.limits.timeout:g} seconds.")
+
+
+def _render(count: dict[str, int], found: Answer | Problem, wish: Wish, engine: Engine) -> str:
+    if isinstance(found, Problem):
+        return json.dumps({**count, **failed(found.to_dict())})
+    return json.dumps({**count, **found.to_dict(wish, engine.recognizer.meta)})

@@ -1,0 +1,473 @@
+"""The page in a real Chromium: what a person sees, hears and can do, and that it asks nobody else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from crossfer.runtime.percent import percent
+from crossfer.serve.access import Access
+from crossfer.serve.service import Service
+from serve.conftest import encoded
+from support.live import TOKEN, running
+
+sync_api = pytest.importorskip("playwright.sync_api")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+
+READY = "#model-facts dt >> nth=0"
+EXPRESSIONS_ZH = {
+    "neutral": "中性", "happiness": "高兴", "surprise": "惊讶", "sadness": "悲伤",
+    "anger": "愤怒", "disgust": "厌恶", "fear": "恐惧", "contempt": "轻蔑",
+}  # fmt: skip
+FLAGS = [
+    f"--{flag}"
+    for flag in (
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "no-first-run",
+        "use-fake-ui-for-media-stream",
+        "use-fake-device-for-media-stream",
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory, astronaut: np.ndarray) -> Iterator[object]:
+    """Chromium with a webcam that shows the portrait; the tests skip where there is none."""
+    chromium = os.environ.get("CROSSFER_CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no Chromium: install Debian's package chromium, or name one in CROSSFER_CHROMIUM")
+    buffer = BytesIO()
+    Image.fromarray(astronaut[0:240, 60:380]).save(buffer, "JPEG", quality=95)
+    webcam = tmp_path_factory.mktemp("webcam") / "face.mjpeg"
+    webcam.write_bytes(buffer.getvalue() * 3)
+    flags = [*FLAGS, f"--use-file-for-fake-video-capture={webcam}"]
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, headless=True, args=flags)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def site(model: Path) -> Iterator[httpx.Client]:
+    with running(Service(model)) as client:
+        yield client
+
+
+class Watched:
+    """What a page did besides showing: requests, messages, errors."""
+
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+        self.complaints: list[str] = []
+
+
+@pytest.fixture
+def open_page(browser, site) -> Iterator[Callable]:
+    """Opens the page in a context of its own; in the end no request went elsewhere and nothing failed."""
+    watched, contexts = Watched(), []
+
+    def open_(address: str | None = None, script: str = "", ready: str = READY, **options: object):
+        context = browser.new_context(**{"viewport": {"width": 1240, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.watched = watched
+        page.on("request", lambda request: watched.addresses.append(request.url))
+        page.on("websocket", lambda socket: watched.addresses.append(socket.url))
+        page.on("pageerror", lambda error: watched.complaints.append(str(error)))
+        page.on("console", lambda message: watched.complaints.append(message.text))
+        if script:
+            page.add_init_script(script)
+        page.goto(address or str(site.base_url))
+        page.wait_for_selector(ready, state="attached")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    hosts = {re.sub(r"^\w+://([^/]+)/.*", r"\1", address) for address in watched.addresses}
+    hosts = {host for host in hosts if not host.startswith(("blob:", "data:"))}
+    assert len(hosts) == 1, hosts
+    assert next(iter(hosts)).startswith("127.0.0.1:"), hosts
+    known = ("Failed to load resource", "willReadFrequently")  # a test's own doing
+    assert [text for text in watched.complaints if not any(word in text for word in known)] == []
+
+
+def choose(page, image: bytes, name: str = "photo.png", kind: str = "image/png") -> None:
+    page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": image})
+
+
+def answered(page):
+    page.wait_for_selector(".face")
+    return page
+
+
+def says(page, selector: str, text: str) -> None:
+    """Waits until an element has a text."""
+    page.locator(selector, has_text=text).first.wait_for(state="attached")
+
+
+def alert(page) -> str:
+    page.wait_for_selector("#alert:not([hidden])")
+    return page.inner_text("#alert-text")
+
+
+def test_a_photo_shows_what_the_recogniser_says(open_page, recognizer, photo):
+    page = open_page()
+    choose(page, photo)
+    answered(page)
+    (face,) = recognizer.recognize(photo)
+    assert face.expression in page.inner_text(".face h3")
+    rows = page.locator(".bars tr").all()
+    names = [row.locator("button").inner_text() for row in rows]
+    assert names == [name for name, _ in face.prediction.top(8)]
+    shown = [row.locator("td").last.inner_text() for row in rows]
+    assert shown == [percent(share).replace("%", " %") for _, share in face.prediction.top(8)]
+    assert f"1 face: {face.expression}" in page.inner_text("#status")
+    assert page.get_attribute("#status", "aria-live") == "polite"
+    assert f"1 face: {face.expression}" in str(page.get_attribute("#photo", "alt"))
+    assert painted(page), "nothing is drawn over the photo"
+    assert page.inner_text("#model-line").startswith("tiny")
+
+
+def painted(page) -> int:
+    """How many pixels of the overlay are not transparent."""
+    return page.evaluate(
+        """() => {
+        const canvas = document.getElementById("overlay");
+        const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+        return data.filter((value, index) => index % 4 === 3 && value > 0).length;
+        }"""
+    )
+
+
+def test_the_box_lies_on_the_face(open_page, recognizer, photo):
+    page = open_page()
+    page.uncheck("#evidence")
+    choose(page, photo)
+    answered(page)
+    (face,) = recognizer.recognize(photo)
+    place = page.evaluate(
+        """() => {
+        const canvas = document.getElementById("overlay");
+        const context = canvas.getContext("2d");
+        const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+        const at = (x, y) => data[4 * (y * canvas.width + x) + 3] > 0;
+        let [left, right, bottom] = [canvas.width, 0, 0];
+        for (let y = Math.round(canvas.height / 2); y < canvas.height; y += 1)
+          for (let x = 0; x < canvas.width; x += 1)
+            if (at(x, y)) { left = Math.min(left, x); right = Math.max(right, x); bottom = y; }
+        return [left, right, bottom].map((value) => value / canvas.width * 160);
+        }"""
+    )
+    expected = [face.box.x, face.box.x + face.box.width, face.box.y + face.box.height]
+    assert place == pytest.approx(expected, abs=2.5)
+
+
+def test_evidence_can_be_switched_and_chosen_by_keyboard(open_page, photo):
+    page = open_page()
+    choose(page, photo)
+    answered(page)
+    before = painted(page)
+    page.focus("#evidence")
+    page.keyboard.press("Space")
+    assert painted(page) < before
+    button = page.locator(".bars button").nth(2)
+    button.focus()
+    page.keyboard.press("Enter")
+    assert page.is_checked("#evidence")
+    pressed = page.locator(".bars button[aria-pressed=true]")
+    assert pressed.count() == 1
+    name = pressed.get_attribute("data-expression")
+    assert page.evaluate("document.activeElement.dataset.expression") == name, "the focus was lost"
+    assert name in str(pressed.get_attribute("aria-label"))
+    assert painted(page) > 0
+
+
+def test_everything_is_reached_by_tab_in_the_order_of_the_page(open_page, photo):
+    page = open_page()
+    choose(page, photo)
+    answered(page)
+    page.evaluate("document.activeElement.blur()")
+    page.mouse.click(5, 890)
+    reached = []
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate(
+                "(({ id, className, tagName }) => id || className || tagName)(document.activeElement)"
+            )
+        )
+        if page.evaluate("document.activeElement.closest('.face') !== null"):
+            break
+    assert reached[:4] == ["skip", "SUMMARY", "language", "choose"]
+    assert {"camera", "evidence", "abstain", "coverage"} <= set(reached)
+    page.focus(".skip")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "results"
+    with page.expect_file_chooser():
+        page.focus("#choose")
+        page.keyboard.press("Enter")
+    page.focus("summary")
+    page.keyboard.press("Enter")
+    assert page.locator("#model-facts").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.locator("#model-facts").is_visible()
+
+
+def test_sets_and_uncertain(open_page, photo):
+    page = open_page()
+    choose(page, photo)
+    answered(page)
+    page.select_option("#coverage", "0.9")
+    page.wait_for_selector(".set")
+    assert "One of:" in page.inner_text(".set")
+    assert "90 %" in page.inner_text(".set")
+    page.check("#abstain")
+    says(page, ".face h3", "uncertain")
+    assert "perhaps" in page.inner_text(".face .note")
+    assert "uncertain (perhaps" in page.inner_text("#status")
+
+
+@pytest.mark.parametrize("way", ["paste", "drop"])
+def test_a_photo_can_be_pasted_or_dropped(open_page, photo, way):
+    page = open_page()
+    page.evaluate(
+        """([way, data]) => {
+        const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([bytes], "photo.png", { type: "image/png" }));
+        const options = { bubbles: true, cancelable: true };
+        document.body.dispatchEvent(way === "paste"
+          ? new ClipboardEvent("paste", { ...options, clipboardData: transfer })
+          : new DragEvent("drop", { ...options, dataTransfer: transfer }));
+        }""",
+        [way, base64.b64encode(photo).decode()],
+    )
+    answered(page)
+
+
+def test_an_upright_photo_is_shown_and_boxed_upright(open_page, astronaut, model):
+    """EXIF orientation means the same to the browser and to the service."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = BytesIO()
+    wide = Image.fromarray(astronaut[20:180, 100:320])
+    wide.transpose(Image.Transpose.ROTATE_90).save(buffer, "JPEG", exif=exif, quality=95)
+    page = open_page()
+    choose(page, buffer.getvalue(), "turned.jpg", "image/jpeg")
+    answered(page)
+    assert page.evaluate("[photo.naturalWidth, photo.naturalHeight]") == [220, 160]
+
+
+def test_the_webcam_is_answered_frame_by_frame_and_can_be_stopped(open_page, photo):
+    page = open_page()
+    page.click("#camera")
+    answered(page)
+    says(page, "#rate", "frames/s")
+    assert page.get_attribute("#camera", "aria-pressed") == "true"
+    assert "1 face" in page.inner_text("#status")
+    assert painted(page)
+    page.select_option("#coverage", "0.9")
+    page.wait_for_selector(".set")
+    page.evaluate("window.track = video.srcObject.getTracks()[0]")
+    page.click("#camera")
+    assert page.evaluate("window.track.readyState") == "ended"
+    assert page.locator(".face").count() == 0
+    assert page.get_attribute("#camera", "aria-pressed") == "false"
+    choose(page, photo)
+    answered(page)
+    assert any(address.startswith("ws://") for address in page.watched.addresses)
+
+
+REFUSED = "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', '{}'))"
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (REFUSED.format("NotAllowedError"), "not allowed to use the webcam"),
+        (REFUSED.format("NotFoundError"), "No webcam was found"),
+        ("Object.defineProperty(navigator, 'mediaDevices', {value: undefined})", "https://"),
+    ],
+)
+def test_without_a_webcam_it_says_why(open_page, script, message):
+    page = open_page(script=script)
+    page.click("#camera")
+    assert message in alert(page)
+
+
+def test_errors_are_said_and_leave_the_page_usable(open_page, photo):
+    page = open_page()
+    choose(page, b"junk")
+    assert "could not be read" in alert(page)
+    assert page.get_attribute("#alert", "role") == "alert"
+    choose(page, b"text", "notes.txt", "text/plain")
+    assert "no image file" in alert(page)
+    page.focus("#dismiss")
+    page.keyboard.press("Enter")
+    assert page.locator("#alert").is_hidden()
+    choose(page, photo)
+    answered(page)
+    assert page.locator("#alert").is_hidden()
+
+
+def refusal(status: int, body: str) -> Callable:
+    return lambda route: route.fulfill(status=status, body=body)
+
+
+def test_what_the_service_refuses_is_said_in_words(open_page, photo):
+    page = open_page()
+    for status, name, message in (
+        (413, "too-large", "too large for this service"),
+        (503, "busy", "too much to do"),
+        (503, "timeout", "took too long"),
+        (500, "internal", "went wrong in the service"),
+        (418, "something-new", "exactly what happened"),
+    ):
+        body = json.dumps({"type": f"urn:crossfer:problem:{name}", "detail": "exactly what happened"})
+        page.route("**/v1/recognize*", refusal(status, body))
+        choose(page, photo)
+        says(page, "#alert-text", message)
+        page.unroute("**/v1/recognize*")
+    page.route("**/v1/recognize*", lambda route: route.abort())
+    choose(page, photo)
+    says(page, "#alert-text", "does not answer")
+    page.unroute("**/v1/recognize*")
+    choose(page, photo)
+    answered(page)
+    assert page.locator("#alert").is_hidden()
+
+
+def test_no_face_is_said(open_page):
+    page = open_page()
+    choose(page, encoded(np.full((100, 100, 3), 90, np.uint8)))
+    says(page, "#status", "No face found")
+
+
+def test_a_token_is_asked_for_and_used_for_photos_and_the_webcam(open_page, model, photo):
+    with running(Service(model, access=Access(TOKEN))) as client:
+        page = open_page(str(client.base_url), ready="#token-dialog[open]")
+        page.fill("#token", "wrong-wrong-wrong-wrong")
+        page.keyboard.press("Enter")
+        says(page, "#token-error", "not the token")
+        page.fill("#token", TOKEN)
+        page.keyboard.press("Enter")
+        says(page, "#model-line", "tiny")
+        choose(page, photo)
+        answered(page)
+        page.click("#camera")
+        says(page, "#rate", "frames/s")
+        assert all(TOKEN not in address for address in page.watched.addresses)
+
+
+OUTSIDE = """() => [...document.querySelectorAll("button, select, label, td, h3, p, canvas, dd")]
+    .filter((element) => element.offsetParent && !element.matches(".skip"))
+    .filter((element) => { const box = element.getBoundingClientRect();
+                           return box.right > innerWidth + 1 || box.left < -1; })
+    .map((element) => element.outerHTML.slice(0, 80))"""
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
+def test_on_a_narrow_screen_nothing_is_cut_off(open_page, photo, locale):
+    page = open_page(viewport={"width": 320, "height": 800}, locale=locale)
+    choose(page, photo)
+    answered(page)
+    page.select_option("#coverage", "0.9")
+    page.wait_for_selector(".set")
+    page.click("summary")
+    for width in (320, 390, 768, 1024):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(OUTSIDE) == []
+
+
+def test_the_language_follows_the_browser_can_be_switched_and_is_remembered(open_page, recognizer, photo):
+    (face,) = recognizer.recognize(photo)
+    page = open_page(locale="zh-CN")
+    assert page.get_attribute("html", "lang") == "zh-Hans"
+    choose(page, photo)
+    answered(page)
+    assert EXPRESSIONS_ZH[face.expression] in page.inner_text(".face h3")
+    page.click("#language")
+    assert face.expression in page.inner_text(".face h3")
+    assert page.get_attribute("html", "lang") == "en"
+    page.reload()
+    says(page, "#choose", "Choose a photo")
+    assert open_page(locale="fr-FR").inner_text("#choose") == "Choose a photo"
+
+
+def test_every_word_is_there_in_both_languages(open_page):
+    page = open_page()
+    for language in ("en", "zh"):
+        missing = page.evaluate(
+            """async () => {
+            const { say } = await import("/words.js");
+            return [...document.querySelectorAll("[data-text], [data-label]")]
+              .map((element) => element.dataset.text ?? element.dataset.label).filter((key) => !say(key));
+            }"""
+        )
+        assert missing == [], language
+        if language == "en":
+            page.click("#language")
+    source = (Path(__file__).parents[2] / "src/crossfer/serve/page/words.js").read_text("utf-8")
+    english, chinese = (
+        set(
+            re.findall(
+                r'^  "?([\w-]+)"?: "', source.split(f"const {name} = {{")[1].split("\n};")[0], re.MULTILINE
+            )
+        )
+        for name in ("ENGLISH", "CHINESE")
+    )
+    assert english == chinese
+
+
+@pytest.mark.parametrize(("scheme", "locale"), [("light", "en-GB"), ("dark", "zh-CN")])
+def test_no_rule_of_accessibility_is_broken(open_page, photo, scheme, locale):
+    """axe-core looks for missing names, wrong roles, weak contrast and the like."""
+    page = open_page(color_scheme=scheme, locale=locale)
+    choose(page, photo)
+    answered(page)
+    page.select_option("#coverage", "0.9")
+    page.wait_for_selector(".set")
+    page.click("summary")
+    found = axe.Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_the_policy_forbids_every_address_but_its_own(site):
+    policy = site.get("/").headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert not re.search(r"unsafe|https?:|\*", policy)
+    for name in ("page.js", "style.css", "words.js", "drawing.js", "service.js", "cards.js", "icon.svg"):
+        response = site.get(f"/{name}")
+        assert response.status_code == 200
+        assert not re.search(r"(https?:)?//(?!www\.w3\.org/2000/svg)[a-z]+\.[a-z]", response.text)
+        again = site.get(f"/{name}", headers={"If-None-Match": response.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+
+
+def test_the_page_shows_the_accuracy_of_the_embedded_model(browser):
+    with running(Service()) as client:
+        page = browser.new_page()
+        page.goto(str(client.base_url))
+        says(page, "#model-line", "87.2 %")
+        page.click("summary")
+        assert "n = 3,152" in page.inner_text("#model-facts")
+        page.close()

@@ -1,0 +1,167 @@
+"""Frames in, answers out, the oldest dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from socket import SHUT_RDWR
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
+
+from crossfer.serve import stream
+from crossfer.serve.access import PROTOCOL, TOKEN_PROTOCOL
+from crossfer.serve.limits import FRAME_BYTES
+from crossfer.serve.schema import RecognizedImage
+from crossfer.serve.service import Service
+from crossfer.serve.stream import Frames
+from serve.test_limits import Held, wait_for
+from serve.test_service import assert_same
+from support.live import TOKEN, running
+
+
+def url(client, parameters: str = "") -> str:
+    return f"ws://{client.base_url.netloc.decode()}/v1/stream{parameters}"
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 4))
+def test_frames_come_out_in_order_and_the_oldest_are_dropped(steps, backlog):
+    async def run() -> None:
+        frames, taken = Frames(backlog), []
+        for put in steps:
+            waiting = frames.received - frames.dropped - len(taken)
+            if put:
+                assert frames.put(b"%d" % (frames.received + 1)) == (waiting == backlog)
+            elif waiting:
+                taken.append(await frames.get())
+        frames.close()
+        while (entry := await frames.get()) is not None:
+            taken.append(entry)
+        numbers = [number for number, _ in taken]
+        assert numbers == sorted(set(numbers))
+        assert all(data == b"%d" % number for number, data in taken)
+        assert len(taken) + frames.dropped == frames.received
+        assert not frames.received or numbers[-1] == frames.received, "the newest is never dropped"
+
+    asyncio.run(run())
+
+
+def test_each_frame_is_answered_as_an_image(client, recognizer, photo):
+    with connect(url(client, "?coverage=0.9&evidence=true")) as socket:
+        for number in (1, 2):
+            socket.send(photo)
+            answer = json.loads(socket.recv(30))
+            assert (answer.pop("frame"), answer.pop("dropped")) == (number, 0)
+            RecognizedImage.model_validate({"name": "", **answer})
+            assert answer["faces"][0]["prediction_set"]
+            for face in answer["faces"]:
+                del face["prediction_set"], face["evidence"]
+            assert_same(answer["faces"], recognizer.recognize(photo))
+
+
+def test_a_bad_frame_is_answered_and_the_stream_goes_on(client, photo):
+    with connect(url(client)) as socket:
+        for frame in (b"junk", b"", photo):
+            socket.send(frame)
+            answer = json.loads(socket.recv(30))
+        assert (answer["frame"], answer["error"]) == (3, None)
+
+
+def test_what_cannot_be_kept_up_with_is_dropped_and_the_newest_answered(model, photo):
+    held = Held(model)
+    with running(Service(model), held) as client, connect(url(client)) as socket:
+        held.go.clear()
+        for _ in range(20):
+            socket.send(photo)
+        wait_for(client, 'crossfer_frames_total{outcome="dropped"} 17.0')
+        held.go.set()
+        answers = [json.loads(socket.recv(30)) for _ in range(3)]
+        assert [answer["frame"] for answer in answers] == [1, 19, 20]
+        assert answers[-1]["dropped"] == 17
+
+
+def test_text_ends_the_stream_with_a_reason(client):
+    with connect(url(client)) as socket:
+        socket.send("hello")
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(30)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1003
+    assert "binary" in closed.value.rcvd.reason
+
+
+def test_a_frame_too_large_ends_the_stream(client, photo):
+    with connect(url(client)) as socket:
+        with suppress(ConnectionClosed):  # the server may have had enough before the end
+            socket.send(bytes(FRAME_BYTES + 1))
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(30)
+    assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
+    with connect(url(client)) as socket:
+        socket.send(photo)
+        assert socket.recv(30)
+
+
+def test_a_silent_stream_is_closed(model, monkeypatch):
+    monkeypatch.setattr(stream, "IDLE_STREAM_SECONDS", 0.2)
+    with running(Service(model)) as client, connect(url(client)) as socket:
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(30)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1001
+
+
+def test_clients_that_leave_in_the_middle_leave_nothing_behind(model, photo):
+    held = Held(model)
+    with running(Service(model), held) as client:
+        for _ in range(10):
+            held.go.clear()
+            with connect(url(client), close_timeout=0) as socket:
+                socket.send(photo)
+                socket.send(photo)
+                socket.socket.shutdown(SHUT_RDWR)
+            held.go.set()
+        wait_for(client, "crossfer_streams 0.0")
+        with connect(url(client)) as socket:
+            socket.send(photo)
+            assert json.loads(socket.recv(30))["error"] is None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "headers", "status"),
+    [
+        ("?coverage=7", {}, 422),
+        ("?evidence=perhaps", {}, 422),
+        ("", {"Origin": "https://evil.example"}, 403),
+    ],
+)
+def test_a_stream_that_may_not_be_is_refused_with_a_problem(client, parameters, headers, status):
+    with pytest.raises(InvalidStatus) as refused:
+        connect(url(client, parameters), additional_headers=headers)
+    assert refused.value.response.status_code == status
+    assert refused.value.response.headers["content-type"] == "application/problem+json"
+
+
+def test_the_token_comes_as_a_header_or_as_a_subprotocol(guarded, photo):
+    protocols = [Subprotocol(PROTOCOL), Subprotocol(TOKEN_PROTOCOL + TOKEN.encode().hex())]
+    for options in (
+        {"additional_headers": {"Authorization": f"Bearer {TOKEN}"}},
+        {"subprotocols": protocols},
+    ):
+        with connect(url(guarded), **options) as socket:
+            socket.send(photo)
+            assert json.loads(socket.recv(30))["error"] is None
+            assert socket.subprotocol == (PROTOCOL if "subprotocols" in options else None)
+
+
+@pytest.mark.parametrize("shown", ["", TOKEN_PROTOCOL + "00", TOKEN_PROTOCOL + "zz", TOKEN_PROTOCOL])
+def test_without_the_right_token_there_is_no_stream(guarded, shown):
+    protocols = [Subprotocol(PROTOCOL), *([Subprotocol(shown)] if shown else [])]
+    with pytest.raises(InvalidStatus) as refused:
+        connect(url(guarded), subprotocols=protocols)
+    assert refused.value.response.status_code == 401
