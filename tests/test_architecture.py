@@ -12,7 +12,7 @@ EVERYONE = {"labels", "types"}
 SHARED_WITH_TRAINING = {f"runtime.{name}" for name in ("image", "align", "preprocess", "bundle", "atomic")}
 # What each room may import of crossfer; a room also imports itself. Nothing imports train but cli.
 ALLOWED = {
-    "__init__": EVERYONE | {"runtime.recognizer"},
+    "__init__": EVERYONE | {"runtime.recognizer", "video"},
     "labels": EVERYONE | {"metrics"},
     "types": EVERYONE | {"metrics"},
     "metrics": EVERYONE,
@@ -26,6 +26,7 @@ ALLOWED = {
     "evaluate": EVERYONE | {"runtime", "data", "metrics", "calibration", "provenance"},
     "serve": EVERYONE | {"runtime"},
     "scale": EVERYONE | {"runtime"},
+    "video": EVERYONE | {"runtime"},
     "models": set(),
 }
 TORCH = {

@@ -21,6 +21,7 @@ from crossfer.cli.intensity import intensity
 from crossfer.cli.predict import predict
 from crossfer.cli.report import report
 from crossfer.cli.train import train
+from crossfer.cli.video import video
 
 app = typer.Typer(
     name="crossfer",
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (predict, train, export, calibrate, evaluate, compare, report, ablate, intensity):
+for command in (predict, video, train, export, calibrate, evaluate, compare, report, ablate, intensity):
     app.command()(command)
 app.add_typer(data, name="data")
 

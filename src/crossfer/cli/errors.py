@@ -11,6 +11,8 @@ import typer
 EXTRAS = {
     "train": ("torch", "lightning_fabric", "kornia", "pydantic", "safetensors", "onnx"),
     "report": ("matplotlib", "sklearn"),
+    "data": ("pyarrow",),
+    "video": ("av", "trackers", "matplotlib"),
 }
 
 
