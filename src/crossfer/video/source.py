@@ -166,7 +166,7 @@ class VideoSource:
             if not stream.disposition & Disposition.attached_pic  # the cover of a piece of music
         ]
         if not streams:
-            found = "only sound" if self._container.streams.audio else f"none in this {form} file"
+            found = "only sound" if self._container.streams.audio else "a file without pictures"
             raise VideoError(f"{self.name}: expected a video, found {found}; check the path")
         context = streams[0].codec_context
         _check_size(self.name, context.width, context.height)

@@ -52,7 +52,7 @@ class Timeline:
 
     def add(self, time: float, probabilities: Iterable[float]) -> None:
         """Takes one more frame."""
-        place = min(int((time - self.person.first) / self._width + 1e-6), self._count - 1)
+        place = min(int((time - self.person.first) / self._width + 1e-3), self._count - 1)
         self._sums[place] += tuple(probabilities)
         self._frames[place] += 1
 
