@@ -87,7 +87,7 @@ def write_clip(
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
 ) -> Path:
-    """Writes frames as a video, 25 a second unless ``times`` are given; with a tone if ``sound`` is a codec."""
+    """Writes frames as a video, 25 a second unless ``times`` are given; ``sound`` is the codec of a tone."""
     kept = list(frames)
     stamps = list(times) if times is not None else [number / RATE for number in range(len(kept))]
     quality = {"crf": "16", "preset": "ultrafast"} if codec == "libx264" else {}

@@ -3,6 +3,7 @@ import re
 import threading
 from fractions import Fraction
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -108,7 +109,7 @@ def test_frames_of_another_size_are_brought_to_that_of_the_first(tmp_path):
     _, frames = read(path)
     assert {frame.pixels.shape for frame in frames} == {(48, 64, 3)}
     assert len(frames) >= 5
-    assert all(a.time < b.time for a, b in zip(frames, frames[1:], strict=False))
+    assert all(a.time < b.time for a, b in pairwise(frames))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import chain, pairwise
@@ -27,6 +27,7 @@ _CODEC, _OPTIONS = "libx264", {"crf": "20", "preset": "veryfast", "bf": "0"}
 _BT709 = 1  # FFmpeg's number for these primaries, transfer and matrix
 _LIMITED = 1  # likewise for luma from 16 to 235, which every player expects
 _FINEST = 1_000_000  # units of time a second that an MP4 file can hold
+_USUAL_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"})
 _SOUND: Literal["aac"] = "aac"  # where the sound of the source does not fit into the copy's kind of file
 
 
@@ -73,32 +74,41 @@ class SegmentWriter:
         Args:
             pixels: uint8 RGB, shape (H, W, 3), all of one size.
             time: in seconds, later than the last.
+
+        Raises:
+            OSError: if the segment cannot be written.
         """
         height, width = pixels.shape[:2]
         if height % 2 or width % 2:
             pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         stamp = max(round(time / self.time_base), self._last + 1)
+        with _clear_errors(self._folder):
+            self._encode(pixels, stamp)
+        self._last = stamp
+
+    def _encode(self, pixels: np.ndarray, stamp: int) -> None:
         container, stream, segment = self._open or self._begin(pixels.shape[1], pixels.shape[0], stamp)
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24").reformat(
             format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
         )
         picture.pts, picture.time_base = stamp - segment.first, self.time_base
         container.mux(stream.encode(picture))
-        self._last = stamp
 
     def end_segment(self) -> None:
         """Completes the segment at hand: what was written so far is safe."""
         if self._open is not None:
             container, stream, segment = self._open
-            container.mux(stream.encode(None))
-            container.close()
+            with _clear_errors(self._folder):
+                container.mux(stream.encode(None))
+                container.close()
             self.segments.append(segment)
             self._open = None
 
     def abandon(self) -> None:
         """Closes what is open, after an error; the segment at hand does not count."""
         if self._open is not None:
-            self._open[0].close()
+            with suppress(FFmpegError):
+                self._open[0].close()
             self._open = None
 
     def _begin(self, width: int, height: int, stamp: int) -> tuple[OutputContainer, av.VideoStream, Segment]:
@@ -134,9 +144,12 @@ def join(
         sound: the file whose sound to copy; None for silence.
 
     Returns:
-        What to tell the user about the sound: that some of it had to be encoded anew, or was lost.
+        What to tell the user about the sound: that some of it had to be encoded anew.
+
+    Raises:
+        OSError: if the copy cannot be written.
     """
-    with ExitStack() as stack:
+    with _clear_errors(target), ExitStack() as stack:
         kind = _kind(target)
         # The index at the start: a browser can play the file before it has all of it.
         options = {} if kind == "matroska" else {"movflags": "faststart"}
@@ -145,12 +158,21 @@ def join(
         first = stack.enter_context(av.open(str(folder / segments[0].name)))
         video = output.add_stream_from_template(first.streams.video[0])
         video.time_base = time_base
-        tracks, notes = _sound_tracks(output, source)
+        tracks, notes = _sound_tracks(output, source, kind)
         pictures = _video_packets(segments, folder, video, time_base, round(end / time_base))
         sounds = _sound_packets(source, tracks, end) if source is not None else iter(())
         for packet in heapq.merge(pictures, sounds, key=_when):
             output.mux(packet)
     return notes
+
+
+@contextmanager
+def _clear_errors(place: Path) -> Iterator[None]:
+    """FFmpeg's errors are of many kinds; what cannot be written is an OSError."""
+    try:
+        yield
+    except FFmpegError as error:
+        raise OSError(error.errno, f"cannot be written: {error.strerror}", str(place)) from error
 
 
 def _kind(target: Path) -> str:
@@ -185,21 +207,30 @@ def _stamped(
 
 
 def _sound_tracks(
-    output: OutputContainer, source: InputContainer | None
+    output: OutputContainer, source: InputContainer | None, kind: str
 ) -> tuple[dict[int, tuple[AudioStream, bool]], list[str]]:
     """For each stream of sound its number in the source, its copy, and whether it is encoded anew."""
     tracks: dict[int, tuple[AudioStream, bool]] = {}
     notes = []
     for stream in source.streams.audio if source is not None else ():
-        copied = stream.codec_context.name in output.supported_codecs
-        if copied:
+        name = stream.codec_context.codec.canonical_name
+        if _fits(name, stream, kind):
             tracks[stream.index] = output.add_stream_from_template(stream), False
         else:
             made = output.add_stream(_SOUND, rate=stream.codec_context.sample_rate)
-            made.codec_context.layout = stream.codec_context.layout
+            # The layout that the file states may be unknown; two channels play everywhere.
+            made.codec_context.layout = "mono" if stream.codec_context.channels == 1 else "stereo"
             tracks[stream.index] = made, True
-            notes.append(f"sound of the kind {stream.codec_context.name} was encoded anew as {_SOUND}")
+            notes.append(f"sound of the kind {name} was encoded anew as {_SOUND}")
     return tracks, notes
+
+
+def _fits(name: str, stream: AudioStream, kind: str) -> bool:
+    """Whether players expect such sound in such a file."""
+    if kind == "matroska" or name in _USUAL_SOUND:
+        return True
+    exact = stream.time_base == Fraction(1, stream.codec_context.sample_rate)
+    return kind == "mov" and name.startswith("pcm_") and exact
 
 
 def _sound_packets(
