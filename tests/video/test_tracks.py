@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossfer.runtime.detector import Detection
@@ -16,9 +16,9 @@ def face(x: float, y: float = 50.0, score: float = 0.9, side: float = 40.0) -> D
     return Detection(Box(x, y, side, side), score, tuple((x + a * side, y + b * side) for a, b in points))
 
 
-def run(looks, times=None, min_face_score=0.5):
+def run(looks, times=None, rate=8.0):
     """The tracks of each look, when all is over."""
-    tracks = Tracks(min_face_score, 8.0)
+    tracks = Tracks(0.5, rate)
     times = [number / 8 for number in range(len(looks))] if times is None else times
     found = [tracks.look(n, time, faces) for n, (time, faces) in enumerate(zip(times, looks, strict=True))]
     tracks.close()
@@ -60,6 +60,12 @@ def test_how_long_somebody_is_waited_for_is_a_matter_of_seconds_not_looks():
     assert run(looks, [0, 0.1, 0.5, 1.3, 1.4])[-1] == [2]
 
 
+def test_where_looks_are_rare_people_are_followed_all_the_same():
+    """One picture in three seconds, as of a building site."""
+    looks = [[face(10)], [face(12)], [], [face(10)], [face(11)]]
+    assert run(looks, [0, 3, 6, 9, 12], rate=1 / 3) == [[1], [1], [], [1], [1]]
+
+
 def test_two_who_cross_keep_their_numbers_while_one_hides_the_other():
     left, right = np.linspace(0, 200, 26), np.linspace(200, 0, 26)
     looks = [[face(a)] if abs(a - b) < 22 else [face(a), face(b)] for a, b in zip(left, right, strict=True)]
@@ -69,12 +75,22 @@ def test_two_who_cross_keep_their_numbers_while_one_hides_the_other():
     assert {number for numbers in found for number in numbers} == {1, 2}
 
 
+def test_a_head_may_move_by_more_than_its_width_between_two_looks():
+    assert run([[face(10 + 55 * n)] for n in range(5)]) == [[1]] * 5
+
+
+def test_two_who_appear_together_and_move_fast_are_not_mixed_up():
+    looks = [[face(50 + 30 * n), face(110 + 30 * n)] for n in range(4)]
+    assert run(looks) == [[1, 2]] * 4
+
+
 def test_a_varying_rate_moves_the_expected_place_as_far_as_time_has_passed():
     """At a gap of four intervals a steady walk is four steps on; by looks it would be lost."""
     times = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.9, 1.0]
     assert run([[face(10 + 120 * time)] for time in times], times) == [[1]] * 8
 
 
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.tuples(st.floats(0, 300), st.floats(0.31, 1)), max_size=4), max_size=12))
 def test_the_same_looks_written_down_and_read_again_give_the_same_numbers(places):
     looks = [[face(x, score=score) for x, score in row] for row in places]

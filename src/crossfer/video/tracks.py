@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from supervision import Detections
-from trackers import ByteTrackTracker
+from trackers import BIoU, ByteTrackTracker
 
 from crossfer.runtime.detector import Detection
 from crossfer.types import Box
 
-LOST_SECONDS = 1.0  # how long somebody who is out of sight is waited for
-LEAST_OVERLAP = 0.1  # intersection over union of a face and the place where it was expected
+# How long somebody who is out of sight is waited for; where looks are rare, that many intervals between them.
+LOST_SECONDS, LOST_LOOKS = 1.0, 2.5
+# A face and the place where it was expected must overlap so much (intersection over union) after both boxes
+# have been made twice as large: heads move by more than their width between two looks.
+LEAST_OVERLAP, MARGIN = 0.1, 0.5
 
 
 @dataclass
@@ -66,18 +70,21 @@ class Tracks:
     Args:
         min_face_score: only a face of at least this score (0..1) starts a track; one that is there is
             carried on by fainter ones.
-        rate: expected looks per second; only scales the motion model, looks may come at any time.
+        rate: expected looks per second; scales the motion model. Looks may come at any time.
     """
 
     def __init__(self, min_face_score: float, rate: float) -> None:
         self._min_face_score = min_face_score
+        self._overlap = BIoU(MARGIN)
         self._tracker = ByteTrackTracker(
-            lost_track_buffer=round(LOST_SECONDS * 30),  # in frames at 30 a second, whatever the rate
+            # In frames at 30 a second, whatever the rate.
+            lost_track_buffer=round(max(LOST_SECONDS, LOST_LOOKS / rate) * 30),
             frame_rate=rate,
             track_activation_threshold=min_face_score,
             high_conf_det_threshold=min_face_score,
             minimum_consecutive_frames=2,
             minimum_iou_threshold=LEAST_OVERLAP,
+            iou=self._overlap,
         )
         self._known = 0
         self.last: Look | None = None
@@ -93,9 +100,9 @@ class Tracks:
         tracks: list[int | None] = [None] * len(detections)
         for face, number in self._update(time, detections):
             tracks[face] = number + 1
-            if number == self._known:
-                self._known += 1
-                self._enter_first(detections[face], number + 1)
+        new = [face for face, track in enumerate(tracks) if track is not None and track > self._known]
+        self._enter_first({face: tracks[face] for face in new}, detections)
+        self._known += len(new)
         self.last = Look(index, time, tuple(detections), tracks)
         return self.last
 
@@ -108,41 +115,41 @@ class Tracks:
                     self.last.tracks[face] = self._known
 
     def _update(self, time: float, detections: Sequence[Detection]) -> list[tuple[int, int]]:
-        """(index of the detection, the tracker's number) of every face that belongs to a track, by number."""
-        boxes = np.array([_corners(d.box) for d in detections], np.float64).reshape(-1, 4)
+        """(index of the detection, the tracker's number from 0) of every face that belongs to a track."""
         given = Detections(
-            xyxy=boxes,
-            confidence=np.array([d.score for d in detections], np.float64),
+            xyxy=_corners(detections),
+            confidence=np.array([face.score for face in detections], np.float64),
             data={"face": np.arange(len(detections))},
         )
         found = self._tracker.update(given, timestamp=time)
         if found.tracker_id is None or not len(found):
             return []
         pairs = zip(found.data["face"], found.tracker_id, strict=True)
-        return sorted(((int(face), int(n)) for face, n in pairs if n >= 0), key=lambda pair: pair[1])
+        return [(int(face), int(number)) for face, number in pairs if number >= 0]
 
-    def _enter_first(self, now: Detection, number: int) -> None:
-        """A new track began with a face of the look before that had no number: the one that overlaps most."""
-        if self.last is None:
+    def _enter_first(self, new: dict[int, int | None], detections: Sequence[Detection]) -> None:
+        """Every new track began with a face of the look before that had no number yet: as they overlap most.
+
+        Args:
+            new: the number of each face of this look whose track is new.
+            detections: the faces of this look.
+        """
+        if self.last is None or not new:
             return
-        overlaps = {
-            face: _overlap(detection.box, now.box)
-            for face, detection in enumerate(self.last.detections)
-            if self.last.tracks[face] is None and detection.score >= self._min_face_score
-        }
-        if overlaps:
-            self.last.tracks[max(overlaps, key=overlaps.__getitem__)] = number
+        free = [
+            face
+            for face, track in enumerate(self.last.tracks)
+            if track is None and self.last.detections[face].score >= self._min_face_score
+        ]
+        overlaps = self._overlap.compute(
+            _corners([detections[face] for face in new]), _corners([self.last.detections[f] for f in free])
+        )
+        numbers = list(new.values())
+        for row, column in zip(*linear_sum_assignment(overlaps, maximize=True), strict=True):
+            self.last.tracks[free[column]] = numbers[row]
 
 
-def _corners(box: Box) -> tuple[float, float, float, float]:
-    return box.x, box.y, box.x + box.width, box.y + box.height
-
-
-def _overlap(one: Box, other: Box) -> float:
-    """Intersection over union."""
-    left, top, right, bottom = _corners(one)
-    left2, top2, right2, bottom2 = _corners(other)
-    width, height = min(right, right2) - max(left, left2), min(bottom, bottom2) - max(top, top2)
-    if width <= 0 or height <= 0:
-        return 0.0
-    return width * height / (one.area + other.area - width * height)
+def _corners(faces: Sequence[Detection]) -> np.ndarray:
+    """Left, top, right, bottom of each box, shape (N, 4)."""
+    boxes = [face.box for face in faces]
+    return np.array([(b.x, b.y, b.x + b.width, b.y + b.height) for b in boxes], np.float64).reshape(-1, 4)
