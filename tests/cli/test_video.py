@@ -155,6 +155,23 @@ def test_without_the_extra_it_says_what_to_install(video, clip, monkeypatch):
     assert "crossfer[video]" in result.stderr
 
 
+def without(module: str, script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Runs a script in an interpreter in which a module cannot be loaded."""
+    script = f"import sys; sys.modules['{module}'] = None; {script}"
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_part_that_cannot_be_loaded_is_one_clear_line(clip):
+    done = without("cv2", "from crossfer.cli import main; main()", "video", clip)
+    assert done.returncode == 1
+    assert done.stderr.startswith("crossfer: crossfer.video cannot be loaded (")
+    assert "install Debian's libgl1" in done.stderr
+    assert done.stderr.count("\n") == 1
+    done = without("av", "import crossfer; crossfer.video")
+    assert "pip install 'crossfer[video]'" in done.stderr.splitlines()[-1]
+
+
 def started(model: Path, *arguments: object) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "crossfer.cli", "video", "--model", str(model), *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -92,6 +92,7 @@ def video(
     answered. An expression is what a face shows, not what a person feels.
     """
     need_extra("video")
+    _need_video()
     form = _row_format(format_, output)
     need_folder("--output", output)
     need_folder("--annotate", annotate)
@@ -112,6 +113,14 @@ def video(
     with _progress() as progress:
         outcome = run_video(source, recognizer, wishes, write=_to_stdout, progress=progress)
     _report(source, outcome, table=form is None)
+
+
+def _need_video() -> None:
+    """Stop with one line if what the extra brings is there but cannot be loaded."""
+    try:
+        import crossfer.video  # noqa: F401
+    except ImportError as error:
+        raise ValueError(str(error)) from error
 
 
 def _row_format(given: str | None, output: Path | None) -> RowFormat | None:

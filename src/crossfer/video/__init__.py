@@ -1,14 +1,20 @@
 """Video: faces found, followed and recognised over time. Needs the extra ``video`` (PyAV and trackers)."""
 
-from importlib.util import find_spec
+try:
+    import av  # noqa: F401
+    import trackers  # noqa: F401
+except ImportError as error:
+    advice = "pip install 'crossfer[video]'"
+    if error.name not in {"av", "trackers"}:
+        advice = (
+            "OpenCV, which trackers brings, needs libGL on Linux: install Debian's libgl1, "
+            "or opencv-python-headless in the place of opencv-python"
+        )
+    raise ImportError(f"crossfer.video cannot be loaded ({error}): {advice}") from error
 
-_MISSING = [name for name in ("av", "trackers") if find_spec(name) is None]
-if _MISSING:
-    raise ImportError(f"crossfer.video needs {' and '.join(_MISSING)}: pip install 'crossfer[video]'")
-
-from crossfer.video.frames import RecognizedFrame, TrackedFace  # noqa: E402 - after the check
-from crossfer.video.recognize import VideoRecognizer, recognize_video  # noqa: E402
-from crossfer.video.source import VideoError, VideoSource  # noqa: E402
+from crossfer.video.frames import RecognizedFrame, TrackedFace
+from crossfer.video.recognize import VideoRecognizer, recognize_video
+from crossfer.video.source import VideoError, VideoSource
 
 __all__ = [
     "RecognizedFrame",
