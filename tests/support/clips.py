@@ -108,18 +108,21 @@ def write_clip(
         if kept:
             container.mux(stream.encode(None))
         if tone is not None:
-            _write_tone(container, tone, stamps[-1] + 1 / RATE)
+            _write_tone(container, tone, stamps[0], stamps[-1] + 1 / RATE)
     return path
 
 
-def _write_tone(container: av.container.OutputContainer, stream: av.AudioStream, seconds: float) -> None:
+def _write_tone(
+    container: av.container.OutputContainer, stream: av.AudioStream, first: float, end: float
+) -> None:
     """A rising tone."""
-    count, size = round(seconds * 44_100), 1024
+    count, size = round((end - first) * 44_100), 1024
     wave = (np.sin(np.arange(count) ** 1.2 / 40) * 8000).astype(np.int16)
     for start in range(0, count, size):
         samples = wave[None, start : start + size]
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="s16", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = 44_100, start, Fraction(1, 44_100)
+        frame.sample_rate, frame.time_base = 44_100, Fraction(1, 44_100)
+        frame.pts = round(first * 44_100) + start
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
 

@@ -78,6 +78,17 @@ def test_a_copy_in_one_segment_and_one_in_many_show_the_same(tmp_path):
     assert all(np.abs(a.astype(int) - b).mean() < 2 for a, b in zip(*pictures, strict=True))
 
 
+def test_moving_pictures_stay_in_order(tmp_path):
+    """An encoder that may look ahead would put frames of a steady motion out of order."""
+    frames = [np.roll(background(160, 96), 3 * number, axis=1) for number in range(40)]
+    times = [number / 25 for number in range(40)]
+    writer = encoded(tmp_path, frames, times, every=20)
+    join(writer.segments, tmp_path, tmp_path / "c.mp4", time_base=FINE, end=1.6, sound=None)
+    found, pictures = decoded(tmp_path / "c.mp4")
+    assert found == pytest.approx(times, abs=1e-6)
+    assert all(np.abs(a.astype(int) - b).mean() < 3 for a, b in zip(pictures, frames, strict=True))
+
+
 def test_odd_sizes_get_one_more_row_and_column(tmp_path):
     writer = encoded(tmp_path, numbered(3, 63, 47), [0, 0.04, 0.08])
     join(writer.segments, tmp_path, tmp_path / "c.mp4", time_base=FINE, end=0.12, sound=None)

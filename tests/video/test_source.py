@@ -261,6 +261,14 @@ def test_a_stream_over_rtsp_plays_at_its_own_pace():
     assert frames[0].pixels.mean() == pytest.approx(20, abs=3)
 
 
+def test_a_file_cannot_make_it_fetch_something_from_the_network(tmp_path, server):
+    write_clip(tmp_path / "a.ts", counted(20))
+    asked = tmp_path / "list.m3u8"
+    asked.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.8,\n{server}/a.ts\n#EXT-X-ENDLIST\n")
+    with pytest.raises(VideoError):
+        read(asked)
+
+
 class Burst:
     """A live source that delivers everything at once."""
 
