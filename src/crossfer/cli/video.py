@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,7 +16,6 @@ from crossfer.cli.errors import need_extra, need_folder
 
 if TYPE_CHECKING:
     from crossfer.video.command import Outcome
-    from crossfer.video.frames import Frame
     from crossfer.video.rows import RowFormat
     from crossfer.video.source import VideoSource
 
@@ -165,21 +165,21 @@ def _report(source: str, outcome: Outcome, *, table: bool) -> None:
 def _summary(source: str, outcome: Outcome) -> str:
     from crossfer.video.people import clock, people_table
 
-    count = len(outcome.people)
-    people = "no face found" if not count else "1 person" if count == 1 else f"{count} people"
+    seen = len(outcome.people)
+    people = "no face found" if not seen else "1 person" if seen == 1 else f"{seen} people"
     pace = outcome.worked / max(outcome.elapsed, 1e-6)
     heading = (
         f"{source}  {outcome.frames} frames, {clock(outcome.seconds)}, {people}  ({pace:.0f} frames/s)\n"
     )
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return heading + (people_table(outcome.people, columns) if count else "")
+    return heading + (people_table(outcome.people, columns) if seen else "")
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[VideoSource, Frame], None]]:
+def _progress() -> Iterator[Callable[[VideoSource], None]]:
     """What to call after each frame: a progress bar on stderr, if it is a terminal."""
     if not sys.stderr.isatty():
-        yield lambda source, frame: None
+        yield lambda source: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -187,23 +187,19 @@ def _progress() -> Iterator[Callable[[VideoSource, Frame], None]]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.fields[pace]}"),
+        TextColumn("{task.fields[pace]:5.1f} frames/s"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
     # Results that go to the same terminal are printed above the bar; to a file or pipe they go as they are.
-    with Progress(
-        *columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty(), transient=True
-    ) as bar:
-        task = bar.add_task("recognising", total=None, pace="")
-        start: list[float] = []
+    shared = sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=shared, transient=True) as bar:
+        task = bar.add_task("recognising", total=None, pace=0.0)
+        frames = count(1)
 
-        def after(source: VideoSource, frame: Frame) -> None:
-            if not start:
-                start.append(frame.index - 1)
-                bar.update(task, total=source.duration)
-            speed = (frame.index - start[0]) / max(bar.tasks[0].elapsed or 0.0, 1e-3)
-            bar.update(task, completed=source.end, pace=f"{speed:5.1f} frames/s")
+        def after(source: VideoSource) -> None:
+            pace = next(frames) / max(bar.tasks[0].elapsed or 0.0, 1e-3)
+            bar.update(task, total=source.duration, completed=source.end, pace=pace)
 
         yield after

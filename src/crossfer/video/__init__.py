@@ -12,15 +12,17 @@ except ImportError as error:
         )
     raise ImportError(f"crossfer.video cannot be loaded ({error}): {advice}") from error
 
-from crossfer.video.frames import RecognizedFrame, TrackedFace
-from crossfer.video.recognize import VideoRecognizer, recognize_video
+from crossfer.video.frames import Frame, RecognizedFrame, TrackedFace
+from crossfer.video.recognize import VideoRecognizer, VideoSettings, recognize_video
 from crossfer.video.source import VideoError, VideoSource
 
 __all__ = [
+    "Frame",
     "RecognizedFrame",
     "TrackedFace",
     "VideoError",
     "VideoRecognizer",
+    "VideoSettings",
     "VideoSource",
     "recognize_video",
 ]

@@ -15,7 +15,7 @@ from crossfer.runtime.recognizer import Recognizer
 from crossfer.video.draw import draw_frame
 from crossfer.video.encode import SUFFIXES as COPIES
 from crossfer.video.encode import Segment, SegmentWriter, join
-from crossfer.video.frames import Frame, RecognizedFrame
+from crossfer.video.frames import RecognizedFrame
 from crossfer.video.people import People, Person, most_seen
 from crossfer.video.recognize import VideoRecognizer, VideoSettings, read_frames
 from crossfer.video.rows import Columns, RowFormat, csv_line, read_rows, row_lines, write_csv, write_parquet
@@ -116,7 +116,7 @@ def run_video(
     wishes: Wishes,
     *,
     write: Callable[[str], object],
-    progress: Callable[[VideoSource, Frame], object] = lambda source, frame: None,
+    progress: Callable[[VideoSource], object] = lambda source: None,
 ) -> Outcome:
     """Goes through a video and writes what was wished for; files are whole or not there.
 
@@ -125,7 +125,7 @@ def run_video(
         recognizer: recognises the expressions.
         wishes: what to make of it.
         write: takes rows that go to no file.
-        progress: called after each frame that was read.
+        progress: called after each frame that was gone through, or passed over since it was done before.
 
     Raises:
         VideoError: if the source cannot be used at all.
@@ -166,9 +166,10 @@ class _Run:
             self._working.restore(state, self._unfinished.looks())
             self._people = People(read_rows(self._unfinished.rows_path))
             self._first = self._frames = self._committed = state["next"]
+            self._end = state["end"]
         self._copy = self._segment_writer([Segment(**s) for s in (state or {}).get("segments", ())])
 
-    def go(self, progress: Callable[[VideoSource, Frame], object]) -> Outcome:
+    def go(self, progress: Callable[[VideoSource], object]) -> Outcome:
         """From the first frame that is not done yet to the outcome."""
         started = time.monotonic()
         if self._wishes.streams_rows and self._wishes.format == "csv":
@@ -187,16 +188,16 @@ class _Run:
             raise
         return self._outcome(started, notes)
 
-    def _go_through(self, progress: Callable[[VideoSource, Frame], object]) -> None:
+    def _go_through(self, progress: Callable[[VideoSource], object]) -> None:
         limit = self._wishes.seconds
-        reading = closing(read_frames(self._source, self._first))
+        reading = closing(read_frames(self._source, self._first, lambda: progress(self._source)))
         with _stopping(live=self._source.live) as stopped, reading as frames:
             for frame in frames:
                 if stopped() or (limit is not None and frame.time >= limit):
                     break
                 self._end = self._source.end
                 self._take(self._working.push(frame))
-                progress(self._source, frame)
+                progress(self._source)
                 if self._working.next_index - self._committed >= COMMIT_FRAMES:
                     self._commit()
         self._take(self._working.finish())
@@ -233,7 +234,7 @@ class _Run:
         if self._copy is not None:
             self._copy.end_segment()
             segments = [segment.to_dict() for segment in self._copy.segments]
-        self._unfinished.commit({**self._working.state(), "segments": segments})
+        self._unfinished.commit({**self._working.state(), "end": self._end, "segments": segments})
         self._committed = self._working.next_index
 
     def _complete(self) -> list[str]:

@@ -232,10 +232,18 @@ def recognize_video(
             raise VideoError(opened.problem)
 
 
-def read_frames(source: VideoSource, first: int = 0) -> Generator[Frame]:
-    """The frames of a source from number ``first`` on; of a live one those for which there is time."""
+def read_frames(
+    source: VideoSource, first: int = 0, passed: Callable[[], object] = lambda: None
+) -> Generator[Frame]:
+    """The frames of a source; of a live one those for which there is time.
+
+    Args:
+        source: a file, or what can be read like one, from frame ``first`` on; or a live source.
+        first: see ``VideoSource.frames``.
+        passed: likewise.
+    """
     if not source.live:
-        yield from source.frames(first)
+        yield from source.frames(first, passed)
         return
     live = LiveFrames(source)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -94,8 +94,12 @@ class VideoSource:
         """Lets go of the file, camera or connection."""
         self._container.close()
 
-    def frames(self, first: int = 0) -> Iterator[Frame]:
+    def frames(self, first: int = 0, passed: Callable[[], object] = lambda: None) -> Iterator[Frame]:
         """The frames from number ``first`` on; those before are decoded and passed over.
+
+        Args:
+            first: number of the first frame that is wanted.
+            passed: called for each frame that is passed over.
 
         Raises:
             VideoError: if there is no frame at all, or one is larger than ``MAX_PIXELS``.
@@ -107,6 +111,8 @@ class VideoSource:
             last = time
             if count > first:
                 yield Frame(count - 1, time, self._pixels(decoded))
+            else:
+                passed()
         if count == 0 and self.problem is None:
             raise VideoError(f"{self.name}: expected a video, found no frame in it; obtain it again")
         self.problem = self.problem or self._missing(count)
