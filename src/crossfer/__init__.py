@@ -21,9 +21,13 @@ __all__ = ["Box", "Face", "LabelSet", "Prediction", "Recognizer"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports ``Recognizer`` when it is first asked for, because ONNX Runtime takes a while to load."""
+    """Imports what takes a while to load, ONNX Runtime or FFmpeg, when it is first asked for."""
     if name == "Recognizer":
         from crossfer.runtime.recognizer import Recognizer  # noqa: PLC0415
 
         return Recognizer
+    if name == "video":
+        import crossfer.video  # noqa: PLC0415
+
+        return crossfer.video
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,6 +22,7 @@ from crossfer.cli.predict import predict
 from crossfer.cli.report import report
 from crossfer.cli.serve import serve
 from crossfer.cli.train import train
+from crossfer.cli.video import video
 
 app = typer.Typer(
     name="crossfer",
@@ -31,7 +32,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (predict, serve, train, export, calibrate, evaluate, compare, report, ablate, intensity):
+USE = (predict, video, serve)
+MAKE = (train, export)
+MEASURE = (calibrate, evaluate, compare, report, ablate, intensity)
+for command in USE + MAKE + MEASURE:  # in the order of the help
     app.command()(command)
 app.add_typer(data, name="data")
 

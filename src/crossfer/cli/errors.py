@@ -12,6 +12,8 @@ EXTRAS = {
     "train": ("torch", "lightning_fabric", "kornia", "pydantic", "safetensors", "onnx"),
     "report": ("matplotlib", "sklearn"),
     "serve": ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client"),
+    "data": ("pyarrow",),
+    "video": ("av", "trackers", "matplotlib"),
 }
 
 

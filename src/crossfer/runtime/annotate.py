@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def annotate(image: np.ndarray, faces: Sequence[Face], geometry: CropGeometry) -
     for face in reversed(faces):
         _lay_evidence(photo, face, geometry, zoom)
     for number, face in reversed(list(enumerate(faces, start=1))):
-        _draw_face(photo, face, number, zoom, unit)
+        draw_face(photo, face, number, zoom, unit)
     return _beside(photo, _panel(image, faces, geometry, photo.height, unit))
 
 
@@ -116,8 +117,16 @@ def _evidence_layers(
     return Image.fromarray(colors), Image.fromarray(opacity)
 
 
-def _draw_face(photo: Image.Image, face: Face, number: int, zoom: float, unit: float) -> None:
-    """Outlines a face and labels it above its box, or inside where there is no room above."""
+def draw_face(photo: Image.Image, face: Face, number: int, zoom: float, unit: float) -> None:
+    """Outlines a face and labels it above its box, or inside where there is no room above.
+
+    Args:
+        photo: drawn into.
+        face: in pixels of the image that ``photo`` is an enlargement of.
+        number: part of the label; also chooses the colour.
+        zoom: pixels of ``photo`` per pixel of that image.
+        unit: a hundredth of the photo's longer side in pixels, which scales lines and letters.
+    """
     draw = ImageDraw.Draw(photo)
     color = _color(number)
     left, top = face.box.x * zoom, face.box.y * zoom
@@ -224,5 +233,10 @@ def _ink_on(color: str) -> str:
     return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 110 else "#FFFFFF"
 
 
+@cache
+def _sized_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
 def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(max(8, round(size)))
+    return _sized_font(max(8, round(size)))

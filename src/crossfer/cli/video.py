@@ -1,0 +1,205 @@
+"""``crossfer video``: a video in, the expressions of the people in it over time out."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from crossfer.cli.errors import need_extra, need_folder
+
+if TYPE_CHECKING:
+    from crossfer.video.command import Outcome
+    from crossfer.video.rows import RowFormat
+    from crossfer.video.source import VideoSource
+
+
+def video(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            help="A file; the number of a camera, as in 0; or the address of a stream: rtsp, rtmp, http.",
+        ),
+    ],
+    *,
+    format_: Annotated[
+        Literal["text", "json", "csv", "parquet"] | None,
+        typer.Option(
+            "--format",
+            help="A table of the people; or a row a frame and person. [default: what the name of the output "
+            "says, else text]",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write rows here: .jsonl, .csv or .parquet says in which form."),
+    ] = None,
+    annotate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw a copy of the video, with its sound: .mp4, .mov or .mkv."),
+    ] = None,
+    timeline: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, metavar="DIR", help="Draw a picture a person into this folder."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="An embedded model, or a bundle (.onnx).")
+    ] = "default",
+    detect_every: Annotated[
+        int,
+        typer.Option(
+            min=1, max=30, metavar="K", help="Look for faces in every K-th frame; between, they are followed."
+        ),
+    ] = 3,
+    smoothing: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="Time constant of the smoothed expressions; 0 for none."),
+    ] = 0.5,
+    min_face_score: Annotated[
+        float, typer.Option(min=0.01, max=0.99, help="Leave out faces that the detector is less sure of.")
+    ] = 0.5,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5,
+            max=0.999,
+            metavar="SHARE",
+            help="Also give, for each frame alone, the set that holds the true expression this often.",
+        ),
+    ] = None,
+    abstain: Annotated[
+        bool, typer.Option("--abstain", help="Answer 'uncertain' where the calibration says it is better.")
+    ] = False,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.001, help="Stop after so many seconds of video.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run with the same options was interrupted.")
+    ] = False,
+) -> None:
+    """Recognise the expressions of the people in a video, from frame to frame.
+
+    Results go to stdout, everything else to stderr. Ctrl-C ends a camera or stream, and interrupts a file,
+    which --resume goes on with. Exit status 1 if a file was damaged or cut off; what is there is still
+    answered. An expression is what a face shows, not what a person feels.
+    """
+    need_extra("video")
+    _need_video()
+    form = _row_format(format_, output)
+    need_folder("--output", output)
+    need_folder("--annotate", annotate)
+    if form == "parquet":
+        need_extra("data")
+    from crossfer.runtime.recognizer import Recognizer
+    from crossfer.video.command import Wishes, check_outputs, run_video
+    from crossfer.video.recognize import VideoSettings
+
+    settings = VideoSettings(detect_every, smoothing, min_face_score)
+    wishes = Wishes(
+        form, output, annotate, timeline, resume, seconds, settings, coverage=coverage, abstain=abstain
+    )
+    check_outputs(wishes, source)
+    recognizer = Recognizer(model, "none", coverage=coverage, abstain=abstain)
+    if timeline is not None:
+        timeline.mkdir(parents=True, exist_ok=True)
+    with _progress() as progress:
+        outcome = run_video(source, recognizer, wishes, write=_to_stdout, progress=progress)
+    _report(source, outcome, table=form is None)
+
+
+def _need_video() -> None:
+    """Stop with one line if what the extra brings is there but cannot be loaded."""
+    try:
+        import crossfer.video  # noqa: F401
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+
+
+def _row_format(given: str | None, output: Path | None) -> RowFormat | None:
+    """The form of the rows; None if there are to be none."""
+    from crossfer.video.rows import SUFFIXES
+
+    named = None if output is None else SUFFIXES.get(output.suffix.lower())
+    if output is None:
+        if given == "parquet":
+            raise ValueError("--format parquet: expected a file to write, found none; give --output FILE")
+        return None if given in {None, "text"} else given  # type: ignore[return-value]
+    if given == "text":
+        raise ValueError(
+            "--format text: is for standard output; give --output a name ending in .jsonl or .csv"
+        )
+    if given is None and named is None:
+        raise ValueError(
+            f"--output {output}: expected a name that ends in {', '.join(SUFFIXES)}; or say --format"
+        )
+    return given or named  # type: ignore[return-value]
+
+
+def _to_stdout(text: str) -> None:
+    # Looked up anew each time: a progress bar puts a stand-in there that prints above it.
+    sys.stdout.write(text)
+
+
+def _report(source: str, outcome: Outcome, *, table: bool) -> None:
+    """The table if it is wanted, what the user should know, and the exit status."""
+    if outcome.interrupted:
+        typer.echo(f"crossfer: interrupted after {outcome.seconds:.1f} s; go on with --resume", err=True)
+        raise typer.Exit(130)
+    if table:
+        _to_stdout(_summary(source, outcome))
+    for note in outcome.notes:
+        typer.echo(f"crossfer: {note}", err=True)
+    if outcome.problem is not None:
+        typer.echo(f"crossfer: {outcome.problem}", err=True)
+        raise typer.Exit(1)
+
+
+def _summary(source: str, outcome: Outcome) -> str:
+    from crossfer.video.people import clock, people_table
+
+    seen = len(outcome.people)
+    people = "no face found" if not seen else "1 person" if seen == 1 else f"{seen} people"
+    pace = outcome.worked / max(outcome.elapsed, 1e-6)
+    heading = (
+        f"{source}  {outcome.frames} frames, {clock(outcome.seconds)}, {people}  ({pace:.0f} frames/s)\n"
+    )
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return heading + (people_table(outcome.people, columns) if seen else "")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[VideoSource], None]]:
+    """What to call after each frame: a progress bar on stderr, if it is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda source: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[pace]:5.1f} frames/s"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    # Results that go to the same terminal are printed above the bar; to a file or pipe they go as they are.
+    shared = sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=shared, transient=True) as bar:
+        task = bar.add_task("recognising", total=None, pace=0.0)
+        frames = count(1)
+
+        def after(source: VideoSource) -> None:
+            pace = next(frames) / max(bar.tasks[0].elapsed or 0.0, 1e-3)
+            bar.update(task, total=source.duration, completed=source.end, pace=pace)
+
+        yield after

@@ -1,0 +1,356 @@
+"""What ``crossfer video`` does: a source in, rows, an annotated copy and timelines out."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crossfer import __version__
+from crossfer.runtime.recognizer import Recognizer
+from crossfer.video.draw import draw_frame
+from crossfer.video.encode import SUFFIXES as COPIES
+from crossfer.video.encode import Segment, SegmentWriter, join
+from crossfer.video.frames import RecognizedFrame
+from crossfer.video.people import People, Person, most_seen
+from crossfer.video.recognize import VideoRecognizer, VideoSettings, read_frames
+from crossfer.video.rows import Columns, RowFormat, csv_line, read_rows, row_lines, write_csv, write_parquet
+from crossfer.video.source import VideoError, VideoSource
+from crossfer.video.unfinished import Unfinished, source_id
+
+COMMIT_FRAMES = 250  # about so many frames, at most, are done again after an interruption
+MOST_TIMELINES = 200
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What to make of a video.
+
+    Attributes:
+        format: of the rows; None for no rows.
+        output: the file for the rows; None to hand them over as they come.
+        annotate: the annotated copy, or None.
+        timeline: the folder of the timelines, or None.
+        resume: go on with an interrupted run.
+        seconds: stop after so many seconds of video; None for all.
+        settings: how to go through it.
+        coverage: as the recognizer has it.
+        abstain: likewise.
+    """
+
+    format: RowFormat | None = None
+    output: Path | None = None
+    annotate: Path | None = None
+    timeline: Path | None = None
+    resume: bool = False
+    seconds: float | None = None
+    settings: VideoSettings = field(default_factory=VideoSettings)
+    coverage: float | None = None
+    abstain: bool = False
+
+    @property
+    def target(self) -> Path | None:
+        """The output beside which an unfinished run lies."""
+        return self.output or self.annotate or (self.timeline and self.timeline / "timeline")
+
+    @property
+    def streams_rows(self) -> bool:
+        """Whether rows leave as they come, which cannot be taken back."""
+        return self.format is not None and self.output is None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it.
+
+    Attributes:
+        frames: how many frames were gone through in all.
+        worked: how many of them in this run, if it went on with another.
+        seconds: up to where in the video.
+        elapsed: how long this run took.
+        people: who was seen.
+        notes: what the user should know.
+        problem: what was wrong with the source, or None.
+        interrupted: the run can be resumed.
+    """
+
+    frames: int
+    worked: int
+    seconds: float
+    elapsed: float
+    people: list[Person]
+    notes: list[str]
+    problem: str | None = None
+    interrupted: bool = False
+
+
+def check_outputs(wishes: Wishes, source: str | Path | int) -> None:
+    """Refuses, before any work is done, what could not be written or would overwrite something in use.
+
+    Raises:
+        ValueError: one line that names the option.
+    """
+    files = {"--output": wishes.output, "--annotate": wishes.annotate}
+    if wishes.annotate is not None and wishes.annotate.suffix.lower() not in COPIES:
+        raise ValueError(f"--annotate {wishes.annotate}: expected a name that ends in {', '.join(COPIES)}")
+    taken = {Path(str(source)).resolve(): "the video itself"}
+    for option, path in files.items():
+        if path is None:
+            continue
+        if path.resolve() in taken:
+            raise ValueError(f"{option} {path}: is {taken[path.resolve()]}; choose another name")
+        taken[path.resolve()] = f"the file of {option} too"
+    if wishes.resume and (wishes.target is None or wishes.streams_rows):
+        raise ValueError(
+            "--resume: rows that went to standard output cannot be taken up again; give --output FILE"
+        )
+
+
+def run_video(
+    source: str | Path | int,
+    recognizer: Recognizer,
+    wishes: Wishes,
+    *,
+    write: Callable[[str], object],
+    progress: Callable[[VideoSource], object] = lambda source: None,
+) -> Outcome:
+    """Goes through a video and writes what was wished for; files are whole or not there.
+
+    Args:
+        source: file, camera or stream.
+        recognizer: recognises the expressions.
+        wishes: what to make of it.
+        write: takes rows that go to no file.
+        progress: called after each frame that was gone through, or passed over since it was done before.
+
+    Raises:
+        VideoError: if the source cannot be used at all.
+        ValueError: if the wishes contradict each other or what lies there.
+        OSError: if an output cannot be written.
+    """
+    check_outputs(wishes, source)
+    with VideoSource(source) as opened:
+        if wishes.resume and opened.file is None:
+            raise ValueError(f"--resume: only a file can be taken up again, not {opened.name}")
+        return _Run(opened, recognizer, wishes, write).go(progress)
+
+
+class _Run:
+    """One way through a source; its parts take up the state of an interrupted run if there is one."""
+
+    def __init__(
+        self, source: VideoSource, recognizer: Recognizer, wishes: Wishes, write: Callable[[str], object]
+    ) -> None:
+        self._source, self._wishes, self._write = source, wishes, write
+        self._columns = Columns(recognizer.meta.labels, wishes.coverage is not None, wishes.abstain)
+        self._unfinished: Unfinished | None = None
+        state: dict[str, Any] | None = None
+        if wishes.target is not None:
+            request = _request(source, recognizer, wishes)
+            self._unfinished = Unfinished(wishes.target, request, resume=wishes.resume)
+            state = self._unfinished.state
+        self._working = VideoRecognizer(
+            recognizer,
+            wishes.settings,
+            rate=float(source.rate),
+            on_look=self._unfinished.write_look if self._unfinished else None,
+        )
+        self._people = People()
+        self._first = self._frames = self._committed = 0
+        self._end = 0.0
+        if state is not None and self._unfinished is not None:
+            self._working.restore(state, self._unfinished.looks())
+            self._people = People(read_rows(self._unfinished.rows_path))
+            self._first = self._frames = self._committed = state["next"]
+            self._end = state["end"]
+        self._copy = self._segment_writer([Segment(**s) for s in (state or {}).get("segments", ())])
+
+    def go(self, progress: Callable[[VideoSource], object]) -> Outcome:
+        """From the first frame that is not done yet to the outcome."""
+        started = time.monotonic()
+        if self._wishes.streams_rows and self._wishes.format == "csv":
+            self._write(csv_line(self._columns.names))
+        try:
+            self._go_through(progress)
+            notes = self._complete()
+        except KeyboardInterrupt:
+            if self._unfinished is None:
+                raise
+            self._leave(keep=not self._wishes.streams_rows)
+            return self._outcome(started, [], interrupted=not self._wishes.streams_rows)
+        except BaseException as error:
+            # What was done so far can be resumed, unless there was nothing to do.
+            self._leave(keep=not isinstance(error, VideoError) and not self._wishes.streams_rows)
+            raise
+        return self._outcome(started, notes)
+
+    def _go_through(self, progress: Callable[[VideoSource], object]) -> None:
+        limit = self._wishes.seconds
+        reading = closing(read_frames(self._source, self._first, lambda: progress(self._source)))
+        with _stopping(live=self._source.live) as stopped, reading as frames:
+            for frame in frames:
+                if stopped() or (limit is not None and frame.time >= limit):
+                    break
+                self._end = self._source.end
+                self._take(self._working.push(frame))
+                progress(self._source)
+                if self._working.next_index - self._committed >= COMMIT_FRAMES:
+                    self._commit()
+        self._take(self._working.finish())
+
+    def _take(self, recognized: Sequence[RecognizedFrame]) -> None:
+        """Writes what is ready, wherever it goes."""
+        for one in recognized:
+            rows = one.rows()
+            for row in rows:
+                self._people.add(row)
+            if self._unfinished is not None:
+                self._unfinished.write_rows(row_lines(rows))
+            if self._wishes.streams_rows:
+                self._write(self._streamed(rows))
+            if self._copy is not None:
+                self._copy.write(draw_frame(one), one.time)
+            self._frames += 1
+
+    def _streamed(self, rows: list[dict[str, Any]]) -> str:
+        if self._wishes.format == "json":
+            return row_lines(rows)
+        return "".join(csv_line(self._columns.values(row)) for row in rows)
+
+    def _segment_writer(self, segments: list[Segment]) -> SegmentWriter | None:
+        if self._wishes.annotate is None or self._unfinished is None:
+            return None
+        return SegmentWriter(self._unfinished.folder, self._source.time_base, self._source.rate, segments)
+
+    def _commit(self) -> None:
+        """From here a run can go on."""
+        if self._unfinished is None or self._wishes.streams_rows:
+            return
+        segments: list[dict[str, Any]] = []
+        if self._copy is not None:
+            self._copy.end_segment()
+            segments = [segment.to_dict() for segment in self._copy.segments]
+        self._unfinished.commit({**self._working.state(), "end": self._end, "segments": segments})
+        self._committed = self._working.next_index
+
+    def _complete(self) -> list[str]:
+        """Makes the outputs from what was gathered."""
+        notes = self._losses()
+        unfinished, wishes = self._unfinished, self._wishes
+        if unfinished is None:
+            return notes
+        unfinished.close()
+        if wishes.timeline is not None:
+            step = 1 / float(self._source.rate)
+            notes += _draw(
+                self._people.all(), unfinished.rows_path, wishes.timeline, self._columns.labels, step
+            )
+        if self._copy is not None and wishes.annotate is not None:
+            notes += _join(self._copy, unfinished.folder, wishes.annotate, self._source, self._end)
+        if wishes.output is not None:
+            _write_rows(unfinished, wishes.output, wishes.format, self._columns)
+        unfinished.remove()
+        return notes
+
+    def _losses(self) -> list[str]:
+        notes = []
+        source = self._source
+        if not self._people.all():
+            notes.append(f"no face found in {self._frames} frames")
+        if source.dropped:
+            notes.append(f"{source.dropped} frames were passed over to keep pace with {source.name}")
+        if self._wishes.annotate is not None and source.has_audio and source.file is None:
+            notes.append("the sound of a stream is not recorded")
+        return notes
+
+    def _leave(self, *, keep: bool) -> None:
+        if self._copy is not None:
+            self._copy.abandon()
+        if self._unfinished is not None:
+            self._unfinished.close() if keep else self._unfinished.remove()
+
+    def _outcome(self, started: float, notes: list[str], *, interrupted: bool = False) -> Outcome:
+        return Outcome(
+            frames=self._frames,
+            worked=self._frames - self._first,
+            seconds=self._end,
+            elapsed=time.monotonic() - started,
+            people=self._people.all(),
+            notes=notes,
+            problem=self._source.problem,
+            interrupted=interrupted,
+        )
+
+
+def _draw(people: list[Person], rows: Path, folder: Path, labels: Sequence[str], step: float) -> list[str]:
+    from crossfer.video.timeline import draw_timelines  # noqa: PLC0415 - matplotlib takes a while to load
+
+    drawn = most_seen(people, MOST_TIMELINES)
+    draw_timelines(drawn, lambda: read_rows(rows), folder, labels=labels, step=step)
+    few = len(drawn) < len(people)
+    return [f"timelines of the {len(drawn)} people seen most, of {len(people)}"] if few else []
+
+
+def _join(copy: SegmentWriter, folder: Path, target: Path, source: VideoSource, end: float) -> list[str]:
+    copy.end_segment()
+    part = target.with_name(f".{target.stem}.part{target.suffix}")
+    sound = source.file if source.has_audio else None
+    try:
+        notes = join(copy.segments, folder, part, time_base=copy.time_base, end=end, sound=sound)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return notes
+
+
+def _write_rows(unfinished: Unfinished, target: Path, form: RowFormat | None, columns: Columns) -> None:
+    rows, made = unfinished.rows_path, unfinished.folder / "made"
+    if form == "csv":
+        with made.open("w", encoding="utf-8", newline="") as file:
+            write_csv(read_rows(rows), columns, file)
+    elif form == "parquet":
+        write_parquet(read_rows(rows), columns, made)
+    else:
+        made = rows
+    made.replace(target)
+
+
+@contextmanager
+def _stopping(*, live: bool) -> Iterator[Callable[[], bool]]:
+    """Whether to stop: what has no end is ended, and completed, by the first Ctrl-C or SIGTERM."""
+    asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before: dict[int, Any] = {}
+    if live:
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        restore()
+
+
+def _request(source: VideoSource, recognizer: Recognizer, wishes: Wishes) -> dict[str, Any]:
+    """What decides every row and picture of a run."""
+    return {
+        "crossfer": __version__,
+        "video": source_id(source.file) if source.file is not None else source.name,
+        "model": recognizer.sha256,
+        **asdict(wishes.settings),
+        "coverage": wishes.coverage,
+        "abstain": wishes.abstain,
+        "seconds": wishes.seconds,
+        "annotate": wishes.annotate is not None,
+    }

@@ -1,0 +1,271 @@
+"""The annotated copy: its pictures encoded in segments that survive an interruption, then joined with sound.
+
+A segment is a whole file. At the end the segments are put one after the other without encoding them anew, and
+the sound of the source is copied beside them.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import numpy as np
+from av.audio import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
+
+SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
+# No frames that refer to later ones: so segments can be joined packet by packet, whatever the frame times.
+_CODEC, _OPTIONS = "libx264", {"crf": "20", "preset": "veryfast", "bf": "0"}
+_BT709 = 1  # FFmpeg's number for these primaries, transfer and matrix
+_LIMITED = 1  # likewise for luma from 16 to 235, which every player expects
+_FINEST = 1_000_000  # units of time a second that an MP4 file can hold
+_USUAL_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"})
+_SOUND: Literal["aac"] = "aac"  # where the sound of the source does not fit into the copy's kind of file
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of the annotated copy.
+
+    Attributes:
+        name: of its file.
+        first: when its first frame is shown, in units of the time base.
+    """
+
+    name: str
+    first: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+class SegmentWriter:
+    """Encodes frames with their times (H.264) into segments; sizes that are odd get one more row or column.
+
+    Args:
+        folder: where the segments go.
+        time_base: unit of the time stamps in seconds.
+        rate: frames per second, roughly; the times decide.
+        segments: those that are there already.
+    """
+
+    def __init__(
+        self, folder: Path, time_base: Fraction, rate: Fraction, segments: Sequence[Segment] = ()
+    ) -> None:
+        self.segments = list(segments)
+        self.time_base = time_base if time_base.denominator <= _FINEST else Fraction(1, 90_000)
+        self._folder = folder
+        self._rate = rate
+        self._last = -1
+        self._open: tuple[OutputContainer, av.VideoStream, Segment] | None = None
+
+    def write(self, pixels: np.ndarray, time: float) -> None:
+        """Appends a frame.
+
+        Args:
+            pixels: uint8 RGB, shape (H, W, 3), all of one size.
+            time: in seconds, later than the last.
+
+        Raises:
+            OSError: if the segment cannot be written.
+        """
+        height, width = pixels.shape[:2]
+        if height % 2 or width % 2:
+            pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        stamp = max(round(time / self.time_base), self._last + 1)
+        with _clear_errors(self._folder):
+            self._encode(pixels, stamp)
+        self._last = stamp
+
+    def _encode(self, pixels: np.ndarray, stamp: int) -> None:
+        container, stream, segment = self._open or self._begin(pixels.shape[1], pixels.shape[0], stamp)
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24").reformat(
+            format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+        )
+        picture.pts, picture.time_base = stamp - segment.first, self.time_base
+        container.mux(stream.encode(picture))
+
+    def end_segment(self) -> None:
+        """Completes the segment at hand: what was written so far is safe."""
+        if self._open is not None:
+            container, stream, segment = self._open
+            with _clear_errors(self._folder):
+                container.mux(stream.encode(None))
+                container.close()
+            self.segments.append(segment)
+            self._open = None
+
+    def abandon(self) -> None:
+        """Closes what is open, after an error; the segment at hand does not count."""
+        if self._open is not None:
+            with suppress(FFmpegError):
+                self._open[0].close()
+            self._open = None
+
+    def _begin(self, width: int, height: int, stamp: int) -> tuple[OutputContainer, av.VideoStream, Segment]:
+        segment = Segment(f"segment-{len(self.segments):05d}.mp4", stamp)
+        container = av.open(str(self._folder / segment.name), "w", format="mp4")
+        stream = container.add_stream(_CODEC, rate=self._rate, options=_OPTIONS)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        context = stream.codec_context
+        context.time_base = self.time_base
+        context.color_primaries = context.color_trc = context.colorspace = _BT709
+        context.color_range = _LIMITED
+        self._open = container, stream, segment
+        return self._open
+
+
+def join(
+    segments: Sequence[Segment],
+    folder: Path,
+    target: Path,
+    *,
+    time_base: Fraction,
+    end: float,
+    sound: Path | None,
+) -> list[str]:
+    """Writes the annotated copy from its segments and the sound of the source.
+
+    Args:
+        segments: in order, at least one.
+        folder: where they lie.
+        target: the file to write; its suffix says of which kind.
+        time_base: of the segments' stamps.
+        end: when the last frame ends, in seconds: sound ends there too.
+        sound: the file whose sound to copy; None for silence.
+
+    Returns:
+        What to tell the user about the sound: that some of it had to be encoded anew.
+
+    Raises:
+        OSError: if the copy cannot be written.
+    """
+    with _clear_errors(target), ExitStack() as stack:
+        kind = _kind(target)
+        # The index at the start: a browser can play the file before it has all of it.
+        options = {} if kind == "matroska" else {"movflags": "faststart"}
+        output = stack.enter_context(av.open(str(target), "w", format=kind, options=options))
+        source = stack.enter_context(av.open(f"file:{sound}")) if sound is not None else None
+        first = stack.enter_context(av.open(str(folder / segments[0].name)))
+        video = output.add_stream_from_template(first.streams.video[0])
+        video.time_base = time_base
+        tracks, notes = _sound_tracks(output, source, kind)
+        pictures = _video_packets(segments, folder, video, time_base, round(end / time_base))
+        sounds = _sound_packets(source, tracks, end) if source is not None else iter(())
+        for packet in heapq.merge(pictures, sounds, key=_when):
+            output.mux(packet)
+    return notes
+
+
+@contextmanager
+def _clear_errors(place: Path) -> Iterator[None]:
+    """FFmpeg's errors are of many kinds; what cannot be written is an OSError."""
+    try:
+        yield
+    except FFmpegError as error:
+        raise OSError(error.errno, f"cannot be written: {error.strerror}", str(place)) from error
+
+
+def _kind(target: Path) -> str:
+    return {".mkv": "matroska", ".mov": "mov"}.get(target.suffix.lower(), "mp4")
+
+
+def _when(packet: av.Packet) -> float:
+    stamp = packet.dts if packet.dts is not None else packet.pts or 0
+    return float(stamp * (packet.time_base or 0))
+
+
+def _video_packets(
+    segments: Sequence[Segment], folder: Path, stream: av.VideoStream, time_base: Fraction, end: int
+) -> Iterator[av.Packet]:
+    """The packets of all segments; each lasts until the next one."""
+    stamped = chain(_stamped(segments, folder, time_base), [(av.Packet(), end)])
+    for (packet, stamp), (_, after) in pairwise(stamped):
+        packet.stream, packet.time_base = stream, time_base
+        packet.pts = packet.dts = stamp
+        packet.duration = max(1, after - stamp)
+        yield packet
+
+
+def _stamped(
+    segments: Sequence[Segment], folder: Path, time_base: Fraction
+) -> Iterator[tuple[av.Packet, int]]:
+    for segment in segments:
+        with av.open(str(folder / segment.name)) as container:
+            for packet in container.demux(container.streams.video[0]):
+                if packet.pts is not None and packet.time_base is not None:
+                    yield packet, segment.first + round(packet.pts * packet.time_base / time_base)
+
+
+def _sound_tracks(
+    output: OutputContainer, source: InputContainer | None, kind: str
+) -> tuple[dict[int, tuple[AudioStream, bool]], list[str]]:
+    """For each stream of sound its number in the source, its copy, and whether it is encoded anew."""
+    tracks: dict[int, tuple[AudioStream, bool]] = {}
+    notes = []
+    for stream in source.streams.audio if source is not None else ():
+        name = stream.codec_context.codec.canonical_name
+        if _fits(name, stream, kind):
+            tracks[stream.index] = output.add_stream_from_template(stream), False
+        else:
+            made = output.add_stream(_SOUND, rate=stream.codec_context.sample_rate)
+            # The layout that the file states may be unknown; two channels play everywhere.
+            made.codec_context.layout = "mono" if stream.codec_context.channels == 1 else "stereo"
+            tracks[stream.index] = made, True
+            notes.append(f"sound of the kind {name} was encoded anew as {_SOUND}")
+    return tracks, notes
+
+
+def _fits(name: str, stream: AudioStream, kind: str) -> bool:
+    """Whether players expect such sound in such a file."""
+    if kind == "matroska" or name in _USUAL_SOUND:
+        return True
+    exact = stream.time_base == Fraction(1, stream.codec_context.sample_rate)
+    return kind == "mov" and name.startswith("pcm_") and exact
+
+
+def _sound_packets(
+    source: InputContainer, tracks: dict[int, tuple[AudioStream, bool]], end: float
+) -> Iterator[av.Packet]:
+    """The source's sound up to ``end``, from zero at the source's start; what cannot be read is left out."""
+    start = Fraction(source.start_time or 0, av.time_base)
+    streams = [stream for stream in source.streams.audio if stream.index in tracks]
+    packets = source.demux(*streams) if streams else iter(())
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, FFmpegError):  # at the point where a file is cut off
+            break
+        made, anew = tracks[packet.stream.index]
+        if packet.dts is None or float(packet.dts * packet.time_base - start) >= end:
+            continue
+        if anew:
+            yield from _encoded_anew(packet, made, start)
+            continue
+        shift = round(start / packet.time_base)
+        packet.dts -= shift
+        packet.pts = packet.dts if packet.pts is None else packet.pts - shift
+        packet.stream = made
+        yield packet
+    for made, anew in tracks.values():
+        if anew:
+            yield from made.encode(None)
+
+
+def _encoded_anew(packet: av.Packet, made: AudioStream, start: Fraction) -> Iterator[av.Packet]:
+    try:
+        for frame in packet.decode():
+            if frame.pts is not None and frame.time_base:
+                frame.pts -= round(start / frame.time_base)
+            yield from made.encode(frame)
+    except FFmpegError:
+        return

@@ -1,0 +1,252 @@
+"""From frames to people with expressions: look, track, fill in between, classify, smooth."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossfer.runtime.align import crop_face
+from crossfer.runtime.detector import CenterFace, Detection, Detector
+from crossfer.runtime.recognizer import Recognizer
+from crossfer.types import Prediction
+from crossfer.video.between import faces_at, faces_of
+from crossfer.video.frames import Frame, RecognizedFrame, TrackedFace
+from crossfer.video.live import LiveFrames
+from crossfer.video.smooth import Smoother
+from crossfer.video.source import VideoError, VideoSource
+from crossfer.video.tracks import Look, Tracks
+
+DETECT_EVERY = 3
+MOST_EVERY = 30
+SMOOTHING = 0.5
+# A face that is followed already may turn away or blur: it is carried on by detections down to this share of
+# the score that a new one needs.
+FAINT = 0.6
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoSettings:
+    """How a video is gone through.
+
+    Attributes:
+        detect_every: the detector looks at every so many frames, and at the last; 1 to ``MOST_EVERY``.
+        smoothing: time constant in seconds of the smoothed expressions; 0 for none.
+        min_face_score: faces that the detector is less sure of (0..1) start no track.
+    """
+
+    detect_every: int = DETECT_EVERY
+    smoothing: float = SMOOTHING
+    min_face_score: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.detect_every <= MOST_EVERY:
+            raise ValueError(f"detect_every: expected 1 to {MOST_EVERY} frames, got {self.detect_every}")
+        if not 0 < self.min_face_score < 1:
+            raise ValueError(f"min_face_score: expected a number between 0 and 1, got {self.min_face_score}")
+
+
+class VideoRecognizer:
+    """Takes the frames of one video one by one, and gives them back with the people in them.
+
+    A frame comes back when the detector has looked at a later one, at most ``detect_every`` frames on:
+    between two looks, faces are where a straight motion puts them. So no more than ``detect_every`` + 1
+    frames are held.
+
+    Args:
+        recognizer: recognises the expressions; its own detector is not used.
+        settings: how to go through the video.
+        rate: frames per second, roughly.
+        detector: finds the faces; CenterFace if None.
+        on_look: called with each look of the detector.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        settings: VideoSettings | None = None,
+        *,
+        rate: float = 25.0,
+        detector: Detector | None = None,
+        on_look: Callable[[Look], None] | None = None,
+    ) -> None:
+        self.settings = settings or VideoSettings()
+        self._recognizer = recognizer
+        self._detector = detector or CenterFace(min_score=FAINT * self.settings.min_face_score)
+        self._tracks = Tracks(self.settings.min_face_score, rate / self.settings.detect_every)
+        self._smoother = Smoother(self.settings.smoothing)
+        self._on_look = on_look or (lambda look: None)
+        self._waiting: list[Frame] = []
+        calibration = recognizer.meta.calibration
+        self._abstention = None if calibration is None else calibration.abstention
+
+    @property
+    def next_index(self) -> int:
+        """Number of the first frame that has not come back yet."""
+        return self._waiting[0].index if self._waiting else 0
+
+    def push(self, frame: Frame) -> list[RecognizedFrame]:
+        """Takes the next frame; gives back those that are ready, in order, often none.
+
+        Args:
+            frame: the one after the last; frames of a live source may be missing.
+        """
+        before = self._tracks.last
+        self._waiting.append(frame)
+        if before is None:
+            self._look(frame)
+        elif frame.index - before.index >= self.settings.detect_every:
+            return self._ready(before, self._look(frame))
+        return []
+
+    def finish(self) -> list[RecognizedFrame]:
+        """After the last frame: those that are still held."""
+        before = last = self._tracks.last
+        if before is None or last is None:
+            return []
+        done: list[RecognizedFrame] = []
+        if len(self._waiting) > 1:
+            last = self._look(self._waiting[-1])
+            self._tracks.close()
+            done = self._ready(before, last)
+        self._tracks.close()
+        return done + self._recognized(self._waiting, [faces_of(last)])
+
+    def state(self) -> dict[str, Any]:
+        """What ``restore`` needs besides the looks, as plain values for JSON."""
+        return {"next": self.next_index, "smoother": self._smoother.to_dict()}
+
+    def restore(
+        self, state: dict[str, Any], looks: Iterator[tuple[int, float, tuple[Detection, ...]]]
+    ) -> None:
+        """Goes on where ``state`` was taken: the next frame to push is that of number ``state["next"]``.
+
+        Args:
+            state: as ``state`` gave it.
+            looks: every look up to then: frame number, time, detections.
+        """
+        for index, time, detections in looks:
+            self._tracks.look(index, time, detections)
+        self._smoother.restore(state["smoother"])
+
+    def _look(self, frame: Frame) -> Look:
+        look = self._tracks.look(frame.index, frame.time, self._detector.detect(frame.pixels))
+        self._on_look(look)
+        return look
+
+    def _ready(self, before: Look, after: Look) -> list[RecognizedFrame]:
+        """The frames up to the last look, whose own is held back for the next stretch."""
+        *frames, last = self._waiting
+        self._waiting = [last]
+        places = [faces_at(before, after, frame.time) for frame in frames[1:]]
+        done = self._recognized(frames, [faces_of(before), *places])
+        self._smoother.forget(last.time)
+        return done
+
+    def _recognized(
+        self, frames: Sequence[Frame], places: Sequence[list[tuple[int, Detection]]]
+    ) -> list[RecognizedFrame]:
+        """Frames with the expressions at the given places; the detector looked at the first of them."""
+        geometry = self._recognizer.meta.input.crop
+        crops = [
+            crop_face(frame.pixels, face, geometry)
+            for frame, faces in zip(frames, places, strict=True)
+            for _, face in faces
+        ]
+        predictions = iter(self._recognizer.classify(crops))
+        return [
+            RecognizedFrame(
+                frame,
+                tuple(
+                    self._face(track, frame.time, place, next(predictions), seen=number == 0)
+                    for track, place in faces
+                ),
+            )
+            for number, (frame, faces) in enumerate(zip(frames, places, strict=True))
+        ]
+
+    def _face(self, track: int, time: float, place: Detection, raw: Prediction, *, seen: bool) -> TrackedFace:
+        probabilities = self._smoother.smooth(track, time, np.array(list(raw.probabilities.values())))
+        abstained = raw.abstained
+        if abstained is not None and self._abstention is not None:
+            abstained = bool(probabilities.max() < self._abstention.threshold)
+        smoothed = dataclasses.replace(
+            raw,
+            probabilities=dict(zip(raw.probabilities, probabilities.tolist(), strict=True)),
+            prediction_set=None,
+            abstained=abstained,
+        )
+        score = place.score if seen else None
+        return TrackedFace(track, place.box, place.landmarks, score, raw, smoothed)
+
+
+def recognize_video(
+    source: str | Path | int,
+    recognizer: Recognizer | None = None,
+    *,
+    detect_every: int = DETECT_EVERY,
+    smoothing: float = SMOOTHING,
+    min_face_score: float = 0.5,
+    detector: Detector | None = None,
+) -> Iterator[RecognizedFrame]:
+    """The frames of a video, in order, each with the people in it; memory stays constant.
+
+    Frames that a live source delivers while there is no time for them are passed over, which their numbers
+    show.
+
+    Example::
+
+        import crossfer.video
+
+        for frame in crossfer.video.recognize_video("talk.mp4"):
+            for face in frame.faces:
+                print(f"{frame.time:.2f} s: person {face.track} {face.expression} {face.confidence:.0%}")
+
+    Args:
+        source: the path of a file, the number of a camera, or the address of a stream (rtsp, http).
+        recognizer: recognises the expressions; with the embedded model if None. Its own detector is not used.
+        detect_every: the detector looks at every so many frames (1 to 30); between, faces move straight.
+        smoothing: time constant in seconds of the smoothed expressions; 0 for none.
+        min_face_score: faces that the detector is less sure of (0..1) start no track.
+        detector: finds the faces; CenterFace if None.
+
+    Raises:
+        VideoError: if the source cannot be used. If it turns out to be damaged or cut off, every frame that
+            is there comes first.
+        ValueError: if a setting is out of its range.
+    """
+    settings = VideoSettings(detect_every, smoothing, min_face_score)
+    with VideoSource(source) as opened:
+        working = VideoRecognizer(
+            recognizer or Recognizer(detector="none"), settings, rate=float(opened.rate), detector=detector
+        )
+        with closing(read_frames(opened)) as frames:
+            for frame in frames:
+                yield from working.push(frame)
+        yield from working.finish()
+        if opened.problem is not None:
+            raise VideoError(opened.problem)
+
+
+def read_frames(
+    source: VideoSource, first: int = 0, passed: Callable[[], object] = lambda: None
+) -> Generator[Frame]:
+    """The frames of a source; of a live one those for which there is time.
+
+    Args:
+        source: a file, or what can be read like one, from frame ``first`` on; or a live source.
+        first: see ``VideoSource.frames``.
+        passed: likewise.
+    """
+    if not source.live:
+        yield from source.frames(first, passed)
+        return
+    live = LiveFrames(source)
+    try:
+        yield from live
+    finally:
+        live.close()

@@ -1,0 +1,285 @@
+"""Where frames come from: files, cameras and network streams, read by PyAV (FFmpeg)."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
+
+from crossfer.video.frames import Frame
+
+MAX_PIXELS = 8192 * 4320
+SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https")
+# What FFmpeg may open on behalf of an input: a file must not make it fetch something from the network.
+_FILE_PROTOCOLS = "file"
+_STREAM_PROTOCOLS = "rtsp,rtsps,rtp,rtmp,udp,tcp,tls,srtp,http,https,httpproxy,crypto"
+_TIMEOUT = (10.0, 10.0)  # seconds to open a stream, and to wait for its next part
+_USUAL_RATE = Fraction(25)
+_SHORT = 0.5  # seconds that a file may lack before it is called cut off
+_PICTURES = ("image2", "_pipe")
+
+
+class VideoError(ValueError):
+    """A video that cannot be used, or not to its end; the message says what was found and what to do."""
+
+
+class VideoSource:
+    """The frames of a video, one after the other; only one of them is in memory.
+
+    Rotation in the file's metadata is applied, pixels that are not square are made so, and every frame is
+    brought to the size of the first. Damaged frames are left out. Iterate once; after that ``problem`` says
+    whether everything was there.
+
+    Args:
+        source: the path of a file; the number of a camera (Linux: 0 is ``/dev/video0``), as int or in digits;
+            or an address that begins with rtsp, rtsps, rtmp, http or https.
+
+    Attributes:
+        name: the source as errors call it.
+        live: whether it plays at its own pace and has no known end: a camera or stream.
+        rate: frames per second as the source states them; 25 where it does not. May vary in fact.
+        duration: length in seconds as the source states it; None if it does not.
+        time_base: the unit of the time stamps in seconds.
+        has_audio: whether there is sound as well.
+        damaged: how many parts could not be decoded so far.
+        dropped: how many frames of a live source were passed over so far, for want of time.
+        problem: after the last frame: what was wrong with the source, or None.
+        end: when the last frame read so far ends, in seconds.
+
+    Raises:
+        VideoError: if the source cannot be opened, or holds no video.
+    """
+
+    def __init__(self, source: str | Path | int) -> None:
+        self.name, address, options = _address(source)
+        self._container = _open(self.name, address, options)
+        self.file = None if options["network"] else Path(str(source))
+        try:
+            self._stream = self._video_stream()
+        except VideoError:
+            self._container.close()
+            raise
+        stream = self._stream
+        stream.thread_type = "AUTO"
+        self.rate: Fraction = stream.average_rate or stream.guessed_rate or _USUAL_RATE
+        self.time_base: Fraction = stream.time_base or Fraction(1, 90_000)
+        self.duration: float | None = self._stated_duration()
+        self.live: bool = self.file is None and self.duration is None
+        self.has_audio: bool = bool(self._container.streams.audio)
+        self.damaged = self.dropped = 0
+        self.end = 0.0
+        self.problem: str | None = None
+        self._size: tuple[int, int] | None = None
+        self._start = self._container.start_time if self.file else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the file, camera or connection."""
+        self._container.close()
+
+    def frames(self, first: int = 0, passed: Callable[[], object] = lambda: None) -> Iterator[Frame]:
+        """The frames from number ``first`` on; those before are decoded and passed over.
+
+        Args:
+            first: number of the first frame that is wanted.
+            passed: called for each frame that is passed over.
+
+        Raises:
+            VideoError: if there is no frame at all, or one is larger than ``MAX_PIXELS``.
+        """
+        last, count = -1.0, 0
+        for count, decoded in enumerate(self._decoded(), start=1):
+            time = self._time(decoded, last)
+            self.end = time + self._length(decoded)
+            last = time
+            if count > first:
+                yield Frame(count - 1, time, self._pixels(decoded))
+            else:
+                passed()
+        if count == 0 and self.problem is None:
+            raise VideoError(f"{self.name}: expected a video, found no frame in it; obtain it again")
+        self.problem = self.problem or self._missing(count)
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except FFmpegError as error:  # a file's end is missing, a connection was lost
+                self.problem = f"{self.name}: reading stopped after {self.end:.2f} s ({_reason(error)})"
+                return
+            try:
+                yield from packet.decode()
+            except FFmpegError:
+                self.damaged += 1
+
+    def _time(self, decoded: av.VideoFrame, last: float) -> float:
+        """Seconds from the start, always later than ``last``: some files lack stamps or repeat them."""
+        usual = 1 / float(self.rate)
+        if decoded.pts is None:
+            return last + usual if last >= 0 else 0.0
+        stamp = float(decoded.pts * (decoded.time_base or self.time_base))
+        if self._start is None:
+            self._start = round(stamp * av.time_base)
+        time = max(0.0, stamp - self._start / av.time_base)
+        return time if time > last else last + usual / 1000
+
+    def _length(self, decoded: av.VideoFrame) -> float:
+        if decoded.duration and decoded.time_base:
+            return float(decoded.duration * decoded.time_base)
+        return 1 / float(self.rate)
+
+    def _pixels(self, decoded: av.VideoFrame) -> np.ndarray:
+        """Upright RGB with square pixels in the size of the first frame."""
+        width, height = decoded.width, decoded.height
+        _check_size(self.name, width, height)
+        aspect = self._stream.sample_aspect_ratio
+        if aspect and aspect > 0:
+            width = min(max(1, round(width * aspect)), 4 * width)
+        turns = round(decoded.rotation / 90) % 4
+        if self._size is None:
+            self._size = (height, width) if turns % 2 else (width, height)
+        width, height = self._size[::-1] if turns % 2 else self._size
+        pixels = decoded.to_ndarray(format="rgb24", width=width, height=height)
+        return np.ascontiguousarray(np.rot90(pixels, turns))
+
+    def _video_stream(self) -> av.VideoStream:
+        form = self._container.format.name
+        if form.endswith(_PICTURES):
+            raise VideoError(f"{self.name}: expected a video, found a picture; use: crossfer predict")
+        streams = [
+            stream
+            for stream in self._container.streams.video
+            if not stream.disposition & Disposition.attached_pic  # the cover of a piece of music
+        ]
+        if not streams:
+            found = "only sound" if self._container.streams.audio else "a file without pictures"
+            raise VideoError(f"{self.name}: expected a video, found {found}; check the path")
+        context = streams[0].codec_context
+        _check_size(self.name, context.width, context.height)
+        return streams[0]
+
+    def _stated_duration(self) -> float | None:
+        """The stream's own length if stated; else that of the whole, unless sound may be longer."""
+        stream, whole = self._stream, self._container.duration
+        if stream.duration:
+            return float(stream.duration * self.time_base)
+        if tag := re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", "")):
+            hours, minutes, seconds = map(float, tag.groups())
+            return hours * 3600 + minutes * 60 + seconds
+        return whole / av.time_base if whole else None
+
+    def _missing(self, count: int) -> str | None:
+        """What to say if a file holds less than it states, or damage."""
+        stated = self._stated_frames()
+        short = self.duration is not None and self.duration - self.end > max(_SHORT, 3 / float(self.rate))
+        few = stated - count > max(3, 0.02 * stated)
+        if self.file is not None and (short or few):
+            whole = f" of {self.duration:.2f} s" if short else f", {count} of {stated} frames"
+            return (
+                f"{self.name}: the file is cut off or damaged: read up to {self.end:.2f} s{whole}; "
+                "what is there was processed"
+            )
+        if self.damaged:
+            parts = "1 part" if self.damaged == 1 else f"{self.damaged} parts"
+            return f"{self.name}: {parts} could not be decoded and were left out; the rest was processed"
+        return None
+
+    def _stated_frames(self) -> int:
+        return self._stream.frames if self.file is not None else 0
+
+
+def _address(source: str | Path | int) -> tuple[str, str, dict[str, Any]]:
+    """The name for messages, what FFmpeg opens, and with which options."""
+    text = str(source)
+    if scheme := re.match(r"([a-zA-Z][\w+.-]*)://", text):
+        if scheme[1].lower() not in SCHEMES:
+            raise VideoError(f"{text}: expected an address with {', '.join(SCHEMES)}, found {scheme[1]}")
+        options = {"protocol_whitelist": _STREAM_PROTOCOLS}
+        if scheme[1].lower().startswith("rtsp"):
+            options["rtsp_transport"] = "tcp"  # UDP loses packets, and firewalls block it
+        return _without_password(text), text, {"network": True, "options": options}
+    if isinstance(source, int) or (text.isdecimal() and not Path(text).exists()):
+        return f"camera {text}", _camera(int(text)), {"network": True, "format": "v4l2"}
+    path = Path(text)
+    try:
+        if path.is_dir():
+            raise VideoError(f"{text}: expected a video, found a folder; name a file in it")
+        if not path.exists():
+            raise VideoError(f"{text}: no such file; check the path")
+        if not path.is_file():
+            raise VideoError(f"{text}: expected a regular file, found a device or pipe")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise VideoError(f"{text}: cannot be read ({error.strerror}); check its permissions") from error
+    return text, f"file:{path}", {"network": False, "options": {"protocol_whitelist": _FILE_PROTOCOLS}}
+
+
+def _camera(number: int) -> str:
+    if sys.platform != "linux":
+        raise VideoError(
+            f"camera {number}: cameras are only read on Linux; elsewhere give the address of a stream"
+        )
+    device = Path(f"/dev/video{number}")
+    if not device.exists():
+        there = sorted(path.name.removeprefix("video") for path in Path("/dev").glob("video[0-9]*"))
+        found = f"found camera {', '.join(there)}" if there else "found no camera"
+        raise VideoError(f"camera {number}: no device {device}; {found}")
+    return str(device)
+
+
+def _open(name: str, address: str, how: dict[str, Any]) -> InputContainer:
+    try:
+        return av.open(
+            address,
+            format=how.get("format"),
+            options=how.get("options", {}),
+            timeout=_TIMEOUT if how["network"] else None,
+            metadata_errors="replace",
+        )
+    except FFmpegError as error:
+        if how["network"]:
+            raise VideoError(
+                f"{name}: cannot be opened ({_reason(error)}); check that it is there and not in use"
+            ) from error
+        raise VideoError(
+            f"{name}: expected a video, found none ({_reason(error)}); "
+            "it may be no video, or cut off before the index that some files keep at their end"
+        ) from error
+
+
+def _check_size(name: str, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise VideoError(
+            f"{name}: expected frames of at most {MAX_PIXELS / 1e6:.0f} megapixels, "
+            f"found {width} x {height}; scale the video down first"
+        )
+
+
+def _without_password(address: str) -> str:
+    """An address as it may appear in messages and files."""
+    return re.sub(r"(://)[^/@]*@", r"\1", address)
+
+
+def _reason(error: FFmpegError) -> str:
+    return error.strerror or type(error).__name__

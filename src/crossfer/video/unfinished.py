@@ -1,0 +1,123 @@
+"""A run that is under way: a folder beside its output, from which an interrupted run goes on.
+
+It holds the rows so far (``rows.jsonl``), every look of the detector (``looks.jsonl``), the segments of the
+annotated copy, and ``state.json``, which says up to where they count. Whatever was written after the last
+state is cut off again, so that a resumed run gives the same rows as one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from crossfer.runtime.atomic import write_atomically
+from crossfer.runtime.detector import Detection
+from crossfer.video.tracks import Look, look_from_dict
+
+_HEAD = 1 << 20  # bytes of a source that tell it from another
+
+
+class Unfinished:
+    """The folder of a run.
+
+    Args:
+        target: the run's first output; the folder lies beside it and has its name with ``.partial``.
+        request: what decides the result, as plain values; a run can only be resumed with the same.
+        resume: go on with what is there; if nothing is, start at the beginning.
+
+    Attributes:
+        state: of the last commit; None at the beginning.
+
+    Raises:
+        ValueError: if an interrupted run is there but ``resume`` is not asked for, or it is of another
+            request.
+        OSError: if the folder cannot be made.
+    """
+
+    def __init__(self, target: Path, request: dict[str, Any], *, resume: bool) -> None:
+        self.folder = target.with_name(f"{target.name}.partial")
+        self._request = request
+        if (self.folder / "state.json").exists() and not resume:
+            raise ValueError(
+                f"{self.folder}: an interrupted run lies here; go on with it with --resume, "
+                "or remove the folder to start anew"
+            )
+        self.folder.mkdir(exist_ok=True)
+        self.state: dict[str, Any] | None = self._read_state()
+        self.rows_path = self.folder / "rows.jsonl"
+        self._looks_path = self.folder / "looks.jsonl"
+        self._rows = self._opened(self.rows_path, "rows")
+        self._looks = self._opened(self._looks_path, "looks")
+
+    def write_rows(self, lines: str) -> None:
+        """Appends rows."""
+        self._rows.write(lines.encode())
+
+    def write_look(self, look: Look) -> None:
+        """Appends a look."""
+        self._looks.write(json.dumps(look.to_dict()).encode() + b"\n")
+
+    def looks(self) -> Iterator[tuple[int, float, tuple[Detection, ...]]]:
+        """Every look up to the last commit: frame number, time, detections."""
+        with self._looks_path.open("rb") as file:
+            for line in file:
+                yield look_from_dict(json.loads(line))
+
+    def commit(self, state: dict[str, Any]) -> None:
+        """Makes what was written so far count, together with a state."""
+        sizes = {"rows": _flushed(self._rows), "looks": _flushed(self._looks)}
+        self.state = {"request": self._request, "bytes": sizes, **state}
+        write_atomically(self.folder / "state.json", json.dumps(self.state).encode())
+
+    def close(self) -> None:
+        """Closes the files; the folder stays."""
+        self._rows.close()
+        self._looks.close()
+
+    def remove(self) -> None:
+        """Removes the folder: the run is complete, or its user does not want it."""
+        self.close()
+        shutil.rmtree(self.folder)
+
+    def _read_state(self) -> dict[str, Any] | None:
+        path = self.folder / "state.json"
+        if not path.exists():
+            return None
+        try:
+            state = json.loads(path.read_bytes())
+            request = state["request"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path}: expected the state of a run, found damage; remove the folder"
+            ) from error
+        for key in sorted(self._request.keys() | request.keys()):
+            if self._request.get(key) != request.get(key):
+                raise ValueError(
+                    f"{self.folder}: the interrupted run had another {key} ({request.get(key)}, now "
+                    f"{self._request.get(key)}); resume with the same, or remove the folder to start anew"
+                )
+        return state
+
+    def _opened(self, path: Path, name: str) -> IO[bytes]:
+        """A file to append to, cut back to the last commit."""
+        file = path.open("ab")
+        file.truncate(0 if self.state is None else self.state["bytes"][name])
+        return file
+
+
+def source_id(path: Path) -> dict[str, Any]:
+    """What tells a file from another: its size and the SHA-256 of its first MiB."""
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "head": hashlib.sha256(file.read(_HEAD)).hexdigest()}
+
+
+def _flushed(file: IO[bytes]) -> int:
+    """The size of a file that is safely on disk up to there."""
+    file.flush()
+    os.fsync(file.fileno())
+    return os.fstat(file.fileno()).st_size

@@ -1,0 +1,320 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from crossfer import Recognizer
+from crossfer.video import command
+from crossfer.video.command import Wishes, run_video
+from crossfer.video.recognize import VideoSettings
+from crossfer.video.source import VideoError
+from support.clips import Place, background, cut, frames_with, head, line, write_clip
+
+COUNT, WIDTH, HEIGHT, SIDE = 46, 224, 128, 64
+TIMES = [number / 25 + (0.5 if number > 30 else 0.0) for number in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def recognizer(tiny_model) -> Recognizer:
+    return Recognizer(tiny_model, "none", threads=1)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory, astronaut) -> Path:
+    """Two people who cross, one of whom leaves and comes back as somebody new; uneven times, and sound."""
+    one = line(Place(40, 60), Place(180, 60), COUNT)
+    other = [*line(Place(180, 80), Place(40, 80), 24), *[None] * 14, *[Place(40, 70)] * 8]
+    heads = [head(astronaut, SIDE), head(astronaut, SIDE, mirrored=True)]
+    frames = frames_with(heads, zip(one, other, strict=True), width=WIDTH, height=HEIGHT)
+    return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", frames, TIMES, sound="aac")
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch):
+    """Commits after every ten frames or so."""
+    monkeypatch.setattr(command, "COMMIT_FRAMES", 10)
+
+
+def nowhere(text: str) -> None:
+    raise AssertionError(f"rows are to go to a file, not out: {text}")
+
+
+class StopAt:
+    """Interrupts a run after a frame, as Ctrl-C does."""
+
+    def __init__(self, index: int) -> None:
+        self.index, self.seen = index, 0
+
+    def __call__(self, source) -> None:
+        if self.seen == self.index:
+            raise KeyboardInterrupt
+        self.seen += 1
+
+
+def rows_of(path: Path) -> list[dict]:
+    return [json.loads(text) for text in path.read_text().splitlines()]
+
+
+def sound(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def video(path: Path) -> tuple[list[float], list[np.ndarray], float]:
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+        return (
+            [float(frame.pts * frame.time_base) for frame in frames],
+            [frame.to_ndarray(format="rgb24") for frame in frames],
+            container.duration / av.time_base,
+        )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, clip, recognizer) -> Path:
+    """A folder with the outputs of a run that nobody interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    command.COMMIT_FRAMES = 10
+    wishes = Wishes("json", folder / "rows.jsonl", folder / "copy.mp4", folder)
+    outcome = run_video(clip, recognizer, wishes, write=nowhere)
+    assert (outcome.frames, outcome.problem, outcome.notes, outcome.interrupted) == (COUNT, None, [], False)
+    return folder
+
+
+def test_everything_that_was_wished_for_is_there_and_nothing_else(whole, clip):
+    people = {row["track"] for row in rows_of(whole / "rows.jsonl")}
+    assert people == {1, 2, 3}
+    assert names(whole) == ["copy.mp4", *(f"person-{track}.png" for track in people), "rows.jsonl"]
+    times, _, duration = video(whole / "copy.mp4")
+    assert times == pytest.approx(TIMES, abs=1e-6)
+    assert duration == pytest.approx(video(clip)[2], abs=0.04)
+    assert sound(whole / "copy.mp4") == sound(clip)
+
+
+def test_the_copy_shows_boxes_where_the_rows_say(whole, clip):
+    rows = rows_of(whole / "rows.jsonl")
+    _, plain, _ = video(clip)
+    _, drawn, _ = video(whole / "copy.mp4")
+    for row in rows[::7]:
+        box, changed = (
+            row["box"],
+            np.abs(drawn[row["frame"]].astype(int) - plain[row["frame"]]).max(axis=2) > 60,
+        )
+        left, top = round(box["x"]), round(box["y"] + box["height"] / 2)
+        assert changed[top - 3 : top + 3, max(0, left - 2) : left + 4].any()
+    bare = np.abs(drawn[-1].astype(int) - plain[-1]).max(axis=2)
+    assert np.median(bare) < 6
+
+
+@pytest.mark.parametrize("stops", [[3], [27, 40], [11, 23, 24, 45]])
+def test_an_interrupted_run_that_is_resumed_equals_one_that_was_not(tmp_path, clip, recognizer, whole, stops):
+    output, copy = tmp_path / "rows.jsonl", tmp_path / "copy.mp4"
+    for number, index in enumerate(stops):
+        wishes = Wishes("json", output, copy, resume=number > 0)
+        outcome = run_video(clip, recognizer, wishes, write=nowhere, progress=StopAt(index))
+        assert outcome.interrupted
+        assert names(tmp_path) == ["rows.jsonl.partial"]
+        for text in (tmp_path / "rows.jsonl.partial" / "rows.jsonl").read_text().splitlines():
+            json.loads(text)
+    outcome = run_video(clip, recognizer, Wishes("json", output, copy, resume=True), write=nowhere)
+    assert outcome.frames == COUNT
+    assert outcome.worked <= COUNT - stops[-1] + 10 + 3
+    assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()
+    one, other = video(whole / "copy.mp4"), video(copy)
+    assert one[0] == other[0]
+    assert all((a == b).all() for a, b in zip(one[1], other[1], strict=True))
+    assert names(tmp_path) == ["copy.mp4", "rows.jsonl"]
+
+
+def test_what_was_written_after_the_last_commit_is_cut_off_again(tmp_path, clip, recognizer, whole):
+    """As after a power cut: half a row, half a look, and a segment that nobody finished."""
+    output = tmp_path / "rows.jsonl"
+    run_video(clip, recognizer, Wishes("json", output), write=nowhere, progress=StopAt(37))
+    partial = tmp_path / "rows.jsonl.partial"
+    for name in ("rows.jsonl", "looks.jsonl"):
+        with (partial / name).open("a") as file:
+            file.write('{"frame": 38, "ti')
+    (partial / "segment-00004.mp4").write_bytes(b"half")
+    run_video(clip, recognizer, Wishes("json", output, resume=True), write=nowhere)
+    assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()
+
+
+def test_the_people_of_the_first_part_are_remembered(tmp_path, clip, recognizer):
+    output = tmp_path / "rows.csv"
+    run_video(clip, recognizer, Wishes("csv", output), write=nowhere, progress=StopAt(37))
+    resumed = run_video(clip, recognizer, Wishes("csv", output, resume=True), write=nowhere)
+    fresh = run_video(clip, recognizer, Wishes("csv", tmp_path / "b.csv"), write=nowhere)
+    assert resumed.people == fresh.people
+    assert output.read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_an_interrupted_run_is_not_thrown_away_unasked(tmp_path, clip, recognizer):
+    wishes = Wishes("json", tmp_path / "rows.jsonl")
+    run_video(clip, recognizer, wishes, write=nowhere, progress=StopAt(37))
+    with pytest.raises(ValueError, match="an interrupted run lies here; go on with it with --resume"):
+        run_video(clip, recognizer, wishes, write=nowhere)
+    assert (tmp_path / "rows.jsonl.partial" / "state.json").is_file()
+
+
+def test_a_run_is_resumed_only_with_the_same_video_model_and_settings(tmp_path, clip, recognizer):
+    output = tmp_path / "rows.jsonl"
+    run_video(clip, recognizer, Wishes("json", output), write=nowhere, progress=StopAt(37))
+    other = shutil.copy(clip, tmp_path / "other.mp4")
+    with open(other, "ab") as file:
+        file.write(b"\0" * 8)
+    for source, wishes, message in (
+        (clip, Wishes("json", output, resume=True, settings=VideoSettings(detect_every=5)), "detect_every"),
+        (clip, Wishes("json", output, resume=True, annotate=tmp_path / "c.mp4"), "annotate"),
+        (other, Wishes("json", output, resume=True), "video"),
+    ):
+        with pytest.raises(ValueError, match=f"the interrupted run had another {message}"):
+            run_video(source, recognizer, wishes, write=nowhere)
+    (tmp_path / "rows.jsonl.partial" / "state.json").write_text("{")
+    with pytest.raises(ValueError, match="found damage"):
+        run_video(clip, recognizer, Wishes("json", output, resume=True), write=nowhere)
+
+
+def test_an_interruption_while_the_done_part_is_passed_over_loses_nothing(tmp_path, clip, recognizer, whole):
+    output = tmp_path / "rows.jsonl"
+    run_video(clip, recognizer, Wishes("json", output), write=nowhere, progress=StopAt(37))
+    wishes = Wishes("json", output, resume=True)
+    outcome = run_video(clip, recognizer, wishes, write=nowhere, progress=StopAt(5))
+    assert outcome.interrupted
+    assert outcome.seconds > 1.0
+    run_video(clip, recognizer, wishes, write=nowhere)
+    assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()
+
+
+def test_with_nothing_to_resume_it_starts_at_the_beginning(tmp_path, clip, recognizer, whole):
+    output = tmp_path / "rows.jsonl"
+    run_video(clip, recognizer, Wishes("json", output, resume=True), write=nowhere)
+    assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()
+
+
+def test_rows_leave_as_they_come_where_no_file_is_given(clip, recognizer, whole):
+    written: list[str] = []
+    run_video(clip, recognizer, Wishes("json"), write=written.append)
+    assert "".join(written).encode() == (whole / "rows.jsonl").read_bytes()
+
+
+def test_seconds_end_video_and_sound_there(tmp_path, clip, recognizer):
+    copy = tmp_path / "copy.mp4"
+    outcome = run_video(clip, recognizer, Wishes(annotate=copy, seconds=1.0), write=nowhere)
+    assert outcome.frames == 25
+    assert video(copy)[2] == pytest.approx(1.0, abs=0.04)
+
+
+def test_a_file_that_is_cut_off_is_gone_through_as_far_as_it_goes(tmp_path, astronaut, recognizer):
+    frames = frames_with(
+        [head(astronaut, 80)], [[place] for place in line(Place(50, 85), Place(270, 85), 50)]
+    )
+    whole = write_clip(tmp_path / "a.mp4", frames, sound="aac", container_options={"movflags": "faststart"})
+    broken = cut(whole, tmp_path / "b.mp4", 0.5)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    outcome = run_video(
+        broken, recognizer, Wishes("json", folder / "r.jsonl", folder / "c.mp4"), write=nowhere
+    )
+    assert "cut off" in str(outcome.problem)
+    assert names(folder) == ["c.mp4", "r.jsonl"]
+    times, _, duration = video(folder / "c.mp4")
+    assert len(times) == outcome.frames
+    assert 8 < outcome.frames < 35
+    assert duration == pytest.approx(outcome.seconds, abs=0.04)
+
+
+def test_a_clip_without_faces_is_no_error(tmp_path, recognizer):
+    path = write_clip(tmp_path / "a.mp4", [background(96, 64)] * 30)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    wishes = Wishes("csv", folder / "r.csv", folder / "c.mp4", folder)
+    outcome = run_video(path, recognizer, wishes, write=nowhere)
+    assert outcome.notes == ["no face found in 30 frames"]
+    assert (folder / "r.csv").read_text().count("\n") == 1
+    assert len(video(folder / "c.mp4")[0]) == 30
+    assert names(folder) == ["c.mp4", "r.csv"]
+
+
+def test_a_video_that_cannot_be_used_leaves_nothing_behind(tmp_path, recognizer):
+    path = tmp_path / "empty.y4m"
+    path.write_bytes(b"YUV4MPEG2 W64 H48 F25:1 C420\n")
+    with pytest.raises(VideoError, match="found no frame"):
+        run_video(path, recognizer, Wishes("json", tmp_path / "r.jsonl"), write=nowhere)
+    assert names(tmp_path) == ["empty.y4m"]
+
+
+def test_a_copy_that_cannot_be_completed_leaves_the_work_to_be_resumed(tmp_path, clip, recognizer, whole):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    output, copy = tmp_path / "r.jsonl", folder / "c.mp4"
+
+    def remove(source):
+        if source.end > 1.5 and folder.exists():
+            folder.rmdir()
+
+    with pytest.raises(OSError, match="cannot be written"):
+        run_video(clip, recognizer, Wishes("json", output, copy), write=nowhere, progress=remove)
+    assert names(tmp_path) == ["r.jsonl.partial"]
+    folder.mkdir()
+    run_video(clip, recognizer, Wishes("json", output, copy, resume=True), write=nowhere)
+    assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()
+    assert len(video(copy)[0]) == COUNT
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        ({"output": "clip.mp4"}, "--output .*clip.mp4: is the video itself"),
+        ({"annotate": "clip.mp4"}, "--annotate .*clip.mp4: is the video itself"),
+        ({"output": "a.mp4", "annotate": "a.mp4"}, "is the file of --output too"),
+        ({"annotate": "a.gif"}, "expected a name that ends in .mp4"),
+        ({"resume": True}, "--resume: rows that went to standard output"),
+    ],
+)
+def test_outputs_that_get_in_each_others_way(clip, recognizer, wishes, message):
+    given = {key: clip.parent / value if isinstance(value, str) else value for key, value in wishes.items()}
+    with pytest.raises(ValueError, match=message):
+        run_video(clip, recognizer, Wishes("json", **given), write=nowhere)
+    assert names(clip.parent) == ["clip.mp4"]
+
+
+def memory() -> float:
+    """Resident memory of this process in MB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+class MemoryFrom:
+    """Memory at a frame and at the last so far."""
+
+    def __init__(self, index: int) -> None:
+        self.left, self.first, self.last = index, 0.0, 0.0
+
+    def __call__(self, source) -> None:
+        self.last = memory()
+        self.left -= 1
+        if self.left == 0:
+            self.first = self.last
+
+
+def test_memory_stays_constant_with_every_output(tmp_path, astronaut, recognizer):
+    frame = frames_with([head(astronaut, 64)], [[Place(64, 48)]], width=128, height=96)[0]
+    path = write_clip(tmp_path / "long.mp4", [frame] * 500, sound="aac")
+    seen = MemoryFrom(200)
+    wishes = Wishes(
+        "parquet",
+        tmp_path / "r.parquet",
+        tmp_path / "c.mp4",
+        tmp_path,
+        settings=VideoSettings(detect_every=10),
+    )
+    outcome = run_video(path, recognizer, wishes, write=nowhere, progress=seen)
+    assert outcome.frames == 500
+    assert seen.last - seen.first < 15

@@ -1,0 +1,188 @@
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from crossfer.video.encode import SegmentWriter, join
+from support.clips import FINE, background, write_clip
+
+RATE = Fraction(25)
+
+
+def numbered(count: int, width: int = 64, height: int = 48) -> list[np.ndarray]:
+    frames = []
+    for number in range(count):
+        frame = background(width, height)
+        frame[: height // 2] = 20 + 8 * (number % 25)
+        frames.append(frame)
+    return frames
+
+
+def encoded(folder: Path, frames, times, *, every: int = 7, time_base=FINE) -> SegmentWriter:
+    """The frames in segments of ``every``; a new writer takes over after each, as after interruptions."""
+    writer = SegmentWriter(folder, time_base, RATE)
+    for number, (pixels, time) in enumerate(zip(frames, times, strict=True)):
+        if number and number % every == 0:
+            writer.end_segment()
+            writer = SegmentWriter(folder, time_base, RATE, writer.segments)
+        writer.write(pixels, time)
+    writer.end_segment()
+    return writer
+
+
+def decoded(path: Path) -> tuple[list[float], list[np.ndarray]]:
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+        return [float(frame.pts * frame.time_base) for frame in frames], [
+            frame.to_ndarray(format="rgb24") for frame in frames
+        ]
+
+
+def sound_packets(path: Path) -> list[tuple[bytes, float]]:
+    with av.open(str(path)) as container:
+        return [
+            (bytes(packet), float(packet.pts * packet.time_base))
+            for packet in container.demux(audio=0)
+            if packet.size
+        ]
+
+
+@pytest.mark.parametrize("name", ["copy.mp4", "copy.mov", "copy.mkv", "copy.m4v"])
+def test_segments_are_joined_frame_by_frame_with_their_times(tmp_path, name):
+    frames = numbered(24)
+    times = [0.0, 0.04, 0.05, 0.3, *(0.3 + 0.04 * number for number in range(1, 21))]
+    writer = encoded(tmp_path, frames, times)
+    assert len(writer.segments) == 4
+    target = tmp_path / name
+    assert join(writer.segments, tmp_path, target, time_base=FINE, end=1.2, sound=None) == []
+    found, pictures = decoded(target)
+    tolerance = 1e-3 if name.endswith("mkv") else 1e-6  # Matroska counts milliseconds
+    assert found == pytest.approx(times, abs=tolerance)
+    for picture, frame in zip(pictures, frames, strict=True):
+        assert np.abs(picture.astype(int) - frame).mean() < 3
+    with av.open(str(target)) as container:
+        assert container.duration / av.time_base == pytest.approx(1.2, abs=0.04)
+
+
+def test_a_copy_in_one_segment_and_one_in_many_show_the_same(tmp_path):
+    frames, times = numbered(20), [number / 25 for number in range(20)]
+    pictures = []
+    for every in (20, 3):
+        folder = tmp_path / str(every)
+        folder.mkdir()
+        writer = encoded(folder, frames, times, every=every)
+        join(writer.segments, folder, folder / "c.mp4", time_base=FINE, end=0.8, sound=None)
+        pictures.append(decoded(folder / "c.mp4")[1])
+    assert all(np.abs(a.astype(int) - b).mean() < 2 for a, b in zip(*pictures, strict=True))
+
+
+def test_moving_pictures_stay_in_order(tmp_path):
+    """An encoder that may look ahead would put frames of a steady motion out of order."""
+    frames = [np.roll(background(160, 96), 3 * number, axis=1) for number in range(40)]
+    times = [number / 25 for number in range(40)]
+    writer = encoded(tmp_path, frames, times, every=20)
+    join(writer.segments, tmp_path, tmp_path / "c.mp4", time_base=FINE, end=1.6, sound=None)
+    found, pictures = decoded(tmp_path / "c.mp4")
+    assert found == pytest.approx(times, abs=1e-6)
+    assert all(np.abs(a.astype(int) - b).mean() < 3 for a, b in zip(pictures, frames, strict=True))
+
+
+def test_odd_sizes_get_one_more_row_and_column(tmp_path):
+    writer = encoded(tmp_path, numbered(3, 63, 47), [0, 0.04, 0.08])
+    join(writer.segments, tmp_path, tmp_path / "c.mp4", time_base=FINE, end=0.12, sound=None)
+    assert decoded(tmp_path / "c.mp4")[1][0].shape == (48, 64, 3)
+
+
+def test_a_time_base_too_fine_for_the_file_is_rounded(tmp_path):
+    writer = encoded(tmp_path, numbered(3), [0, 0.04, 0.08], time_base=Fraction(1, 1_000_000_000))
+    join(writer.segments, tmp_path, tmp_path / "c.mp4", time_base=writer.time_base, end=0.12, sound=None)
+    assert decoded(tmp_path / "c.mp4")[0] == pytest.approx([0, 0.04, 0.08], abs=1e-4)
+
+
+def copied(tmp_path: Path, source: Path, name: str, count: int, end: float) -> tuple[Path, list[str]]:
+    folder = tmp_path / "segments"
+    folder.mkdir(exist_ok=True)
+    writer = encoded(folder, numbered(count), [number / 25 for number in range(count)])
+    target = tmp_path / name
+    return target, join(writer.segments, folder, target, time_base=FINE, end=end, sound=source)
+
+
+@pytest.mark.parametrize("name", ["copy.mp4", "copy.mkv"])
+def test_sound_is_copied_packet_by_packet(tmp_path, name):
+    source = write_clip(tmp_path / "s.mp4", numbered(50), sound="aac")
+    target, notes = copied(tmp_path, source, name, 50, 2.0)
+    assert notes == []
+    before, after = sound_packets(source), sound_packets(target)
+    before = [packet for packet in before if packet[1] < 2.0]
+    assert [content for content, _ in after] == [content for content, _ in before]
+    # Matroska knows no time before zero, so the encoder's run-up moves sound and pictures on, together.
+    shift = decoded(target)[0][0]
+    assert 0 <= shift < 0.04
+    assert [time - shift for _, time in after] == pytest.approx([time for _, time in before], abs=2e-3)
+    with av.open(str(source)) as one, av.open(str(target)) as other:
+        assert other.duration / av.time_base == pytest.approx(one.duration / av.time_base, abs=0.04)
+
+
+ANEW = [("s.mkv", "copy.mp4"), ("s.mkv", "copy.mov"), ("s.mov", "copy.mp4")]
+FITTING = [("s.mkv", "copy.mkv"), ("s.mov", "copy.mov"), ("s.mov", "copy.mkv")]
+
+
+@pytest.mark.parametrize(("source", "name"), ANEW)
+def test_sound_that_does_not_fit_is_encoded_anew_and_told(tmp_path, source, name):
+    source = write_clip(tmp_path / source, numbered(50), sound="pcm_s16le")
+    target, notes = copied(tmp_path, source, name, 50, 2.0)
+    assert notes == ["sound of the kind pcm_s16le was encoded anew as aac"]
+    with av.open(str(target)) as container:
+        assert container.streams.audio[0].codec_context.name == "aac"
+        frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    heard = np.concatenate(frames, axis=-1)[0]
+    assert len(heard) / 44_100 == pytest.approx(2.0, abs=0.06)
+    assert np.abs(heard).max() == pytest.approx(8000 / 32768, rel=0.3)
+
+
+@pytest.mark.parametrize(("source", "name"), FITTING)
+def test_sound_without_compression_is_copied_where_it_fits(tmp_path, source, name):
+    source = write_clip(tmp_path / source, numbered(50), sound="pcm_s16le")
+    target, notes = copied(tmp_path, source, name, 50, 9.0)
+    assert notes == []
+    assert b"".join(content for content, _ in sound_packets(target)) == b"".join(
+        content for content, _ in sound_packets(source)
+    )
+
+
+def test_a_copy_that_cannot_be_written_is_an_os_error_that_names_it(tmp_path):
+    writer = encoded(tmp_path, numbered(3), [0, 0.04, 0.08])
+    target = tmp_path / "none" / "c.mp4"
+    with pytest.raises(OSError, match="cannot be written") as caught:
+        join(writer.segments, tmp_path, target, time_base=FINE, end=0.12, sound=None)
+    assert caught.value.filename == str(target)
+
+
+def test_sound_ends_where_the_pictures_end(tmp_path):
+    source = write_clip(tmp_path / "s.mp4", numbered(50), sound="aac")
+    target, _ = copied(tmp_path, source, "copy.mp4", 20, 0.8)
+    assert max(time for _, time in sound_packets(target)) < 0.8
+
+
+def test_pictures_and_sound_stay_together_if_a_file_does_not_begin_at_zero(tmp_path):
+    late = [10 + number / 25 for number in range(50)]
+    source = write_clip(tmp_path / "s.ts", numbered(50), late, sound="aac")
+    with av.open(str(source)) as container:
+        start = container.start_time / av.time_base
+        shift = container.streams.audio[0].start_time / 90_000 - start
+    target, _ = copied(tmp_path, source, "copy.mp4", 50, 60.0)
+    with av.open(str(target)) as container:
+        found = next(packet for packet in container.demux(audio=0) if packet.size)
+        assert float(found.pts * found.time_base) == pytest.approx(shift, abs=2e-3)
+
+
+def test_abandoned_segments_do_not_count(tmp_path):
+    writer = SegmentWriter(tmp_path, FINE, RATE)
+    writer.write(numbered(1)[0], 0.0)
+    writer.abandon()
+    assert writer.segments == []
+    writer.write(numbered(1)[0], 0.0)
+    writer.end_segment()
+    assert [segment.name for segment in writer.segments] == ["segment-00000.mp4"]

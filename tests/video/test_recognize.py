@@ -1,0 +1,267 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import crossfer
+from crossfer import Recognizer
+from crossfer.runtime.detector import CenterFace, Detection
+from crossfer.types import Box
+from crossfer.video import RecognizedFrame, VideoError, VideoRecognizer, recognize_video
+from crossfer.video.frames import Frame
+from crossfer.video.recognize import VideoSettings
+from support.bundles import calibrated_bundle, calibration
+from support.clips import Place, background, cut, frames_with, head, line, write_clip
+
+SIDE = 90
+
+
+@pytest.fixture(scope="module")
+def recognizer(tiny_model) -> Recognizer:
+    return Recognizer(tiny_model, "none", threads=1)
+
+
+@pytest.fixture(scope="module")
+def detector() -> CenterFace:
+    return CenterFace(min_score=0.3, threads=1)
+
+
+class Steady:
+    """A detector that sees one face at one place."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def detect(self, image):
+        self.looks += 1
+        points = ((40, 40), (60, 40), (50, 52), (42, 64), (58, 64))
+        return [Detection(Box(30.0, 20.0, 40.0, 52.0), 0.9, tuple((float(x), float(y)) for x, y in points))]
+
+
+def through(frames, recognizer, detector, times=None, **settings) -> list[RecognizedFrame]:
+    """Pixels through a VideoRecognizer."""
+    working = VideoRecognizer(recognizer, VideoSettings(**settings), detector=detector)
+    times = [number / 25 for number in range(len(frames))] if times is None else times
+    found = []
+    for number, (pixels, time) in enumerate(zip(frames, times, strict=True)):
+        found += working.push(Frame(number, time, pixels))
+        assert len(working._waiting) <= working.settings.detect_every + 1
+    return found + working.finish()
+
+
+def distance(box: Box, place: Place) -> float:
+    return float(np.hypot(box.center[0] - place.x, box.center[1] - place.y))
+
+
+def test_a_face_that_enters_and_leaves_has_one_number_and_rows_only_while_it_is_there(
+    astronaut, recognizer, detector
+):
+    path = [*[None] * 10, *line(Place(-40, 100), Place(360, 100), 50), *[None] * 10]
+    frames = frames_with([head(astronaut, SIDE)], [[place] for place in path])
+    found = through(frames, recognizer, detector)
+    assert [one.index for one in found] == list(range(70))
+    seen = [one.index for one in found if one.faces]
+    assert seen == list(range(seen[0], seen[-1] + 1))
+    assert 12 <= seen[0] <= 24
+    assert 45 <= seen[-1] <= 57
+    assert {face.track for one in found for face in one.faces} == {1}
+    wholly = [one for one in found if one.faces and SIDE / 2 < path[one.index].x < 320 - SIDE / 2]
+    assert len(wholly) > 20
+    assert max(distance(one.faces[0].box, path[one.index]) for one in wholly) < 10
+
+
+def test_two_people_who_cross_keep_their_numbers(astronaut, recognizer, detector):
+    heads = [head(astronaut, SIDE), head(astronaut, SIDE, mirrored=True)]
+    one, other = line(Place(60, 85), Place(260, 85), 60), line(Place(260, 110), Place(60, 110), 60)
+    found = through(frames_with(heads, zip(one, other, strict=True)), recognizer, detector)
+    first = found[0].faces
+    assert len(first) == 2
+    paths = {face.track: one if distance(face.box, one[0]) < 40 else other for face in first}
+    assert {id(path) for path in paths.values()} == {id(one), id(other)}
+    for frame in found:
+        for face in frame.faces:
+            assert distance(face.box, paths[face.track][frame.index]) < 25, frame.index
+    assert len(found[-1].faces) == 2
+
+
+def test_somebody_who_joins_gets_the_next_number(astronaut, recognizer, detector):
+    heads = [head(astronaut, SIDE), head(astronaut, SIDE)]
+    places = [[Place(70, 95), None]] * 10 + [[Place(70, 95), Place(240, 95)]] * 11
+    found = through(frames_with(heads, places), recognizer, detector)
+    assert [[face.track for face in one.faces] for one in found] == [[1]] * 12 + [[1, 2]] * 9
+
+
+@pytest.mark.parametrize("every", [2, 3, 5])
+def test_between_looks_faces_are_where_a_look_would_find_them(astronaut, recognizer, detector, every):
+    path = line(Place(60, 80), Place(170, 110), 21)
+    frames = frames_with([head(astronaut, SIDE)], [[place] for place in path])
+    exact = through(frames, recognizer, detector, detect_every=1)
+    found = through(frames, recognizer, detector, detect_every=every)
+    assert [face.detection_score is not None for one in found for face in one.faces] == [
+        number % every == 0 or number == 20 for number in range(21)
+    ]
+    for one, other in zip(exact, found, strict=True):
+        (true,), (guessed,) = one.faces, other.faces
+        assert distance(guessed.box, Place(*true.box.center)) < 4
+        assert np.abs(np.array(guessed.landmarks) - true.landmarks).max() < 6
+
+
+def test_the_expression_of_a_frame_is_that_of_the_photo(astronaut, tiny_model, recognizer, detector):
+    frames = frames_with([head(astronaut, SIDE)], [[Place(150, 95)]] * 7)
+    found = through(frames, recognizer, detector)
+    (photo,) = Recognizer(tiny_model, threads=1).recognize(frames[0])
+    (face,) = found[0].faces
+    assert face.box == photo.box
+    assert face.landmarks == photo.landmarks
+    assert face.detection_score == photo.detection_score
+    assert list(face.raw.probabilities.values()) == pytest.approx(
+        list(photo.prediction.probabilities.values()), abs=1e-6
+    )
+
+
+def test_raw_and_smoothed_differ_by_the_smoothing_alone(astronaut, recognizer, detector):
+    frames = frames_with([head(astronaut, SIDE)], [[p] for p in line(Place(60, 80), Place(250, 110), 20)])
+    plain = through(frames, recognizer, detector, smoothing=0)
+    soft = through(frames, recognizer, detector, smoothing=0.4)
+    for one, other in zip(plain, soft, strict=True):
+        assert one.faces[0].raw.probabilities == one.faces[0].smoothed.probabilities
+        assert one.faces[0].raw.probabilities == other.faces[0].raw.probabilities
+    raw = np.array([list(one.faces[0].raw.probabilities.values()) for one in soft])
+    smooth = np.array([list(one.faces[0].smoothed.probabilities.values()) for one in soft])
+    expected = [raw[0]]
+    for values in raw[1:]:
+        expected.append(expected[-1] + (1 - np.exp(-0.04 / 0.4)) * (values - expected[-1]))
+    assert smooth == pytest.approx(np.array(expected), abs=1e-9)
+
+
+def test_frame_times_that_vary_put_faces_in_between_by_time(astronaut, recognizer, detector):
+    times = [0.0, 0.01, 0.02, 0.2, 0.21, 0.4, 0.6]
+    path = [Place(60 + 250 * time, 95) for time in times]
+    frames = frames_with([head(astronaut, SIDE)], [[place] for place in path])
+    found = through(frames, recognizer, detector, times, detect_every=3)
+    assert [one.time for one in found] == times
+    assert max(distance(one.faces[0].box, place) for one, place in zip(found, path, strict=True)) < 12
+
+
+def test_sets_and_abstention(tmp_path, astronaut, detector):
+    frames = frames_with([head(astronaut, SIDE)], [[Place(150, 95)]] * 4)
+    model = calibrated_bundle(tmp_path / "c.onnx", calibration(threshold=0.999, set_threshold=0.0))
+    found = through(frames, Recognizer(model, "none", coverage=0.9, abstain=True), detector)
+    (face,) = found[1].faces
+    assert face.raw.answer == face.smoothed.answer == "uncertain"
+    assert len(face.raw.prediction_set or ()) == 8
+    assert face.smoothed.prediction_set is None
+    sure = calibrated_bundle(tmp_path / "s.onnx", calibration(threshold=0.0))
+    found = through(frames, Recognizer(sure, "none", abstain=True), detector)
+    assert found[1].faces[0].smoothed.answer == found[1].faces[0].expression
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7])
+def test_every_frame_comes_back_however_many_there_are(recognizer, count):
+    detector = Steady()
+    found = through([background()] * count, recognizer, detector, detect_every=3)
+    assert [one.index for one in found] == list(range(count))
+    assert all([face.track for face in one.faces] == [1] for one in found)
+    assert detector.looks == {0: 0, 1: 1, 2: 2, 3: 2, 4: 2, 7: 3}[count]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"detect_every": 0}, "detect_every: expected 1 to 30"),
+        ({"detect_every": 31}, "detect_every: expected 1 to 30"),
+        ({"min_face_score": 1.0}, "min_face_score"),
+        ({"smoothing": -1.0}, "smoothing"),
+    ],
+)
+def test_settings_out_of_range(recognizer, settings, message):
+    with pytest.raises(ValueError, match=message):
+        through([background()], recognizer, Steady(), **settings)
+
+
+def test_a_file_by_its_name_and_its_picture_in_every_frame(tmp_path, astronaut, recognizer, detector):
+    frames = frames_with([head(astronaut, SIDE)], [[Place(150, 95)]] * 8)
+    path = write_clip(tmp_path / "a.mp4", frames)
+    found = list(crossfer.video.recognize_video(path, recognizer, detector=detector))
+    assert [(one.index, round(one.time, 6)) for one in found] == [(n, n / 25) for n in range(8)]
+    assert all(np.abs(one.pixels.astype(int) - frames[one.index]).mean() < 4 for one in found)
+    assert [face.expression in face.smoothed.probabilities for one in found for face in one.faces] == [
+        True
+    ] * 8
+
+
+def test_a_clip_without_faces_gives_its_frames(tmp_path, recognizer, detector):
+    path = write_clip(tmp_path / "a.mp4", [background()] * 7)
+    assert [one.faces for one in recognize_video(path, recognizer, detector=detector)] == [()] * 7
+
+
+def test_of_a_file_that_is_cut_off_everything_that_is_there_comes_first(tmp_path, recognizer):
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 255, (96, 128, 3), np.uint8) for _ in range(60)]
+    whole = write_clip(tmp_path / "a.mp4", noise, container_options={"movflags": "faststart"})
+    seen: list[int] = []
+    found = recognize_video(cut(whole, tmp_path / "b.mp4", 0.5), recognizer, detector=Steady())
+    with pytest.raises(VideoError, match="cut off"):
+        seen.extend(one.index for one in found)
+    assert seen == list(range(len(seen)))
+    assert 15 < len(seen) < 45
+
+
+def memory() -> float:
+    """Resident memory of this process in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def growth(path: Path, recognizer, warm: int) -> float:
+    """MB by which memory has grown from frame ``warm`` to the end."""
+    start = 0.0
+    for one in recognize_video(path, recognizer, detector=Steady(), detect_every=5):
+        if one.index == warm:
+            start = memory()
+    return memory() - start
+
+
+def test_memory_stays_constant(tmp_path, recognizer):
+    long = write_clip(tmp_path / "long.mp4", [background()] * 1200)
+    assert growth(long, recognizer, 300) < 10
+
+
+@pytest.mark.long
+def test_memory_stays_constant_over_an_hour(tmp_path, recognizer):
+    path = tmp_path / "hour.mp4"
+    frame = background()
+    write_clip(path, (frame for _ in range(90_000)), [number / 25 for number in range(90_000)])
+    assert growth(path, recognizer, 1000) < 20
+
+
+@pytest.fixture
+def real_video() -> Path:
+    root = os.environ.get("CROSSFER_TEST_DATA")
+    path = Path(root or "") / "media" / "WolfgangLanger_Pexels.mp4"
+    if not root or not path.is_file():
+        pytest.skip("CROSSFER_TEST_DATA does not name a folder with media/WolfgangLanger_Pexels.mp4")
+    return path
+
+
+def followed(path: Path, recognizer, seconds: float) -> list[RecognizedFrame]:
+    found = []
+    for one in recognize_video(path, recognizer):
+        if one.time >= seconds:
+            break
+        found.append(one)
+    return found
+
+
+def test_on_a_real_video_one_person_is_followed(real_video, recognizer):
+    found = followed(real_video, recognizer, 1.5)
+    assert len(found) == 36
+    assert {tuple(face.track for face in one.faces) for one in found} == {(1,)}
+
+
+@pytest.mark.long
+def test_on_the_whole_real_video_one_person_is_followed(real_video, recognizer):
+    found = followed(real_video, recognizer, 1000.0)
+    assert len(found) == 472
+    assert {tuple(face.track for face in one.faces) for one in found} == {(1,)}
