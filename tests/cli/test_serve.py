@@ -234,6 +234,13 @@ def test_https(tmp_path, tiny_model):
         assert get(server.url, "healthz", verify=context).status_code == 200
 
 
+def test_files_that_are_no_certificate_are_one_line():
+    result = run("--tls-cert", __file__, "--tls-key", __file__)
+    assert result.exit_code == 1
+    assert "expected a certificate chain and its private key" in str(result.exception)
+    assert "\n" not in str(result.exception)
+
+
 def test_a_token_from_the_environment_is_asked_for(tmp_path, tiny_model, astronaut_path):
     arguments = ("--model", tiny_model, "--host", EVERYWHERE, "--detector", "none")
     with process(tmp_path / "log", *arguments, environment={"CROSSFER_TOKEN": TOKEN}) as server:

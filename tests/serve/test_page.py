@@ -180,6 +180,18 @@ def test_the_box_lies_on_the_face(open_page, recognizer, photo):
     assert place == pytest.approx(expected, abs=2.5)
 
 
+@pytest.mark.parametrize("size", [(1000, 50), (100, 900), (30, 30)])
+def test_a_picture_keeps_its_proportions_and_fits_the_window(open_page, size):
+    page = open_page()
+    choose(page, encoded(np.full((size[1], size[0], 3), 90, np.uint8)))
+    says(page, "#status", "No face found")
+    width, height = page.evaluate(
+        "(({ width, height }) => [width, height])(document.querySelector('#overlay').getBoundingClientRect())"
+    )
+    assert width / height == pytest.approx(size[0] / size[1], rel=0.05)
+    assert height <= 0.73 * 900
+
+
 def test_evidence_can_be_switched_and_chosen_by_keyboard(open_page, photo):
     page = open_page()
     choose(page, photo)

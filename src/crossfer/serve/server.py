@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,24 @@ BACKLOG = 128
 
 @dataclass(frozen=True)
 class Certificate:
-    """PEM files for HTTPS."""
+    """PEM files for HTTPS.
+
+    Raises:
+        ValueError: if they are no certificate and its key.
+        OSError: if they cannot be read.
+    """
 
     chain: Path
     key: Path
+
+    def __post_init__(self) -> None:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(self.chain, self.key)
+        except ssl.SSLError as error:
+            raise ValueError(
+                f"{self.chain}, {self.key}: expected a certificate chain and its private key as PEM, "
+                f"found other files ({error.reason or 'no PEM'}); check which is which"
+            ) from error
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -69,7 +84,6 @@ def serve(
 
     Raises:
         BundleError: if the model cannot be used as the service says.
-        OSError: if the certificate cannot be read.
     """
     server = _Server(configure(create_app(service), service, certificate))
     server.tell = started
@@ -87,11 +101,7 @@ class _Server(uvicorn.Server):
 
 
 def configure(app: object, service: Service, certificate: Certificate | None = None) -> uvicorn.Config:
-    """The web server's configuration: the limits that it can keep, and nothing logged but errors.
-
-    Raises:
-        OSError: if the certificate cannot be read.
-    """
+    """The web server's configuration: the limits that it can keep, and nothing logged but errors."""
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]

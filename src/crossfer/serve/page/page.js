@@ -7,6 +7,8 @@ import { dataName, expressionName, percent, say, splitName, switchLanguage, writ
 
 const FRAME_SIDE = 640; // longer side of a webcam frame: as much as the detector looks at
 const FRAME_QUALITY = 0.85;
+const TALLEST_VH = 72; // height of a picture on the page, in hundredths of the window's
+const SMALLEST_PX = 720; // width that small pictures are enlarged to, where there is room
 const SPOKEN_MS = 2500; // how often the webcam's result is read out at most
 
 const $ = (id) => document.getElementById(id);
@@ -85,7 +87,12 @@ function redraw() {
   });
 }
 
+/** Shows the picture as large as the window allows, small ones enlarged, always in its own proportions. */
 function showStage(what) {
+  if (what && state.size) {
+    const { width, height } = state.size;
+    $("frame").style.width = `min(100%, ${(TALLEST_VH * width) / height}vh, ${Math.max(width, SMALLEST_PX)}px)`;
+  }
   $("invitation").hidden = Boolean(what);
   $("frame").hidden = !what;
   $("drop").classList.toggle("filled", Boolean(what));
