@@ -187,7 +187,7 @@ def wait_for(condition) -> None:
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory, clip, astronaut) -> Path:
     """Long enough for a commit."""
-    path = line(Place(40, 45), Place(100, 50), 700)
+    path = line(Place(40, 45), Place(100, 50), 420)
     frames = frames_with([head(astronaut, 48)], [[place] for place in path], width=128, height=96)
     return write_clip(tmp_path_factory.mktemp("clip") / "long.mp4", frames)
 
