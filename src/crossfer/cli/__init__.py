@@ -20,6 +20,7 @@ from crossfer.cli.export import export
 from crossfer.cli.intensity import intensity
 from crossfer.cli.predict import predict
 from crossfer.cli.report import report
+from crossfer.cli.score import score
 from crossfer.cli.train import train
 
 app = typer.Typer(
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (predict, train, export, calibrate, evaluate, compare, report, ablate, intensity):
+for command in (predict, score, train, export, calibrate, evaluate, compare, report, ablate, intensity):
     app.command()(command)
 app.add_typer(data, name="data")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,19 @@ from crossfer.runtime.image import ImageSource, load_image
 from crossfer.runtime.preprocess import normalize, resize_crop
 from crossfer.runtime.session import ModelSession
 from crossfer.types import Box, Face, Prediction
+
+
+@dataclass(frozen=True)
+class Located:
+    """Faces that were found in an image and not recognised yet.
+
+    Attributes:
+        places: largest first; the whole image as a box where no detector ran.
+        inputs: what the model will see of each, uint8, shape (C, S, S).
+    """
+
+    places: tuple[Detection | Box, ...]
+    inputs: tuple[np.ndarray, ...]
 
 
 class Recognizer:
@@ -96,15 +110,32 @@ class Recognizer:
         Raises:
             ImageError: if one of the images cannot be used; the message names it.
         """
-        found: list[Sequence[Detection | Box]] = []
-        inputs: list[np.ndarray] = []
-        for source in images:
-            image = load_image(source)
-            places = self._places(image)
-            found.append(places)
-            inputs.extend(resize_crop(self._cut(image, place), self.meta.input) for place in places)
-        predictions = iter(self._predict(inputs))
-        return [[_face(place, next(predictions)) for place in places] for places in found]
+        return self.recognize_located(map(self.locate, images))
+
+    def locate(self, image: ImageSource) -> Located:
+        """The first half of ``recognize``: where the faces of an image are, and what the model will see of them.
+
+        With ``recognize_located`` it lets faces of many images go through the model together while the images
+        themselves are let go, and each image may fail on its own.
+
+        Args:
+            image: as ``recognize`` takes it.
+
+        Raises:
+            ImageError: if the image cannot be used.
+        """
+        pixels = load_image(image)
+        places = self._places(pixels)
+        return Located(
+            tuple(places),
+            tuple(resize_crop(self._cut(pixels, place), self.meta.input) for place in places),
+        )
+
+    def recognize_located(self, located: Iterable[Located]) -> list[list[Face]]:
+        """The second half: the faces of each image that ``locate`` has seen, in the same order."""
+        seen = list(located)
+        predictions = iter(self._predict([crop for one in seen for crop in one.inputs]))
+        return [[_face(place, next(predictions)) for place in one.places] for one in seen]
 
     def classify(self, crops: Sequence[ImageSource]) -> list[Prediction]:
         """The expressions of images that are face crops already, in the model's framing; no detector runs.
