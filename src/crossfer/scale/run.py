@@ -253,4 +253,4 @@ def _engine(request: Request) -> tuple[Engine, int]:
         return score_locally, request.workers or cores()
     from crossfer.scale.cluster import connect  # noqa: PLC0415 - Ray takes long to import
 
-    return connect(request.address, request.workers)
+    return connect(request.address, request.workers, cores())
