@@ -9,16 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import secrets
 from collections.abc import Generator, Iterator
 from itertools import islice
 from typing import Any
-
-# Nothing is reported to anybody. Of what Ray's own processes log only what ends them is shown: the rest, such as
-# a note on each pool of actors, is about Ray's inside. Both must stand before Ray is imported.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 
 import pyarrow as pa
 import ray
@@ -39,7 +32,7 @@ AHEAD = 2  # shards that each actor has, the one at work included
 
 
 def connect(address: str | None, workers: int | None, here: int) -> tuple[Engine, int]:
-    """Joins a cluster, or starts one on this machine that obeys this process alone, by a token of its own.
+    """Joins a cluster, or starts one on this machine.
 
     Args:
         address: of the cluster; None to start one.
@@ -59,14 +52,14 @@ def connect(address: str | None, workers: int | None, here: int) -> tuple[Engine
             "object_store_memory": STORE_BYTES,
             "include_dashboard": False,
         }
-        # Ray listens on every interface of a machine.
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
         ray.init(address or "local", logging_level=logging.ERROR, log_to_driver=False, **local)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        why = " ".join(str(error).split())[:200]
         raise ScoreError(
-            f"--address {address}: expected a Ray cluster there ({' '.join(str(error).split())[:200]}); "
-            "start one with: ray start --head"
+            f"{address}: expected a Ray cluster there ({why}); start one with: ray start --head"
+            if address
+            else f"Ray cannot be started here ({why}); use the engine local"
         ) from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = DataContext.get_current()

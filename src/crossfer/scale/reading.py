@@ -51,11 +51,14 @@ class Reader:
             yield from self._ahead(entries, first)
             return
         for number, entry in enumerate(entries, start=first):
-            if entry.kind == "stream":
-                for member, data in stream_tar(entry.path):
-                    yield Image(entry, number, member, data)
-            else:
-                yield self._image(entry, number)
+            yield from self._now(entry, number)
+
+    def _now(self, entry: Entry, number: int) -> Iterator[Image]:
+        if entry.kind != "stream":
+            yield self._image(entry, number)
+            return
+        for member, data in stream_tar(entry.path):
+            yield Image(entry, number, member, data)
 
     def _ahead(self, entries: Sequence[Entry], first: int) -> Iterator[Image]:
         """Several files at once; what lies in archives is read when its turn comes."""
@@ -65,12 +68,12 @@ class Reader:
                 answer = pool.submit(self._image, entry, number) if entry.kind == "file" else None
                 asked.append((entry, number, answer))
                 if len(asked) > AT_ONCE:
-                    yield self._answered(*asked.popleft())
+                    yield from self._answered(*asked.popleft())
             while asked:
-                yield self._answered(*asked.popleft())
+                yield from self._answered(*asked.popleft())
 
-    def _answered(self, entry: Entry, number: int, answer: Future[Image] | None) -> Image:
-        return self._image(entry, number) if answer is None else answer.result()
+    def _answered(self, entry: Entry, number: int, answer: Future[Image] | None) -> Iterator[Image]:
+        return self._now(entry, number) if answer is None else iter([answer.result()])
 
     def _image(self, entry: Entry, number: int) -> Image:
         try:

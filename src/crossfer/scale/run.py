@@ -20,6 +20,7 @@ from crossfer.scale.local import cores, score_locally
 from crossfer.scale.names import shown
 from crossfer.scale.output import PLAN, OutputFolder
 from crossfer.scale.plan import Plan, Shard, write_plan
+from crossfer.scale.ray_environment import prepare_ray
 from crossfer.scale.summary import write_summary
 from crossfer.scale.work import Scored, Setup
 
@@ -251,6 +252,7 @@ def _work(
 def _engine(request: Request) -> tuple[Engine, int]:
     if request.engine == "local":
         return score_locally, request.workers or cores()
-    from crossfer.scale.cluster import connect  # noqa: PLC0415 - Ray takes long to import
+    prepare_ray(request.address)
+    from crossfer.scale.cluster import connect  # noqa: PLC0415 - Ray takes long to import, and reads the above
 
     return connect(request.address, request.workers, cores())

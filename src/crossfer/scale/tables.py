@@ -63,7 +63,7 @@ def list_csv(found: Found, column: str | None) -> Iterator[Entry]:
             for number, cells in enumerate(lines, start=1):
                 if cells:
                     name = cells[place].strip() if place < len(cells) else ""
-                    yield _row(found.path, name.encode("utf-8", "surrogateescape"), number)
+                    yield _row(found.path, name, number)
         except csv.Error as error:
             raise ScoreError(f"{where}: expected a CSV table ({error})") from error
 
