@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -9,13 +10,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from PIL import Image
 from pyarrow.parquet import read_table
+
+from crossfer import cli
+from crossfer.scale import run as run_module
+from crossfer.scale.plan import Shard
+from crossfer.scale.work import Scored, Scorer, Setup
 
 
 def command(*arguments: object) -> list[str]:
@@ -30,12 +39,33 @@ def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
     return done
 
 
+def run_here(*arguments: object, code: int = 0) -> Any:
+    """The same without processes: the command in this one, and the work too. Quicker, for what needs no pool."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module, "_engine", lambda _: (_score_here, 1))
+        patch.setattr(sys, "argv", ["crossfer", "score", *map(str, arguments)])
+        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+            try:
+                cli.main()
+            except SystemExit as stopped:
+                ended = stopped.code
+    if isinstance(ended, str):  # a sentence, which Python prints itself
+        err.write(ended)
+        ended = 1
+    assert (ended or 0) == code, err.getvalue()
+    return subprocess.CompletedProcess([], code, out.getvalue(), err.getvalue())
+
+
+def _score_here(shards: Iterator[Shard], setup: Setup, workers: int) -> Iterator[Scored]:
+    with closing(Scorer(setup)) as scorer:
+        for shard in shards:
+            yield scorer.score(shard)
+
+
 def start(*arguments: object) -> subprocess.Popen[str]:
     """Starts ``crossfer score`` in a process group of its own."""
     pipe = subprocess.PIPE
-    return subprocess.Popen(
-        command(*arguments), stdout=pipe, stderr=pipe, text=True, start_new_session=True
-    )
+    return subprocess.Popen(command(*arguments), stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
 
 def shards_done(output: Path) -> int:

@@ -41,7 +41,9 @@ FORMS = {
     "tar": lambda images, folder: corpora.as_tar(images, folder / "x.tar"),
     "compressed tar": lambda images, folder: corpora.as_tar(images, folder / "x.tar.gz"),
     "Parquet": lambda images, folder: corpora.as_parquet(images, folder / "x.parquet"),
-    "Parquet of Hugging Face": lambda images, folder: corpora.as_parquet(images, folder / "x.parquet", struct=True),
+    "Parquet of Hugging Face": lambda images, folder: corpora.as_parquet(
+        images, folder / "x.parquet", struct=True
+    ),
     "list": lambda images, folder: corpora.as_list(images, folder / "x.txt"),
     "list of find -print0": lambda images, folder: corpora.as_list(images, folder / "x.lst", b"\0"),
     "list of Windows": lambda images, folder: corpora.as_list(images, folder / "x.txt", b"\r\n"),
@@ -235,7 +237,9 @@ def test_addresses_in_memory(images):
     try:
         assert read(entries("memory://corpus")) == corpora.contents(images)
         assert read(entries("memory://corpus/0000[12].png")) == corpora.contents(images[1:3])
-        assert [e.size for e in entries("memory://corpus")] == [len(data) for data in corpora.contents(images)]
+        assert [e.size for e in entries("memory://corpus")] == [
+            len(data) for data in corpora.contents(images)
+        ]
     finally:
         fs.rm("/corpus", recursive=True)
 

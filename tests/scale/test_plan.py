@@ -25,7 +25,11 @@ def written(folder: Path, entries: list[Entry], longest: int = 100) -> Plan:
 
 
 def test_a_table_holds_entries_as_they_are():
-    entries = [*files(2), Entry("tar", b"\xff.tar", b"\xfe", 512, None, 3, "1", None, None), Entry("fault", b"x")]
+    entries = [
+        *files(2),
+        Entry("tar", b"\xff.tar", b"\xfe", 512, None, 3, "1", None, None),
+        Entry("fault", b"x"),
+    ]
     assert from_table(to_table(entries)) == entries
     assert from_table(to_table([])) == []
 
@@ -62,7 +66,12 @@ def test_what_was_named_before_is_found(tmp_path):
         Entry("file", b"/x/00003.png"),
     ]
     plan = written(tmp_path / "plan", entries)
-    assert [copy for shard in plan.shards() for copy in shard.copies] == [(50, 3), (51, 49), (53, 52), (54, 3)]
+    assert [copy for shard in plan.shards() for copy in shard.copies] == [
+        (50, 3),
+        (51, 49),
+        (53, 52),
+        (54, 3),
+    ]
     extent = write_plan(tmp_path / "plan", entries, 100)
     assert extent.copies == 4
 
@@ -84,10 +93,16 @@ def test_a_shard_is_a_row_group(tmp_path):
     ("change", "message"),
     [
         (lambda entries: entries[:-1], r"image 69 was /x/00069.png and is gone"),
-        (lambda entries: [*entries, Entry("file", b"/x/new.png")], r"image 70 was not there and is /x/new.png"),
+        (
+            lambda entries: [*entries, Entry("file", b"/x/new.png")],
+            r"image 70 was not there and is /x/new.png",
+        ),
         (lambda entries: [*entries[:40], *entries[41:]], r"image 40 was /x/00040.png and is /x/00041.png"),
         (lambda entries: [*entries[:3], entries[3]._replace(size=9), *entries[4:]], "image 3 .* had 3 bytes"),
-        (lambda entries: [*entries[:3], entries[3]._replace(stamp="9"), *entries[4:]], "image 3 .* was changed"),
+        (
+            lambda entries: [*entries[:3], entries[3]._replace(stamp="9"), *entries[4:]],
+            "image 3 .* was changed",
+        ),
     ],
 )
 def test_a_changed_input_is_refused_with_the_first_difference(tmp_path, change, message):

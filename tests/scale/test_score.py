@@ -21,7 +21,7 @@ from crossfer.runtime.bundle import read_bundle
 from crossfer.scale.names import to_bytes
 from crossfer.scale.rows import POINTS, schema
 from scale import corpora
-from scale.runs import command, draw, rows, run, start, summary, wait_for_shards
+from scale.runs import command, draw, rows, run, run_here, start, summary, wait_for_shards
 from support.bundles import calibrated_bundle, calibration
 
 ROOT = Path(__file__).parents[2]
@@ -45,12 +45,14 @@ def test_rows_are_what_the_recogniser_says(tmp_path, astronaut, astronaut_path):
     photos = tmp_path / "photos"
     photos.mkdir()
     Image.new("RGB", (64, 48), "gray").save(photos / "a.bmp")
-    Image.fromarray(np.concatenate([astronaut, astronaut[::2, ::2].repeat(2, 0)], axis=1)).save(photos / "b.png")
+    Image.fromarray(np.concatenate([astronaut, astronaut[::2, ::2].repeat(2, 0)], axis=1)).save(
+        photos / "b.png"
+    )
     (photos / "c.png").write_bytes(b"junk")
     (photos / "notes.txt").touch()
     shutil.copy(astronaut_path, photos / b"caf\xe9.png".decode("utf-8", "surrogateescape"))
     asked = ["--coverage", "0.9", "--abstain", "--min-face-score", "0.3", "--model", model, "--workers", 1]
-    done = run(photos, "-o", tmp_path / "out", *asked)
+    done = run_here(photos, "-o", tmp_path / "out", *asked)
     assert "1 .txt" in done.stdout
     table = rows(tmp_path / "out")
     recognizer = Recognizer(model, min_face_score=0.3, threads=1, coverage=0.9, abstain=True)
@@ -96,10 +98,12 @@ def test_every_form_gives_the_same_answers(form, images, options, tmp_path):
     some = sorted(images.iterdir())[:20]
     endings = {"as_list": ".txt"}
     corpus = form(some, tmp_path / f"x{endings.get(form.__name__, '.' + form.__name__.removeprefix('as_'))}")
-    run(corpus, "-o", tmp_path / "out", *options)
+    run_here(corpus, "-o", tmp_path / "out", *options)
     table = rows(tmp_path / "out")
     recognizer = Recognizer(options[1], "none", threads=1)
-    expected = [face.confidence for (face,) in recognizer.recognize_batch([path.read_bytes() for path in some])]
+    expected = [
+        face.confidence for (face,) in recognizer.recognize_batch([path.read_bytes() for path in some])
+    ]
     assert table["confidence"].to_pylist() == pytest.approx(expected, abs=1e-6)
     assert table["image_sha256"].to_pylist() == [hashlib.sha256(p.read_bytes()).hexdigest() for p in some]
 
@@ -108,7 +112,7 @@ def test_a_streamed_tar_and_a_small_shard_size(images, options, tmp_path):
     some = sorted(images.iterdir())[:50]
     corpora.as_tar(some[:30], tmp_path / "tars.tar.gz")
     corpora.as_tar(some[30:], tmp_path / "tars.tgz")
-    run(tmp_path / "tars.*", "-o", tmp_path / "out", *options, "--shard-size", 4)
+    run_here(tmp_path / "tars.*", "-o", tmp_path / "out", *options, "--shard-size", 4)
     table = rows(tmp_path / "out")
     assert table["entry"].to_pylist() == [0] * 30 + [1] * 20
     assert table["member"].to_pylist() == [path.name for path in some]
@@ -117,7 +121,7 @@ def test_a_streamed_tar_and_a_small_shard_size(images, options, tmp_path):
 def test_duplicates_are_scored_once(images, options, tmp_path):
     names = sorted(images.iterdir())[:3]
     listed = corpora.as_list([*names, names[1]], tmp_path / "list.txt")
-    done = run(listed, "-o", tmp_path / "out", *options)
+    done = run_here(listed, "-o", tmp_path / "out", *options)
     found = rows(tmp_path / "out").to_pylist()
     assert [row["cause"] for row in found] == [None, None, None, "duplicate"]
     assert "as image 1" in found[3]["error"]
@@ -129,16 +133,16 @@ def test_duplicates_are_scored_once(images, options, tmp_path):
 
 def test_a_folder_with_a_run_is_refused_and_a_finished_run_has_nothing_left_to_do(images, options, tmp_path):
     output = tmp_path / "out"
-    run(images, "-o", output, *options)
+    run_here(images, "-o", output, *options)
     before = {path: path.stat().st_mtime_ns for path in (output / "faces").iterdir()}
-    assert "--resume" in run(images, "-o", output, *options, code=1).stderr
-    run(images, "-o", output, *options, "--resume")
+    assert "--resume" in run_here(images, "-o", output, *options, code=1).stderr
+    run_here(images, "-o", output, *options, "--resume")
     assert {path: path.stat().st_mtime_ns for path in (output / "faces").iterdir()} == before
 
 
 def test_a_folder_with_anything_else_is_refused(images, options, tmp_path):
     (tmp_path / "thesis.tex").touch()
-    assert "found thesis.tex" in run(images, "-o", tmp_path, *options, code=1).stderr
+    assert "found thesis.tex" in run_here(images, "-o", tmp_path, *options, code=1).stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -147,30 +151,33 @@ def test_another_model_other_options_and_another_input_are_refused_by_name(
 ):
     corpus, output = tmp_path / "images", tmp_path / "out"
     shutil.copytree(images, corpus)
-    run(corpus, "-o", output, *options)
+    run_here(corpus, "-o", output, *options)
     other = calibrated_bundle(tmp_path / "other.onnx", calibration())
     resume = [corpus, "-o", output, "--resume", "--workers", 1]
     for changed, message in [
         (["--model", other, "--detector", "none"], "model sha256 was"),
         (["--model", tiny_model], "options detector was 'none' and is 'centerface'"),
-        (["--model", tiny_model, "--detector", "none", "--shard-size", 7], "options longest was 1024 and is 7"),
+        (
+            ["--model", tiny_model, "--detector", "none", "--shard-size", 7],
+            "options longest was 1024 and is 7",
+        ),
     ]:
-        assert message in run(*resume, *changed, code=1).stderr
+        assert message in run_here(*resume, *changed, code=1).stderr
     (corpus / "new.png").touch()
-    assert "image 150 was not there" in run(*resume, *options, code=1).stderr
+    assert "image 150 was not there" in run_here(*resume, *options, code=1).stderr
     (corpus / "new.png").unlink()
     (corpus / "00007.png").touch()
-    assert "image 7 " in run(*resume, *options, code=1).stderr
+    assert "image 7 " in run_here(*resume, *options, code=1).stderr
     moved = [tmp_path / "x.zip", *resume[1:]]
     corpora.as_zip(sorted(images.iterdir()), tmp_path / "x.zip")
-    assert "inputs was" in run(*moved, *options, code=1).stderr
+    assert "inputs was" in run_here(*moved, *options, code=1).stderr
     assert rows(output).num_rows == 150
 
 
 def test_two_runs_at_once_are_refused(images, options, tmp_path):
     running = start(images, "-o", tmp_path / "out", *options, "--shard-size", 2)
     wait_for_shards(running, tmp_path / "out", 1)
-    message = run(images, "-o", tmp_path / "out", *options, "--resume", code=1).stderr
+    message = run_here(images, "-o", tmp_path / "out", *options, "--resume", code=1).stderr
     running.kill()
     running.communicate()
     assert "another run is writing there" in message
@@ -178,21 +185,21 @@ def test_two_runs_at_once_are_refused(images, options, tmp_path):
 
 def test_a_part_that_was_lost_or_cut_is_done_again(images, options, tmp_path):
     output = tmp_path / "out"
-    run(images, "-o", output, *options)
+    run_here(images, "-o", output, *options)
     whole = rows(output)
     (output / "faces" / "part-000000.parquet").unlink()
     (output / "faces" / "part-000002.parquet").write_bytes(b"PAR1")
     (output / "faces" / ".part-000001.parquet.partial").write_bytes(b"half")
     with (output / "manifest.jsonl").open("ab") as file:
         file.write(b'{"shard": 9, "ro')
-    run(images, "-o", output, *options, "--resume")
+    run_here(images, "-o", output, *options, "--resume")
     assert rows(output).equals(whole)
     assert not list((output / "faces").glob(".*"))
     assert summary(output)["images"] == 150
 
 
 def test_an_output_inside_the_input_is_refused(images, options):
-    assert "outside of the input" in run(images, "-o", images / "out", *options, code=1).stderr
+    assert "outside of the input" in run_here(images, "-o", images / "out", *options, code=1).stderr
     shutil.rmtree(images / "out")
 
 
@@ -231,7 +238,7 @@ def test_a_folder_that_vanishes_stops_the_run_and_no_image_is_written_off(images
     assert "bring it back" in errors
     assert rows(output)["cause"].null_count == rows(output).num_rows < 150
     (tmp_path / "elsewhere").rename(corpus)
-    run(corpus, "-o", output, *options, "--shard-size", 4, "--resume")
+    run_here(corpus, "-o", output, *options, "--shard-size", 4, "--resume")
     assert rows(output)["entry"].to_pylist() == list(range(150))
 
 
@@ -239,7 +246,7 @@ def test_archives_that_vanish_stop_the_run_too(images, options, tmp_path):
     corpus = corpora.as_parquet(sorted(images.iterdir()), tmp_path / "x.parquet")
     listed = tmp_path / "list.txt"
     corpora.as_list([tmp_path / f"{n}.png" for n in range(20)], listed)
-    found = run(listed, "-o", tmp_path / "out", *options)
+    found = run_here(listed, "-o", tmp_path / "out", *options)
     assert "missing: 20" in found.stdout, "what never was there is a row each"
     running = start(corpus, "-o", tmp_path / "out2", *options, "--shard-size", 10)
     wait_for_shards(running, tmp_path / "out2", 1)
@@ -255,8 +262,15 @@ def full_after(size: int):
 
 def test_a_disk_that_is_full_stops_the_run_and_what_was_written_stays_valid(images, options, tmp_path):
     output = tmp_path / "out"
-    asked = command(images, "-o", output, *options, "--shard-size", 4)
-    done = subprocess.run(asked, capture_output=True, text=True, check=False, preexec_fn=full_after(14_000))
+    asked = [images, "-o", output, *options, "--shard-size", 4]
+    running = start(*asked)
+    wait_for_shards(running, output, 1)
+    running.kill()
+    running.communicate()
+    limit = full_after((output / "manifest.jsonl").stat().st_size + 3000)
+    done = subprocess.run(
+        command(*asked, "--resume"), capture_output=True, text=True, check=False, preexec_fn=limit
+    )
     assert done.returncode == 1, done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert "File too large" in done.stderr
@@ -265,7 +279,7 @@ def test_a_disk_that_is_full_stops_the_run_and_what_was_written_stays_valid(imag
     assert all(json.loads(line) for line in lines)
     assert lines[-1].endswith(b"\n")
     assert 0 < rows(output).num_rows < 150
-    run(images, "-o", output, *options, "--shard-size", 4, "--resume")
+    run_here(images, "-o", output, *options, "--shard-size", 4, "--resume")
     assert rows(output)["entry"].to_pylist() == list(range(150))
 
 
@@ -278,7 +292,7 @@ def test_a_really_full_disk(images, options, tmp_path):
     if mounted.returncode:
         pytest.skip("only root may mount a small disk")
     try:
-        done = run(images, "-o", disk / "out", *options, "--shard-size", 4, code=1)
+        done = run_here(images, "-o", disk / "out", *options, "--shard-size", 4, code=1)
         assert "No space left on device" in done.stderr
         assert 0 < rows(disk / "out").num_rows < 150
     finally:
@@ -291,31 +305,27 @@ def test_what_may_not_be_read_is_a_row(images, options, tmp_path):
     corpus = tmp_path / "images"
     draw(corpus, 3)
     (corpus / "00001.png").chmod(0)
-    run(corpus, "-o", tmp_path / "out", *options)
+    run_here(corpus, "-o", tmp_path / "out", *options)
     assert rows(tmp_path / "out")["cause"].to_pylist() == [None, "permission", None]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "message", "code"),
     [
-        (["nowhere"], "no such file or folder"),
-        ([], "expected an input"),
-        (["tests", "--model", "none.onnx"], "no such model file"),
-        (["tests", "--coverage", "0.9"], "expected a calibrated model"),
-        (["tests/scale"], "expected images, found none"),
-        (["tests", "--workers", "0"], "--workers"),
-        (["s4://bucket/x"], "expected an address that can be opened"),
+        (["nowhere"], "no such file or folder", 1),
+        ([], "expected an input", 2),
+        (["tests", "--model", "none.onnx"], "no such model file", 1),
+        (["tests", "--coverage", "0.9"], "expected a calibrated model", 1),
+        (["tests/scale"], "expected images, found none", 1),
+        (["tests", "--workers", "0"], "--workers", 2),
+        (["s4://bucket/x"], "expected an address that can be opened", 1),
     ],
 )
-def test_what_cannot_start_is_one_sentence(arguments, message, tiny_model, tmp_path):
+def test_what_cannot_start_is_one_sentence(arguments, message, code, tiny_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
     model = [] if "--model" in arguments else ["--model", tiny_model]
-    done = subprocess.run(
-        command(*arguments, "-o", tmp_path / "out", *model),
-        capture_output=True, text=True, check=False, cwd=ROOT,
-    )  # fmt: skip
-    assert done.returncode in {1, 2}
+    done = run_here(*arguments, "-o", tmp_path / "out", *model, code=code)
     assert message in done.stderr
-    assert "Traceback" not in done.stderr
     assert not (tmp_path / "out" / "run.json").exists()
 
 

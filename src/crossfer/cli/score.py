@@ -58,7 +58,8 @@ def score(
     column: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Column of a table that names or holds the images. [default: the usual names]",
+            metavar="NAME",
+            help="Column of a table that names or holds the images. [default: the usual names]",
             show_default=False,
         ),
     ] = None,
@@ -82,7 +83,9 @@ def score(
     ] = False,
     report: Annotated[
         bool,
-        typer.Option("--report", help="Also write DIR/report.html; without INPUT, only that, of a run so far."),
+        typer.Option(
+            "--report", help="Also write DIR/report.html; without INPUT, only that, of a run so far."
+        ),
     ] = False,
 ) -> None:
     """Score a collection of any size: one row a face, nothing lost, nothing twice.
@@ -96,7 +99,9 @@ def score(
 
     if not inputs:
         if not report:
-            raise typer.BadParameter("expected an input, or --report for a run that is there", param_hint="INPUT")
+            raise typer.BadParameter(
+                "expected an input, or --report for a run that is there", param_hint="INPUT"
+            )
         _report(output)
         return
     request = Request(
@@ -139,9 +144,9 @@ def _until_stopped(run: Callable[[], dict[str, Any]], output: Path) -> dict[str,
             )
         raise
     except OSError as error:
-        if (output / RUN).exists():
-            raise OSError(f"{one_line(error, output)}; what is done stays as it is; {how}") from error
-        raise
+        begun = (output / RUN).exists()
+        kept = f"; what is done stays as it is; {how}" if begun else ""
+        raise OSError(one_line(error, output) + kept) from error
 
 
 @contextmanager
@@ -151,7 +156,13 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
     from rich.progress import Progress as Bars
 
     rate = TextColumn("{task.fields[rate]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        rate,
+        TimeRemainingColumn(),
+    )
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("listing", total=None, rate="")
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -53,7 +55,8 @@ def connect(address: str | None, workers: int | None, here: int) -> tuple[Engine
             "include_dashboard": False,
         }
     try:
-        ray.init(address or "local", logging_level=logging.ERROR, log_to_driver=False, **local)
+        with _silence():
+            ray.init(address or "local", logging_level=logging.ERROR, log_to_driver=False, **local)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         why = " ".join(str(error).split())[:200]
         raise ScoreError(
@@ -67,6 +70,19 @@ def connect(address: str | None, workers: int | None, here: int) -> tuple[Engine
     context.execution_no_progress_timeout_s = NO_PROGRESS
     context.target_max_block_size = 1  # each part comes back when it is done, not with others
     return score_on_ray, workers or int(ray.cluster_resources().get("CPU", 1))
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Ray's native code tells standard error how it will log; what goes wrong is raised."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def score_on_ray(shards: Iterator[Shard], setup: Setup, workers: int) -> Generator[Scored]:

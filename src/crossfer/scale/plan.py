@@ -117,7 +117,8 @@ def write_plan(
             if shards % SHARDS_A_FILE == 0:
                 if writer is not None:
                     writer.close()
-                writer = ParquetWriter(folder / f"{shards // SHARDS_A_FILE:05}.parquet", SCHEMA, compression="zstd")
+                path = folder / f"{shards // SHARDS_A_FILE:05}.parquet"
+                writer = ParquetWriter(path, SCHEMA, compression="zstd", write_statistics=False)
             assert writer is not None
             writer.write_table(to_table(shard), row_group_size=len(shard))
             for entry in shard:

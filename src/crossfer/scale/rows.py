@@ -138,9 +138,7 @@ class Rows:
 
     def add_fault(self, image: Image, sha256: str | None, fault: Fault) -> None:
         """The row of an image without an answer."""
-        self._rows.append(
-            self._start(image, sha256) | {"cause": fault.cause, "error": fault.message}
-        )
+        self._rows.append(self._start(image, sha256) | {"cause": fault.cause, "error": fault.message})
         self.tally.errors[fault.cause] += 1
         self.tally.examples.setdefault(fault.cause, fault.message)
 

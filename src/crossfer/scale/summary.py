@@ -72,7 +72,11 @@ def summarise(folder: Path) -> dict[str, Any]:
     """
     if (run := read_run(folder)) is None:
         raise ScoreError(f"{folder}: expected the folder of a run, found none; check the path")
-    tally, seconds, sizes = Tally(), dict.fromkeys(STAGES, 0.0), {"rows": 0, "bytes": 0, "shards": 0, "peak": 0}
+    tally, seconds, sizes = (
+        Tally(),
+        dict.fromkeys(STAGES, 0.0),
+        {"rows": 0, "bytes": 0, "shards": 0, "peak": 0},
+    )
     sessions: list[Session] = []
     for line in manifest(folder):
         if "shard" not in line:

@@ -112,9 +112,7 @@ def _list_bytes(found: Found, table: ParquetFile, column: str) -> Iterator[Entry
     number = 0
     for group in range(table.num_row_groups):
         for place in range(table.metadata.row_group(group).num_rows):
-            yield Entry(
-                "parquet", found.path, b"%d" % number, place, group, stamp=found.stamp, detail=column
-            )
+            yield Entry("parquet", found.path, b"%d" % number, place, group, stamp=found.stamp, detail=column)
             number += 1
 
 
@@ -140,7 +138,9 @@ def _column(header: Sequence[str], known: Sequence[str], wanted: str | None, whe
                 return name
     expected = f"a column {wanted!r}" if wanted else f"a column {', '.join(known[:-1])} or {known[-1]}"
     found = ", ".join(map(repr, header[:8])) or "none"
-    raise ScoreError(f"{where}: expected {expected}, found {found}; name the one that holds the images: --column")
+    raise ScoreError(
+        f"{where}: expected {expected}, found {found}; name the one that holds the images: --column"
+    )
 
 
 def _open(file: BinaryIO, path: bytes) -> ParquetFile:
@@ -148,7 +148,9 @@ def _open(file: BinaryIO, path: bytes) -> ParquetFile:
         # Buffered and not read ahead: a column of images is read bit by bit, not as a whole.
         return ParquetFile(file, buffer_size=READ_AHEAD, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
-        raise OSError(f"{shown(path)}: expected a whole Parquet file ({reason(error)}); write it again") from error
+        raise OSError(
+            f"{shown(path)}: expected a whole Parquet file ({reason(error)}); write it again"
+        ) from error
 
 
 class ParquetReader:

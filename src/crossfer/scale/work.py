@@ -145,6 +145,10 @@ class Scorer:
             part = to_parquet(rows.table())
         return Scored(shard.number, part, len(rows), rows.tally, seconds, _peak())
 
+    def close(self) -> None:
+        """Lets the archive go that was read last."""
+        self._reader.close()
+
     def _images(self, shard: Shard, seconds: dict[str, float]) -> Iterator[Image]:
         copies = dict(shard.copies)
         entries = [
