@@ -40,7 +40,7 @@ def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
 
 
 def run_here(*arguments: object, code: int = 0) -> Any:
-    """The same without processes: the command in this one, and the work too. Quicker, for what needs no pool."""
+    """The same without processes: the command in this one, and the work too; for what needs no pool."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_module, "_engine", lambda _: (_score_here, 1))
         patch.setattr(sys, "argv", ["crossfer", "score", *map(str, arguments)])

@@ -34,7 +34,7 @@ def undisturbed(images: Path, options: list[object], tmp_path_factory: pytest.Te
 
 
 def killed_and_resumed(images: Path, output: Path, options: list[object], kills: list[bool]) -> None:
-    """A run of which the driver (True) or a worker (False) is killed, each in turn, and that is then ended."""
+    """A run of which the driver (True) or a worker (False) is killed, in turn, and that is then ended."""
     rng = random.Random(len(kills))
     running = start(images, "-o", output, *options)
     for driver in kills:

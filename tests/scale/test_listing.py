@@ -1,4 +1,4 @@
-"""Every form of input lists its images in one order, and its entries read back as the bytes that were put in."""
+"""Every form of input lists its images in one order, and entries read back as the bytes put in."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ def score(
         list[str] | None,
         typer.Argument(
             metavar="INPUT...",
-            help="Folders to search to the bottom; lists (.txt), tables (.csv, .parquet) that name images; zip and "
-            "tar files; Parquet files with a column of images. Paths, patterns or addresses such as s3://...",
+            help="Folders to search; lists (.txt) and tables (.csv, .parquet) that name images; "
+            "zip and tar files; Parquet files with a column of images. Paths, patterns, or addresses (s3://...).",
             show_default=False,
         ),
     ] = None,
@@ -138,8 +138,8 @@ def _until_stopped(run: Callable[[], dict[str, Any]], output: Path) -> dict[str,
         if (output / RUN).exists():
             summary = write_summary(output)
             typer.echo(
-                f"crossfer: stopped; {summary['shards']:,} of {summary['plan']['shards']:,} parts are done and "
-                f"stay as they are; {how}",
+                f"crossfer: stopped; {summary['shards']:,} of {summary['plan']['shards']:,} parts are done "
+                f"and stay as they are; {how}",
                 err=True,
             )
         raise
@@ -185,13 +185,13 @@ def _shown(run: Callable[[Callable[[Progress], None]], dict[str, Any]]) -> dict[
             return run(tell)
     last = time.monotonic()
 
-    def tell(progress: Progress) -> None:
+    def say(progress: Progress) -> None:
         nonlocal last
         if time.monotonic() - last >= TELL_EACH:
             last = time.monotonic()
             typer.echo(f"crossfer: {_line(progress)}", err=True)
 
-    return run(tell)
+    return run(say)
 
 
 def _line(progress: Progress) -> str:
@@ -214,8 +214,9 @@ def _lines(summary: dict[str, Any], output: Path) -> Iterator[str]:
 
     errors = summary["errors"]
     yield (
-        f"{output / PARTS}: {summary['rows']:,} rows; {summary['images']:,} images, {summary['faces']:,} faces, "
-        f"{summary['images_without_face']:,} images without a face, {sum(errors.values()):,} with an error"
+        f"{output / PARTS}: {summary['rows']:,} rows; {summary['images']:,} images, "
+        f"{summary['faces']:,} faces, {summary['images_without_face']:,} images without a face, "
+        f"{sum(errors.values()):,} with an error"
     )
     for cause, count in sorted(errors.items(), key=lambda item: -item[1]):
         yield f"  {cause}: {count:,}, as {summary['error_examples'][cause]}"

@@ -113,7 +113,7 @@ class Recognizer:
         return self.recognize_located(map(self.locate, images))
 
     def locate(self, image: ImageSource) -> Located:
-        """The first half of ``recognize``: where the faces of an image are, and what the model will see of them.
+        """The first half of ``recognize``: where faces are, and what the model will see of them.
 
         With ``recognize_located`` it lets faces of many images go through the model together while the images
         themselves are let go, and each image may fail on its own.

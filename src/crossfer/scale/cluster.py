@@ -105,8 +105,8 @@ def score_on_ray(shards: Iterator[Shard], setup: Setup, workers: int) -> Generat
             yield from _through([_to_table(shard) for shard in batch], shared, workers)
     except RayError as error:
         raise ScoreError(
-            f"Ray gave up ({' '.join(str(error).split())[:300]}); what is done stays as it is; if one image ends "
-            "its process each time, --engine local --resume finds it and goes on"
+            f"Ray gave up ({' '.join(str(error).split())[:300]}); what is done stays as it is; "
+            "if an image ends its process each time, --engine local --resume finds it and goes on"
         ) from error
     finally:
         ray.shutdown()

@@ -22,7 +22,7 @@ class ScoreError(ValueError):
 
 
 class InputGoneError(ScoreError):
-    """What was listed can no longer be read at all, as when a mount has vanished; no row is written for it."""
+    """What was listed can no longer be read at all, as when a mount has vanished; it gets no row."""
 
 
 class Fault(Exception):  # noqa: N818 - it becomes a row, not a failure of the run

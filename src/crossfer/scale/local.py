@@ -19,7 +19,7 @@ from crossfer.scale.work import Scored, Scorer, Setup, crashed, joined
 AHEAD = 2  # shards that each process has, the one at work included: bounds what is in memory
 TRIES_ALONE = 2
 
-_scorer: Scorer | None = None  # of a worker process
+_scorers: list[Scorer] = []  # one in a worker process, which has no other place to keep it
 
 
 def cores() -> int:
@@ -110,9 +110,8 @@ def _submit(pool: ProcessPoolExecutor, shard: Shard) -> Future[Scored]:
 
 
 def _start(setup: Setup, parent: Connection) -> None:
-    global _scorer  # noqa: PLW0603 - a pool's processes have no other place to keep it
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _scorer = Scorer(setup)
+    _scorers.append(Scorer(setup))
 
 
 def _end_with(parent: Connection) -> None:
@@ -124,5 +123,4 @@ def _end_with(parent: Connection) -> None:
 
 
 def _work(shard: Shard) -> Scored:
-    assert _scorer is not None
-    return _scorer.score(shard)
+    return _scorers[0].score(shard)

@@ -1,8 +1,8 @@
-"""The folder of a run: who may write there, which parts are done, and how a part is added so that it is whole.
+"""The folder of a run: who may write there, which parts are done, how a part is added so that it is whole.
 
 ``run.json`` says what run it is; ``plan/`` what there is to do; ``faces/part-NNNNNN.parquet`` are the rows of
-shards that are done; ``manifest.jsonl`` has a line for each of those. A part gets its name when it is whole and
-its line after that, so a run that ends anywhere leaves whole parts and at worst a line or a part too few.
+shards that are done; ``manifest.jsonl`` has a line for each of those. A part gets its name when it is whole
+and its line after that, so a run that ends anywhere leaves whole parts, and at worst one too few.
 """
 
 from __future__ import annotations

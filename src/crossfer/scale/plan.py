@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -111,28 +112,40 @@ def write_plan(
     """
     digest, marks = hashlib.sha256(), bytearray()
     shards = count = told = 0
-    writer: ParquetWriter | None = None
-    try:
+    with _Files(folder) as files:
         for shard in cut(entries, longest):
-            if shards % SHARDS_A_FILE == 0:
-                if writer is not None:
-                    writer.close()
-                path = folder / f"{shards // SHARDS_A_FILE:05}.parquet"
-                writer = ParquetWriter(path, SCHEMA, compression="zstd", write_statistics=False)
-            assert writer is not None
-            writer.write_table(to_table(shard), row_group_size=len(shard))
+            files.add(shard)
             for entry in shard:
                 digest.update(repr(tuple(entry)).encode())
                 marks += _mark(entry)
             shards, count = shards + 1, count + len(shard)
             if count - told >= _TELL_EACH:
                 tell(told := count)
-    finally:
-        if writer is not None:
-            writer.close()
     copies = _copies(marks)
     write_table(pa.table({"entry": copies[:, 0], "original": copies[:, 1]}), folder / DUPLICATES)
     return Extent(count, shards, len(copies), digest.hexdigest())
+
+
+class _Files(AbstractContextManager["_Files"]):
+    """The files of a plan as they are written, each with so many shards."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._shards = folder, 0
+        self._open = ExitStack()
+        self._writer: ParquetWriter
+
+    def add(self, shard: list[Entry]) -> None:
+        if self._shards % SHARDS_A_FILE == 0:
+            self._open.close()
+            path = self._folder / f"{self._shards // SHARDS_A_FILE:05}.parquet"
+            self._writer = self._open.enter_context(
+                ParquetWriter(path, SCHEMA, compression="zstd", write_statistics=False)
+            )
+        self._writer.write_table(to_table(shard), row_group_size=len(shard))
+        self._shards += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
 
 def _mark(entry: Entry) -> bytes:

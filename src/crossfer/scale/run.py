@@ -24,10 +24,10 @@ from crossfer.scale.ray_environment import prepare_ray
 from crossfer.scale.summary import write_summary
 from crossfer.scale.work import Scored, Setup
 
-LONGEST = 1024
+SHARD_SIZE = 1024
 MOST_IN_A_SHARD = 100_000
 # What must stay as it is when a run is resumed; engine and workers may change.
-OPTIONS = ("detector", "min_face_score", "coverage", "abstain", "column", "longest")
+OPTIONS = ("detector", "min_face_score", "coverage", "abstain", "column", "shard_size")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Request:
         coverage: likewise.
         abstain: likewise.
         column: of tables and Parquet files; None to go by the usual names.
-        longest: most images in a shard.
+        shard_size: most images in a shard.
         engine: ``"local"`` for processes on this machine, ``"ray"`` for Ray.
         workers: processes; None for one a core (of the cluster, with Ray).
         address: of a Ray cluster to join; None to start one here.
@@ -58,7 +58,7 @@ class Request:
     coverage: float | None = None
     abstain: bool = False
     column: str | None = None
-    longest: int = LONGEST
+    shard_size: int = SHARD_SIZE
     engine: Literal["local", "ray"] = "local"
     workers: int | None = None
     address: str | None = None
@@ -67,8 +67,8 @@ class Request:
     def __post_init__(self) -> None:
         if not self.inputs:
             raise ScoreError("expected an input: a folder, a list, a table, or archives of images")
-        if not 1 <= self.longest <= MOST_IN_A_SHARD:
-            raise ScoreError(f"shard size: expected 1 to {MOST_IN_A_SHARD:,} images, got {self.longest:,}")
+        if not 1 <= self.shard_size <= MOST_IN_A_SHARD:
+            raise ScoreError(f"shard size: expected 1 to {MOST_IN_A_SHARD:,} images, got {self.shard_size:,}")
         if self.workers is not None and self.workers < 1:
             raise ScoreError(f"workers: expected at least 1, got {self.workers}")
         if self.address is not None and self.engine != "ray":
@@ -115,11 +115,8 @@ def score(request: Request, tell: Tell = lambda _: None) -> dict[str, Any]:
     listing = Listing(request.inputs, request.column)
     setup, described = _prepare(request, listing)
     with closing(OutputFolder(request.output)) as output:
-        plan, run = _planned(request, output, listing, described, tell)
-        done = output.done()
-        before = sum(length for number, length in enumerate(plan.lengths()) if number in done)
-        if len(done) < run["plan"]["shards"]:
-            _work(request, output, setup, plan.shards(done.__contains__), (before, run), tell)
+        plan = _planned(request, output, listing, described, tell)
+        _work(request, output, plan, setup, tell)
         return write_summary(request.output)
 
 
@@ -156,7 +153,7 @@ def _prepare(request: Request, listing: Listing) -> tuple[Setup, dict[str, Any]]
 
 def _planned(
     request: Request, output: OutputFolder, listing: Listing, described: dict[str, Any], tell: Tell
-) -> tuple[Plan, dict[str, Any]]:
+) -> Plan:
     """The plan of a new run, or that of the run that is resumed."""
     run = output.run()
     if run is None:
@@ -170,12 +167,12 @@ def _planned(
     plan = Plan(output.path / PLAN)
     entries = run["plan"]["entries"]
     plan.check(listing, lambda count: tell(Progress("comparing", count, entries)))
-    return plan, run
+    return plan
 
 
 def _new_plan(
     request: Request, output: OutputFolder, listing: Listing, described: dict[str, Any], tell: Tell
-) -> tuple[Plan, dict[str, Any]]:
+) -> Plan:
     for name in listing.folders:
         if os.fsencode(request.output.resolve()).startswith(os.path.realpath(name) + b"/"):
             raise ScoreError(
@@ -183,7 +180,7 @@ def _new_plan(
                 "where it would be listed; choose another folder"
             )
     folder = output.new_plan()
-    extent = write_plan(folder, listing, request.longest, lambda count: tell(Progress("listing", count)))
+    extent = write_plan(folder, listing, request.shard_size, lambda count: tell(Progress("listing", count)))
     if not extent.entries:
         raise ScoreError(
             f"{', '.join(described['inputs'])}: expected images, found none"
@@ -192,7 +189,7 @@ def _new_plan(
         )
     run = described | {"plan": asdict(extent), "passed_over": dict(listing.passed_over)}
     output.begin(run)
-    return Plan(folder), run
+    return Plan(folder)
 
 
 def _passed_over(found: Mapping[str, int]) -> str:
@@ -221,31 +218,21 @@ def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return found
 
 
-def _work(
-    request: Request,
-    output: OutputFolder,
-    setup: Setup,
-    shards: Iterator[Shard],
-    before: tuple[int, Mapping[str, Any]],
-    tell: Tell,
-) -> None:
-    """Adds the part of each shard as an engine gives it."""
-    done, entries = before[0], before[1]["plan"]["entries"]
-    lengths: dict[int, int] = {}
-
-    def taken() -> Iterator[Shard]:
-        for shard in shards:
-            lengths[shard.number] = len(shard)
-            yield shard
-
+def _work(request: Request, output: OutputFolder, plan: Plan, setup: Setup, tell: Tell) -> None:
+    """Adds the part of each shard that is not done, as an engine gives it."""
+    finished = output.done()
+    lengths = list(plan.lengths())
+    if len(finished) == len(lengths):
+        return
+    done, entries = sum(lengths[shard] for shard in finished), sum(lengths)
     engine, workers = _engine(request)
     output.begin_session(request.engine, workers)
     start, images = time.monotonic(), 0
     tell(Progress("scoring", done, entries))
-    with closing(engine(taken(), setup, workers)) as results:
+    with closing(engine(plan.shards(finished.__contains__), setup, workers)) as results:
         for scored in results:
             output.commit(scored)
-            done, images = done + lengths.pop(scored.shard), images + scored.tally.images
+            done, images = done + lengths[scored.shard], images + scored.tally.images
             tell(Progress("scoring", done, entries, images, time.monotonic() - start))
 
 

@@ -1,4 +1,4 @@
-"""Opening and listing what lies on this machine or at an fsspec address; one place that knows the difference."""
+"""Opening and listing what lies on this machine or at an fsspec address, without a difference."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 import fsspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from crossfer.runtime.image import MAX_BYTES
 from crossfer.scale.faults import Fault, ScoreError
@@ -119,7 +118,7 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
 
 def _sorted(chunks: list[pa.Array]) -> Iterator[bytes]:
     names = pa.chunked_array(chunks, pa.large_binary()).combine_chunks()
-    for name in names.take(pc.sort_indices(names)):
+    for name in names.sort():
         yield name.as_py()
 
 

@@ -1,12 +1,14 @@
-"""``summary.json``: what was seen, how long each stage took, and how fast it went, from the manifest alone."""
+"""``summary.json``: what was seen, how long each stage took, how fast it went; all from the manifest."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from crossfer.runtime.atomic import write_atomically
 from crossfer.scale.faults import ScoreError
@@ -25,35 +27,41 @@ class Session:
         engine: ``"local"`` or ``"ray"``.
         workers: how many at once.
         began: seconds since 1970.
-        finished: when each shard was done, likewise, and its images.
+        finished: of each shard when it was done, likewise, how many seconds it took, and its images.
     """
 
     engine: str
     workers: int
     began: float
-    finished: list[tuple[float, int]] = field(default_factory=list)
+    finished: list[tuple[float, float, int]] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
         """How long it took."""
-        return max((at for at, _ in self.finished), default=self.began) - self.began
+        return max((at for at, _, _ in self.finished), default=self.began) - self.began
 
     @property
     def images(self) -> int:
         """How many images it did."""
-        return sum(images for _, images in self.finished)
+        return sum(images for *_, images in self.finished)
 
     def curve(self) -> list[dict[str, float]]:
-        """Images a second over equal steps of time, from the session's start."""
+        """Images a second over equal steps of time, from the session's start.
+
+        A shard's images are spread over the time that it took.
+        """
         step = self.seconds / POINTS
         if not step:
             return []
-        counts = [0] * POINTS
-        for at, images in self.finished:
-            counts[min(int((at - self.began) / step), POINTS - 1)] += images
+        edges = np.arange(POINTS + 1) * step
+        done = np.zeros(POINTS + 1)
+        for at, took, images in self.finished:
+            end = at - self.began
+            done += images * np.clip((edges - (end - took)) / max(took, 1e-9), 0, 1)
+        rates = np.diff(done) / step
         return [
-            {"seconds": round((n + 1) * step, 3), "images_per_second": round(count / step, 3)}
-            for n, count in enumerate(counts)
+            {"seconds": round(float(end), 3), "images_per_second": round(float(rate), 3)}
+            for end, rate in zip(edges[1:], rates, strict=True)
         ]
 
 
@@ -72,36 +80,45 @@ def summarise(folder: Path) -> dict[str, Any]:
     """
     if (run := read_run(folder)) is None:
         raise ScoreError(f"{folder}: expected the folder of a run, found none; check the path")
-    tally, seconds, sizes = (
-        Tally(),
-        dict.fromkeys(STAGES, 0.0),
-        {"rows": 0, "bytes": 0, "shards": 0, "peak": 0},
-    )
-    sessions: list[Session] = []
+    sums, sessions = _Sums(), list[Session]()
     for line in manifest(folder):
-        if "shard" not in line:
+        if "shard" in line:
+            sums.add(line)
+            images = line["tally"]["images"]
+            sessions[-1].finished.append((line["finished"], sum(line["seconds"].values()), images))
+        else:
             sessions.append(Session(line["engine"], line["workers"], line["began"]))
-            continue
-        part = Tally.from_dict(line["tally"])
-        tally.add(part)
-        for stage in STAGES:
-            seconds[stage] += line["seconds"][stage]
-        sizes["rows"] += line["rows"]
-        sizes["bytes"] += line["bytes"]
-        sizes["shards"] += 1
-        sizes["peak"] = max(sizes["peak"], line["peak"])
-        sessions[-1].finished.append((line["finished"], part.images))
     return {
         **{key: run[key] for key in ("version", "model", "options", "inputs", "passed_over", "plan")},
-        "complete": sizes["shards"] == run["plan"]["shards"],
-        "shards": sizes["shards"],
-        "rows": sizes["rows"],
-        "output_bytes": sizes["bytes"],
-        **_seen(tally),
-        "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
-        "worker_peak_bytes": sizes["peak"],
+        "complete": sums.shards == run["plan"]["shards"],
+        "shards": sums.shards,
+        "rows": sums.rows,
+        "output_bytes": sums.bytes,
+        **_seen(sums.tally),
+        "seconds": {stage: round(value, 3) for stage, value in sums.seconds.items()},
+        "worker_peak_bytes": sums.peak,
         "sessions": list(_sessions(sessions)),
     }
+
+
+@dataclass
+class _Sums:
+    tally: Tally = field(default_factory=Tally)
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    shards: int = 0
+    rows: int = 0
+    bytes: int = 0
+    peak: int = 0
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Adds what the manifest says of a shard."""
+        self.tally.add(Tally.from_dict(line["tally"]))
+        for stage in STAGES:
+            self.seconds[stage] += line["seconds"][stage]
+        self.shards += 1
+        self.rows += line["rows"]
+        self.bytes += line["bytes"]
+        self.peak = max(self.peak, line["peak"])
 
 
 def _seen(tally: Tally) -> dict[str, Any]:
@@ -128,7 +145,7 @@ def _sessions(sessions: list[Session]) -> Iterator[dict[str, Any]]:
                 "workers": session.workers,
                 "began": session.began,
                 "seconds": round(session.seconds, 3),
-                "first_rows_after": round(min(at for at, _ in session.finished) - session.began, 3),
+                "first_rows_after": round(min(at for at, _, _ in session.finished) - session.began, 3),
                 "images": session.images,
                 "images_per_second": round(session.images / session.seconds, 3) if session.seconds else None,
                 "throughput": session.curve(),

@@ -172,14 +172,12 @@ class ParquetReader:
         Raises:
             Exception: whatever a damaged file leads to.
         """
-        assert entry.place is not None
-        assert entry.detail is not None
-        group, place = self._at
-        if entry.group != group or entry.place < place:
-            self._rows, place = self._from(entry.group or 0, entry.detail), 0
-        for _ in range(entry.place - place):
+        (group, place), wanted = self._at, entry.place or 0
+        if entry.group != group or wanted < place:
+            self._rows, place = self._from(entry.group or 0, entry.detail or ""), 0
+        for _ in range(wanted - place):
             next(self._rows)
-        self._at = (entry.group, entry.place + 1)
+        self._at = (entry.group, wanted + 1)
         return next(self._rows) or b""
 
     def _from(self, group: int, column: str) -> Iterator[bytes | None]:

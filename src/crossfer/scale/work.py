@@ -1,4 +1,4 @@
-"""The work itself, the same under every engine: a shard goes in, a Parquet file comes out, and nothing else happens."""
+"""The work, the same under every engine: a shard goes in, a Parquet file comes out, nothing else happens."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from crossfer.scale.rows import Rows, Tally
 
 FACES_AT_ONCE = 256  # from several images; they go through the model together
 ALL_LOST = 8  # that many listed images, and no other, that cannot be read: the input is gone
-STAGES = ("read", "decode", "detect", "classify", "write")
+STAGES: tuple[str, ...] = ("read", "decode", "detect", "classify", "write")
 
 
 @dataclass(frozen=True)
