@@ -26,7 +26,7 @@ ALLOWED = {
     "train": EVERYONE | {"method", "data", "metrics", "calibration", "provenance"} | SHARED_WITH_TRAINING,
     "evaluate": EVERYONE | {"runtime", "data", "metrics", "calibration", "provenance", "page"},
     "serve": EVERYONE | {"runtime"},
-    "scale": EVERYONE | {"runtime", "page", "__init__"},
+    "scale": EVERYONE | {"runtime", "page"},
     "models": set(),
 }
 TORCH = {

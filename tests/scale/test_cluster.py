@@ -22,7 +22,7 @@ CLUSTER = """
 import os, sys
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 from ray.cluster_utils import Cluster
-node = {"num_cpus": 1, "object_store_memory": 100 << 20, "node_ip_address": "127.0.0.1"}
+node = {"num_cpus": 1, "object_store_memory": 100 << 20}
 cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
 cluster.add_node(**node)
 print(cluster.address, flush=True)
@@ -53,7 +53,7 @@ def expected(images: Path, options: list[object], tmp_path_factory: pytest.TempP
 
 @pytest.fixture
 def cluster() -> Iterator[str]:
-    """The address of a Ray cluster of two nodes, a core each, on this machine's loopback."""
+    """The address of a Ray cluster of two nodes, a core each, both on this machine."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
         [sys.executable, "-c", CLUSTER], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True

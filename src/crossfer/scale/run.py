@@ -112,6 +112,8 @@ def score(request: Request, tell: Tell = lambda _: None) -> dict[str, Any]:
         BundleError: if the model cannot be used.
         OSError: if the output cannot be written; likewise.
     """
+    if request.engine == "ray":
+        prepare_ray(request.address)
     listing = Listing(request.inputs, request.column)
     setup, described = _prepare(request, listing)
     with closing(OutputFolder(request.output)) as output:
@@ -239,7 +241,6 @@ def _work(request: Request, output: OutputFolder, plan: Plan, setup: Setup, tell
 def _engine(request: Request) -> tuple[Engine, int]:
     if request.engine == "local":
         return score_locally, request.workers or cores()
-    prepare_ray(request.address)
-    from crossfer.scale.cluster import connect  # noqa: PLC0415 - Ray takes long to import, and reads the above
+    from crossfer.scale.cluster import connect  # noqa: PLC0415 - Ray takes long to import, and see prepare_ray
 
     return connect(request.address, request.workers, cores())
