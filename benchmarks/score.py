@@ -115,7 +115,7 @@ def compare(detector: str, images: int, rounds: int, scratch: Path) -> None:
         against_loop.append(one / loop)
         linear.append(two / (2 * one))
         print(
-            f"  round {number + 1}: loop {loop:8.1f}, one worker {one:8.1f}, two workers {two:8.1f} images/s; "
+            f"  round {number + 1}: loop {loop:8.1f}, one worker {one:8.1f}, two {two:8.1f} images/s; "
             f"first rows after {summary['sessions'][0]['first_rows_after']:.1f} s"
         )
     print(f"  one worker against the loop   {statistics.median(against_loop):6.3f}   (wanted: 0.95 or more)")

@@ -128,6 +128,7 @@ def score(
 
 def _until_stopped(run: Callable[[], dict[str, Any]], output: Path) -> dict[str, Any]:
     """Runs; says how to go on if the run is stopped after it began."""
+    from crossfer.scale.faults import InputGoneError
     from crossfer.scale.output import RUN
     from crossfer.scale.summary import write_summary
 
@@ -143,6 +144,8 @@ def _until_stopped(run: Callable[[], dict[str, Any]], output: Path) -> dict[str,
                 err=True,
             )
         raise
+    except InputGoneError as error:
+        raise InputGoneError(f"{error}; what is done stays as it is; {how}") from error
     except OSError as error:
         begun = (output / RUN).exists()
         kept = f"; what is done stays as it is; {how}" if begun else ""
@@ -198,9 +201,9 @@ def _line(progress: Progress) -> str:
     if progress.entries is None or not progress.images:
         return f"{progress.stage}, {progress.done:,} images"
     left = (progress.entries - progress.done) / max(_rate(progress), 1e-9)
+    time_left = f"{left / 60:,.0f} minutes" if left >= 120 else f"{left:.0f} s"
     return (
-        f"{progress.done:,} of {progress.entries:,} done, {_rate(progress):,.1f} images/s, "
-        f"{left / 60:,.0f} minutes left"
+        f"{progress.done:,} of {progress.entries:,} done, {_rate(progress):,.1f} images/s, {time_left} left"
     )
 
 

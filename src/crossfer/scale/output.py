@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,6 +41,7 @@ class OutputFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._made = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
         _refuse_strangers(path)
         self._lock = (path / LOCK).open("w")
@@ -134,9 +136,16 @@ class OutputFolder:
             raise
 
     def close(self) -> None:
-        """Lets others write."""
+        """Lets others write; of a run that never began nothing is left."""
         if self._manifest is not None:
             self._manifest.close()
+        if not (self.path / RUN).exists():
+            for name in (PLAN, PARTS):
+                shutil.rmtree(self.path / name, ignore_errors=True)
+            (self.path / LOCK).unlink(missing_ok=True)
+            with suppress(OSError):  # something else may have been put there
+                if self._made:
+                    self.path.rmdir()
         self._lock.close()
 
 

@@ -159,7 +159,7 @@ def _mark(entry: Entry) -> bytes:
 
 def _copies(marks: bytearray) -> np.ndarray:
     """Pairs (entry, first entry with the same mark), sorted, int64, shape (N, 2)."""
-    values = np.frombuffer(bytes(marks), f"S{_DIGEST}")
+    values = np.frombuffer(marks, f"S{_DIGEST}")
     order = np.argsort(values, kind="stable")
     starts = np.ones(len(values), bool)
     starts[1:] = values[order[1:]] != values[order[:-1]]

@@ -138,9 +138,10 @@ class Rows:
 
     def add_fault(self, image: Image, sha256: str | None, fault: Fault) -> None:
         """The row of an image without an answer."""
-        self._rows.append(self._start(image, sha256) | {"cause": fault.cause, "error": fault.message})
+        message = fault.message.encode("utf-8", "backslashreplace").decode()  # names may be in it as they are
+        self._rows.append(self._start(image, sha256) | {"cause": fault.cause, "error": message})
         self.tally.errors[fault.cause] += 1
-        self.tally.examples.setdefault(fault.cause, fault.message)
+        self.tally.examples.setdefault(fault.cause, message)
 
     def _start(self, image: Image, sha256: str | None) -> dict[str, Any]:
         self.tally.images += 1
