@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -155,19 +156,13 @@ def _until_stopped(run: Callable[[], dict[str, Any]], output: Path) -> dict[str,
 @contextmanager
 def _bar() -> Iterator[Callable[[Progress], None]]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bars
 
-    rate = TextColumn("{task.fields[rate]}")
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        rate,
-        TimeRemainingColumn(),
-    )
+    pace = TextColumn("{task.fields[pace]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), pace)
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("listing", total=None, rate="")
+        task = bars.add_task("listing", total=None, pace="")
 
         def tell(progress: Progress) -> None:
             bars.update(
@@ -175,7 +170,7 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
                 description=progress.stage,
                 total=progress.entries,
                 completed=progress.done,
-                rate=f"{_rate(progress):,.0f} images/s" if progress.images else "",
+                pace=_pace(progress),
             )
 
         yield tell
@@ -198,17 +193,17 @@ def _shown(run: Callable[[Callable[[Progress], None]], dict[str, Any]]) -> dict[
 
 
 def _line(progress: Progress) -> str:
+    of = "" if progress.entries is None else f" of {progress.entries:,}"
+    return f"{progress.stage}, {progress.done:,}{of} images {_pace(progress)}".rstrip()
+
+
+def _pace(progress: Progress) -> str:
+    """Images a second in this session and the time left at that rate; nothing before there is a rate."""
     if progress.entries is None or not progress.images:
-        return f"{progress.stage}, {progress.done:,} images"
-    left = (progress.entries - progress.done) / max(_rate(progress), 1e-9)
-    time_left = f"{left / 60:,.0f} minutes" if left >= 120 else f"{left:.0f} s"
-    return (
-        f"{progress.done:,} of {progress.entries:,} done, {_rate(progress):,.1f} images/s, {time_left} left"
-    )
-
-
-def _rate(progress: Progress) -> float:
-    return progress.images / max(progress.seconds, 1e-9)
+        return ""
+    rate = progress.images / max(progress.seconds, 1e-9)
+    left = timedelta(seconds=round((progress.entries - progress.done) / rate))
+    return f"{rate:,.1f} images/s, {left} left"
 
 
 def _lines(summary: dict[str, Any], output: Path) -> Iterator[str]:

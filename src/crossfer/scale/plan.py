@@ -163,6 +163,8 @@ def _copies(marks: bytearray) -> np.ndarray:
     order = np.argsort(values, kind="stable")
     starts = np.ones(len(values), bool)
     starts[1:] = values[order[1:]] != values[order[:-1]]
+    if starts.all():
+        return np.empty((0, 2), np.int64)
     originals = order[np.maximum.accumulate(np.where(starts, np.arange(len(values)), 0))]
     pairs = np.stack([order, originals], axis=1)[~starts].astype(np.int64)
     return pairs[np.argsort(pairs[:, 0])]
