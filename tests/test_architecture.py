@@ -20,14 +20,15 @@ ALLOWED = {
     "metrics": EVERYONE,
     "calibration": EVERYONE,
     "provenance": set(),
+    "page": set(),
     "runtime": EVERYONE | {"calibration"},
     # One decoding for what is learnt from and what is recognised; one way to write files that are whole.
     "data": EVERYONE | {"runtime.image", "runtime.atomic"},
     "method": set(),
     "train": EVERYONE | {"method", "data", "metrics", "calibration", "provenance"} | SHARED_WITH_TRAINING,
-    "evaluate": EVERYONE | {"runtime", "data", "metrics", "calibration", "provenance"},
+    "evaluate": EVERYONE | {"runtime", "data", "metrics", "calibration", "provenance", "page"},
     "serve": EVERYONE | {"runtime"},
-    "scale": EVERYONE | {"runtime"},
+    "scale": EVERYONE | {"runtime", "page"},
     "video": EVERYONE | {"runtime"},
     "models": set(),
 }

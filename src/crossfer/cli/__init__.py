@@ -20,6 +20,7 @@ from crossfer.cli.export import export
 from crossfer.cli.intensity import intensity
 from crossfer.cli.predict import predict
 from crossfer.cli.report import report
+from crossfer.cli.score import score
 from crossfer.cli.serve import serve
 from crossfer.cli.train import train
 from crossfer.cli.video import video
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-USE = (predict, video, serve)
+USE = (predict, video, serve, score)
 MAKE = (train, export)
 MEASURE = (calibrate, evaluate, compare, report, ablate, intensity)
 for command in USE + MAKE + MEASURE:  # in the order of the help

@@ -14,6 +14,7 @@ EXTRAS = {
     "serve": ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client"),
     "data": ("pyarrow",),
     "video": ("av", "trackers", "matplotlib"),
+    "scale": ("pyarrow", "fsspec", "ray"),
 }
 
 
@@ -34,8 +35,8 @@ def need_folder(option: str, file: Path | None) -> None:
 
 def one_line(error: BaseException, place: object = None) -> str:
     """An error's message on one line, led by the place it concerns if it does not name it itself."""
-    message = (
-        f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
-    )
+    message = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        message = f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     message = " ".join(message.split()) or type(error).__name__
     return message if place is None or str(place) in message else f"{place}: {message}"

@@ -13,20 +13,7 @@ from crossfer.evaluate.comparison import compare_networks
 from crossfer.evaluate.examples import Example
 from crossfer.evaluate.run_file import Run, RunError
 from crossfer.evaluate.tables import decimal, percent
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; max-width: 60rem;
-  margin: 2rem auto; padding: 0 1rem }
-h1, h2, h3 { line-height: 1.2 } h2 { margin-top: 3rem; border-top: 1px solid #d0d7de; padding-top: 1rem }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums;
-  display: block; overflow-x: auto }
-th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #e3e7eb }
-th:first-child, td:first-child { text-align: left } th { font-weight: 600; background: #f6f8fa }
-img { max-width: 100% } figure { display: inline-block; margin: .5rem .5rem .5rem 0; vertical-align: top }
-figcaption, .note { color: #57606a; font-size: .875rem } figure.face { width: 150px }
-code { overflow-wrap: anywhere }
-"""
-Rows = Sequence[Sequence[str]]
+from crossfer.page import Rows, html_page, html_table
 
 
 def json_report(runs: Sequence[Run]) -> str:
@@ -59,21 +46,17 @@ def html_report(
         figures: for each run's name titles and PNG files; under ``""`` those about all runs.
         examples: for each run's name examples with their pictures.
     """
-    body = ["<h1>Evaluation report</h1>", _html_table(*_overview(runs))]
+    body = ["<h1>Evaluation report</h1>", html_table(*_overview(runs))]
     body += [f"<p>{escape(statement)}</p>" for statement in _statements(runs)]
     body += [_html_figure(title, png) for title, png in figures.get("", ())]
     for run in runs:
         body += [f"<h2>{escape(run.name)}</h2>", f"<p>{escape(_headline(run.result))}</p>"]
         for title, heading, rows in _tables(run.result):
-            body += [f"<h3>{escape(title)}</h3>", _html_table(heading, rows)]
+            body += [f"<h3>{escape(title)}</h3>", html_table(heading, rows)]
         body += [_html_figure(title, png) for title, png in figures.get(run.name, ())]
         body += _html_examples(examples.get(run.name, ()))
         body.append(f'<p class="note">Made by <code>{escape(_origin(run.result))}</code></p>')
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Evaluation report</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
-    )
+    return html_page("Evaluation report", body)
 
 
 def _headline(result: Mapping[str, Any]) -> str:
@@ -183,13 +166,6 @@ def _range(bounds: Sequence[float]) -> str:
 def _markdown_table(heading: Sequence[str], rows: Rows) -> str:
     lines = [heading, ["---"] + ["---:"] * (len(heading) - 1), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def _html_table(heading: Sequence[str], rows: Rows) -> str:
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    return "<table>" + line(heading, "th") + "".join(line(row, "td") for row in rows) + "</table>"
 
 
 def _html_figure(title: str, png: bytes, kind: str = "") -> str:

@@ -1,0 +1,239 @@
+"""``crossfer score``: a corpus in, a Parquet data set out, however often it is interrupted."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from crossfer.cli.errors import need_extra, one_line
+
+if TYPE_CHECKING:
+    from crossfer.scale.run import Progress
+
+TELL_EACH = 30.0  # seconds between lines where there is no terminal to draw a bar on
+
+
+def score(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT...",
+            help="Folders to search; lists (.txt) and tables (.csv, .parquet) that name images; "
+            "zip and tar files; Parquet files with a column of images. Paths, patterns, or addresses (s3://...).",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", file_okay=False, metavar="DIR", help="Folder of the run.")
+    ],
+    model: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="An embedded model, or a bundle (.onnx).")
+    ] = "default",
+    detector: Annotated[
+        Literal["centerface", "none"],
+        typer.Option(help="What finds the faces; none: every image is a face crop already."),
+    ] = "centerface",
+    min_face_score: Annotated[
+        float, typer.Option(min=0.01, max=0.99, help="Leave out faces that the detector is less sure of.")
+    ] = 0.5,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5,
+            max=0.999,
+            metavar="SHARE",
+            help="Also give the set of expressions that holds the true one this often, as in 0.9.",
+        ),
+    ] = None,
+    abstain: Annotated[
+        bool, typer.Option("--abstain", help="Answer 'uncertain' where the calibration says it is better.")
+    ] = False,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Column of a table that names or holds the images. [default: the usual names]",
+            show_default=False,
+        ),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="local: processes on this machine; ray: Ray, here or on the cluster at --address."),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT|auto", help="Join this Ray cluster instead of starting one here."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Processes. [default: one a core]", show_default=False),
+    ] = None,
+    shard_size: Annotated[
+        int, typer.Option(min=1, max=100_000, metavar="N", help="Most images in one part of the output.")
+    ] = 1024,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in DIR, or begin it if there is none.")
+    ] = False,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report", help="Also write DIR/report.html; without INPUT, only that, of a run so far."
+        ),
+    ] = False,
+) -> None:
+    """Score a collection of any size: one row a face, nothing lost, nothing twice.
+
+    Ends well at any moment: what is finished is kept, and --resume goes on. An image that cannot be used
+    becomes a row that says why. An expression is what a face shows, not what a person feels.
+    """
+    need_extra("scale")
+    from crossfer.scale.run import Request
+    from crossfer.scale.run import score as run
+
+    if not inputs:
+        if not report:
+            raise typer.BadParameter(
+                "expected an input, or --report for a run that is there", param_hint="INPUT"
+            )
+        _report(output)
+        return
+    request = Request(
+        tuple(inputs),
+        output,
+        model,
+        detector,
+        min_face_score,
+        coverage,
+        abstain,
+        column,
+        shard_size,
+        "ray" if address else engine,
+        workers,
+        address,
+        resume,
+    )
+    summary = _until_stopped(lambda: _shown(lambda tell: run(request, tell)), output)
+    for line in _lines(summary, output):
+        typer.echo(line)
+    if report:
+        _report(output)
+
+
+def _until_stopped(run: Callable[[], dict[str, Any]], output: Path) -> dict[str, Any]:
+    """Runs; says how to go on if the run is stopped after it began."""
+    from crossfer.scale.faults import InputGoneError
+    from crossfer.scale.output import RUN
+    from crossfer.scale.summary import write_summary
+
+    how = "go on with the same command and --resume"
+    try:
+        return run()
+    except KeyboardInterrupt:
+        if (output / RUN).exists():
+            summary = write_summary(output)
+            typer.echo(
+                f"crossfer: stopped; {summary['shards']:,} of {summary['plan']['shards']:,} parts are done "
+                f"and stay as they are; {how}",
+                err=True,
+            )
+        raise
+    except InputGoneError as error:
+        raise InputGoneError(f"{error}; what is done stays as it is; {how}") from error
+    except OSError as error:
+        begun = (output / RUN).exists()
+        kept = f"; what is done stays as it is; {how}" if begun else ""
+        raise OSError(one_line(error, output) + kept) from error
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    pace = TextColumn("{task.fields[pace]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), pace)
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("listing", total=None, pace="")
+
+        def tell(progress: Progress) -> None:
+            bars.update(
+                task,
+                description=progress.stage,
+                total=progress.entries,
+                completed=progress.done,
+                pace=_pace(progress),
+            )
+
+        yield tell
+
+
+def _shown(run: Callable[[Callable[[Progress], None]], dict[str, Any]]) -> dict[str, Any]:
+    """A bar on a terminal, a line now and then elsewhere."""
+    if sys.stderr.isatty():
+        with _bar() as tell:
+            return run(tell)
+    last = time.monotonic()
+
+    def say(progress: Progress) -> None:
+        nonlocal last
+        if time.monotonic() - last >= TELL_EACH:
+            last = time.monotonic()
+            typer.echo(f"crossfer: {_line(progress)}", err=True)
+
+    return run(say)
+
+
+def _line(progress: Progress) -> str:
+    of = "" if progress.entries is None else f" of {progress.entries:,}"
+    return f"{progress.stage}, {progress.done:,}{of} images {_pace(progress)}".rstrip()
+
+
+def _pace(progress: Progress) -> str:
+    """Images a second in this session and the time left at that rate; nothing before there is a rate."""
+    if progress.entries is None or not progress.images:
+        return ""
+    rate = progress.images / max(progress.seconds, 1e-9)
+    left = timedelta(seconds=round((progress.entries - progress.done) / rate))
+    return f"{rate:,.1f} images/s, {left} left"
+
+
+def _lines(summary: dict[str, Any], output: Path) -> Iterator[str]:
+    """What came out, for people; the same stands in ``summary.json``."""
+    from crossfer.scale.output import PARTS
+
+    errors = summary["errors"]
+    yield (
+        f"{output / PARTS}: {summary['rows']:,} rows; {summary['images']:,} images, "
+        f"{summary['faces']:,} faces, {summary['images_without_face']:,} images without a face, "
+        f"{sum(errors.values()):,} with an error"
+    )
+    for cause, count in sorted(errors.items(), key=lambda item: -item[1]):
+        yield f"  {cause}: {count:,}, as {summary['error_examples'][cause]}"
+    if passed := summary["passed_over"]:
+        listed = ", ".join(f"{count:,} {ending}" for ending, count in sorted(passed.items()))
+        yield f"  passed over, no images: {listed}"
+    for session in summary["sessions"][-1:]:
+        yield (
+            f"  {session['images_per_second'] or 0:,.1f} images/s by {session['workers']} workers, "
+            f"{session['seconds']:,.1f} s"
+        )
+
+
+def _report(output: Path) -> None:
+    from crossfer.runtime.atomic import write_atomically
+    from crossfer.scale.output import REPORT
+    from crossfer.scale.report import html_report
+    from crossfer.scale.summary import summarise
+
+    path = output / REPORT
+    write_atomically(path, html_report(summarise(output), str(output)).encode())
+    typer.echo(str(path))

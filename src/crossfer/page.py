@@ -1,0 +1,43 @@
+"""Pages that need nothing else: no script, no network, one style for every report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; max-width: 60rem;
+  margin: 2rem auto; padding: 0 1rem }
+h1, h2, h3 { line-height: 1.2 } h2 { margin-top: 3rem; border-top: 1px solid #d0d7de; padding-top: 1rem }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums;
+  display: block; overflow-x: auto }
+th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #e3e7eb }
+th:first-child, td:first-child { text-align: left } th { font-weight: 600; background: #f6f8fa }
+img { max-width: 100% } figure { display: inline-block; margin: .5rem .5rem .5rem 0; vertical-align: top }
+figcaption, .note { color: #57606a; font-size: .875rem } figure.face { width: 150px }
+code { overflow-wrap: anywhere }
+"""
+Rows = Sequence[Sequence[str]]
+
+
+def html_page(title: str, body: Iterable[str]) -> str:
+    """A page of its own.
+
+    Args:
+        title: as text.
+        body: pieces of HTML.
+    """
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
+    )
+
+
+def html_table(heading: Sequence[str], rows: Rows) -> str:
+    """A table of texts."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    return "<table>" + line(heading, "th") + "".join(line(row, "td") for row in rows) + "</table>"

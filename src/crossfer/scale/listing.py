@@ -1,0 +1,117 @@
+"""What inputs stand for: every image in them, in an order that depends on nothing but the inputs."""
+
+from __future__ import annotations
+
+import glob
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from crossfer.runtime.image import SUFFIXES
+from crossfer.scale.archives import TARS, list_tar, list_zip
+from crossfer.scale.entries import Entry, fault_entry, file_entry
+from crossfer.scale.faults import ScoreError
+from crossfer.scale.names import input_name, is_address, shown, suffix
+from crossfer.scale.storage import Found, filesystem, kind_of, look_at, reason, walk
+from crossfer.scale.tables import holds_images, list_csv, list_names, list_parquet
+
+LISTS = frozenset({".txt", ".lst", ".list"})
+
+
+class Listing:
+    """The images of some inputs, listed anew each time it is gone through; none is read.
+
+    Args:
+        inputs: folders, images, zip, tar and Parquet files, lists, tables, patterns with ``*``; paths or
+            fsspec addresses.
+        column: of tables and Parquet files; None to go by the usual names.
+
+    Attributes:
+        names: the inputs, absolute.
+        passed_over: how many files in folders were no images, by suffix.
+    """
+
+    def __init__(self, inputs: Sequence[str], column: str | None = None) -> None:
+        self.names = [input_name(given) for given in inputs]
+        self.column = column
+        self.passed_over: Counter[str] = Counter()
+
+    @property
+    def folders(self) -> tuple[bytes, ...]:
+        """The inputs that are folders on this machine."""
+        return tuple(n for n in self.names if not is_address(n) and kind_of(n) == "folder")
+
+    def __iter__(self) -> Iterator[Entry]:
+        """The entries.
+
+        Raises:
+            ScoreError: if an input is not there, cannot be opened, or is of no use.
+        """
+        self.passed_over.clear()
+        for name in self.names:
+            try:
+                yield from self._below(name)
+            except OSError as error:
+                text = reason(error)
+                place = "" if shown(name) in text else f"{shown(name)}: "
+                raise ScoreError(f"{place}{text}; check the input") from error
+
+    def _below(self, name: bytes) -> Iterator[Entry]:
+        kind = kind_of(name)
+        if kind == "folder":
+            for found in walk(name):
+                yield from self._in_folder(found)
+        elif kind == "file":
+            yield from self._named(look_at(name))
+        elif matches := _matches(name):
+            for match in matches:
+                yield from self._below(match)
+        else:
+            raise ScoreError(f"{shown(name)}: no such file or folder; check the input")
+
+    def _in_folder(self, found: Found) -> Iterator[Entry]:
+        ending = suffix(found.path)
+        if found.fault is not None:
+            yield fault_entry(found.path, "listing", found.fault)
+        elif ending in SUFFIXES:
+            yield file_entry(found)
+        elif ending == ".zip":
+            yield from list_zip(found)
+        elif ending in TARS:
+            yield from list_tar(found)
+        elif ending == ".parquet":
+            yield from self._parquet_in_folder(found)
+        else:
+            self.passed_over[ending or "without suffix"] += 1
+
+    def _parquet_in_folder(self, found: Found) -> Iterator[Entry]:
+        """The images that it holds; a table that only names images counts where it is the input itself."""
+        try:
+            if holds_images(found, self.column):
+                yield from list_parquet(found, self.column)
+            else:
+                self.passed_over[".parquet"] += 1
+        except OSError as error:
+            yield fault_entry(found.path, "archive", reason(error))
+
+    def _named(self, found: Found) -> Iterator[Entry]:
+        match suffix(found.path):
+            case ".zip":
+                return list_zip(found)
+            case ".parquet":
+                return list_parquet(found, self.column)
+            case ".csv":
+                return list_csv(found, self.column)
+            case ending if ending in TARS:
+                return list_tar(found)
+            case ending if ending in LISTS:
+                return list_names(found)
+        return iter([file_entry(found)])
+
+
+def _matches(pattern: bytes) -> list[bytes]:
+    if not glob.has_magic(pattern):
+        return []
+    if not is_address(pattern):
+        return sorted(glob.iglob(pattern, recursive=True))
+    fs, path = filesystem(pattern)
+    return sorted(fs.unstrip_protocol(str(match)).encode() for match in fs.glob(path))

@@ -1,0 +1,126 @@
+"""The engine of one machine: a pool of processes from the standard library, a core each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from itertools import islice
+from multiprocessing.connection import Connection
+
+from crossfer.scale.plan import Shard
+from crossfer.scale.work import Scored, Scorer, Setup, crashed, joined
+
+AHEAD = 2  # shards that each process has, the one at work included: bounds what is in memory
+TRIES_ALONE = 2
+
+_scorers: list[Scorer] = []  # one in a worker process, which has no other place to keep it
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def score_locally(shards: Iterator[Shard], setup: Setup, workers: int) -> Generator[Scored]:
+    """What comes of each shard, as it is done.
+
+    Shards whose worker dies are done again, each by a process of its own; if that dies too, the image at
+    fault is found by halving, and gets a row that says so.
+
+    Args:
+        shards: what to do; taken as workers become free.
+        setup: how.
+        workers: processes.
+
+    Raises:
+        Exception: what a worker raised.
+    """
+    while True:
+        taken: dict[int, Shard] = {}
+        try:
+            with _pool(setup, workers) as pool:
+                yield from _through(pool, shards, taken, AHEAD * workers)
+            return
+        except BrokenProcessPool:
+            pass
+        for shard in taken.values():
+            yield _alone(shard, setup)
+
+
+def _through(
+    pool: ProcessPoolExecutor, shards: Iterator[Shard], taken: dict[int, Shard], most: int
+) -> Iterator[Scored]:
+    """``taken`` always holds what has not come back, for the caller to see if a worker dies."""
+    running: set[Future[Scored]] = set()
+    while True:
+        for shard in islice(shards, most - len(running)):
+            taken[shard.number] = shard
+            running.add(_submit(pool, shard))
+        if not running:
+            return
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            scored = future.result()
+            del taken[scored.shard]
+            yield scored
+
+
+def _alone(shard: Shard, setup: Setup) -> Scored:
+    for _ in range(TRIES_ALONE):
+        try:
+            with _pool(setup, 1) as pool:
+                return _submit(pool, shard).result()
+        except BrokenProcessPool:
+            continue
+    if len(shard) == 1:
+        return crashed(shard, setup)
+    return joined(*(_alone(half, setup) for half in shard.halves()))
+
+
+@contextmanager
+def _pool(setup: Setup, workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose processes end at once when it is left, and when this process dies in whatever way."""
+    context = multiprocessing.get_context("spawn")
+    ours_to_hear, ours_to_hold = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(setup, ours_to_hear))
+    try:
+        yield pool
+    finally:
+        ours_to_hold.close()
+        pool.shutdown(wait=True, cancel_futures=True)
+        ours_to_hear.close()
+
+
+def _submit(pool: ProcessPoolExecutor, shard: Shard) -> Future[Scored]:
+    """A process that starts here never sees Ctrl-C: this process alone decides what follows from it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_work, shard)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# ---- in a worker process ----
+
+
+def _start(setup: Setup, parent: Connection) -> None:
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    _scorers.append(Scorer(setup))
+
+
+def _end_with(parent: Connection) -> None:
+    """Ends this process when the other end of the pipe is closed."""
+    try:
+        parent.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+def _work(shard: Shard) -> Scored:
+    return _scorers[0].score(shard)

@@ -1,0 +1,72 @@
+"""Names of files are bytes, texts in tables are UTF-8: a way from the one to the other that loses nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+
+_ESCAPE = re.compile(rb"\\(\\|x[0-9a-f]{2})")
+
+
+def to_text(name: bytes) -> tuple[str, bool]:
+    r"""A name as text, and whether it had to be escaped.
+
+    A name in UTF-8 stays as it is. In any other each byte that is not UTF-8 becomes ``\xNN`` and each
+    backslash two, so that ``to_bytes`` gives the name back.
+
+    >>> to_text("café.jpg".encode()), to_text(b"caf\xe9.jpg")
+    (('café.jpg', False), ('caf\\xe9.jpg', True))
+    """
+    try:
+        return name.decode("utf-8"), False
+    except UnicodeDecodeError:
+        return name.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace"), True
+
+
+def to_bytes(text: str, escaped: bool) -> bytes:
+    r"""The inverse of ``to_text``.
+
+    >>> to_bytes("caf\\xe9.jpg", escaped=True)
+    b'caf\xe9.jpg'
+    """
+    name = text.encode("utf-8")
+    return _ESCAPE.sub(_unescape, name) if escaped else name
+
+
+def shown(name: bytes) -> str:
+    """A name for a message."""
+    return to_text(name)[0]
+
+
+def is_address(name: bytes) -> bool:
+    """Whether a name is an fsspec address, such as ``s3://bucket/photo.jpg``, rather than a path."""
+    return b"://" in name
+
+
+def input_name(given: str) -> bytes:
+    """An input as it was given on the command line, as bytes; ``file://`` is a path like any other."""
+    local = given.removeprefix("file://")
+    if local == given and is_address(os.fsencode(given)):
+        return given.encode("utf-8", "surrogateescape").rstrip(b"/")
+    return os.path.abspath(os.fsencode(local))
+
+
+def beside(table: bytes, name: bytes) -> bytes:
+    """What a name in a list or table means: an address, a path, or one relative to the table's folder."""
+    if is_address(name) or name.startswith(b"/"):
+        return name
+    return os.path.join(os.path.dirname(table), name)
+
+
+def suffix(name: bytes) -> str:
+    """The last suffix in small letters, both of ``.tar.gz``; empty if there is none."""
+    base = name[name.rfind(b"/") + 1 :].lower().decode("utf-8", "replace")
+    if base.startswith("."):
+        return ""
+    stem, ending = os.path.splitext(base)
+    return ".tar" + ending if stem.endswith(".tar") else ending
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    found = match[1]
+    return b"\\" if found == b"\\" else bytes([int(found[1:], 16)])

@@ -1,0 +1,246 @@
+"""One run: list, plan, work, add parts, sum up; begun, or taken up where it was left."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from crossfer import __version__
+from crossfer.runtime.bundle import resolve_model
+from crossfer.runtime.recognizer import Recognizer
+from crossfer.scale.faults import ScoreError
+from crossfer.scale.listing import Listing
+from crossfer.scale.local import cores, score_locally
+from crossfer.scale.names import shown
+from crossfer.scale.output import PLAN, OutputFolder
+from crossfer.scale.plan import Plan, Shard, write_plan
+from crossfer.scale.ray_environment import prepare_ray
+from crossfer.scale.summary import write_summary
+from crossfer.scale.work import Scored, Setup
+
+SHARD_SIZE = 1024
+MOST_IN_A_SHARD = 100_000
+# What must stay as it is when a run is resumed; engine and workers may change.
+OPTIONS = ("detector", "min_face_score", "coverage", "abstain", "column", "shard_size")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+        inputs: as ``Listing`` takes them.
+        output: the folder of the run.
+        model: the name of an embedded model, or a bundle.
+        detector: as ``Recognizer`` takes it.
+        min_face_score: likewise.
+        coverage: likewise.
+        abstain: likewise.
+        column: of tables and Parquet files; None to go by the usual names.
+        shard_size: most images in a shard.
+        engine: ``"local"`` for processes on this machine, ``"ray"`` for Ray.
+        workers: processes; None for one a core (of the cluster, with Ray).
+        address: of a Ray cluster to join; None to start one here.
+        resume: go on with the run that ``output`` holds.
+    """
+
+    inputs: tuple[str, ...]
+    output: Path
+    model: str = "default"
+    detector: Literal["centerface", "none"] = "centerface"
+    min_face_score: float = 0.5
+    coverage: float | None = None
+    abstain: bool = False
+    column: str | None = None
+    shard_size: int = SHARD_SIZE
+    engine: Literal["local", "ray"] = "local"
+    workers: int | None = None
+    address: str | None = None
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.inputs:
+            raise ScoreError("expected an input: a folder, a list, a table, or archives of images")
+        if not 1 <= self.shard_size <= MOST_IN_A_SHARD:
+            raise ScoreError(f"shard size: expected 1 to {MOST_IN_A_SHARD:,} images, got {self.shard_size:,}")
+        if self.workers is not None and self.workers < 1:
+            raise ScoreError(f"workers: expected at least 1, got {self.workers}")
+        if self.address is not None and self.engine != "ray":
+            raise ScoreError("an address is that of a Ray cluster: expected the engine ray with it")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        stage: ``"listing"``, ``"comparing"`` or ``"scoring"``.
+        done: entries listed, compared, or scored; earlier sessions count too.
+        entries: how many there are; None while they are listed.
+        images: scored in this session.
+        seconds: since scoring began.
+    """
+
+    stage: Literal["listing", "comparing", "scoring"]
+    done: int
+    entries: int | None = None
+    images: int = 0
+    seconds: float = 0.0
+
+
+Tell = Callable[[Progress], None]
+Engine = Callable[[Iterator[Shard], Setup, int], Generator[Scored]]
+
+
+def score(request: Request, tell: Tell = lambda _: None) -> dict[str, Any]:
+    """Scores what is asked for and writes it; returns the summary.
+
+    Rows do not depend on the engine, the number of workers, or how often the run was ended and resumed.
+
+    Args:
+        request: what.
+        tell: is told how far it is, from time to time.
+
+    Raises:
+        ScoreError: if the run cannot start or go on; what was written stays valid, and may be resumed.
+        BundleError: if the model cannot be used.
+        OSError: if the output cannot be written; likewise.
+    """
+    if request.engine == "ray":
+        prepare_ray(request.address)
+    listing = Listing(request.inputs, request.column)
+    setup, described = _prepare(request, listing)
+    with closing(OutputFolder(request.output)) as output:
+        plan = _planned(request, output, listing, described, tell)
+        _work(request, output, plan, setup, tell)
+        return write_summary(request.output)
+
+
+def _prepare(request: Request, listing: Listing) -> tuple[Setup, dict[str, Any]]:
+    """What workers need to know, and what must be the same when a run is resumed."""
+    recognizer = Recognizer(
+        request.model,
+        request.detector,
+        request.min_face_score,
+        threads=1,
+        coverage=request.coverage,
+        abstain=request.abstain,
+    )
+    content = resolve_model(request.model).read_bytes()
+    if hashlib.sha256(content).hexdigest() != recognizer.sha256:
+        raise ScoreError(f"{request.model}: the file was changed just now; start again")
+    setup = Setup(
+        content,
+        recognizer.sha256,
+        recognizer.meta.labels,
+        request.detector,
+        request.min_face_score,
+        request.coverage,
+        request.abstain,
+        listing.folders,
+    )
+    return setup, {
+        "version": __version__,
+        "model": {"name": recognizer.meta.name, "sha256": recognizer.sha256},
+        "options": {name: getattr(request, name) for name in OPTIONS},
+        "inputs": [shown(name) for name in listing.names],
+    }
+
+
+def _planned(
+    request: Request, output: OutputFolder, listing: Listing, described: dict[str, Any], tell: Tell
+) -> Plan:
+    """The plan of a new run, or that of the run that is resumed."""
+    run = output.run()
+    if run is None:
+        return _new_plan(request, output, listing, described, tell)
+    if not request.resume:
+        raise ScoreError(
+            f"{request.output}: holds a run of {', '.join(run['inputs'])} already; "
+            "go on with it by --resume, or choose another folder"
+        )
+    _refuse_differences(request.output, run, described)
+    plan = Plan(output.path / PLAN)
+    entries = run["plan"]["entries"]
+    plan.check(listing, lambda count: tell(Progress("comparing", count, entries)))
+    return plan
+
+
+def _new_plan(
+    request: Request, output: OutputFolder, listing: Listing, described: dict[str, Any], tell: Tell
+) -> Plan:
+    for name in listing.folders:
+        if os.fsencode(request.output.resolve()).startswith(os.path.realpath(name) + b"/"):
+            raise ScoreError(
+                f"{request.output}: expected an output outside of the input {shown(name)}, "
+                "where it would be listed; choose another folder"
+            )
+    folder = output.new_plan()
+    extent = write_plan(folder, listing, request.shard_size, lambda count: tell(Progress("listing", count)))
+    if not extent.entries:
+        raise ScoreError(
+            f"{', '.join(described['inputs'])}: expected images, found none"
+            + _passed_over(listing.passed_over)
+            + "; check the input"
+        )
+    run = described | {"plan": asdict(extent), "passed_over": dict(listing.passed_over)}
+    output.begin(run)
+    return Plan(folder)
+
+
+def _passed_over(found: Mapping[str, int]) -> str:
+    return f" ({sum(found.values()):,} other files: {', '.join(sorted(found)[:5])})" if found else ""
+
+
+def _refuse_differences(folder: Path, run: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raises if a run was begun with anything that would make other rows."""
+    flat = [_flat({key: values[key] for key in now}) for values in (run, now)]
+    changed = [f"{key} was {flat[0].get(key)!r} and is {value!r}" for key, value in flat[1].items()
+               if flat[0].get(key) != value]  # fmt: skip
+    if changed:
+        raise ScoreError(
+            f"{folder}: cannot be resumed, since its rows would not go together: {'; '.join(changed)}; "
+            "use what it was begun with, or choose another folder"
+        )
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    found = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{key} ")
+        else:
+            found[above + key] = value
+    return found
+
+
+def _work(request: Request, output: OutputFolder, plan: Plan, setup: Setup, tell: Tell) -> None:
+    """Adds the part of each shard that is not done, as an engine gives it."""
+    finished = output.done()
+    lengths = list(plan.lengths())
+    if len(finished) == len(lengths):
+        return
+    done, entries = sum(lengths[shard] for shard in finished), sum(lengths)
+    engine, workers = _engine(request)
+    output.begin_session(request.engine, workers)
+    start, images = time.monotonic(), 0
+    tell(Progress("scoring", done, entries))
+    with closing(engine(plan.shards(finished.__contains__), setup, workers)) as results:
+        for scored in results:
+            output.commit(scored)
+            done, images = done + lengths[scored.shard], images + scored.tally.images
+            tell(Progress("scoring", done, entries, images, time.monotonic() - start))
+
+
+def _engine(request: Request) -> tuple[Engine, int]:
+    if request.engine == "local":
+        return score_locally, request.workers or cores()
+    from crossfer.scale.cluster import connect  # noqa: PLC0415 - Ray takes long to import, and see prepare_ray
+
+    return connect(request.address, request.workers, cores())

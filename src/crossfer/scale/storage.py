@@ -1,0 +1,234 @@
+"""Opening and listing what lies on this machine or at an fsspec address, without a difference."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
+
+import fsspec
+import pyarrow as pa
+
+from crossfer.runtime.image import MAX_BYTES
+from crossfer.scale.faults import Fault, ScoreError
+from crossfer.scale.names import is_address, shown
+
+TRIES, FIRST_PAUSE = 4, 1.0  # an address is asked again after 1, 2 and 4 seconds
+NAMES_AT_ONCE = 65_536
+Answer = TypeVar("Answer")
+
+
+class Found(NamedTuple):
+    """A file, or a folder that could not be listed: ``fault`` says why."""
+
+    path: bytes
+    size: int | None = None
+    stamp: str | None = None
+    fault: str | None = None
+
+
+def filesystem(address: bytes) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system of an address, and the path on it.
+
+    Raises:
+        ScoreError: if no installed package knows such addresses.
+    """
+    try:
+        fs, path = fsspec.core.url_to_fs(address.decode("utf-8", "surrogateescape"), use_listings_cache=False)
+    except (ImportError, ValueError) as error:
+        raise ScoreError(f"{shown(address)}: expected an address that can be opened ({error})") from error
+    return cast(fsspec.AbstractFileSystem, fs), path
+
+
+def kind_of(name: bytes) -> str:
+    """``"folder"``, ``"file"`` or ``"nothing"``.
+
+    Raises:
+        OSError: if the place cannot be looked at.
+    """
+    if is_address(name):
+        fs, path = filesystem(name)
+        return "folder" if fs.isdir(path) else "file" if fs.exists(path) else "nothing"
+    try:
+        return "folder" if stat.S_ISDIR(os.stat(name).st_mode) else "file"
+    except FileNotFoundError:
+        return "file" if os.path.islink(name) else "nothing"
+
+
+def look_at(name: bytes) -> Found:
+    """A file on this machine with its size and time, as far as they can be had; an address as it is."""
+    if is_address(name):
+        return Found(name)
+    try:
+        seen = os.stat(name)
+    except (OSError, ValueError):
+        return Found(name)
+    return Found(name, seen.st_size, str(seen.st_mtime_ns))
+
+
+def walk(root: bytes) -> Iterator[Found]:
+    """Every file below a folder in sorted order, the files of a folder before those of its subfolders.
+
+    Hidden names and links to folders are passed by. The names of one folder at a time are held, packed.
+    """
+    waiting = [iter([root])]
+    while waiting:
+        folder = next(waiting[-1], None)
+        if folder is None:
+            waiting.pop()
+            continue
+        try:
+            files, folders = _list_address(folder) if is_address(folder) else _list_folder(folder)
+        except OSError as error:
+            yield Found(folder, fault=f"{shown(folder)}: cannot be listed ({reason(error)})")
+            continue
+        yield from files
+        waiting.append(folders)
+
+
+def _list_folder(folder: bytes) -> tuple[Iterator[Found], Iterator[bytes]]:
+    chunks: tuple[list[pa.Array], list[pa.Array]] = ([], [])
+    names: tuple[list[bytes], list[bytes]] = ([], [])
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(b"."):
+                continue
+            below = _is_folder(entry)
+            if below and entry.is_symlink():
+                continue
+            names[below].append(entry.name)
+            if len(names[below]) == NAMES_AT_ONCE:
+                chunks[below].append(pa.array(names[below], pa.large_binary()))
+                names[below].clear()
+    files, folders = (
+        _sorted([*packed, pa.array(rest, pa.large_binary())])
+        for packed, rest in zip(chunks, names, strict=True)
+    )
+    return (look_at(os.path.join(folder, name)) for name in files), (os.path.join(folder, n) for n in folders)
+
+
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads round in a circle: reading it tells
+        return False
+
+
+def _sorted(chunks: list[pa.Array]) -> Iterator[bytes]:
+    names = pa.chunked_array(chunks, pa.large_binary()).combine_chunks()
+    for name in names.sort():
+        yield name.as_py()
+
+
+def _list_address(folder: bytes) -> tuple[Iterator[Found], Iterator[bytes]]:
+    fs, path = filesystem(folder)
+    try:
+        listed = patiently(lambda: fs.ls(path, detail=True))
+    except Exception as error:  # each file system has its own errors
+        raise OSError(reason(error)) from error
+    listed = sorted((e for e in listed if _is_below(e["name"], path)), key=lambda entry: entry["name"])
+    files = (_found(fs, entry) for entry in listed if entry["type"] != "directory")
+    folders = [_full(fs, entry) for entry in listed if entry["type"] == "directory"]
+    return files, iter(folders)
+
+
+def _is_below(name: str, path: str) -> bool:
+    inner = name.rstrip("/").removeprefix(path.rstrip("/"))
+    return inner.startswith("/") and not inner.startswith("/.") and len(inner) > 1 and "?" not in inner
+
+
+def _found(fs: fsspec.AbstractFileSystem, entry: dict[str, Any]) -> Found:
+    stamps = (entry.get(key) for key in ("ETag", "etag", "mtime", "LastModified", "updated", "created"))
+    stamp = next((str(value) for value in stamps if value is not None), None)
+    return Found(_full(fs, entry), entry.get("size"), stamp)
+
+
+def _full(fs: fsspec.AbstractFileSystem, entry: dict[str, Any]) -> bytes:
+    return fs.unstrip_protocol(entry["name"].rstrip("/")).encode("utf-8", "surrogateescape")
+
+
+def open_file(name: bytes) -> BinaryIO:
+    """A file to read and seek in.
+
+    Raises:
+        OSError: if it cannot be opened.
+    """
+    if not is_address(name):
+        return open(name, "rb")
+    fs, path = filesystem(name)
+    try:
+        return cast(BinaryIO, patiently(lambda: fs.open(path, "rb")))
+    except (OSError, ScoreError):
+        raise
+    except Exception as error:  # each file system has its own errors
+        raise OSError(f"{shown(name)}: {reason(error)}") from error
+
+
+def read_whole(name: bytes) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+        Fault: if it is missing, no regular file, too large, or cannot be read.
+    """
+    try:
+        data = _fetch(name) if is_address(name) else _read_file(name)
+    except FileNotFoundError:
+        raise Fault("missing", f"{shown(name)}: no such file; check the path") from None
+    except PermissionError as error:
+        raise Fault("permission", f"{shown(name)}: cannot be read ({reason(error)})") from error
+    except (OSError, ValueError) as error:
+        raise Fault("reading", f"{shown(name)}: cannot be read ({reason(error)})") from error
+    check_size(len(data), shown(name))
+    return data
+
+
+def check_size(size: int, name: str) -> None:
+    """Refuses more bytes than an image may have.
+
+    Raises:
+        Fault: if there are more.
+    """
+    if size > MAX_BYTES:
+        raise Fault("too large", f"{name}: expected at most {MAX_BYTES >> 20} MiB, found {size >> 20} MiB")
+
+
+def _read_file(path: bytes) -> bytes:
+    # A pipe must not be waited for.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        seen = os.fstat(file.fileno())
+        if not stat.S_ISREG(seen.st_mode):
+            raise OSError("expected a regular file, found a folder, device or pipe")
+        check_size(seen.st_size, shown(path))
+        return file.read()
+
+
+def _fetch(address: bytes) -> bytes:
+    fs, path = filesystem(address)
+    try:
+        return cast(bytes, patiently(lambda: fs.cat_file(path)))
+    except OSError:
+        raise
+    except Exception as error:  # each file system has its own errors
+        raise OSError(reason(error)) from error
+
+
+def patiently(ask: Callable[[], Answer]) -> Answer:
+    """What a store answers; asked again a few times if it fails in a way that may pass."""
+    pause = FIRST_PAUSE
+    for _ in range(TRIES - 1):
+        try:
+            return ask()
+        except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError):
+            raise
+        except Exception:  # each file system has its own errors
+            time.sleep(pause)
+            pause *= 2
+    return ask()
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed, on one line, without the place."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__

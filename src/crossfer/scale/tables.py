@@ -1,0 +1,191 @@
+"""Images named in lists and tables, and images that lie in a column of a Parquet file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+import pyarrow as pa
+from pyarrow.parquet import ParquetFile
+
+from crossfer.scale.entries import Entry, fault_entry, file_entry
+from crossfer.scale.faults import ScoreError
+from crossfer.scale.names import beside, shown
+from crossfer.scale.storage import Found, look_at, open_file, reason
+
+PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path", "url", "key")
+BYTES_COLUMNS = ("image", "image_bytes", "bytes", "img", "jpg", "jpeg", "png", "webp", "content", "data")
+ROWS_AT_ONCE = 64
+READ_AHEAD = 1 << 20
+MAX_NAME = 1 << 16
+
+
+# ---- lists ----
+
+
+def list_names(found: Found) -> Iterator[Entry]:
+    """The images that a text file names, one a line; or with a zero byte after each, as ``find -print0``."""
+    with open_file(found.path) as file:
+        zeros = b"\0" in file.read(READ_AHEAD)
+        file.seek(0)
+        for name in _split(file, b"\0") if zeros else _split(file, b"\n"):
+            if name := name if zeros else name.rstrip(b"\r"):
+                yield _named(found.path, name)
+
+
+def _split(file: BinaryIO, end: bytes) -> Iterator[bytes]:
+    rest = b""
+    while block := file.read(READ_AHEAD):
+        *names, rest = (rest + block).split(end)
+        yield from names
+        if len(rest) > MAX_NAME:
+            raise ScoreError(f"expected a list of names, found a line of more than {MAX_NAME:,} bytes")
+    yield rest
+
+
+def _named(table: bytes, name: bytes) -> Entry:
+    return file_entry(look_at(beside(table, name)))
+
+
+# ---- tables ----
+
+
+def list_csv(found: Found, column: str | None) -> Iterator[Entry]:
+    """The images that a CSV table names."""
+    where = shown(found.path)
+    with open_file(found.path) as file:
+        lines = csv.reader(io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline=""))
+        try:
+            header = next(lines, [])
+            place = header.index(_column(header, PATH_COLUMNS, column, where))
+            for number, cells in enumerate(lines, start=1):
+                if cells:
+                    name = cells[place].strip() if place < len(cells) else ""
+                    yield _row(found.path, name, number)
+        except csv.Error as error:
+            raise ScoreError(f"{where}: expected a CSV table ({error})") from error
+
+
+def list_parquet(found: Found, column: str | None) -> Iterator[Entry]:
+    """The images of a Parquet file: those in a column of bytes if there is one, else those that it names.
+
+    Raises:
+        ScoreError: if it has neither.
+        OSError: if it is no Parquet file.
+    """
+    with open_file(found.path) as file:
+        table = _open(file, found.path)
+        if (held := _bytes_column(table, column)) is not None:
+            yield from _list_bytes(found, table, held)
+        else:
+            chosen = _column(table.schema_arrow.names, PATH_COLUMNS, column, shown(found.path))
+            yield from _list_rows(found, table, chosen)
+
+
+def holds_images(found: Found, column: str | None) -> bool:
+    """Whether a Parquet file has a column of images.
+
+    Raises:
+        OSError: if it is no Parquet file.
+    """
+    with open_file(found.path) as file:
+        return _bytes_column(_open(file, found.path), column) is not None
+
+
+def _bytes_column(table: ParquetFile, column: str | None) -> str | None:
+    """The column that holds images: bytes, or a struct with ``bytes`` in it as Hugging Face writes it."""
+    held = [field.name for field in table.schema_arrow if _holds_bytes(field.type)]
+    wanted = (column,) if column else BYTES_COLUMNS
+    return next((name for want in wanted for name in held if name.lower() == want.lower()), None)
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        place = kind.get_field_index("bytes")
+        return place >= 0 and _holds_bytes(kind.field(place).type)
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _list_bytes(found: Found, table: ParquetFile, column: str) -> Iterator[Entry]:
+    number = 0
+    for group in range(table.num_row_groups):
+        for place in range(table.metadata.row_group(group).num_rows):
+            yield Entry("parquet", found.path, b"%d" % number, place, group, stamp=found.stamp, detail=column)
+            number += 1
+
+
+def _list_rows(found: Found, table: ParquetFile, column: str) -> Iterator[Entry]:
+    number = 0
+    for batch in table.iter_batches(batch_size=8192, columns=[column]):
+        for value in batch.column(0).to_pylist():
+            number += 1
+            yield _row(found.path, "" if value is None else str(value), number)
+
+
+def _row(table: bytes, name: str, number: int) -> Entry:
+    if name:
+        return _named(table, name.encode("utf-8", "surrogateescape"))
+    message = f"{shown(table)}, row {number}: expected the name of an image, found nothing"
+    return fault_entry(table, "listing", message, b"%d" % number)
+
+
+def _column(header: Sequence[str], known: Sequence[str], wanted: str | None, where: str) -> str:
+    for want in (wanted,) if wanted else known:
+        for name in header:
+            if name.strip().lower() == want.lower():
+                return name
+    expected = f"a column {wanted!r}" if wanted else f"a column {', '.join(known[:-1])} or {known[-1]}"
+    found = ", ".join(map(repr, header[:8])) or "none"
+    raise ScoreError(
+        f"{where}: expected {expected}, found {found}; name the one that holds the images: --column"
+    )
+
+
+def _open(file: BinaryIO, path: bytes) -> ParquetFile:
+    try:
+        # Buffered and not read ahead: a column of images is read bit by bit, not as a whole.
+        return ParquetFile(file, buffer_size=READ_AHEAD, pre_buffer=False)
+    except (pa.ArrowException, OSError) as error:
+        raise OSError(
+            f"{shown(path)}: expected a whole Parquet file ({reason(error)}); write it again"
+        ) from error
+
+
+class ParquetReader:
+    """Reads images from a Parquet file row by row, forwards."""
+
+    def __init__(self, path: bytes) -> None:
+        self._file = open_file(path)
+        try:
+            self._table = _open(self._file, path)
+        except BaseException:
+            self._file.close()
+            raise
+        self._rows: Iterator[bytes | None] = iter(())
+        self._at: tuple[int | None, int] = (None, 0)
+
+    def read(self, entry: Entry) -> bytes:
+        """The image of a row; an empty cell is an empty file.
+
+        Raises:
+            Exception: whatever a damaged file leads to.
+        """
+        (group, place), wanted = self._at, entry.place or 0
+        if entry.group != group or wanted < place:
+            self._rows, place = self._from(entry.group or 0, entry.detail or ""), 0
+        for _ in range(wanted - place):
+            next(self._rows)
+        self._at = (entry.group, wanted + 1)
+        return next(self._rows) or b""
+
+    def _from(self, group: int, column: str) -> Iterator[bytes | None]:
+        for batch in self._table.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[column]):
+            for cell in batch.column(0):
+                value = cell.as_py()
+                yield value.get("bytes") if isinstance(value, dict) else value
+
+    def close(self) -> None:
+        """Lets the file go."""
+        self._file.close()

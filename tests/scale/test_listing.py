@@ -1,0 +1,249 @@
+"""Every form of input lists its images in one order, and entries read back as the bytes put in."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import io
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from crossfer.scale.entries import Entry
+from crossfer.scale.faults import Fault, ScoreError
+from crossfer.scale.listing import Listing
+from crossfer.scale.reading import Reader
+from scale import corpora
+from scale.runs import draw
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return draw(tmp_path_factory.mktemp("drawn") / "images", 20)
+
+
+def entries(*inputs: object, column: str | None = None) -> list[Entry]:
+    return list(Listing([str(given) for given in inputs], column))
+
+
+def read(listed: list[Entry]) -> list[bytes | Fault]:
+    with closing(Reader()) as reader:
+        return [image.data for image in reader.images(listed, 0)]
+
+
+FORMS = {
+    "zip": lambda images, folder: corpora.as_zip(images, folder / "x.zip"),
+    "tar": lambda images, folder: corpora.as_tar(images, folder / "x.tar"),
+    "compressed tar": lambda images, folder: corpora.as_tar(images, folder / "x.tar.gz"),
+    "Parquet": lambda images, folder: corpora.as_parquet(images, folder / "x.parquet"),
+    "Parquet of Hugging Face": lambda images, folder: corpora.as_parquet(
+        images, folder / "x.parquet", struct=True
+    ),
+    "list": lambda images, folder: corpora.as_list(images, folder / "x.txt"),
+    "list of find -print0": lambda images, folder: corpora.as_list(images, folder / "x.lst", b"\0"),
+    "list of Windows": lambda images, folder: corpora.as_list(images, folder / "x.txt", b"\r\n"),
+    "CSV": lambda images, folder: corpora.as_csv(images, folder / "x.csv"),
+    "Parquet of paths": lambda images, folder: corpora.as_path_table(images, folder / "x.parquet"),
+    "folder": lambda images, folder: images[0].parent,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_form_gives_the_images_in_order(form, images, tmp_path):
+    corpus = FORMS[form](images, tmp_path)
+    listed = entries(corpus)
+    assert read(listed) == corpora.contents(images)
+    assert listed == entries(corpus), "listing depends on nothing else"
+
+
+@pytest.mark.parametrize("form", ["zip", "tar", "compressed tar", "Parquet"])
+def test_archives_in_a_folder_are_opened_and_other_files_counted(form, images, tmp_path):
+    FORMS[form](images, tmp_path)
+    (tmp_path / "readme.md").touch()
+    corpora.as_csv(images, tmp_path / "labels.csv")
+    corpora.as_path_table(images, tmp_path / "table.parquet")
+    listing = Listing([str(tmp_path)])
+    assert read(list(listing)) == corpora.contents(images)
+    assert listing.passed_over == {".md": 1, ".csv": 1, ".parquet": 1}
+
+
+def test_members_are_named(images, tmp_path):
+    zipped = entries(corpora.as_zip(images, tmp_path / "x.zip"))
+    assert zipped[1].member == b"inner/00001.png"
+    assert entries(corpora.as_parquet(images, tmp_path / "x.parquet"))[19].member == b"19"
+    streamed = entries(corpora.as_tar(images, tmp_path / "x.tar.gz"))
+    assert [e.kind for e in streamed] == ["stream"]
+    found = [(image.number, image.member) for image in Reader().images(streamed, 5)]
+    assert found == [(5, path.name.encode()) for path in images]
+
+
+def test_rows_of_parquet_are_read_in_any_order(images, tmp_path):
+    listed = entries(corpora.as_parquet(images, tmp_path / "x.parquet"))
+    some = [listed[place] for place in (3, 5, 4, 19, 0)]
+    assert read(some) == [images[place].read_bytes() for place in (3, 5, 4, 19, 0)]
+
+
+def test_a_folder_lists_its_files_before_those_below_and_follows_no_link_to_a_folder(tmp_path):
+    draw(tmp_path / "b" / "deep", 1)
+    draw(tmp_path / "a", 1)
+    (tmp_path / "z.png").touch()
+    (tmp_path / ".hidden.png").touch()
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "broken.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "round.png").symlink_to(tmp_path / "round.png")
+    names = [os.path.relpath(e.path, bytes(tmp_path)) for e in entries(tmp_path)]
+    assert names == [b"broken.png", b"round.png", b"z.png", b"a/00000.png", b"b/deep/00000.png"]
+    causes = [data.cause for data in read(entries(tmp_path)) if isinstance(data, Fault)]
+    assert causes == ["missing", "reading"]
+
+
+def test_names_may_hold_any_byte(images, tmp_path):
+    name = b"caf\xe9 \\ \n\xff.png"
+    path = os.path.join(bytes(tmp_path), name)
+    with open(path, "wb") as file:
+        file.write(images[0].read_bytes())
+    (listed,) = entries(tmp_path)
+    assert listed.path == path
+    (tmp_path / "list.txt").write_bytes(name + b"\0")
+    (from_list,) = entries(tmp_path / "list.txt")
+    assert from_list == listed
+    assert read([listed]) == corpora.contents(images[:1])
+
+
+def test_patterns(images, tmp_path):
+    for place in range(3):
+        corpora.as_zip(images[place : place + 1], tmp_path / f"part-{place}.zip")
+    assert read(entries(tmp_path / "part-[01].zip")) == corpora.contents(images[:2])
+
+
+def test_faults_of_listing_become_entries(images, tmp_path):
+    (tmp_path / "bad.zip").write_bytes(b"junk")
+    (tmp_path / "bad.parquet").write_bytes(b"junk")
+    half = corpora.as_tar(images, tmp_path / "half.tar")
+    half.write_bytes(half.read_bytes()[:20_000])
+    listed = entries(tmp_path)
+    faults = [data for data in read(listed) if isinstance(data, Fault)]
+    assert {fault.cause for fault in faults} == {"archive"}
+    assert ["bad.parquet" in faults[0].message, "bad.zip" in faults[1].message] == [True, True]
+    assert 1 <= len(listed) - len(faults) < 20
+
+
+def test_a_damaged_member_is_a_fault_and_the_others_are_read(images, tmp_path):
+    path = corpora.as_zip(images, tmp_path / "x.zip")
+    data = bytearray(path.read_bytes())
+    place = data.index(images[4].read_bytes())
+    data[place + 50] ^= 255
+    path.write_bytes(data)
+    found = read(entries(path))
+    assert [place for place, one in enumerate(found) if isinstance(one, Fault)] == [4]
+    assert found[4].cause == "archive"  # type: ignore[union-attr]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (fault,) = read(entries(tmp_path))
+    assert isinstance(fault, Fault)
+    assert "regular file" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (None, None, "no such file or folder"),
+        ("x.csv", b"a,b\n1,2\n", "expected a column path"),
+        ("x.csv", b"", "found none"),
+        ("x.parquet", b"junk", "expected a whole Parquet file"),
+        ("x.txt", b"x" * (1 << 20), "a line of more than"),
+    ],
+)
+def test_an_input_of_no_use_is_one_sentence(tmp_path, name, content, message):
+    path = tmp_path / (name or "none")
+    if name:
+        path.write_bytes(content)
+    with pytest.raises(ScoreError, match=message):
+        entries(path)
+
+
+def test_a_column_of_ones_own(images, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(f"photo\n{images[0]}\n\n  \n{images[1]}\n")
+    with pytest.raises(ScoreError, match="--column"):
+        entries(path)
+    found = read(entries(path, column="photo"))
+    assert [found[0], found[2]] == corpora.contents(images[:2])
+    assert isinstance(found[1], Fault)
+    assert found[1].cause == "listing"
+
+
+# ---- addresses ----
+
+
+class Ranges(http.server.SimpleHTTPRequestHandler):
+    """A file server that gives parts of files, as object stores do."""
+
+    def send_head(self):
+        asked = self.headers.get("Range")
+        if asked is None or not os.path.isfile(path := self.translate_path(self.path)):
+            return super().send_head()
+        content = Path(path).read_bytes()
+        first, _, last = asked.removeprefix("bytes=").partition("-")
+        part = content[int(first) : int(last) + 1 if last else None]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        return io.BytesIO(part)
+
+    def log_message(self, format, *args):  # noqa: A002 - its name there
+        pass
+
+
+@pytest.fixture
+def served(images: list[Path], tmp_path: Path) -> Iterator[str]:
+    """A folder with images, one in a folder below, and a zip, over HTTP on the loopback."""
+    draw(tmp_path / "web" / "below", 3)
+    corpora.as_zip(images, tmp_path / "web" / "x.zip")
+    corpora.as_tar(images, tmp_path / "web" / "x.tar")
+    (tmp_path / "web" / "notes.txt").touch()
+
+    handler = functools.partial(Ranges, directory=str(tmp_path / "web"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_addresses_over_http(served, images, tmp_path):
+    listing = Listing([served])
+    drawn = sorted((tmp_path / "web" / "below").iterdir())
+    assert read(list(listing)) == corpora.contents([*images, *images, *drawn])
+    assert listing.passed_over == {".txt": 1}
+    (tmp_path / "list.txt").write_text(f"{served}/below/00001.png\n{served}/none.png\n")
+    found = read(entries(tmp_path / "list.txt"))
+    assert found[0] == drawn[1].read_bytes()
+    assert isinstance(found[1], Fault)
+    assert found[1].cause == "missing"
+
+
+def test_addresses_in_memory(images):
+    fs = fsspec.filesystem("memory")
+    for path in images:
+        fs.pipe(f"/corpus/{path.name}", path.read_bytes())
+    try:
+        assert read(entries("memory://corpus")) == corpora.contents(images)
+        assert read(entries("memory://corpus/0000[12].png")) == corpora.contents(images[1:3])
+        assert [e.size for e in entries("memory://corpus")] == [
+            len(data) for data in corpora.contents(images)
+        ]
+    finally:
+        fs.rm("/corpus", recursive=True)
+
+
+def test_an_address_of_an_unknown_kind_says_what_is_missing():
+    with pytest.raises(ScoreError, match="nonsense"):
+        entries("nonsense://bucket/x")

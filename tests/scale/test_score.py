@@ -1,0 +1,353 @@
+"""What a run writes, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import resource
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from crossfer import Recognizer
+from crossfer.runtime.bundle import read_bundle
+from crossfer.scale import storage
+from crossfer.scale.names import to_bytes
+from crossfer.scale.rows import POINTS, schema
+from scale import corpora
+from scale.runs import command, draw, rows, run, run_here, start, summary, wait_for_shards
+from support.bundles import calibrated_bundle, calibration
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus") / "images"
+    draw(folder, 150)
+    return folder
+
+
+@pytest.fixture
+def options(tiny_model: Path) -> list[object]:
+    return ["--model", tiny_model, "--detector", "none", "--workers", 1]
+
+
+def test_rows_are_what_the_recogniser_says(tmp_path, astronaut, astronaut_path):
+    """With the detector, sets and abstention: two faces, no face, and a file that is no image."""
+    model = calibrated_bundle(tmp_path / "c.onnx", calibration(threshold=0.3))
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (64, 48), "gray").save(photos / "a.bmp")
+    Image.fromarray(np.concatenate([astronaut, astronaut[::2, ::2].repeat(2, 0)], axis=1)).save(
+        photos / "b.png"
+    )
+    (photos / "c.png").write_bytes(b"junk")
+    (photos / "notes.txt").touch()
+    shutil.copy(astronaut_path, photos / b"caf\xe9.png".decode("utf-8", "surrogateescape"))
+    asked = ["--coverage", "0.9", "--abstain", "--min-face-score", "0.3", "--model", model, "--workers", 1]
+    done = run_here(photos, "-o", tmp_path / "out", *asked)
+    assert "1 .txt" in done.stdout
+    table = rows(tmp_path / "out")
+    recognizer = Recognizer(model, min_face_score=0.3, threads=1, coverage=0.9, abstain=True)
+    assert table.schema.equals(schema(recognizer.meta.labels))
+    names = ["a.bmp", "b.png", "c.png", b"caf\xe9.png"]
+    found = table.to_pylist()
+    assert [row["entry"] for row in found] == [0, 1, 1, 2, 3]
+    for number, name in enumerate(names):
+        path = os.path.join(bytes(photos), name if isinstance(name, bytes) else name.encode())
+        mine = [row for row in found if row["entry"] == number]
+        assert {to_bytes(row["path"], row["escaped"]) for row in mine} == {path}
+        content = Path(os.fsdecode(path)).read_bytes()
+        assert {row["image_sha256"] for row in mine} == {hashlib.sha256(content).hexdigest()}
+        if name == "c.png":
+            assert "expected a JPEG" in mine[0]["error"]
+            assert (mine[0]["cause"], mine[0]["faces"], mine[0]["face"]) == ("decoding", None, None)
+            continue
+        faces = recognizer.recognize(content)
+        assert [row["faces"] for row in mine] == [len(faces)] * max(len(faces), 1)
+        if not faces:
+            assert mine[0]["face"] is mine[0]["expression"] is mine[0]["error"] is None
+        for row, face in zip(mine, faces, strict=False):
+            assert row["face"] == faces.index(face) + 1
+            assert [row[f"p_{label}"] for label in recognizer.meta.labels] == pytest.approx(
+                list(face.prediction.probabilities.values()), abs=1e-6
+            )
+            points = [[row[f"{point}_x"], row[f"{point}_y"]] for point in POINTS]
+            assert np.allclose(points, face.landmarks)
+            assert [row["box_x"], row["box_height"]] == pytest.approx([face.box.x, face.box.height])
+            assert (row["expression"], row["answer"]) == (face.expression, face.prediction.answer)
+            assert tuple(row["prediction_set"]) == face.prediction.prediction_set
+            assert row["model_sha256"] == recognizer.sha256
+    seen = summary(tmp_path / "out")
+    assert (seen["images"], seen["faces"], seen["images_without_face"]) == (4, 3, 1)
+    assert seen["errors"] == {"decoding": 1}
+    assert seen["faces_an_image"] == {"0": 1, "1": 1, "2": 1}
+
+
+@pytest.mark.parametrize(
+    "form", [corpora.as_zip, corpora.as_tar, corpora.as_parquet, corpora.as_csv, corpora.as_list]
+)
+def test_every_form_gives_the_same_answers(form, images, options, tmp_path):
+    some = sorted(images.iterdir())[:20]
+    endings = {"as_list": ".txt"}
+    corpus = form(some, tmp_path / f"x{endings.get(form.__name__, '.' + form.__name__.removeprefix('as_'))}")
+    run_here(corpus, "-o", tmp_path / "out", *options)
+    table = rows(tmp_path / "out")
+    recognizer = Recognizer(options[1], "none", threads=1)
+    expected = [
+        face.confidence for (face,) in recognizer.recognize_batch([path.read_bytes() for path in some])
+    ]
+    assert table["confidence"].to_pylist() == pytest.approx(expected, abs=1e-6)
+    assert table["image_sha256"].to_pylist() == [hashlib.sha256(p.read_bytes()).hexdigest() for p in some]
+
+
+def test_a_streamed_tar_and_a_small_shard_size(images, options, tmp_path):
+    some = sorted(images.iterdir())[:50]
+    corpora.as_tar(some[:30], tmp_path / "tars.tar.gz")
+    corpora.as_tar(some[30:], tmp_path / "tars.tgz")
+    run_here(tmp_path / "tars.*", "-o", tmp_path / "out", *options, "--shard-size", 4)
+    table = rows(tmp_path / "out")
+    assert table["entry"].to_pylist() == [0] * 30 + [1] * 20
+    assert table["member"].to_pylist() == [path.name for path in some]
+
+
+def test_duplicates_are_scored_once(images, options, tmp_path):
+    names = sorted(images.iterdir())[:3]
+    listed = corpora.as_list([*names, names[1]], tmp_path / "list.txt")
+    done = run_here(listed, "-o", tmp_path / "out", *options)
+    found = rows(tmp_path / "out").to_pylist()
+    assert [row["cause"] for row in found] == [None, None, None, "duplicate"]
+    assert "as image 1" in found[3]["error"]
+    assert "duplicate: 1" in done.stdout
+
+
+# ---- runs that are there already ----
+
+
+def test_a_folder_with_a_run_is_refused_and_a_finished_run_has_nothing_left_to_do(images, options, tmp_path):
+    output = tmp_path / "out"
+    run_here(images, "-o", output, *options)
+    before = {path: path.stat().st_mtime_ns for path in (output / "faces").iterdir()}
+    assert "--resume" in run_here(images, "-o", output, *options, code=1).stderr
+    run_here(images, "-o", output, *options, "--resume")
+    assert {path: path.stat().st_mtime_ns for path in (output / "faces").iterdir()} == before
+
+
+def test_a_folder_with_anything_else_is_refused(images, options, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    assert "found thesis.tex" in run_here(images, "-o", tmp_path, *options, code=1).stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_another_model_other_options_and_another_input_are_refused_by_name(
+    images, options, tiny_model, tmp_path
+):
+    corpus, output = tmp_path / "images", tmp_path / "out"
+    shutil.copytree(images, corpus)
+    run_here(corpus, "-o", output, *options)
+    other = calibrated_bundle(tmp_path / "other.onnx", calibration())
+    resume = [corpus, "-o", output, "--resume", "--workers", 1]
+    for changed, message in [
+        (["--model", other, "--detector", "none"], "model sha256 was"),
+        (["--model", tiny_model], "options detector was 'none' and is 'centerface'"),
+        (
+            ["--model", tiny_model, "--detector", "none", "--shard-size", 7],
+            "options shard_size was 1024 and is 7",
+        ),
+    ]:
+        assert message in run_here(*resume, *changed, code=1).stderr
+    (corpus / "new.png").touch()
+    assert "image 150 was not there" in run_here(*resume, *options, code=1).stderr
+    (corpus / "new.png").unlink()
+    (corpus / "00007.png").touch()
+    assert "image 7 " in run_here(*resume, *options, code=1).stderr
+    moved = [tmp_path / "x.zip", *resume[1:]]
+    corpora.as_zip(sorted(images.iterdir()), tmp_path / "x.zip")
+    assert "inputs was" in run_here(*moved, *options, code=1).stderr
+    assert rows(output).num_rows == 150
+
+
+def test_two_runs_at_once_are_refused(images, options, tmp_path):
+    running = start(images, "-o", tmp_path / "out", *options, "--shard-size", 2)
+    wait_for_shards(running, tmp_path / "out", 1)
+    message = run_here(images, "-o", tmp_path / "out", *options, "--resume", code=1).stderr
+    running.kill()
+    running.communicate()
+    assert "another run is writing there" in message
+
+
+def test_a_part_that_was_lost_or_cut_is_done_again(images, options, tmp_path):
+    output = tmp_path / "out"
+    run_here(images, "-o", output, *options)
+    whole = rows(output)
+    (output / "faces" / "part-000000.parquet").unlink()
+    (output / "faces" / "part-000002.parquet").write_bytes(b"PAR1")
+    (output / "faces" / ".part-000001.parquet.partial").write_bytes(b"half")
+    with (output / "manifest.jsonl").open("ab") as file:
+        file.write(b'{"shard": 9, "ro')
+    run_here(images, "-o", output, *options, "--resume")
+    assert rows(output).equals(whole)
+    assert not list((output / "faces").glob(".*"))
+    assert summary(output)["images"] == 150
+
+
+def test_an_output_inside_the_input_is_refused(images, options):
+    assert "outside of the input" in run_here(images, "-o", images / "out", *options, code=1).stderr
+    assert not (images / "out").exists()
+
+
+# ---- what goes wrong on the way ----
+
+
+def test_an_image_that_ends_its_process_gets_a_row_and_the_others_are_scored(
+    images, options, tmp_path, monkeypatch
+):
+    """A decoder that crashes on one image, as native code may."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\n"
+        "from crossfer.runtime import image\n"
+        "decode = image.decode\n"
+        "image.decode = lambda data, name: os._exit(9) if data == b'crash' else decode(data, name)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT / 'src'}")
+    corpus = tmp_path / "images"
+    corpus.mkdir()
+    for path in sorted(images.iterdir())[:5]:
+        shutil.copy(path, corpus)
+    (corpus / "00002.png").write_bytes(b"crash")
+    run(corpus, "-o", tmp_path / "out", *options)
+    assert rows(tmp_path / "out")["cause"].to_pylist() == [None, None, "crash", None, None]
+    assert summary(tmp_path / "out")["errors"] == {"crash": 1}
+
+
+def test_a_folder_that_vanishes_stops_the_run_and_no_image_is_written_off(images, options, tmp_path):
+    corpus, output = tmp_path / "images", tmp_path / "out"
+    shutil.copytree(images, corpus)
+    running = start(corpus, "-o", output, *options, "--shard-size", 4)
+    wait_for_shards(running, output, 1)
+    corpus.rename(tmp_path / "elsewhere")
+    _, errors = running.communicate(timeout=120)
+    assert running.returncode == 1
+    assert "bring it back" in errors
+    assert "--resume" in errors
+    assert rows(output)["cause"].null_count == rows(output).num_rows < 150
+    (tmp_path / "elsewhere").rename(corpus)
+    run_here(corpus, "-o", output, *options, "--shard-size", 4, "--resume")
+    assert rows(output)["entry"].to_pylist() == list(range(150))
+
+
+def test_archives_that_vanish_stop_the_run_too(images, options, tmp_path):
+    corpus = corpora.as_parquet(sorted(images.iterdir()), tmp_path / "x.parquet")
+    listed = tmp_path / "list.txt"
+    corpora.as_list([tmp_path / f"{n}.png" for n in range(20)], listed)
+    found = run_here(listed, "-o", tmp_path / "out", *options)
+    assert "missing: 20" in found.stdout, "what never was there is a row each"
+    running = start(corpus, "-o", tmp_path / "out2", *options, "--shard-size", 10)
+    wait_for_shards(running, tmp_path / "out2", 1)
+    corpus.unlink()
+    _, errors = running.communicate(timeout=120)
+    assert "Traceback" not in errors
+
+
+def full_after(size: int):
+    """A limit on the size of files, which the manifest runs into, as on a full disk."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_disk_that_is_full_stops_the_run_and_what_was_written_stays_valid(images, options, tmp_path):
+    output = tmp_path / "out"
+    asked = [images, "-o", output, *options, "--shard-size", 4]
+    running = start(*asked)
+    wait_for_shards(running, output, 1)
+    running.kill()
+    running.communicate()
+    limit = full_after((output / "manifest.jsonl").stat().st_size + 3000)
+    done = subprocess.run(
+        command(*asked, "--resume"), capture_output=True, text=True, check=False, preexec_fn=limit
+    )
+    assert done.returncode == 1, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "File too large" in done.stderr
+    assert "--resume" in done.stderr
+    lines = (output / "manifest.jsonl").read_bytes().splitlines(keepends=True)
+    assert all(json.loads(line) for line in lines)
+    assert lines[-1].endswith(b"\n")
+    assert 0 < rows(output).num_rows < 150
+    run_here(images, "-o", output, *options, "--shard-size", 4, "--resume")
+    assert rows(output)["entry"].to_pylist() == list(range(150))
+
+
+def test_a_really_full_disk(images, options, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["/bin/mount", "-t", "tmpfs", "-o", "size=200k", "none", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        done = run_here(images, "-o", disk / "out", *options, "--shard-size", 4, code=1)
+        assert "No space left on device" in done.stderr
+        assert 0 < rows(disk / "out").num_rows < 150
+    finally:
+        subprocess.run(["/bin/umount", str(disk)], check=True)
+
+
+def test_what_may_not_be_read_is_a_row(options, tmp_path, monkeypatch):
+    """Root, as whom tests may run, may read everything; so the refusal is made up."""
+    corpus = tmp_path / "images"
+    draw(corpus, 3)
+    read = storage._read_file
+
+    def refuse(path: bytes) -> bytes:
+        if path.endswith(b"1.png"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return read(path)
+
+    monkeypatch.setattr(storage, "_read_file", refuse)
+    run_here(corpus, "-o", tmp_path / "out", *options)
+    assert rows(tmp_path / "out")["cause"].to_pylist() == [None, "permission", None]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "code"),
+    [
+        (["nowhere"], "no such file or folder", 1),
+        ([], "expected an input", 2),
+        (["tests", "--model", "none.onnx"], "no such model file", 1),
+        (["tests", "--coverage", "0.9"], "expected a calibrated model", 1),
+        (["tests/scale"], "expected images, found none", 1),
+        (["tests", "--workers", "0"], "--workers", 2),
+        (["s4://bucket/x"], "expected an address that can be opened", 1),
+    ],
+)
+def test_what_cannot_start_is_one_sentence(arguments, message, code, tiny_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    model = [] if "--model" in arguments else ["--model", tiny_model]
+    done = run_here(*arguments, "-o", tmp_path / "out", *model, code=code)
+    assert message in done.stderr
+    assert not (tmp_path / "out").exists(), "nothing is left of a run that never began"
+
+
+# ---- real images ----
+
+
+def test_real_faces_in_a_zip(ferplus_root, tmp_path):
+    """The whole validation zip, with the embedded model: each image once."""
+    began = time.monotonic()
+    run(ferplus_root / "FER2013Valid.zip", "-o", tmp_path / "out", "--detector", "none")
+    table = rows(tmp_path / "out")
+    assert table.num_rows == 3579
+    assert len(set(table["member"].to_pylist())) == 3579
+    assert set(table["model_sha256"].to_pylist()) == {read_bundle("default").sha256}
+    assert summary(tmp_path / "out")["sessions"][0]["first_rows_after"] < time.monotonic() - began
+    assert pq.read_metadata(tmp_path / "out" / "faces" / "part-000000.parquet").num_rows == 32
