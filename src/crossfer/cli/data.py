@@ -28,7 +28,7 @@ Classes = Annotated[
     str | None,
     typer.Option(
         help="Classes of a folder or table: a label set such as rafdb, or names with commas between, in the "
-        "order of the labels' numbers. [default: the eight of FERPlus]",
+        "order of the labels' numbers; found: those whose folders are there. [default: the eight of FERPlus]",
         show_default=False,
     ),
 ]
@@ -64,7 +64,7 @@ def check(
     console = Console(stderr=True)
     with _bars(console) as bars:
         report = check_dataset(
-            name, root, _request(name, protocol, labels, classes), near=near, progress=_progress(bars)
+            name, root, _request(name, root, protocol, labels, classes), near=near, progress=_progress(bars)
         )
     if format_ == "json":
         typer.echo(json.dumps(report.to_dict()))
@@ -108,7 +108,7 @@ def split(
         file, summary = cut_split_file(
             name,
             root,
-            _request(name, "majority", "fer2013new", classes),
+            _request(name, root, "majority", "fer2013new", classes),
             fractions,
             seed=seed,
             duplicates=duplicates,
@@ -119,13 +119,14 @@ def split(
     typer.echo(f"{output}: {len(file.split_of):,} images")
 
 
-def _request(name: DatasetName, protocol: Protocol, labels: LabelVersion, classes: str | None) -> Request:
-    from crossfer.data.source import SOURCES, Request
-    from crossfer.labels import label_set
+def _request(
+    name: DatasetName, root: Path, protocol: Protocol, labels: LabelVersion, classes: str | None
+) -> Request:
+    from crossfer.data.source import SOURCES, Request, classes_of
 
     if classes is not None and name not in {"folder", "table"}:
         raise ValueError(f"--classes belongs to folder and table; {name} has classes of its own")
-    chosen = SOURCES[name].labels if classes is None else label_set(classes)
+    chosen = SOURCES[name].labels if classes is None else classes_of(name, root, classes)
     return Request("train", protocol, labels, chosen, numbered=classes is not None)
 
 

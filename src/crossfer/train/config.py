@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from crossfer.data.names import DatasetName, LabelVersion, Protocol
+from crossfer.data.names import FOUND, DatasetName, LabelVersion, Protocol
 from crossfer.method.encoder import feature_sides
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -39,8 +39,17 @@ class DataConfig(Section):
     split_file: Path | None = Field(
         default=None, description="cuts validation images out of train where a set has none; relative to here"
     )
+    valid_share: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="share of each class cut out of train for validation, where a set has no such split and "
+        "no split_file is named; the cut is the same for every seed and is kept in the run's folder",
+    )
     classes: str | None = Field(
-        default=None, description="classes of a folder or table: a label set, or names with commas between"
+        default=None,
+        description="classes of a folder or table: a label set, or names with commas between; of a folder "
+        "also 'found': those whose folders are there",
     )
     protocol: Protocol = Field(default="argmax", description="which FERPlus training images are kept")
     valid_protocol: Protocol = Field(default="majority", description="which FERPlus validation images count")
@@ -60,8 +69,12 @@ class DataConfig(Section):
     def _keys_belong_to_the_set(self) -> DataConfig:
         if self.classes is not None and self.name not in {"folder", "table"}:
             raise ValueError(f"classes belongs to name 'folder' and 'table', got it with {self.name!r}")
-        if self.split_file is not None and self.name in {"ferplus", "synthetic"}:
-            raise ValueError(f"split_file: {self.name!r} has a validation split of its own; leave it out")
+        if self.name in {"ferplus", "synthetic"}:
+            for key in ("split_file", "valid_share"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"{key}: {self.name!r} has a validation split of its own; leave it out")
+        if self.classes == FOUND and self.name != "folder":
+            raise ValueError(f"classes {FOUND!r} belongs to name 'folder', got it with {self.name!r}")
         if self.target == "votes" and self.name not in {"ferplus", "table", "synthetic"}:
             raise ValueError(f"target 'votes': {self.name!r} has none; set target = 'majority'")
         return self
@@ -87,7 +100,11 @@ class ModelConfig(Section):
     branch: Literal["msr", "gap", "msr+gap"] = Field(
         default="msr+gap", description="what the head sees; 'gap' is a plain ResNet without MSR"
     )
-    init: Path | None = Field(default=None, description="safetensors file whose weights start the encoder")
+    init: Path | None = Field(
+        default=None,
+        description="weights to start from: an embedded model's name, such as 'default', or a safetensors "
+        "file of a whole network or of a ResNet encoder",
+    )
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> ModelConfig:
@@ -264,6 +281,15 @@ class Recipe(Section):
                 f"{self.model.width}, got {self.method.k_feature_map}"
             )
         return self
+
+
+def placeless(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain values to pass on: files by their names alone, and not where the data lies."""
+    document = recipe.model_dump(mode="json", exclude={"data": {"root"}})
+    for table, key in (("data", "split_file"), ("model", "init")):
+        if document[table][key] is not None:
+            document[table][key] = Path(document[table][key]).name
+    return document
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

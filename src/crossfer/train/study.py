@@ -13,7 +13,7 @@ from typing import Any
 from crossfer.labels import LabelSet
 from crossfer.provenance import code_commit
 from crossfer.runtime.atomic import write_atomically
-from crossfer.train.config import Recipe
+from crossfer.train.config import Recipe, parse_recipe
 from crossfer.train.loader import FaceTensors
 from crossfer.train.loop import Observer, Progress, train
 
@@ -205,10 +205,13 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
 
 def _same_trial(found: TrialResult, trial: Trial, path: Path) -> TrialResult:
     ours = _plain(trial.recipe)
-    for table in sorted(ours.keys() | found.recipe.keys()):
-        if found.recipe.get(table) != ours.get(table):
+    theirs = _plain(
+        parse_recipe(found.recipe, str(path))
+    )  # keys that are newer than the file: their defaults
+    for table in sorted(ours):
+        if theirs[table] != ours[table]:
             raise StudyError(
-                f"{path}: came from another recipe ({table} = {found.recipe.get(table)!r}, now "
-                f"{ours.get(table)!r}); remove it, or name another --results folder"
+                f"{path}: came from another recipe ({table} = {theirs[table]!r}, now "
+                f"{ours[table]!r}); remove it, or name another --results folder"
             )
     return found
