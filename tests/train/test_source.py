@@ -66,7 +66,7 @@ def test_nothing_is_cut_where_there_is_a_split(tmp_path: Path) -> None:
         cut_valid(config, open_split(config.model_copy(update={"split_file": None}), "train"), tmp_path)
         is None
     )
-    config = own(tmp_path / "other", valid_share=None)
+    config = own(tmp_path / "other", valid_share=0.0)
     assert cut_valid(config, open_split(config, "train"), tmp_path) is None
     for part in ("train", "val"):
         write_class_folders(tmp_path / "parted" / part, {"Bored": 2, "Happy": 2})
@@ -81,6 +81,17 @@ def test_a_split_file_that_is_named_counts_more_than_the_one_in_the_folder(tmp_p
     given = own(tmp_path, split_file="given.csv")
     assert data_of_run(given, tmp_path).split_file == Path("given.csv")
     assert data_of_run(own(tmp_path / "b"), tmp_path).split_file == tmp_path / "split.csv"
+
+
+def test_of_each_class_at_most_so_many_are_learnt_from_and_all_held_out(tmp_path: Path) -> None:
+    config = own(tmp_path)
+    cut_valid(config, open_split(config, "train"), tmp_path)
+    config = data_of_run(config, tmp_path).model_copy(update={"class_limit": 5})
+    train = open_split(config, "train")
+    assert [sum(s.label == k for s in train.samples) for k in (0, 1)] == [5, 4]
+    assert [s.name for s in train.samples] == sorted(s.name for s in train.samples)
+    assert train.samples == open_split(config, "train").samples
+    assert len(open_split(config, "valid")) == 3
 
 
 def test_a_run_keeps_the_classes_that_it_learnt(tmp_path: Path) -> None:

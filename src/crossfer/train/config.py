@@ -39,10 +39,8 @@ class DataConfig(Section):
     split_file: Path | None = Field(
         default=None, description="cuts validation images out of train where a set has none; relative to here"
     )
-    valid_share: float | None = Field(
-        default=None,
-        gt=0,
-        lt=1,
+    valid_share: Fraction = Field(
+        default=0.0,
         description="share of each class cut out of train for validation, where a set has no such split and "
         "no split_file is named; the cut is the same for every seed and is kept in the run's folder",
     )
@@ -64,6 +62,11 @@ class DataConfig(Section):
     limit: int | None = Field(
         default=None, gt=0, description="learn from this many training images, the same for every seed"
     )
+    class_limit: int | None = Field(
+        default=None,
+        gt=0,
+        description="learn from this many training images of each class at most, the same for every seed",
+    )
 
     @model_validator(mode="after")
     def _keys_belong_to_the_set(self) -> DataConfig:
@@ -71,7 +74,7 @@ class DataConfig(Section):
             raise ValueError(f"classes belongs to name 'folder' and 'table', got it with {self.name!r}")
         if self.name in {"ferplus", "synthetic"}:
             for key in ("split_file", "valid_share"):
-                if getattr(self, key) is not None:
+                if getattr(self, key):
                     raise ValueError(f"{key}: {self.name!r} has a validation split of its own; leave it out")
         if self.classes == FOUND and self.name != "folder":
             raise ValueError(f"classes {FOUND!r} belongs to name 'folder', got it with {self.name!r}")
@@ -149,6 +152,8 @@ class AugmentConfig(Section):
     low_resolution_min: float = Field(
         default=0.4, gt=0, le=1, description="smallest fraction of the side kept by that"
     )
+    noise: Probability = Field(default=0.0, description="probability of Gaussian noise")
+    noise_std: float = Field(default=0.05, gt=0, le=1, description="its standard deviation, of white")
     erasing: Probability = Field(default=0.3, description="probability of a grey rectangle")
     erasing_area: tuple[Fraction, Fraction] = (0.02, 0.1)
     mixup: float = Field(default=0.0, ge=0, description="alpha of the Beta distribution; 0 for none")

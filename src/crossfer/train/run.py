@@ -54,7 +54,7 @@ def run_recipe(
 
 def _begin(recipe: Recipe, folder: Path, root: Path | None, console: Console) -> None:
     """What a new run needs before its images are read: weights that fit, and a validation split."""
-    dataset = open_split(recipe.data, "train", root)
+    dataset = open_split(recipe.data.model_copy(update={"class_limit": None}), "train", root)
     if recipe.model.init is not None:
         net = network(recipe.model, len(dataset.labels))
         taken = start_from(recipe.model.init, net, recipe.model, dataset.labels)
@@ -63,7 +63,7 @@ def _begin(recipe: Recipe, folder: Path, root: Path | None, console: Console) ->
         task = bar.add_task("looking for duplicates", total=len(dataset))
         path = cut_valid(recipe.data, dataset, folder, root, progress=lambda n: bar.advance(task, n))
     if path is not None:
-        share = f"{100 * (recipe.data.valid_share or 0):g} %"
+        share = f"{100 * recipe.data.valid_share:g} %"
         said = f"{share} of each class cut out of train for validation: {path}"
         console.print(said, highlight=False, soft_wrap=True)
 

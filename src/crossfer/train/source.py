@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from crossfer.data.names import FOUND
 from crossfer.data.sample import Dataset
 from crossfer.data.source import SOURCES, classes_of, open_dataset, splits_of
 from crossfer.data.split import cut
 from crossfer.data.splitfile import SplitFile
+from crossfer.data.subset import take
 from crossfer.data.synthetic import load_synthetic
 from crossfer.labels import LabelSet
 from crossfer.runtime.atomic import write_atomically
@@ -41,7 +45,7 @@ def open_split(config: DataConfig, split: Literal["train", "valid"], root: Path 
             split=split, samples=config.samples if split == "train" else max(64, config.samples // 4)
         )
     place = _place(config, root)
-    return open_dataset(
+    dataset = open_dataset(
         config.name,
         place,
         split=split,
@@ -52,6 +56,17 @@ def open_split(config: DataConfig, split: Literal["train", "valid"], root: Path 
         split_file=config.split_file,
         skip_bad=config.skip_bad,
     )
+    if split == "train" and config.class_limit is not None:
+        dataset = replace(dataset, samples=take(dataset.samples, _at_most(config.class_limit, dataset)))
+    return dataset
+
+
+def _at_most(limit: int, dataset: Dataset) -> np.ndarray:
+    """Rows of at most so many images of each class, drawn once and for all, in their order."""
+    labels = np.array([sample.label for sample in dataset.samples])
+    drawn = np.random.default_rng(0).permutation(len(labels))
+    kept = [drawn[labels[drawn] == label][:limit] for label in range(len(dataset.labels))]
+    return np.sort(np.concatenate(kept))
 
 
 def _place(config: DataConfig, root: Path | None) -> Path:
@@ -91,7 +106,7 @@ def cut_valid(
     Raises:
         DataError: if an image cannot be read, or train is too small to cut from.
     """
-    if config.name == "synthetic" or config.valid_share is None or config.split_file is not None:
+    if config.name == "synthetic" or not config.valid_share or config.split_file is not None:
         return None
     if "valid" in splits_of(config.name, _place(config, root), train.labels):
         return None
@@ -113,7 +128,7 @@ def data_of_run(config: DataConfig, folder: Path, labels: LabelSet | None = None
         labels: its classes, where they are known already.
     """
     split_file = config.split_file
-    if config.valid_share is not None and split_file is None and (folder / SPLIT_FILE).exists():
+    if config.valid_share and split_file is None and (folder / SPLIT_FILE).exists():
         split_file = folder / SPLIT_FILE
     classes = labels.name if labels is not None and config.classes == FOUND else config.classes
     return config.model_copy(update={"split_file": split_file, "classes": classes})
