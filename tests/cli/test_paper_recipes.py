@@ -113,7 +113,9 @@ def test_from_the_data_as_it_is_held_to_a_number(run, capsys, tmp_path: Path, na
 
 def test_the_released_numerics_train_and_are_not_exported(run, tmp_path: Path) -> None:
     root, folder = write_small_rafdb(tmp_path), tmp_path / "run"
-    sizes = small(model__image_size=192)  # the least at which its codes are defined
+    # The least size at which its codes are defined. Not 8 channels wide: there torch 2.13.0 breaks down on
+    # some CPUs, in the backward pass of a channels-last 1 x 1 convolution of stride 2 over a map so large.
+    sizes = small(model__image_size=192, model__width=16)
     assert run("train", RECIPES / "rafdb-released.toml", "--root", root, "-o", folder, *sizes) == 0
     with (folder / "log.csv").open() as file:
         (row,) = csv.DictReader(file)

@@ -384,3 +384,14 @@ def _siblings(loc: tuple[Any, ...]) -> list[str]:
             t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, BaseModel)
         )
     return sorted(section.model_fields)
+
+
+def filled(document: dict[str, Any]) -> dict[str, Any]:
+    """A recipe that was written down, as plain values; keys that came later have their defaults.
+
+    One that is no recipe any more stays as it is.
+    """
+    try:
+        return Recipe.model_validate(document).model_dump(mode="json")
+    except ValidationError:
+        return document
