@@ -90,7 +90,7 @@ def test_of_each_class_at_most_so_many_are_learnt_from_and_all_held_out(tmp_path
     train = open_split(config, "train")
     assert [sum(s.label == k for s in train.samples) for k in (0, 1)] == [5, 4]
     assert [s.name for s in train.samples] == sorted(s.name for s in train.samples)
-    assert train.samples == open_split(config, "train").samples
+    assert list(train.samples) == list(open_split(config, "train").samples)
     assert len(open_split(config, "valid")) == 3
 
 

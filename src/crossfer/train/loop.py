@@ -22,7 +22,7 @@ from crossfer.provenance import code_commit
 from crossfer.runtime.preprocess import InputContract, normalize
 from crossfer.train import checkpoint
 from crossfer.train.augment import Augment, mixup
-from crossfer.train.config import ModelConfig, Recipe, parse_recipe
+from crossfer.train.config import ModelConfig, Recipe, filled
 from crossfer.train.device import Precision, choose_device, choose_precision
 from crossfer.train.loader import FaceTensors, batches
 from crossfer.train.optim import build_optimizer, learning_rate, ramped_ema
@@ -298,10 +298,7 @@ class _Run:
                 f"{last}: expected a run of format {FORMAT}, found {meta.get('format')!r}, of another "
                 "version of crossfer; go on with that version, or start again in another folder"
             )
-        theirs = parse_recipe(
-            meta["recipe"], str(last)
-        )  # keys that are newer than the run have their defaults
-        _refuse_other_recipe(theirs.model_dump(mode="json"), self.recipe.model_dump(mode="json"), self.folder)
+        _refuse_other_recipe(filled(meta["recipe"]), self.recipe.model_dump(mode="json"), self.folder)
         if meta["label_set"] != self.labels.name:
             raise TrainingError(
                 f"{self.folder}: was trained for {meta['label_set']}, the data now has {self.labels.name}; "

@@ -61,12 +61,12 @@ def open_split(config: DataConfig, split: Literal["train", "valid"], root: Path 
     return dataset
 
 
-def _at_most(limit: int, dataset: Dataset) -> np.ndarray:
+def _at_most(limit: int, dataset: Dataset) -> list[int]:
     """Rows of at most so many images of each class, drawn once and for all, in their order."""
     labels = np.array([sample.label for sample in dataset.samples])
     drawn = np.random.default_rng(0).permutation(len(labels))
     kept = [drawn[labels[drawn] == label][:limit] for label in range(len(dataset.labels))]
-    return np.sort(np.concatenate(kept))
+    return sorted(np.concatenate(kept).tolist())
 
 
 def _place(config: DataConfig, root: Path | None) -> Path:
