@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from crossfer.cli.crop import crop
 from crossfer.data.names import DatasetName, LabelVersion, Protocol
 
 if TYPE_CHECKING:
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
     from crossfer.data.source import Request
 
 data = typer.Typer(
-    help="Check a data set, and cut splits from it.", no_args_is_help=True, rich_markup_mode="markdown"
+    help="Check a data set, cut splits from it, cut faces out of photos.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
 )
+
+data.command()(crop)
 
 Name = Annotated[
     DatasetName, typer.Argument(help="Data set; folder: a folder per class; table: CSV or Parquet.")
