@@ -19,7 +19,7 @@ from crossfer.metrics import reliability_bins, risk_coverage
 DPI = 130
 # Okabe and Ito's colours, which colour-blind readers tell apart, and a dark grey for the eighth class.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#444444")
-MARKS = "os^vDPX*"
+MARKS = "os^vDPX"  # one for each kind of corruption
 MOST_POINTS = 1000  # of a map: more take long and hide each other
 
 
@@ -73,7 +73,8 @@ def robustness_figure(result: Mapping[str, Any]) -> bytes:
     axes = figure.subplots()
     strengths = (0, *STRENGTHS)
     axes.axhline(result["accuracy"], color="#999999", linewidth=1, linestyle="--", label="uncorrupted")
-    for (kind, accuracies), color, mark in zip(curves(result).items(), COLORS, MARKS, strict=False):
+    shades = (*COLORS[:6], COLORS[7])  # a thin yellow line is hard to see
+    for (kind, accuracies), color, mark in zip(curves(result).items(), shades, MARKS, strict=True):
         axes.plot(strengths, accuracies, f"{mark}-", color=color, label=kind, markersize=4)
     axes.set(xlabel="strength of the corruption", ylabel="accuracy", ylim=(0, 1), xticks=strengths)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
