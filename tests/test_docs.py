@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -32,6 +33,27 @@ def test_every_command_and_option_has_help() -> None:
         assert command.help, name
         for parameter in command.params:
             assert getattr(parameter, "help", None), f"{name} {parameter.name}"
+
+
+def test_the_accuracy_table_is_the_one_that_its_command_writes(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    readme = (ROOT / "README.md").read_text("utf-8")
+    page.write_text(re.sub(r"\| \*\*crossfer, embedded model\*\*.*\n", "| stale |\n", readme), "utf-8")
+    assert page.read_text("utf-8") != readme
+    command = [sys.executable, str(ROOT / "docs" / "accuracy_table.py"), "--write", str(page)]
+    subprocess.run(command, check=True)
+    assert page.read_text("utf-8") == readme, "run `make docs`"
+
+
+def test_figures_in_the_readme_are_those_of_the_result_file() -> None:
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    scores = json.loads((ROOT / "src/crossfer/models/default.json").read_text("utf-8"))
+    clean = scores["leaks"]["clean"]
+    assert f"**{100 * scores['accuracy']:.2f} %**" in readme
+    assert f"ECE is {scores['ece']:.3f}" in readme
+    assert f"Mean class accuracy is {100 * scores['mean_class_accuracy']:.2f} %" in readme
+    assert f"without the {scores['leaks']['leaked']['n']} test images that also occur in train" in readme
+    assert f"{100 * clean['accuracy']:.2f} % (n = {clean['n']:,})" in readme
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
+from types import MappingProxyType
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
@@ -150,15 +151,16 @@ RAFDB_LABELS = {
 def write_rafdb(
     root: Path,
     *,
+    labels: Mapping[str, int] = MappingProxyType(RAFDB_LABELS),
     listed: str = "EmoLabel/list_patition_label.txt",
     folder: str = "Image/aligned",
     suffix: str = "_aligned",
 ) -> Path:
     """RAF-DB as its publishers ship it, once unpacked."""
-    for i, name in enumerate(RAFDB_LABELS):
+    for i, name in enumerate(labels):
         save(root / folder / name.replace(".jpg", f"{suffix}.jpg"), picture(1, i))
     (root / listed).parent.mkdir(parents=True, exist_ok=True)
-    (root / listed).write_text("".join(f"{name} {label}\n" for name, label in RAFDB_LABELS.items()))
+    (root / listed).write_text("".join(f"{name} {label}\n" for name, label in labels.items()))
     return root
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossfer.data.folder import load_folder
+from crossfer.data.folder import found_classes, load_folder
 from crossfer.data.sample import DataError
-from crossfer.labels import FER2013, FERPLUS
+from crossfer.labels import FER2013, FERPLUS, label_set
 from crossfer.runtime.image import load_image
 from data.layouts import write_class_folders
 
@@ -143,3 +143,33 @@ def test_too_many_pixels_are_refused(tmp_path: Path):
     dataset = load_folder(tmp_path, FERPLUS)
     with pytest.raises(DataError, match=r"fear/0\.png: .*at most 100 megapixels, found 11000 x 10000"):
         dataset.read(dataset.samples[0])
+
+
+def test_classes_are_the_folders_that_hold_an_image(tmp_path: Path):
+    write_class_folders(tmp_path, {"Happy": 1, "bored": 1, "Angry": 1, "empty": 0, ".hidden": 1})
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "read.txt").touch()
+    assert found_classes(tmp_path).expressions == ("anger", "bored", "happiness")
+    assert label_set(found_classes(tmp_path).name) == found_classes(tmp_path)
+
+
+@pytest.mark.parametrize("wrapped", ["", "faces/"])
+def test_classes_are_those_of_train_where_there_are_splits(tmp_path: Path, wrapped: str):
+    write_class_folders(tmp_path / f"{wrapped}Training", {"calm": 1, "bored": 1})
+    write_class_folders(tmp_path / f"{wrapped}val", {"calm": 1})
+    assert found_classes(tmp_path).expressions == ("bored", "calm")
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        ({}, "at least two folders of images, one for each class, found none"),
+        ({"faces": 3}, "found faces; name the folder that holds the class folders"),
+        ({"happy": 1, "Happiness": 1}, "found Happiness, happy"),
+        ({"happy": 1, "sad, really": 1}, "sad, really: expected a class name without a comma"),
+    ],
+)
+def test_folders_that_are_no_classes(tmp_path: Path, folders: dict[str, int], message: str):
+    write_class_folders(tmp_path, folders)
+    with pytest.raises(DataError, match=message):
+        found_classes(tmp_path)

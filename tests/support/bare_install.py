@@ -20,6 +20,11 @@ def main(command: str) -> str:
     assert skimage is not None
     photo = Path(str(skimage.origin)).parent / "data" / "astronaut.png"
 
+    weights = Path(crossfer.__file__).parent / "models" / "default.safetensors"
+    assert weights.stat().st_size > 1_000_000, (
+        "the weights that fine-tuning starts from come with the install"
+    )
+
     (face,) = crossfer.Recognizer().recognize(photo)
     assert "cv2" not in sys.modules, "nothing on the path from photo to answer may import cv2"
 

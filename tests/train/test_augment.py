@@ -25,6 +25,8 @@ STRONG = {
     "contrast": 0.9,
     "low_resolution": 1.0,
     "low_resolution_min": 0.01,
+    "noise": 1.0,
+    "noise_std": 0.5,
     "erasing": 1.0,
     "erasing_area": (0.3, 0.6),
 }
@@ -126,6 +128,24 @@ def test_lost_detail_is_detail() -> None:
     assert (change(smooth) - smooth).abs().mean() < 0.02
     torch.manual_seed(3)
     assert change(noise).std() < 0.8 * noise.std()
+
+
+def test_noise_comes_as_often_and_as_strong_as_asked() -> None:
+    images = torch.full((400, 3, 16, 16), 0.5)
+    change = augment(noise=0.25, noise_std=0.05)(images) - images
+    noisy = change.abs().amax(dim=(1, 2, 3)) > 1e-4
+    assert noisy.float().mean() == pytest.approx(0.25, abs=0.07)
+    assert change[noisy].std() == pytest.approx(0.05, rel=0.02)
+    assert not torch.equal(change[noisy][:, 0], change[noisy][:, 1])
+
+
+def test_without_noise_nothing_more_is_drawn() -> None:
+    torch.manual_seed(3)
+    augment(noise_std=0.5)(faces())
+    expected = torch.rand(())
+    torch.manual_seed(3)
+    augment()(faces())
+    assert torch.equal(torch.rand(()), expected)
 
 
 def test_mixup_blends_images_and_targets_alike() -> None:

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from crossfer.method import ResNet
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 
@@ -180,38 +178,3 @@ def test_an_optimiser_s_memory_goes_back_to_where_it_was(kind: str) -> None:
                 # Another order in memory may round otherwise, and a resumed run would drift.
                 like = theirs["params"][0] if value.ndim else value
                 assert found[name].stride() == like.stride(), name
-
-
-def published(path: Path, **changes: torch.Tensor | None) -> Path:
-    """A file as published: torchvision's names with a classifier, and no metadata."""
-    tensors: dict[str, torch.Tensor | None] = {k: v.clone() for k, v in ResNet(width=4).state_dict().items()}
-    tensors |= {"fc.weight": torch.zeros(10, 32), "fc.bias": torch.zeros(10)} | changes
-    save_file({k: v for k, v in tensors.items() if v is not None}, path)
-    return path
-
-
-def test_published_weights_start_an_encoder(tmp_path: Path) -> None:
-    path = published(tmp_path / "resnet18.safetensors")
-    encoder = ResNet(width=4)
-    checkpoint.load_encoder(encoder, path)
-    theirs = checkpoint.load(path)[0]
-    assert all(torch.equal(v, theirs[k]) for k, v in encoder.state_dict().items())
-
-
-def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
-    path = published(
-        tmp_path / "w.safetensors",
-        **{
-            "conv1.weight": torch.zeros(4, 1, 7, 7),
-            "layer1.0.bn1.bias": None,
-            "layer9.weight": torch.zeros(2),
-        },
-    )
-    with pytest.raises(CheckpointError) as caught:
-        checkpoint.load_encoder(ResNet(width=4), path)
-    message = str(caught.value)
-    assert "w.safetensors: 3 tensors do not fit the encoder" in message
-    assert "'conv1.weight': (4, 3, 7, 7)" in message
-    assert "'conv1.weight': (4, 1, 7, 7)" in message
-    assert "'layer1.0.bn1.bias': 'missing'" in message
-    assert "'layer9.weight': 'absent'" in message

@@ -137,7 +137,7 @@ def test_a_graph_that_differs_is_refused(run: Path) -> None:
 
 def test_weights_without_a_recipe_are_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "best.safetensors", {"a": torch.zeros(1)}, {})
-    with pytest.raises(ExportError, match="carry no recipe"):
+    with pytest.raises(checkpoint.CheckpointError, match="carry no recipe"):
         export(tmp_path, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
 

@@ -305,14 +305,28 @@ def test_diverging_keeps_the_last_whole_epoch(tmp_path: Path) -> None:
         run(recipe, tmp_path / "run")
 
 
-def test_a_run_starts_from_published_weights(tmp_path: Path) -> None:
-    recipe = toy_recipe()
-    weights = network(recipe.model, 3).encoder.state_dict()
+def test_a_run_starts_from_other_weights(tmp_path: Path) -> None:
+    weights = network(toy_recipe().model, 3).encoder.state_dict()
     checkpoint.save(tmp_path / "w.safetensors", weights, {})
-    net = network(toy_recipe(model={"init": str(tmp_path / "w.safetensors")}).model, 3)
-    assert all(torch.equal(v, weights[k]) for k, v in net.encoder.state_dict().items())
-    with pytest.raises(CheckpointError, match=r"model.init = .*absent.safetensors.*no such checkpoint"):
-        network(toy_recipe(model={"init": str(tmp_path / "absent.safetensors")}).model, 3)
+    still = {"lr": 1e-30, "epochs": 1}
+    recipe = toy_recipe(model={"init": str(tmp_path / "w.safetensors")}, optim=still)
+    run(recipe, tmp_path / "run")
+    found = checkpoint.under("model", checkpoint.load(tmp_path / "run" / "last.safetensors")[0])
+    assert torch.equal(found["encoder.layer4.0.conv1.weight"], weights["layer4.0.conv1.weight"])
+
+
+def test_a_run_from_before_a_key_was_there_goes_on(whole: Path, tmp_path: Path) -> None:
+    tensors, meta = checkpoint.load(whole / "last.safetensors")
+    del meta["recipe"]["data"]["valid_share"]
+    checkpoint.save(tmp_path / "last.safetensors", tensors, meta)
+    assert len(run(toy_recipe(), tmp_path, resume=True).history) == 3
+
+
+def test_other_classes_are_refused_on_resuming(whole: Path, tmp_path: Path) -> None:
+    tensors, meta = checkpoint.load(whole / "last.safetensors")
+    checkpoint.save(tmp_path / "last.safetensors", tensors, meta | {"label_set": "sadness,bored"})
+    with pytest.raises(TrainingError, match="was trained for sadness,bored, the data now has toy; put the"):
+        run(toy_recipe(), tmp_path, resume=True)
 
 
 def test_records_are_plain_values(whole: Path) -> None:

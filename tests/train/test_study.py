@@ -78,6 +78,15 @@ def test_a_result_of_another_recipe_is_named(whole: tuple[Path, TrialResult]) ->
         run(Trial("toy", toy_recipe(optim={"lr": 0.01})), folder)
 
 
+def test_a_result_from_before_a_key_was_there_counts(whole: tuple[Path, TrialResult], tmp_path: Path) -> None:
+    found = json.loads((whole[0] / "results" / "toy-s0.json").read_text())
+    del found["recipe"]["data"]["valid_share"]
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "toy-s0.json").write_text(json.dumps(found))
+    assert run(Trial("toy", toy_recipe()), tmp_path).valid_accuracy == whole[1].valid_accuracy
+    assert not (tmp_path / "runs").exists()
+
+
 def stop_after(steps: int) -> Callable[[Progress], None]:
     seen: list[Progress] = []
 

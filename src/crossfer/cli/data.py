@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from crossfer.cli.crop import crop
 from crossfer.data.names import DatasetName, LabelVersion, Protocol
 
 if TYPE_CHECKING:
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
     from crossfer.data.source import Request
 
 data = typer.Typer(
-    help="Check a data set, and cut splits from it.", no_args_is_help=True, rich_markup_mode="markdown"
+    help="Check a data set, cut splits from it, cut faces out of photos.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
 )
+
+data.command()(crop)
 
 Name = Annotated[
     DatasetName, typer.Argument(help="Data set; folder: a folder per class; table: CSV or Parquet.")
@@ -28,7 +33,7 @@ Classes = Annotated[
     str | None,
     typer.Option(
         help="Classes of a folder or table: a label set such as rafdb, or names with commas between, in the "
-        "order of the labels' numbers. [default: the eight of FERPlus]",
+        "order of the labels' numbers; found: those whose folders are there. [default: the eight of FERPlus]",
         show_default=False,
     ),
 ]
@@ -64,7 +69,7 @@ def check(
     console = Console(stderr=True)
     with _bars(console) as bars:
         report = check_dataset(
-            name, root, _request(name, protocol, labels, classes), near=near, progress=_progress(bars)
+            name, root, _request(name, root, protocol, labels, classes), near=near, progress=_progress(bars)
         )
     if format_ == "json":
         typer.echo(json.dumps(report.to_dict()))
@@ -108,7 +113,7 @@ def split(
         file, summary = cut_split_file(
             name,
             root,
-            _request(name, "majority", "fer2013new", classes),
+            _request(name, root, "majority", "fer2013new", classes),
             fractions,
             seed=seed,
             duplicates=duplicates,
@@ -119,13 +124,14 @@ def split(
     typer.echo(f"{output}: {len(file.split_of):,} images")
 
 
-def _request(name: DatasetName, protocol: Protocol, labels: LabelVersion, classes: str | None) -> Request:
-    from crossfer.data.source import SOURCES, Request
-    from crossfer.labels import label_set
+def _request(
+    name: DatasetName, root: Path, protocol: Protocol, labels: LabelVersion, classes: str | None
+) -> Request:
+    from crossfer.data.source import SOURCES, Request, classes_of
 
     if classes is not None and name not in {"folder", "table"}:
         raise ValueError(f"--classes belongs to folder and table; {name} has classes of its own")
-    chosen = SOURCES[name].labels if classes is None else label_set(classes)
+    chosen = SOURCES[name].labels if classes is None else classes_of(name, root, classes)
     return Request("train", protocol, labels, chosen, numbered=classes is not None)
 
 

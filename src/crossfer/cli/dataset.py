@@ -58,8 +58,7 @@ class Asked:
             known: the classes of a folder or table unless ``classes`` names others.
             every: list images that the protocol leaves out too.
         """
-        from crossfer.data.source import open_dataset
-        from crossfer.labels import label_set
+        from crossfer.data.source import classes_of, open_dataset
 
         return open_dataset(
             self.data,
@@ -67,7 +66,7 @@ class Asked:
             split=split,
             protocol=self.protocol or "majority",
             labels=self.labels or "fer2013new",
-            classes=label_set(self.classes) if self.classes else known,
+            classes=classes_of(self.data, self.root, self.classes) if self.classes else known,
             numbered=self.classes is not None,
             split_file=self.split_file,
             skip_bad=self.skip_bad,

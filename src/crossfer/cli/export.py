@@ -12,7 +12,14 @@ from crossfer.cli.errors import need_extra
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or its best.safetensors.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .onnx file to write.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The file to write: .onnx for a model to use, .safetensors for weights to start from.",
+        ),
+    ],
     root: Annotated[
         Path | None, typer.Option("--root", help="Folder that holds the data set, where it moved.")
     ] = None,
@@ -21,12 +28,31 @@ def export(
         typer.Option("--mirror", help="Average each face with its mirror image: steadier, twice the time."),
     ] = False,
 ) -> None:
-    """Write a run's model as one ONNX file that explains itself, checked against torch."""
-    need_extra("train")
-    from crossfer.train.export import export as write
+    """Write a run's model as one ONNX file that explains itself, checked against torch; or its weights.
 
-    done = write(run, output, root=root, mirror=mirror)
-    typer.echo(
-        f"{done.path}: {done.size / 1e6:.1f} MB, differs from torch by at most {done.max_difference:.1e}, "
-        f"validation accuracy {100 * done.valid_accuracy:.2f} %, temperature {done.temperature}"
-    )
+    Weights (--output FILE.safetensors) are half as large as the run's own, and need no data: name them as
+    model.init of a recipe.
+    """
+    need_extra("train")
+    match output.suffix.lower():
+        case ".onnx":
+            from crossfer.train.export import export as write
+
+            done = write(run, output, root=root, mirror=mirror)
+            typer.echo(
+                f"{done.path}: {done.size / 1e6:.1f} MB, differs from torch by at most "
+                f"{done.max_difference:.1e}, validation accuracy {100 * done.valid_accuracy:.2f} %, "
+                f"temperature {done.temperature}"
+            )
+        case ".safetensors":
+            from crossfer.train.weights import export_weights
+
+            if mirror:
+                raise ValueError("--mirror: belongs to an .onnx file; weights are the same with and without")
+            made = export_weights(run, output)
+            typer.echo(
+                f"{made.path}: {made.size / 1e6:.1f} MB, half precision changes a logit by at most "
+                f"{made.change:.1e}, SHA-256 {made.sha256}"
+            )
+        case _:
+            raise ValueError(f"--output {output}: expected a name that ends in .onnx or .safetensors")

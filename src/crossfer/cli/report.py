@@ -73,7 +73,9 @@ def _figures(runs: list[Run]) -> dict[str, list[tuple[str, bytes]]]:
         if run.predictions.answered.any():
             pictures.append(("Reliability, 15 bins of equal mass", figures.reliability_figure(run)))
         if "corruptions" in run.result:
-            pictures.append(("Accuracy under corruption", figures.robustness_figure(run.result)))
+            pictures.append(
+                ("Robustness: accuracy by strength of corruption", figures.robustness_figure(run.result))
+            )
         if run.predictions.answered.sum() > 10:
             pictures.append(("Map of the logits by t-SNE, coloured by truth", figures.map_figure(run)))
         found[run.name] = pictures

@@ -10,7 +10,7 @@ from crossfer.data.listing import is_image, list_in_tree
 from crossfer.data.sample import DataError, Dataset, Faults
 from crossfer.data.subset import keep_readable
 from crossfer.data.tree import Tree, list_some, open_tree, trees_to_try
-from crossfer.labels import LabelSet
+from crossfer.labels import LabelSet, canonical
 
 SPLIT_FOLDERS = {
     "train": ("train", "training"),
@@ -88,6 +88,31 @@ def split_folders(root: Path, labels: LabelSet) -> set[str]:
     tree = _splits_at(open_tree(root, "a folder per class"), labels)
     names = {name.lower() for name in tree.folders()} if tree else set()
     return {split for split, spellings in SPLIT_FOLDERS.items() if names.intersection(spellings)}
+
+
+def found_classes(root: Path) -> LabelSet:
+    """The classes whose folders hold an image, in alphabetical order; those of train where there are splits.
+
+    Raises:
+        DataError: if there are fewer than two, or one of them has a comma in its name.
+    """
+    tree = open_tree(root, "a folder per class")
+    for inner in trees_to_try(tree):
+        if parts := [name for name in inner.folders() if name.lower() in SPLIT_FOLDERS["train"]]:
+            tree = inner.branch(parts[0]) or tree
+            break
+    names = {name.partition("/")[0] for name in tree.names if "/" in name and is_image(name)}
+    classes = tuple(sorted({canonical(name) for name in names}))
+    if len(classes) < 2:
+        raise DataError(
+            f"{root}: expected at least two folders of images, one for each class, found "
+            f"{', '.join(sorted(names)) or 'none'}; name the folder that holds the class folders"
+        )
+    if strange := sorted(name for name in names if "," in name):
+        raise DataError(
+            f"{tree.where}/{strange[0]}: expected a class name without a comma; rename the folder"
+        )
+    return LabelSet(",".join(classes), classes)
 
 
 def images_by_class(tree: Tree, labels: LabelSet, faults: Faults) -> Iterator[tuple[str, int]]:

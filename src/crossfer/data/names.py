@@ -8,3 +8,5 @@ DatasetName = Literal["ferplus", "rafdb", "sfew", "affectnet7", "affectnet8", "f
 Split = Literal["train", "valid", "test"]
 Protocol = Literal["majority", "argmax"]
 LabelVersion = Literal["fer2013new", "label-csv"]
+
+FOUND = "found"  # in place of the classes of a folder: those whose folders are there

@@ -10,15 +10,15 @@ from typing import get_args
 
 from crossfer.data.affectnet import list_affectnet
 from crossfer.data.ferplus import list_ferplus
-from crossfer.data.folder import list_folder, split_folders
-from crossfer.data.names import DatasetName, LabelVersion, Protocol, Split
+from crossfer.data.folder import found_classes, list_folder, split_folders
+from crossfer.data.names import FOUND, DatasetName, LabelVersion, Protocol, Split
 from crossfer.data.rafdb import list_rafdb
 from crossfer.data.sample import DataError, Dataset, Faults
 from crossfer.data.sfew import list_sfew
 from crossfer.data.splitfile import carve, read_split_file
 from crossfer.data.subset import keep_readable
 from crossfer.data.table import list_table, split_values
-from crossfer.labels import AFFECTNET7, AFFECTNET8, FERPLUS, RAFDB, SFEW, LabelSet
+from crossfer.labels import AFFECTNET7, AFFECTNET8, FERPLUS, RAFDB, SFEW, LabelSet, label_set
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -183,6 +183,26 @@ def splits_of(name: DatasetName, root: Path, classes: LabelSet | None = None) ->
         return source.splits
     found = split_folders(root, classes or source.labels) if name == "folder" else split_values(root)
     return tuple(split for split in SPLITS if split in found) or ("train",)
+
+
+def classes_of(name: DatasetName, root: str | Path, classes: str) -> LabelSet:
+    """The classes of a folder or table as they are named on the command line or in a recipe.
+
+    Args:
+        name: which data set.
+        root: where it lies.
+        classes: a label set's name, or expressions with commas between; of a folder also ``"found"``: those
+            whose folders are there.
+
+    Raises:
+        DataError: if ``"found"`` is asked of anything but a folder, or the folders are no classes.
+        ValueError: if no such label set is known.
+    """
+    if classes != FOUND:
+        return label_set(classes)
+    if name != "folder":
+        raise DataError(f"classes {FOUND!r} belongs to a folder per class; name the classes of {name}")
+    return found_classes(Path(root))
 
 
 def _from_split_file(name: DatasetName, root: Path, request: Request, faults: Faults, path: Path) -> Dataset:

@@ -11,12 +11,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.manifold import TSNE
 
+from crossfer.evaluate.corruptions import STRENGTHS
+from crossfer.evaluate.robustness import curves
 from crossfer.evaluate.run_file import Run
 from crossfer.metrics import reliability_bins, risk_coverage
 
 DPI = 130
 # Okabe and Ito's colours, which colour-blind readers tell apart, and a dark grey for the eighth class.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#444444")
+MARKS = "os^vDPX"  # one for each kind of corruption
 MOST_POINTS = 1000  # of a map: more take long and hide each other
 
 
@@ -65,13 +68,16 @@ def risk_coverage_figure(runs: Sequence[Run]) -> bytes:
 
 
 def robustness_figure(result: Mapping[str, Any]) -> bytes:
-    """Accuracy by kind and strength of corruption; strength 0 is the data set as it is."""
+    """Accuracy against strength, a line a kind of corruption; strength 0 and the dashed line: none."""
     figure = Figure(figsize=(6.5, 4))
     axes = figure.subplots()
-    for number, (kind, accuracies) in enumerate(result["corruptions"]["accuracy"].items()):
-        axes.plot([result["accuracy"], *accuracies], "o-", color=COLORS[number], label=kind, markersize=3)
-    axes.set(xlabel="strength", ylabel="accuracy", ylim=(0, 1))
-    axes.legend(frameon=False, ncols=2)
+    strengths = (0, *STRENGTHS)
+    axes.axhline(result["accuracy"], color="#999999", linewidth=1, linestyle="--", label="uncorrupted")
+    shades = (*COLORS[:6], COLORS[7])  # a thin yellow line is hard to see
+    for (kind, accuracies), color, mark in zip(curves(result).items(), shades, MARKS, strict=True):
+        axes.plot(strengths, accuracies, f"{mark}-", color=color, label=kind, markersize=4)
+    axes.set(xlabel="strength of the corruption", ylabel="accuracy", ylim=(0, 1), xticks=strengths)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return _png(figure)
 
 

@@ -10,17 +10,28 @@ from itertools import combinations
 from typing import Any
 
 from crossfer.evaluate.comparison import compare_networks
+from crossfer.evaluate.corruptions import STRENGTHS
 from crossfer.evaluate.examples import Example
+from crossfer.evaluate.robustness import curves
 from crossfer.evaluate.run_file import Run, RunError
 from crossfer.evaluate.tables import decimal, percent
 from crossfer.page import Rows, html_page, html_table
 
+BARS = "▁▂▃▄▅▆▇█"
+
 
 def json_report(runs: Sequence[Run]) -> str:
-    """The results of all runs and what they say together, one object."""
-    return (
-        json.dumps({"runs": {run.name: run.result for run in runs}, "comparisons": _statements(runs)}) + "\n"
-    )
+    """The results of all runs, their curves, and what they say together, one object."""
+    page = {
+        "runs": {run.name: run.result for run in runs},
+        "robustness": {
+            run.name: {"strength": [0, *STRENGTHS], "accuracy": curves(run.result)}
+            for run in runs
+            if curves(run.result)
+        },
+        "comparisons": _statements(runs),
+    }
+    return json.dumps(page) + "\n"
 
 
 def markdown_report(runs: Sequence[Run]) -> str:
@@ -139,9 +150,13 @@ def _tables(result: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str], Row
         yield "Abstention", ("answered %", "right among them %", "fitted for %"), [row]
     if "corruptions" in result:
         yield (
-            "Corruptions, accuracy %",
-            ("kind", "1", "2", "3", "4", "5"),
-            [(kind, *map(percent, rates)) for kind, rates in result["corruptions"]["accuracy"].items()],
+            f"Robustness: accuracy % by strength of corruption, 0 for none (mean over all "
+            f"{percent(result['corruptions']['mean'])} %)",
+            ("kind", "0", *map(str, STRENGTHS), "mean of 1 to 5", "curve"),
+            [
+                (kind, *map(percent, rates), percent(sum(rates[1:]) / len(rates[1:])), _curve(rates))
+                for kind, rates in curves(result).items()
+            ],
         )
     if "evidence" in result:
         found = result["evidence"]
@@ -157,6 +172,15 @@ def _tables(result: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str], Row
             )
             for kind in ("deletion", "insertion")
         ]  # fmt: skip
+
+
+def _curve(rates: Sequence[float]) -> str:
+    """Rates in 0..1 as a row of bars, for pages that hold no pictures.
+
+    >>> _curve([1.0, 0.5, 0.0])
+    '█▅▁'
+    """
+    return "".join(BARS[min(int(rate * len(BARS)), len(BARS) - 1)] for rate in rates)
 
 
 def _range(bounds: Sequence[float]) -> str:

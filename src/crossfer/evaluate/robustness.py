@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -44,3 +44,13 @@ def measure_robustness(
 
     by_kind = {kind: tuple(map(partial(accuracy, kind), STRENGTHS)) for kind in CORRUPTIONS}
     return CorruptionResult(seed, by_kind, float(np.mean(list(by_kind.values()))))
+
+
+def curves(result: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    """For each kind of corruption the accuracy at strengths 0 to 5; 0 is the image as it is.
+
+    Args:
+        result: as ``EvaluationResult.to_dict`` gives it; without ``corruptions`` there are no curves.
+    """
+    measured = result.get("corruptions", {}).get("accuracy", {})
+    return {kind: (result["accuracy"], *accuracies) for kind, accuracies in measured.items()}

@@ -37,7 +37,7 @@ class Augment(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, S, S) in 0..1 -> the same shape and range."""
         images = self._lose_detail(self.geometry(images))
-        images = self._relight(images)
+        images = self._add_noise(self._relight(images))
         return self.erase(images)
 
     def _relight(self, images: Tensor) -> Tensor:
@@ -47,6 +47,14 @@ class Augment(nn.Module):
         gain = 1 + torch.empty(shape, device=images.device).uniform_(-1, 1) * self.config.contrast
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
         return ((images - mean) * gain + mean + shift).clamp(0, 1)
+
+    def _add_noise(self, images: Tensor) -> Tensor:
+        """Some images with Gaussian noise, another value in each pixel and channel."""
+        if self.config.noise == 0:
+            return images  # and nothing is drawn, so that seeds of recipes without noise mean what they meant
+        chosen = torch.rand(len(images), device=images.device) < self.config.noise
+        noisy = (images + self.config.noise_std * torch.randn_like(images)).clamp(0, 1)
+        return torch.where(chosen[:, None, None, None], noisy, images)
 
     def _lose_detail(self, images: Tensor) -> Tensor:
         """Some images shrunk by one factor a batch and enlarged again."""

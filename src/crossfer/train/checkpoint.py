@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class CheckpointError(ValueError):
@@ -104,26 +104,3 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
         value = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
         state["state"].setdefault(int(number), {})[name] = value
     optimizer.load_state_dict(state)
-
-
-def load_encoder(encoder: nn.Module, path: Path) -> None:
-    """Start an encoder from published weights with torchvision's names; a classifier's ``fc`` is ignored.
-
-    Raises:
-        CheckpointError: if names or shapes differ; the message lists the first that do.
-    """
-    tensors, _ = load(path)
-    theirs = {k: v for k, v in tensors.items() if not k.startswith("fc.")}
-    ours = encoder.state_dict()
-    wrong = sorted(
-        k
-        for k in ours.keys() | theirs.keys()
-        if k not in ours or k not in theirs or ours[k].shape != theirs[k].shape
-    )
-    if wrong:
-        found = {k: tuple(theirs[k].shape) if k in theirs else "missing" for k in wrong[:3]}
-        expected = {k: tuple(ours[k].shape) if k in ours else "absent" for k in wrong[:3]}
-        raise CheckpointError(
-            f"{path}: {len(wrong)} tensors do not fit the encoder: expected {expected}, found {found}"
-        )
-    encoder.load_state_dict(theirs)

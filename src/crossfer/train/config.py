@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from crossfer.data.names import DatasetName, LabelVersion, Protocol
+from crossfer.data.names import FOUND, DatasetName, LabelVersion, Protocol
 from crossfer.method.encoder import feature_sides
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -39,8 +39,15 @@ class DataConfig(Section):
     split_file: Path | None = Field(
         default=None, description="cuts validation images out of train where a set has none; relative to here"
     )
+    valid_share: Fraction = Field(
+        default=0.0,
+        description="share of each class cut out of train for validation, where a set has no such split and "
+        "no split_file is named; the cut is the same for every seed and is kept in the run's folder",
+    )
     classes: str | None = Field(
-        default=None, description="classes of a folder or table: a label set, or names with commas between"
+        default=None,
+        description="classes of a folder or table: a label set, or names with commas between; of a folder "
+        "also 'found': those whose folders are there",
     )
     protocol: Protocol = Field(default="argmax", description="which FERPlus training images are kept")
     valid_protocol: Protocol = Field(default="majority", description="which FERPlus validation images count")
@@ -55,13 +62,22 @@ class DataConfig(Section):
     limit: int | None = Field(
         default=None, gt=0, description="learn from this many training images, the same for every seed"
     )
+    class_limit: int | None = Field(
+        default=None,
+        gt=0,
+        description="learn from this many training images of each class at most, the same for every seed",
+    )
 
     @model_validator(mode="after")
     def _keys_belong_to_the_set(self) -> DataConfig:
         if self.classes is not None and self.name not in {"folder", "table"}:
             raise ValueError(f"classes belongs to name 'folder' and 'table', got it with {self.name!r}")
-        if self.split_file is not None and self.name in {"ferplus", "synthetic"}:
-            raise ValueError(f"split_file: {self.name!r} has a validation split of its own; leave it out")
+        if self.name in {"ferplus", "synthetic"}:
+            for key in ("split_file", "valid_share"):
+                if getattr(self, key):
+                    raise ValueError(f"{key}: {self.name!r} has a validation split of its own; leave it out")
+        if self.classes == FOUND and self.name != "folder":
+            raise ValueError(f"classes {FOUND!r} belongs to name 'folder', got it with {self.name!r}")
         if self.target == "votes" and self.name not in {"ferplus", "table", "synthetic"}:
             raise ValueError(f"target 'votes': {self.name!r} has none; set target = 'majority'")
         return self
@@ -87,7 +103,11 @@ class ModelConfig(Section):
     branch: Literal["msr", "gap", "msr+gap"] = Field(
         default="msr+gap", description="what the head sees; 'gap' is a plain ResNet without MSR"
     )
-    init: Path | None = Field(default=None, description="safetensors file whose weights start the encoder")
+    init: Path | None = Field(
+        default=None,
+        description="weights to start from: an embedded model's name, such as 'default', or a safetensors "
+        "file of a whole network or of a ResNet encoder",
+    )
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> ModelConfig:
@@ -132,6 +152,8 @@ class AugmentConfig(Section):
     low_resolution_min: float = Field(
         default=0.4, gt=0, le=1, description="smallest fraction of the side kept by that"
     )
+    noise: Probability = Field(default=0.0, description="probability of Gaussian noise")
+    noise_std: float = Field(default=0.05, gt=0, le=1, description="its standard deviation, of white")
     erasing: Probability = Field(default=0.3, description="probability of a grey rectangle")
     erasing_area: tuple[Fraction, Fraction] = (0.02, 0.1)
     mixup: float = Field(default=0.0, ge=0, description="alpha of the Beta distribution; 0 for none")
@@ -266,6 +288,15 @@ class Recipe(Section):
         return self
 
 
+def placeless(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain values to pass on: files by their names alone, and not where the data lies."""
+    document = recipe.model_dump(mode="json", exclude={"data": {"root"}})
+    for table, key in (("data", "split_file"), ("model", "init")):
+        if document[table][key] is not None:
+            document[table][key] = Path(document[table][key]).name
+    return document
+
+
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe.
 
@@ -353,3 +384,14 @@ def _siblings(loc: tuple[Any, ...]) -> list[str]:
             t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, BaseModel)
         )
     return sorted(section.model_fields)
+
+
+def filled(document: dict[str, Any]) -> dict[str, Any]:
+    """A recipe that was written down, as plain values; keys that came later have their defaults.
+
+    One that is no recipe any more stays as it is.
+    """
+    try:
+        return Recipe.model_validate(document).model_dump(mode="json")
+    except ValidationError:
+        return document

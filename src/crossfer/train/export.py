@@ -15,15 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from crossfer.calibration import fit_temperature
-from crossfer.labels import label_set
 from crossfer.metrics import wilson_interval
 from crossfer.runtime.bundle import BundleMeta, write_bundle
 from crossfer.runtime.preprocess import normalize
 from crossfer.train import checkpoint
-from crossfer.train.config import Recipe, parse_recipe
+from crossfer.train.config import placeless
 from crossfer.train.loader import load_faces
 from crossfer.train.loop import input_contract, network
-from crossfer.train.source import LICENSES, open_split
+from crossfer.train.source import LICENSES, data_of_run, open_split
+from crossfer.train.start import recipe_of
+from crossfer.train.weights import best_of
 
 TOLERANCE = 1e-4
 OPSET = 18
@@ -91,19 +92,19 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
         CheckpointError: if the weights cannot be read.
         ExportError: if the graph and torch differ by more than 1e-4, or predictions depend on their batch.
     """
-    weights, meta = checkpoint.load(run / "best.safetensors" if run.is_dir() else run)
-    recipe = _recipe_of(meta, run)
+    path = best_of(run)
+    weights, meta = checkpoint.load(path)
+    recipe, labels = recipe_of(meta, path)
     if recipe.model.batch_mean == "batch":
         raise ExportError(
             f"{run}: model.batch_mean = 'batch' (variant 'released') makes a face's answer depend on the "
             "other faces of its batch, so no file was written; train with variant = 'corrected'"
         )
-    labels = label_set(meta["label_set"])
-    model = Inference(network(recipe.model.model_copy(update={"init": None}), len(labels)), mirror=mirror)
+    model = Inference(network(recipe.model, len(labels)), mirror=mirror)
     model.net.load_state_dict(weights)
     model.eval()
     contract = input_contract(recipe.model)
-    dataset = open_split(recipe.data, "valid", root)
+    dataset = open_split(data_of_run(recipe.data, path.parent, labels), "valid", root)
     faces = load_faces(dataset, contract, votes=False)
     images = normalize(faces.images.float(), contract)
 
@@ -119,7 +120,7 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
         temperature=temperature,
         grid=recipe.model.grid,
         provenance={
-            "recipe": recipe.model_dump(mode="json", exclude={"data": {"root"}}),
+            "recipe": placeless(recipe),
             "mirrored_views": mirror,
             "epoch": meta["epoch"],
             "commit": meta.get("commit", "unknown"),
@@ -200,11 +201,3 @@ def parity(model: nn.Module, graph: onnx.ModelProto, images: Tensor) -> tuple[fl
             if kind == "real":
                 logits.append(np.asarray(found[0]))
     return worst, np.concatenate(logits)
-
-
-def _recipe_of(meta: dict[str, Any], run: Path) -> Recipe:
-    if "recipe" not in meta or "label_set" not in meta:
-        raise ExportError(
-            f"{run}: the weights carry no recipe and labels; expected best.safetensors as training writes it"
-        )
-    return parse_recipe(meta["recipe"], str(run))

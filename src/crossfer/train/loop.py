@@ -22,10 +22,11 @@ from crossfer.provenance import code_commit
 from crossfer.runtime.preprocess import InputContract, normalize
 from crossfer.train import checkpoint
 from crossfer.train.augment import Augment, mixup
-from crossfer.train.config import ModelConfig, Recipe
+from crossfer.train.config import ModelConfig, Recipe, filled
 from crossfer.train.device import Precision, choose_device, choose_precision
 from crossfer.train.loader import FaceTensors, batches
 from crossfer.train.optim import build_optimizer, learning_rate, ramped_ema
+from crossfer.train.start import start_from
 
 FORMAT = 2  # of a run's checkpoints; 1 kept the momentum under other names
 _KEPT = "the last whole epoch is kept: lower optim.lr and start again"
@@ -100,8 +101,8 @@ def input_contract(config: ModelConfig) -> InputContract:
 
 
 def network(config: ModelConfig, num_classes: int) -> CrossLayerNet:
-    """The network of a recipe, freshly initialised or started from published encoder weights."""
-    net = build_model(
+    """The network of a recipe, freshly initialised."""
+    return build_model(
         num_classes=num_classes,
         image_size=config.image_size,
         in_channels=1 if config.color == "gray" else 3,
@@ -115,12 +116,6 @@ def network(config: ModelConfig, num_classes: int) -> CrossLayerNet:
         batch_mean=config.batch_mean,
         branch=config.branch,
     )
-    if config.init is not None:
-        try:
-            checkpoint.load_encoder(net.encoder, config.init)
-        except checkpoint.CheckpointError as error:
-            raise checkpoint.CheckpointError(f"model.init = {str(config.init)!r}: {error}") from None
-    return net
 
 
 def train(
@@ -197,6 +192,14 @@ def train(
     return RunResult(folder, run.best.epoch, run.best.valid_accuracy, precision, tuple(run.history))
 
 
+def require_free(folder: Path) -> None:
+    """Refuse a folder that holds a run already, so that none is overwritten."""
+    if (folder / "last.safetensors").exists():
+        raise TrainingError(
+            f"{folder}: holds a run already; add --resume to go on with it or name another folder"
+        )
+
+
 class _Run:
     """The moving parts of a run, and their way to disk and back."""
 
@@ -214,6 +217,8 @@ class _Run:
         self.precision, self.observer = precision, observer
         self.contract = input_contract(recipe.model)
         bare = network(recipe.model, len(labels))
+        if recipe.model.init is not None:
+            start_from(recipe.model.init, bare, recipe.model, labels)
         # torch documents `memory_format`, but its type stubs leave it out.
         bare.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         method = recipe.method.model_dump()
@@ -277,10 +282,8 @@ class _Run:
     def start(self, resume: bool) -> None:
         """Make the folder, or take up the run in it."""
         last = self.folder / "last.safetensors"
-        if not resume and last.exists():
-            raise TrainingError(
-                f"{self.folder}: holds a run already; add --resume to go on with it or name another folder"
-            )
+        if not resume:
+            require_free(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         if resume and last.exists():
             self._take_up(last)
@@ -298,7 +301,12 @@ class _Run:
                 f"{last}: expected a run of format {FORMAT}, found {meta.get('format')!r}, of another "
                 "version of crossfer; go on with that version, or start again in another folder"
             )
-        _refuse_other_recipe(meta["recipe"], json.loads(self.recipe.model_dump_json()), self.folder)
+        _refuse_other_recipe(filled(meta["recipe"]), self.recipe.model_dump(mode="json"), self.folder)
+        if meta["label_set"] != self.labels.name:
+            raise TrainingError(
+                f"{self.folder}: was trained for {meta['label_set']}, the data now has {self.labels.name}; "
+                "put the class folders back as they were, or name another folder"
+            )
         self.bare.load_state_dict(checkpoint.under("model", tensors))
         self.loss.load_state_dict(checkpoint.under("loss", tensors))
         self.averaged.load_state_dict(checkpoint.under("averaged", tensors))

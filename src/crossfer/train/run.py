@@ -17,13 +17,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from crossfer.data.sample import Dataset
 from crossfer.labels import LabelSet
 from crossfer.train.config import Recipe
 from crossfer.train.intensity import GradientProbe, read_rows
 from crossfer.train.loader import FaceTensors, load_faces
 from crossfer.train.loop import Progress as Step
-from crossfer.train.loop import RunResult, input_contract, train
-from crossfer.train.source import open_split
+from crossfer.train.loop import RunResult, input_contract, network, require_free, train
+from crossfer.train.source import cut_valid, data_of_run, open_split
+from crossfer.train.start import start_from
 from crossfer.train.study import Trial, TrialResult, run_trial
 
 
@@ -39,20 +41,44 @@ def run_recipe(
         resume: go on with the run in the folder.
         console: where progress goes; lines instead of bars where it is no terminal.
     """
-    labels, learnt = _load(recipe, "train", root, console)
-    _, held_out = _load(recipe, "valid", root, console)
+    if not resume:
+        require_free(folder)
+    if not (folder / "last.safetensors").exists():
+        _begin(recipe, folder, root, console)
+    data = data_of_run(recipe.data, folder)
+    learnt, held_out = open_split(data, "train", root), open_split(data, "valid", root)
+    faces = _load(recipe, "train", learnt, console), _load(recipe, "valid", held_out, console)
     with _Display(console, recipe.optim.epochs) as display:
-        return train(recipe, labels, learnt, held_out, folder, resume=resume, report=display.update)
+        return train(recipe, learnt.labels, *faces, folder, resume=resume, report=display.update)
+
+
+def _begin(recipe: Recipe, folder: Path, root: Path | None, console: Console) -> None:
+    """What a new run needs before its images are read: weights that fit, and a validation split."""
+    dataset = open_split(recipe.data.model_copy(update={"class_limit": None}), "train", root)
+    if recipe.model.init is not None:
+        net = network(recipe.model, len(dataset.labels))
+        taken = start_from(recipe.model.init, net, recipe.model, dataset.labels)
+        console.print(f"starts from {taken}", highlight=False, soft_wrap=True)
+    with _bar(console) as bar:
+        task = bar.add_task("looking for duplicates", total=len(dataset))
+        path = cut_valid(recipe.data, dataset, folder, root, progress=lambda n: bar.advance(task, n))
+    if path is not None:
+        share = f"{100 * recipe.data.valid_share:g} %"
+        said = f"{share} of each class cut out of train for validation: {path}"
+        console.print(said, highlight=False, soft_wrap=True)
+
+
+def _bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _load(
-    recipe: Recipe, split: Literal["train", "valid"], root: Path | None, console: Console
-) -> tuple[LabelSet, FaceTensors]:
-    dataset = open_split(recipe.data, split, root)
+    recipe: Recipe, split: Literal["train", "valid"], dataset: Dataset, console: Console
+) -> FaceTensors:
     for line in dataset.skipped:
         console.print(f"skipped: {line}", highlight=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with _bar(console) as bar:
         task = bar.add_task(f"reading {split}", total=len(dataset))
         faces = load_faces(
             dataset,
@@ -62,7 +88,7 @@ def _load(
             progress=lambda n: bar.advance(task, n),
         )
     console.print(f"{split}: {len(faces):,} faces ({dataset.name}, {dataset.protocol})", highlight=False)
-    return dataset.labels, faces
+    return faces
 
 
 def run_study(
@@ -118,9 +144,13 @@ class _Shelf:
         """Label set, training and validation faces."""
         key = f"{recipe.data!r} {input_contract(recipe.model)!r}"
         if key != self._key:
-            labels, learnt = _load(recipe, "train", self.root, self.console)
-            _, held_out = _load(recipe, "valid", self.root, self.console)
-            self._key, self._faces = key, (labels, learnt, held_out)
+            learnt, held_out = (open_split(recipe.data, part, self.root) for part in ("train", "valid"))
+            self._faces = (
+                learnt.labels,
+                _load(recipe, "train", learnt, self.console),
+                _load(recipe, "valid", held_out, self.console),
+            )
+            self._key = key
         return self._faces
 
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from crossfer.data.names import FOUND
 from crossfer.data.sample import Dataset
-from crossfer.data.source import SOURCES, open_dataset
+from crossfer.data.source import SOURCES, classes_of, open_dataset, splits_of
+from crossfer.data.split import cut
+from crossfer.data.splitfile import SplitFile
+from crossfer.data.subset import take
 from crossfer.data.synthetic import load_synthetic
-from crossfer.labels import label_set
+from crossfer.labels import LabelSet
+from crossfer.runtime.atomic import write_atomically
 from crossfer.train.config import DataConfig, RecipeError
+
+SPLIT_FILE = "split.csv"  # in a run's folder: the validation split that was cut for it
 
 LICENSES: dict[str, str] = {
     "synthetic": "weights trained on drawn faces (Apache-2.0)",
@@ -33,6 +44,32 @@ def open_split(config: DataConfig, split: Literal["train", "valid"], root: Path 
         return load_synthetic(
             split=split, samples=config.samples if split == "train" else max(64, config.samples // 4)
         )
+    place = _place(config, root)
+    dataset = open_dataset(
+        config.name,
+        place,
+        split=split,
+        protocol=config.protocol if split == "train" else config.valid_protocol,
+        labels=config.labels,
+        classes=None if config.classes is None else classes_of(config.name, place, config.classes),
+        numbered=config.classes is not None,
+        split_file=config.split_file,
+        skip_bad=config.skip_bad,
+    )
+    if split == "train" and config.class_limit is not None:
+        dataset = replace(dataset, samples=take(dataset.samples, _at_most(config.class_limit, dataset)))
+    return dataset
+
+
+def _at_most(limit: int, dataset: Dataset) -> list[int]:
+    """Rows of at most so many images of each class, drawn once and for all, in their order."""
+    labels = np.array([sample.label for sample in dataset.samples])
+    drawn = np.random.default_rng(0).permutation(len(labels))
+    kept = [drawn[labels[drawn] == label][:limit] for label in range(len(dataset.labels))]
+    return sorted(np.concatenate(kept).tolist())
+
+
+def _place(config: DataConfig, root: Path | None) -> Path:
     place = root or config.root
     if place is None:
         raise RecipeError(f"data.root: the folder that holds {config.name} is not named; add --root DIR")
@@ -40,14 +77,58 @@ def open_split(config: DataConfig, split: Literal["train", "valid"], root: Path 
         raise RecipeError(
             f"data.root = {str(place)!r}: expected a folder that holds {config.name}, found none there"
         )
-    return open_dataset(
-        config.name,
-        place,
-        split=split,
-        protocol=config.protocol if split == "train" else config.valid_protocol,
-        labels=config.labels,
-        classes=None if config.classes is None else label_set(config.classes),
-        numbered=config.classes is not None,
-        split_file=config.split_file,
-        skip_bad=config.skip_bad,
-    )
+    return place
+
+
+def cut_valid(
+    config: DataConfig,
+    train: Dataset,
+    folder: Path,
+    root: Path | None = None,
+    *,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Path | None:
+    """Cut a validation split out of train, where a recipe asks for it and the set has none of its own.
+
+    It is written to the run's folder, so that whatever is done with the run later finds the same images.
+    Duplicates, near ones too, stay on one side. The cut does not depend on the recipe's seed.
+
+    Args:
+        config: its ``valid_share`` is cut.
+        train: all images to cut from.
+        folder: the run's folder.
+        root: where the data lies, instead of the recipe's ``data.root``.
+        progress: called with the number of images read since the last call.
+
+    Returns:
+        The split file; None where none is needed.
+
+    Raises:
+        DataError: if an image cannot be read, or train is too small to cut from.
+    """
+    if config.name == "synthetic" or not config.valid_share or config.split_file is not None:
+        return None
+    if "valid" in splits_of(config.name, _place(config, root), train.labels):
+        return None
+    parts = cut(train, {"valid": config.valid_share}, progress=progress)
+    command = f"crossfer data split {config.name} --valid {config.valid_share:g} --seed 0 --duplicates near"
+    split_of = {sample.name: part for sample, part in zip(train.samples, parts, strict=True)}
+    folder.mkdir(parents=True, exist_ok=True)
+    text = SplitFile(config.name, command, split_of).to_text()
+    write_atomically(folder / SPLIT_FILE, text.encode("utf-8", "surrogateescape"))
+    return folder / SPLIT_FILE
+
+
+def data_of_run(config: DataConfig, folder: Path, labels: LabelSet | None = None) -> DataConfig:
+    """The data of a run as it found it: with the split that was cut for it, and the classes that it learnt.
+
+    Args:
+        config: of its recipe.
+        folder: the run's folder.
+        labels: its classes, where they are known already.
+    """
+    split_file = config.split_file
+    if config.valid_share and split_file is None and (folder / SPLIT_FILE).exists():
+        split_file = folder / SPLIT_FILE
+    classes = labels.name if labels is not None and config.classes == FOUND else config.classes
+    return config.model_copy(update={"split_file": split_file, "classes": classes})

@@ -13,7 +13,7 @@ from typing import Any
 from crossfer.labels import LabelSet
 from crossfer.provenance import code_commit
 from crossfer.runtime.atomic import write_atomically
-from crossfer.train.config import Recipe
+from crossfer.train.config import Recipe, filled
 from crossfer.train.loader import FaceTensors
 from crossfer.train.loop import Observer, Progress, train
 
@@ -200,15 +200,20 @@ def spread(values: Sequence[float]) -> tuple[float, float | None]:
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
     """A recipe as plain values, without where the data lies on this machine."""
-    return recipe.model_dump(mode="json", exclude={"data": {"root"}})
+    return _without_place(recipe.model_dump(mode="json"))
+
+
+def _without_place(recipe: dict[str, Any]) -> dict[str, Any]:
+    return {**recipe, "data": {k: v for k, v in recipe.get("data", {}).items() if k != "root"}}
 
 
 def _same_trial(found: TrialResult, trial: Trial, path: Path) -> TrialResult:
     ours = _plain(trial.recipe)
-    for table in sorted(ours.keys() | found.recipe.keys()):
-        if found.recipe.get(table) != ours.get(table):
+    theirs = _without_place(filled(found.recipe))
+    for table in sorted(ours.keys() | theirs.keys()):
+        if theirs.get(table) != ours.get(table):
             raise StudyError(
-                f"{path}: came from another recipe ({table} = {found.recipe.get(table)!r}, now "
+                f"{path}: came from another recipe ({table} = {theirs.get(table)!r}, now "
                 f"{ours.get(table)!r}); remove it, or name another --results folder"
             )
     return found

