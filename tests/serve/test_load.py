@@ -12,7 +12,6 @@ from crossfer import Recognizer
 from support.live import process
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "serve_load.py"
-MB = 2.0**20
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +42,9 @@ def test_crops_are_answered_right_and_memory_stays(bench, tmp_path, tiny_model, 
     arguments = ("--model", tiny_model, "--detector", "none", "--batch-size", batch_size)
     with process(tmp_path / "log", *arguments) as server:
         assert growth(bench, server.url, files, answers, before=200, requests=400) < 10
-
-
-def test_the_check_can_fail(bench, tmp_path, tiny_model):
-    files = bench.images("crops")
-    answers = bench.expected(files[::-1], Recognizer(tiny_model, "none", threads=1))
-    with process(tmp_path / "log", "--model", tiny_model, "--detector", "none") as server:
         shots, _ = bench.run(server.url, files, 24, 4)
-    assert sum(not bench.is_right(shot, answers) for shot in shots) >= 20
+    wrong = [not bench.is_right(shot, answers[::-1]) for shot in shots]
+    assert sum(wrong) >= 20, "answers to other images must not pass for right ones"
 
 
 @pytest.mark.long

@@ -21,6 +21,8 @@ from av.audio import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 
+from crossfer.video.source import packets_of
+
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 # No frames that refer to later ones: so segments can be joined packet by packet, whatever the frame times.
 _CODEC, _OPTIONS = "libx264", {"crf": "20", "preset": "veryfast", "bf": "0"}
@@ -213,6 +215,9 @@ def _sound_tracks(
     tracks: dict[int, tuple[AudioStream, bool]] = {}
     notes = []
     for stream in source.streams.audio if source is not None else ():
+        if stream.codec_context is None:
+            notes.append("sound of a kind that cannot be decoded was left out")
+            continue
         name = stream.codec_context.codec.canonical_name
         if _fits(name, stream, kind):
             tracks[stream.index] = output.add_stream_from_template(stream), False
@@ -239,7 +244,7 @@ def _sound_packets(
     """The source's sound up to ``end``, from zero at the source's start; what cannot be read is left out."""
     start = Fraction(source.start_time or 0, av.time_base)
     streams = [stream for stream in source.streams.audio if stream.index in tracks]
-    packets = source.demux(*streams) if streams else iter(())
+    packets = packets_of(source, *streams) if streams else iter(())
     while True:
         try:
             packet = next(packets)

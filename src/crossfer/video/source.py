@@ -14,7 +14,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 
 from crossfer.video.frames import Frame
 
@@ -26,6 +26,7 @@ _STREAM_PROTOCOLS = "rtsp,rtsps,rtp,rtmp,udp,tcp,tls,srtp,http,https,httpproxy,c
 _TIMEOUT = (10.0, 10.0)  # seconds to open a stream, and to wait for its next part
 _USUAL_RATE = Fraction(25)
 _SHORT = 0.5  # seconds that a file may lack before it is called cut off
+_RESTART = 1.0  # seconds that time may run back before its counter is taken to have begun anew
 _PICTURES = ("image2", "_pipe")
 
 
@@ -118,7 +119,7 @@ class VideoSource:
         self.problem = self.problem or self._missing(count)
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
-        packets = self._container.demux(self._stream)
+        packets = packets_of(self._container, self._stream)
         while True:
             try:
                 packet = next(packets)
@@ -133,7 +134,7 @@ class VideoSource:
                 self.damaged += 1
 
     def _time(self, decoded: av.VideoFrame, last: float) -> float:
-        """Seconds from the start, always later than ``last``: some files lack stamps or repeat them."""
+        """Seconds from the start, later than ``last``: stamps may be missing, come twice, or begin anew."""
         usual = 1 / float(self.rate)
         if decoded.pts is None:
             return last + usual if last >= 0 else 0.0
@@ -141,6 +142,9 @@ class VideoSource:
         if self._start is None:
             self._start = round(stamp * av.time_base)
         time = max(0.0, stamp - self._start / av.time_base)
+        if last - time > _RESTART:
+            self._start -= round((last + usual - time) * av.time_base)
+            return last + usual
         return time if time > last else last + usual / 1000
 
     def _length(self, decoded: av.VideoFrame) -> float:
@@ -151,10 +155,10 @@ class VideoSource:
     def _pixels(self, decoded: av.VideoFrame) -> np.ndarray:
         """Upright RGB with square pixels in the size of the first frame."""
         width, height = decoded.width, decoded.height
-        _check_size(self.name, width, height)
         aspect = self._stream.sample_aspect_ratio
         if aspect and aspect > 0:
             width = min(max(1, round(width * aspect)), 4 * width)
+        _check_size(self.name, width, height)
         turns = round(decoded.rotation / 90) % 4
         if self._size is None:
             self._size = (height, width) if turns % 2 else (width, height)
@@ -175,6 +179,10 @@ class VideoSource:
             found = "only sound" if self._container.streams.audio else "a file without pictures"
             raise VideoError(f"{self.name}: expected a video, found {found}; check the path")
         context = streams[0].codec_context
+        if context is None:
+            raise VideoError(
+                f"{self.name}: expected a video, found pictures that FFmpeg cannot decode; convert it"
+            )
         _check_size(self.name, context.width, context.height)
         return streams[0]
 
@@ -206,6 +214,24 @@ class VideoSource:
 
     def _stated_frames(self) -> int:
         return self._stream.frames if self.file is not None else 0
+
+
+def packets_of(container: InputContainer, *streams: Stream) -> Iterator[av.Packet]:
+    """The packets of some streams.
+
+    A stream that turns up after a file was opened, as in a broadcast, ends PyAV's loop with an IndexError;
+    here its packets are passed over.
+    """
+    packets = container.demux(*streams)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except IndexError:
+            packets = container.demux(*streams)
+        else:
+            yield packet
 
 
 def _address(source: str | Path | int) -> tuple[str, str, dict[str, Any]]:
