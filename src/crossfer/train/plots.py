@@ -74,7 +74,7 @@ def plot_ablation(rows: Sequence[str], results: Sequence[TrialResult], reference
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set_yticks(range(len(drawn)), list(reversed(drawn)))
     axis.set_xlabel(
-        f"validation accuracy less '{reference}', points (mean, 95 % interval over seeds; dots: seeds)"
+        f"validation accuracy less '{reference}', points\nmean, 95 % interval over seeds; dots: seeds"
     )
     _save(figure, path)
 
