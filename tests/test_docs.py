@@ -56,6 +56,17 @@ def test_figures_in_the_readme_are_those_of_the_result_file() -> None:
     assert f"{100 * clean['accuracy']:.2f} % (n = {clean['n']:,})" in readme
 
 
+def test_the_robustness_in_the_docs_is_that_of_the_result_file_of_the_embedded_model() -> None:
+    found = json.loads((ROOT / "results/robustness/default-ferplus-valid.json").read_text("utf-8"))
+    model = json.loads((ROOT / "src/crossfer/models/default.json").read_text("utf-8"))["model"]
+    assert (found["model"], found["split"], found["n"]) == (model, "valid", 3199)
+    page = (ROOT / "docs/evaluation.md").read_text("utf-8")
+    for kind, accuracies in found["corruptions"]["accuracy"].items():
+        rates = [f"{100 * x:.2f}" for x in (found["accuracy"], *accuracies)]
+        assert f"| {' | '.join([kind, *rates])} |" in page
+    assert f"mean over all 35 is {100 * found['corruptions']['mean']:.2f} %" in page
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", page.read_text("utf-8")):

@@ -65,6 +65,9 @@ def test_from_a_folder_of_faces_to_a_model_of_one_s_own(run, capsys, tmp_path: P
     meta = read_bundle(model).meta
     assert meta.labels == ("amazed", "grumpy", "happiness")
     assert meta.provenance["recipe"]["model"]["init"] == "default"
+    assert meta.provenance["license"].endswith(
+        "started from the weights default, whose licence applies as well"
+    )
     assert str(tmp_path).encode() not in model.read_bytes()
 
     new = draw(tmp_path / "new", 1, seed=1)

@@ -19,7 +19,7 @@ from crossfer.metrics import wilson_interval
 from crossfer.runtime.bundle import BundleMeta, write_bundle
 from crossfer.runtime.preprocess import normalize
 from crossfer.train import checkpoint
-from crossfer.train.config import placeless
+from crossfer.train.config import Recipe, placeless
 from crossfer.train.loader import load_faces
 from crossfer.train.loop import input_contract, network
 from crossfer.train.source import LICENSES, data_of_run, open_split
@@ -133,12 +133,21 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
                     "interval": list(wilson_interval(right, len(faces))),
                 }
             },
-            "license": LICENSES[recipe.data.name],
+            "license": _license(recipe),
             "note": meta.get("note", ""),
         },
     )
     write_bundle(graph.SerializeToString(), bundle, output)
     return Exported(output, difference, right / len(faces), temperature, output.stat().st_size)
+
+
+def _license(recipe: Recipe) -> str:
+    """What may be done with the weights: what the data allows, and the weights that they started from."""
+    own = LICENSES[recipe.data.name]
+    init = recipe.model.init
+    return (
+        own if init is None else f"{own}; started from the weights {init.name}, whose licence applies as well"
+    )
 
 
 def to_graph(model: nn.Module, shape: tuple[int, int, int]) -> onnx.ModelProto:

@@ -71,11 +71,12 @@ def _at_most(limit: int, dataset: Dataset) -> list[int]:
 
 def _place(config: DataConfig, root: Path | None) -> Path:
     place = root or config.root
+    title = SOURCES[config.name].title if config.name != "synthetic" else config.name
     if place is None:
-        raise RecipeError(f"data.root: the folder that holds {config.name} is not named; add --root DIR")
+        raise RecipeError(f"data.root: where {title} lies is not named; add --root DIR")
     if not place.exists():
         raise RecipeError(
-            f"data.root = {str(place)!r}: expected a folder that holds {config.name}, found none there"
+            f"data.root = {str(place)!r}: expected {title}, found nothing there; check the path"
         )
     return place
 
