@@ -312,7 +312,7 @@ def test_a_really_full_disk(images, options, tmp_path):
         assert "No space left on device" in done.stderr
         assert 0 < rows(disk / "out").num_rows < 150
     finally:
-        subprocess.run(["/bin/umount", str(disk)], check=True)
+        subprocess.run(["/bin/umount", "--lazy", str(disk)], check=True)
 
 
 def test_what_may_not_be_read_is_a_row(options, tmp_path, monkeypatch):
