@@ -14,8 +14,9 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from crossfer.runtime.atomic import write_atomically
 from crossfer.scale.faults import ScoreError
@@ -50,7 +51,7 @@ class OutputFolder:
         except BlockingIOError:
             self._lock.close()
             raise ScoreError(f"{path}: another run is writing there now; wait for it, or stop it") from None
-        self._manifest: IO[bytes] | None = None
+        self._manifest: FileIO | None = None
 
     def run(self) -> dict[str, Any] | None:
         """What run it holds; None if its plan was never finished."""
@@ -125,11 +126,13 @@ class OutputFolder:
 
     def _append(self, line: bytes) -> None:
         if self._manifest is None:
-            self._manifest = (self.path / MANIFEST).open("ab")
+            # Unbuffered: half a line that did not fit must not be written later.
+            self._manifest = (self.path / MANIFEST).open("ab", buffering=0)
         length = self._manifest.tell()
+        rest = memoryview(line)
         try:
-            self._manifest.write(line)
-            self._manifest.flush()
+            while rest:
+                rest = rest[self._manifest.write(rest) :]
             os.fsync(self._manifest.fileno())
         except OSError:
             os.truncate(self.path / MANIFEST, length)
