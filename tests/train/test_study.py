@@ -12,7 +12,7 @@ from scipy import stats
 from crossfer.labels import LabelSet
 from crossfer.train.config import Recipe
 from crossfer.train.loader import FaceTensors
-from crossfer.train.loop import Progress
+from crossfer.train.record import Progress
 from crossfer.train.study import (
     StudyError,
     Trial,

@@ -21,8 +21,9 @@ from crossfer.labels import LabelSet
 from crossfer.train.config import Recipe
 from crossfer.train.intensity import GradientProbe, read_rows
 from crossfer.train.loader import FaceTensors, load_faces
-from crossfer.train.loop import Progress as Step
-from crossfer.train.loop import RunResult, input_contract, train
+from crossfer.train.loop import input_contract, train
+from crossfer.train.record import Progress as Step
+from crossfer.train.record import RunResult
 from crossfer.train.source import open_split
 from crossfer.train.study import Trial, TrialResult, run_trial
 

@@ -15,7 +15,9 @@ from crossfer.provenance import code_commit
 from crossfer.runtime.atomic import write_atomically
 from crossfer.train.config import Recipe
 from crossfer.train.loader import FaceTensors
-from crossfer.train.loop import Observer, Progress, train
+from crossfer.train.loop import train
+from crossfer.train.observer import Observer
+from crossfer.train.record import Progress
 
 # Two-sided 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom.
 T_QUANTILES = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
