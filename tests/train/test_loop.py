@@ -293,7 +293,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_term(tmp_path: Pa
     faces = toy_faces(48)
     broken = FaceTensors(faces.images, faces.targets.index_fill(0, torch.arange(48), math.nan), faces.labels)
     with pytest.raises(
-        TrainingError, match=r"no longer finite in epoch 1 \(total, classification\); .*lower optim.lr"
+        TrainingError,
+        match=r"^epoch 1, step 1: the loss is no longer finite \(total, classification\); .*lower optim.lr",
     ):
         train(toy_recipe(), LABELS, broken, toy_faces(6), tmp_path / "run")
     assert not (tmp_path / "run" / "last.safetensors").exists()
@@ -301,7 +302,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_term(tmp_path: Pa
 
 def test_diverging_keeps_the_last_whole_epoch(tmp_path: Path) -> None:
     recipe = toy_recipe(optim={"lr": 1e30, "clip_norm": 1e30, "epochs": 5, "warmup_epochs": 2.0})
-    with pytest.raises(TrainingError, match=r"epoch \d.*(finite|NaN).*the last whole epoch is kept"):
+    with pytest.raises(TrainingError, match=r"^epoch \d, step \d: .*(finite|NaN).*last whole epoch is kept"):
         run(recipe, tmp_path / "run")
 
 

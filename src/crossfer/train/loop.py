@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -11,18 +11,20 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from crossfer.labels import LabelSet
-from crossfer.method import CrossLayerNet, FeatureError, LossTerms, build_model
+from crossfer.method import CrossLayerNet, build_model, ranks
 from crossfer.runtime.preprocess import InputContract, normalize
 from crossfer.train import checkpoint
-from crossfer.train.augment import Augment, mixup
 from crossfer.train.config import ModelConfig, Recipe
-from crossfer.train.device import choose_device, choose_precision
-from crossfer.train.faults import KEPT, TrainingError
-from crossfer.train.loader import FaceTensors, batches
-from crossfer.train.observer import Observer
+from crossfer.train.device import choose_device, choose_precision, open_fabric
+from crossfer.train.faults import TrainingError, in_words
+from crossfer.train.loader import Waited, in_order, shuffled
+from crossfer.train.observer import Observer, Tracker
 from crossfer.train.optim import learning_rate
+from crossfer.train.ranks import this_rank
 from crossfer.train.record import EpochRecord, Progress, RunResult
 from crossfer.train.state import RunState, recorded_precision
+from crossfer.train.step import Step
+from crossfer.train.stream import Faces
 
 
 def input_contract(config: ModelConfig) -> InputContract:
@@ -57,18 +59,20 @@ def network(config: ModelConfig, num_classes: int) -> CrossLayerNet:
 def train(
     recipe: Recipe,
     labels: LabelSet,
-    train_faces: FaceTensors,
-    valid_faces: FaceTensors,
+    train_faces: Faces,
+    valid_faces: Faces,
     folder: Path,
     *,
     resume: bool = False,
     report: Callable[[Progress], None] = lambda _: None,
+    trackers: Sequence[Tracker] = (),
     observer: Observer | None = None,
 ) -> RunResult:
     """Train a recipe, choosing the checkpoint on the validation faces.
 
-    Everything random in an epoch follows from the seed and the epoch's number, so a run that was stopped goes
-    on from its last whole epoch as if nothing had happened.
+    Everything random in an epoch follows from the seed, the epoch's number and the rank, so a run that was
+    stopped goes on from its last whole epoch as if nothing had happened. Started by ``torchrun``, each rank
+    learns from its share of every batch and judges its share of the validation faces.
 
     Args:
         recipe: what to train and how.
@@ -78,128 +82,124 @@ def train(
         folder: ``last.safetensors`` (to resume), ``best.safetensors`` (averaged weights, to export),
             ``log.csv``.
         resume: go on from ``last.safetensors``.
-        report: called after every step.
+        report: called after every step, on rank 0.
+        trackers: each called with the record of an epoch once its checkpoint is written, on rank 0; on
+            resuming first with that of the last whole epoch, so that none is missed.
         observer: looks on.
 
     Raises:
-        TrainingError: if the folder holds another run, or the loss is no longer finite.
+        TrainingError: if the folder holds another run, loss or gradient is no longer finite, or the machine
+            gives up: memory, disk, a device or another rank.
     """
-    optim, observer = recipe.optim, observer or Observer()
-    device = choose_device(optim.device)
-    # Measured once a run: on resuming, the measurement might come out otherwise.
-    wanted = (recorded_precision(folder) if resume else None) or optim.precision
-    precision = choose_precision(wanted, device)
-    fabric = Fabric(accelerator=device, devices=1, precision=precision)
-    torch.manual_seed(recipe.seed)
-    bare = network(recipe.model, len(labels))
-    run = RunState(recipe, labels, bare, fabric, folder, precision=precision)
-    run.start(resume)
-    observer.begin(bare, folder, run.epoch)
-    learn = _Step(run, observer)
-    train_faces, valid_faces = train_faces.to(fabric.device), valid_faces.to(fabric.device)
-    steps = max(1, len(train_faces) // optim.batch_size)
-
-    while run.epoch < optim.epochs:
-        began = time.perf_counter()
-        torch.manual_seed(recipe.seed * 1_000_003 + run.epoch)
-        run.generator.manual_seed(recipe.seed * 1_000_003 + run.epoch)
-        run.net.train()
-        sums = torch.zeros(4, device=fabric.device)
-        for step, (images, targets) in enumerate(
-            batches(train_faces, optim.batch_size, seed=recipe.seed, epoch=run.epoch)
-        ):
-            terms = learn(images, targets, learning_rate(optim, run.epoch + step / steps))
-            sums += torch.stack(terms).detach()
-            per_step = (time.perf_counter() - began) / (step + 1)
-            report(_progress(run, step, steps, sums / (step + 1), images=len(images), per_step=per_step))
-        observer.finish_epoch()
-        accuracy, valid_loss = validate(
-            run.averaged.module, valid_faces, input_contract(recipe.model), fabric
-        )
-        loss, classification, feature_map, batch = (sums / steps).tolist()
-        run.finish_epoch(
-            EpochRecord(
-                epoch=run.epoch + 1,
-                loss=loss,
-                classification=classification,
-                feature_map=feature_map,
-                batch=batch,
+    _refuse_what_does_not_fit(recipe, len(train_faces), observed=observer is not None)
+    run, observer = _open_run(recipe, labels, folder, resume, len(train_faces)), observer or Observer()
+    learn = Step(run, input_contract(recipe.model), observer)
+    observer.begin(run.bare, folder, run.epoch)
+    trackers = trackers if run.rank.number == 0 else ()
+    if run.history:
+        _tell(trackers, run.history[-1])
+    with in_words(run.place, recipe, run.rank):
+        train_faces, valid_faces = (faces.to(run.fabric.device) for faces in (train_faces, valid_faces))
+        while run.epoch < recipe.optim.epochs:
+            began = time.perf_counter()
+            terms, data_wait = _learn_epoch(run, learn, train_faces, report)
+            observer.finish_epoch()
+            accuracy, valid_loss = validate(run.averaged.module, valid_faces, learn.contract, run.fabric)
+            record = EpochRecord(
+                run.epoch + 1,
+                *terms,
                 valid_accuracy=accuracy,
                 valid_loss=valid_loss,
-                learning_rate=learning_rate(optim, run.epoch + (steps - 1) / steps),
+                learning_rate=learning_rate(recipe.optim, run.epoch + (run.steps - 1) / run.steps),
                 seconds=time.perf_counter() - began,
+                data_wait=data_wait,
             )
-        )
-    return RunResult(folder, run.best.epoch, run.best.valid_accuracy, precision, tuple(run.history))
+            run.finish_epoch(record)
+            _tell(trackers, record)
+    return RunResult(folder, run.best.epoch, run.best.valid_accuracy, run.precision, tuple(run.history))
 
 
-class _Step:
-    """One step of the optimiser on a batch of uint8 images (B, C, S, S) and targets (B, K)."""
+def _open_run(recipe: Recipe, labels: LabelSet, folder: Path, resume: bool, images: int) -> RunState:
+    """A run that is new, or taken up where it was."""
+    device = choose_device(recipe.optim.device)
+    # Measured once a run: on resuming, the measurement might come out otherwise.
+    wanted = (recorded_precision(folder) if resume else None) or recipe.optim.precision
+    precision = choose_precision(wanted, device)
+    fabric = open_fabric(device, precision)
+    torch.manual_seed(recipe.seed)
+    bare = network(recipe.model, len(labels))
+    steps = max(1, images // recipe.optim.batch_size)
+    run = RunState(recipe, labels, bare, fabric, folder, precision=precision, steps=steps)
+    run.start(resume)
+    return run
 
-    def __init__(self, run: RunState, observer: Observer) -> None:
-        self.run, self.observer = run, observer
-        self.contract = input_contract(run.recipe.model)
-        self.augment = Augment(run.recipe.augment).to(run.fabric.device)
 
-    def __call__(self, images: Tensor, targets: Tensor, rate: float) -> LossTerms:
-        run = self.run
-        for group in run.optimizer.param_groups:
-            group["lr"] = rate
-        faces, targets = mixup(self.augment(images.float() / 255), targets, run.recipe.augment.mixup)
-        faces = normalize(faces * 255, self.contract).to(memory_format=torch.channels_last)
-        try:
-            terms = run.loss(run.net(faces), targets, run.generator)
-        except FeatureError as error:
-            raise TrainingError(f"epoch {run.epoch + 1}: {error}; {KEPT}") from None
-        if not torch.isfinite(terms.total):
-            broken = [
-                name for name, value in zip(terms._fields, terms, strict=True) if not torch.isfinite(value)
-            ]
-            raise TrainingError(
-                f"the loss is no longer finite in epoch {run.epoch + 1} ({', '.join(broken)}); {KEPT}"
-            )
-        run.optimizer.zero_grad()
-        self.observer.before_backward()
-        run.fabric.backward(terms.total)
-        self.observer.after_backward()
-        run.fabric.clip_gradients(run.net, run.optimizer, max_norm=run.recipe.optim.clip_norm)
-        run.optimizer.step()
-        run.averaged.update_parameters(run.bare)
-        return terms
+def _learn_epoch(
+    run: RunState, learn: Step, faces: Faces, report: Callable[[Progress], None]
+) -> tuple[list[float], float]:
+    """Means of the loss and its terms, and the fraction of the time that was spent on waiting for faces."""
+    began = time.perf_counter()
+    optim, rank = run.recipe.optim, run.rank
+    run.begin_epoch()
+    plan = shuffled(len(faces), optim.batch_size, run.recipe.seed, run.epoch, rank)
+    batches = Waited(faces.read(plan))
+    sums = torch.zeros(4, device=run.fabric.device)
+    for step, (images, targets) in enumerate(batches):
+        run.place.step = step + 1
+        sums += learn(images, targets, learning_rate(optim, run.epoch + step / run.steps))
+        if rank.number == 0:
+            spent = time.perf_counter() - began
+            report(_progress(run, sums / (step + 1), len(images), spent, waited=batches.seconds))
+    return (sums / run.steps).tolist(), batches.seconds / (time.perf_counter() - began)
 
 
 @torch.no_grad()
-def validate(
-    net: nn.Module, faces: FaceTensors, contract: InputContract, fabric: Fabric
-) -> tuple[float, float]:
-    """Accuracy in 0..1 and mean negative log-likelihood of the labels."""
+def validate(net: nn.Module, faces: Faces, contract: InputContract, fabric: Fabric) -> tuple[float, float]:
+    """Accuracy in 0..1 and mean negative log-likelihood of the labels; each rank judges some of the faces."""
     net.eval()
-    logits = []
-    for start in range(0, len(faces), 512):
-        images = normalize(faces.images[start : start + 512].float(), contract)
+    scores = torch.zeros(faces.targets.shape, device=fabric.device)
+    plan = in_order(len(faces), 512, this_rank())
+    for rows, (pixels, _) in zip(plan, faces.read(plan), strict=True):
+        images = normalize(pixels.float(), contract).to(memory_format=torch.channels_last)
         with fabric.autocast():
-            logits.append(net(images.to(memory_format=torch.channels_last)).logits)
-    scores = torch.cat(logits).float()
+            scores[rows.to(fabric.device)] = net(images).logits.float()
+    scores = ranks.total(scores)  # of each face one rank has them, the others have zeros
     accuracy = (scores.argmax(dim=1) == faces.labels).float().mean()
     return float(accuracy), float(nn.functional.cross_entropy(scores, faces.labels))
 
 
-def _progress(
-    run: RunState, step: int, steps: int, means: Tensor, *, images: int, per_step: float
-) -> Progress:
-    """``images`` of a batch and mean seconds ``per_step`` so far give speed and time left."""
-    left = (run.recipe.optim.epochs - run.epoch) * steps - step - 1
-    total, classification, feature_map, batch = means.tolist()
+def _progress(run: RunState, means: Tensor, images: int, spent: float, waited: float) -> Progress:
+    """From the means so far, a batch's ``images`` on this rank, and the epoch's seconds, in all and idle."""
+    epochs, step = run.recipe.optim.epochs, run.place.step
     return Progress(
-        epoch=run.epoch + 1,
-        epochs=run.recipe.optim.epochs,
-        step=step + 1,
-        steps=steps,
-        loss=total,
-        classification=classification,
-        feature_map=feature_map,
-        batch=batch,
-        images_per_second=images / per_step,
-        seconds_left=left * per_step,
+        run.epoch + 1,
+        epochs,
+        step,
+        run.steps,
+        *means.tolist(),
+        images_per_second=run.rank.count * images * step / spent,
+        data_wait=waited / spent,
+        seconds_left=((epochs - run.epoch) * run.steps - step) * spent / step,
         valid_accuracy=run.history[-1].valid_accuracy if run.history else None,
     )
+
+
+def _tell(trackers: Sequence[Tracker], record: EpochRecord) -> None:
+    for tracker in trackers:
+        tracker(record)
+
+
+def _refuse_what_does_not_fit(recipe: Recipe, images: int, *, observed: bool) -> None:
+    optim, count = recipe.optim, this_rank().count
+    if optim.batch_size % (count * optim.accumulate):
+        raise TrainingError(
+            f"optim.batch_size = {optim.batch_size}: expected a multiple of {count * optim.accumulate}, for "
+            f"{count} ranks and optim.accumulate = {optim.accumulate}"
+        )
+    if images < 2 * count:
+        raise TrainingError(f"expected at least 2 training faces for each of {count} ranks, found {images}")
+    if observed and (count > 1 or optim.accumulate > 1 or optim.compile):
+        raise TrainingError(
+            "gradients are noted in whole batches, by one process and uncompiled: start without torchrun, "
+            "with optim.accumulate = 1 and optim.compile = false"
+        )

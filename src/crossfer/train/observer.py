@@ -1,10 +1,12 @@
-"""The place from which to look on while a run trains."""
+"""The places from which to look on while a run trains."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from crossfer.method import CrossLayerNet
+from crossfer.train.record import EpochRecord
 
 
 class Observer:
@@ -21,3 +23,7 @@ class Observer:
 
     def finish_epoch(self) -> None:
         """Before the epoch's checkpoint is written."""
+
+
+# Called with the record of each epoch: the place for any experiment tracker.
+Tracker = Callable[[EpochRecord], None]

@@ -14,7 +14,22 @@ from crossfer.train.device import Precision
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands, given to the caller after each step."""
+    """Where a run stands, given to the caller after each step.
+
+    Attributes:
+        epoch: from 1.
+        epochs: how many there will be.
+        step: from 1, in the epoch.
+        steps: how many an epoch has.
+        loss: mean over the epoch so far; its terms likewise.
+        classification: a term of it.
+        feature_map: a term of it.
+        batch: a term of it.
+        images_per_second: in this epoch, over all ranks.
+        data_wait: fraction of the epoch's time in which the step waited for its faces, in 0..1.
+        seconds_left: of all epochs.
+        valid_accuracy: after the epoch before, in 0..1.
+    """
 
     epoch: int
     epochs: int
@@ -25,13 +40,17 @@ class Progress:
     feature_map: float
     batch: float
     images_per_second: float
+    data_wait: float
     seconds_left: float
     valid_accuracy: float | None
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One line of ``log.csv``; losses are means over the epoch, accuracy (0..1) is the averaged weights'."""
+    """One line of ``log.csv``; losses are means over the epoch, accuracy (0..1) is the averaged weights'.
+
+    ``data_wait`` is the fraction of the training time in which the step waited for its faces.
+    """
 
     epoch: int
     loss: float
@@ -42,6 +61,7 @@ class EpochRecord:
     valid_loss: float
     learning_rate: float
     seconds: float
+    data_wait: float = 0.0  # absent from the history of runs that older versions began
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -20,11 +21,12 @@ from rich.progress import (
 from crossfer.labels import LabelSet
 from crossfer.train.config import Recipe
 from crossfer.train.intensity import GradientProbe, read_rows
-from crossfer.train.loader import FaceTensors, load_faces
+from crossfer.train.loader import decoded_bytes, load_faces
 from crossfer.train.loop import input_contract, train
 from crossfer.train.record import Progress as Step
 from crossfer.train.record import RunResult
 from crossfer.train.source import open_split
+from crossfer.train.stream import Faces, stream_faces
 from crossfer.train.study import Trial, TrialResult, run_trial
 
 
@@ -48,22 +50,31 @@ def run_recipe(
 
 def _load(
     recipe: Recipe, split: Literal["train", "valid"], root: Path | None, console: Console
-) -> tuple[LabelSet, FaceTensors]:
+) -> tuple[LabelSet, Faces]:
     dataset = open_split(recipe.data, split, root)
     for line in dataset.skipped:
         console.print(f"skipped: {line}", highlight=False)
+    votes = recipe.data.target == "votes" and split == "train"
+    limit = recipe.data.limit if split == "train" else None
+    contract = input_contract(recipe.model)
+    where = ""
+    if decoded_bytes(dataset, contract, limit) > recipe.data.memory_gb * 2**30:
+        faces = stream_faces(dataset, contract, votes=votes, limit=limit, workers=recipe.data.workers)
+        where = f", streamed by {faces.workers} processes"
+    else:
+        with _reading(console, split, min(len(dataset), limit or len(dataset))) as advance:
+            faces = load_faces(dataset, contract, votes=votes, limit=limit, progress=advance)
+    told = f"{split}: {len(faces):,} faces ({dataset.name}, {dataset.protocol}){where}"
+    console.print(told, highlight=False)
+    return dataset.labels, faces
+
+
+@contextmanager
+def _reading(console: Console, split: str, total: int) -> Iterator[Callable[[int], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"reading {split}", total=len(dataset))
-        faces = load_faces(
-            dataset,
-            input_contract(recipe.model),
-            votes=recipe.data.target == "votes" and split == "train",
-            limit=recipe.data.limit if split == "train" else None,
-            progress=lambda n: bar.advance(task, n),
-        )
-    console.print(f"{split}: {len(faces):,} faces ({dataset.name}, {dataset.protocol})", highlight=False)
-    return dataset.labels, faces
+        task = bar.add_task(f"reading {split}", total=total)
+        yield lambda n: bar.advance(task, n)
 
 
 def run_study(
@@ -115,7 +126,7 @@ class _Shelf:
         self.root, self.console = root, console
         self._key: str | None = None
 
-    def faces(self, recipe: Recipe) -> tuple[LabelSet, FaceTensors, FaceTensors]:
+    def faces(self, recipe: Recipe) -> tuple[LabelSet, Faces, Faces]:
         """Label set, training and validation faces."""
         key = f"{recipe.data!r} {input_contract(recipe.model)!r}"
         if key != self._key:
