@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,26 +21,12 @@ from crossfer.train.loop import (
     network,
     train,
 )
+from support.runs import assert_same_run, tensors_of
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 
 
 def run(recipe: Recipe, folder: Path, **options: Any) -> RunResult:
     return train(recipe, LABELS, toy_faces(48), toy_faces(24, seed=1), folder, **options)
-
-
-def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
-    parts = (
-        checkpoint.with_prefix(name, checkpoint.load(folder / f"{name}.safetensors")[0])
-        for name in ("last", "best")
-    )
-    return {k: v for part in parts for k, v in part.items()}
-
-
-def assert_same_run(one: Path, other: Path) -> None:
-    ours, theirs = tensors_of(one), tensors_of(other)
-    assert ours.keys() == theirs.keys()
-    different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
-    assert different == []
 
 
 @pytest.fixture(scope="module")
@@ -157,58 +140,6 @@ def test_stopped_by_an_exception_and_resumed_equals_uninterrupted(
     assert seen[0] == at[0]
     assert [record.epoch for record in result.history] == [1, 2, 3]
     assert_same_run(whole, folder)
-
-
-KILLED_TWICE = """
-import os, random, shutil, signal, sys, time
-from pathlib import Path
-import torch
-from support.toy_faces import LABELS, toy_faces, toy_recipe
-from crossfer.train import checkpoint
-from crossfer.train.loop import train
-
-torch.set_num_threads(1)
-folder, moments, kills = Path(sys.argv[1]), random.Random(0), 0
-last = folder / "last.safetensors"
-
-def go():
-    train(toy_recipe(), LABELS, toy_faces(48), toy_faces(24, seed=1), folder, resume=True)
-
-for _ in range(20):
-    before = last.stat().st_mtime_ns if last.exists() else 0
-    child = os.fork()
-    if not child:
-        go()
-        os._exit(0)
-    while not last.exists() or last.stat().st_mtime_ns == before:
-        time.sleep(0.001)
-    time.sleep(moments.uniform(0, 0.05))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    if len(checkpoint.load(last)[1]["history"]) == 3:
-        shutil.rmtree(folder)  # too late, all was done: begin again
-        continue
-    kills += 1
-    if kills == 2:
-        break
-go()
-print(kills)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_at_random_moments_and_resumed_equals_uninterrupted(whole: Path, tmp_path: Path) -> None:
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED_TWICE, str(tmp_path / "run")],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "2\n"
-    assert_same_run(whole, tmp_path / "run")
 
 
 def test_resume_of_a_finished_run_changes_nothing(whole: Path) -> None:

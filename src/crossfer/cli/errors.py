@@ -11,6 +11,7 @@ import typer
 EXTRAS = {
     "train": ("torch", "lightning_fabric", "kornia", "pydantic", "safetensors", "onnx"),
     "report": ("matplotlib", "sklearn"),
+    "tensorboard": ("tensorboardX",),
 }
 
 

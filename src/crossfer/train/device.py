@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Literal
+import warnings
+from inspect import signature
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from crossfer.train.ranks import this_rank
 
@@ -49,11 +52,17 @@ def open_fabric(device: Literal["cpu", "cuda"], precision: Precision) -> Fabric:
     others, since the run averages them.
     """
     rank = this_rank()
+    # The older name of the option warns where the newer one is known.
+    known = signature(DistributedDataParallel).parameters
+    sync = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    options: dict[str, Any] = {sync: False}
+    if rank.count > 1:  # kernels on one channel have two layouts that are one, and torch warns of the other
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     fabric = Fabric(
         accelerator=device,
         devices=rank.here,
         num_nodes=rank.count // rank.here,
-        strategy=DDPStrategy(broadcast_buffers=False) if rank.count > 1 else "auto",
+        strategy=DDPStrategy(**options) if rank.count > 1 else "auto",
         # Made here: left to choose, Fabric takes bfloat16 where float16 was asked for on a CPU.
         plugins=[] if precision == "32-true" else [MixedPrecision(precision, device)],
     )

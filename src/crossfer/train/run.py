@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +21,12 @@ from rich.progress import (
 
 from crossfer.labels import LabelSet
 from crossfer.train.config import Recipe
+from crossfer.train.faults import TrainingError
 from crossfer.train.intensity import GradientProbe, read_rows
 from crossfer.train.loader import decoded_bytes, load_faces
 from crossfer.train.loop import input_contract, train
+from crossfer.train.observer import Tracker
+from crossfer.train.ranks import this_rank
 from crossfer.train.record import Progress as Step
 from crossfer.train.record import RunResult
 from crossfer.train.source import open_split
@@ -31,7 +35,13 @@ from crossfer.train.study import Trial, TrialResult, run_trial
 
 
 def run_recipe(
-    recipe: Recipe, folder: Path, *, root: Path | None, resume: bool, console: Console
+    recipe: Recipe,
+    folder: Path,
+    *,
+    root: Path | None = None,
+    resume: bool = False,
+    console: Console,
+    trackers: Sequence[Tracker] = (),
 ) -> RunResult:
     """Load the recipe's faces, train, and say where things stand.
 
@@ -41,11 +51,22 @@ def run_recipe(
         root: where the data lies, instead of the recipe's ``data.root``.
         resume: go on with the run in the folder.
         console: where progress goes; lines instead of bars where it is no terminal.
+        trackers: called with the record of each epoch.
     """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of ranks and precision
     labels, learnt = _load(recipe, "train", root, console)
     _, held_out = _load(recipe, "valid", root, console)
     with _Display(console, recipe.optim.epochs) as display:
-        return train(recipe, labels, learnt, held_out, folder, resume=resume, report=display.update)
+        return train(
+            recipe,
+            labels,
+            learnt,
+            held_out,
+            folder,
+            resume=resume,
+            report=display.update,
+            trackers=trackers,
+        )
 
 
 def _load(
@@ -99,6 +120,8 @@ def run_study(
     Returns:
         The results of all trials, in their order.
     """
+    if this_rank().count > 1:
+        raise TrainingError("a study runs in one process; only 'crossfer train' is shared by ranks")
     load = _Shelf(root, console).faces
     done = []
     for number, trial in enumerate(trials, start=1):
@@ -173,6 +196,6 @@ def describe(step: Step) -> str:
     return (
         f"epoch {step.epoch}/{step.epochs}  loss {step.loss:.3f} (class {step.classification:.3f}, "
         f"maps {step.feature_map:.3f}, batch {step.batch:.3f}){accuracy}  "
-        f"{step.images_per_second:.0f} images/s  "
+        f"{step.images_per_second:.0f} images/s, {100 * step.data_wait:.0f} % waiting for data  "
         f"{minutes}:{seconds:02d} left"
     )
