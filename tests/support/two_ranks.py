@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from crossfer.method import CrossLayerLoss, clbs, contrast, kmeans, ranks
+from crossfer.method import CrossLayerLoss, kmeans, ranks
 from crossfer.train.device import open_fabric
 from crossfer.train.loop import network
 from crossfer.train.ranks import this_rank
@@ -27,7 +27,6 @@ def first_points(points: Tensor, k: int, generator: object = None) -> Tensor:
 
 def gradients(method: dict[str, object]) -> dict[str, Tensor]:
     """Of the whole batch's loss, from this rank's share: of every weight, and the head's running mean."""
-    kmeans.plus_plus = first_points
     rank = this_rank()
     torch.manual_seed(0)
     recipe = toy_recipe(method={"k_feature_map": 2, **method})
@@ -59,10 +58,9 @@ def gradients(method: dict[str, object]) -> dict[str, Tensor]:
 METHODS = {
     "paper": {},
     "stages": {"projection": "stage", "stop_gradient": False, "contrast": "cosine"},
-    "control": {"target": "random"},
 }
 
 if __name__ == "__main__":
-    assert clbs.deep_centroids is contrast.deep_centroids
+    kmeans.plus_plus = first_points
     for name in sys.argv[2:]:
         save_file(gradients(METHODS[name]), Path(sys.argv[1]) / f"{name}-{this_rank().number}.safetensors")

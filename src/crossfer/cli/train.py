@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +13,8 @@ from crossfer.cli.errors import need_extra
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from crossfer.train.observer import Tracker
 
 
 def train(
@@ -41,23 +43,19 @@ def train(
     `torchrun --nproc_per_node=2 -m crossfer.cli train RECIPE`.
     """
     need_extra("train")
-    if tensorboard:
-        need_extra("tensorboard")
     from rich.console import Console
 
     from crossfer.train.config import load_recipe
     from crossfer.train.faults import RankError
     from crossfer.train.ranks import this_rank
     from crossfer.train.run import run_recipe
-    from crossfer.train.tensorboard import TensorBoard
 
     silent = this_rank().number > 0
     console = Console(stderr=True, quiet=silent)
     try:
         plan = load_recipe(recipe, [*(set_ or ()), *(["data.skip_bad=true"] if skip_bad else ())])
         folder = output or Path("runs") / plan.name
-        trackers = [TensorBoard(folder)] if tensorboard else []
-        with _told_how_to_go_on(folder, console):
+        with _told_how_to_go_on(folder, console), _trackers(folder, tensorboard=tensorboard) as trackers:
             result = run_recipe(plan, folder, root=root, resume=resume, console=console, trackers=trackers)
     except (ValueError, OSError) as error:
         if silent and not isinstance(error, RankError):
@@ -68,6 +66,18 @@ def train(
             f"{folder / 'best.safetensors'}: epoch {result.best_epoch}, "
             f"validation accuracy {100 * result.best_accuracy:.2f} %"
         )
+
+
+@contextmanager
+def _trackers(folder: Path, *, tensorboard: bool) -> Iterator[tuple[Tracker, ...]]:
+    if not tensorboard:
+        yield ()
+        return
+    need_extra("tensorboard")
+    from crossfer.train.tensorboard import TensorBoard
+
+    with closing(TensorBoard(folder)) as board:
+        yield (board,)
 
 
 @contextmanager
