@@ -175,6 +175,21 @@ def test_the_data_may_move_between_stop_and_resume(whole: Path) -> None:
     run(toy_recipe(data={"root": "/elsewhere"}), whole, resume=True)
 
 
+def test_how_the_data_is_read_may_change_too(whole: Path) -> None:
+    run(toy_recipe(data={"memory_gb": 0, "workers": 3}), whole, resume=True)
+
+
+def test_a_run_from_before_a_key_existed_goes_on(whole: Path, tmp_path: Path) -> None:
+    tensors, meta = checkpoint.load(whole / "last.safetensors")
+    del meta["recipe"]["optim"]["accumulate"], meta["scaler"], meta["ranks"]
+    for record in meta["history"]:
+        del record["data_wait"]
+    checkpoint.save(tmp_path / "last.safetensors", tensors, meta)
+    assert len(run(toy_recipe(), tmp_path, resume=True).history) == 3
+    with pytest.raises(TrainingError, match=r"optim.accumulate = 1, the recipe now says 2"):
+        run(toy_recipe(optim={"accumulate": 2}), tmp_path, resume=True)
+
+
 def test_a_folder_that_holds_a_run_is_refused(whole: Path) -> None:
     before = {p.name: p.read_bytes() for p in whole.iterdir()}
     with pytest.raises(TrainingError, match=r"whole: holds a run already; add --resume to go on with it"):
