@@ -75,6 +75,7 @@ def test_an_interrupted_run_resumes_and_a_second_start_is_refused(tmp_path: Path
         (["--set", "data.name=ferplus"], "add --root DIR"),
         (["--set", "data.name=ferplus", "--root", "nowhere"], "'nowhere'"),
         (["--set", "model.image_size=50"], "multiple of 16"),
+        (["--set", "optim.accumulate=5"], "accumulate must cut batch_size 32 into equal parts"),
     ],
 )
 def test_a_bad_recipe_stops_before_any_training(tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -89,3 +90,21 @@ def test_a_missing_recipe_is_one_line() -> None:
     done = crossfer("train", "nowhere.toml")
     assert done.returncode == 1
     assert done.stderr.strip() == "crossfer: nowhere.toml: no such recipe"
+
+
+def test_a_streamed_run_shows_how_it_reads_and_writes_event_files(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = [
+        "--set",
+        "data.memory_gb=0",
+        "--set",
+        "data.workers=1",
+        "--set",
+        "optim.epochs=1",
+        "--tensorboard",
+    ]
+    done = crossfer("train", RECIPES / "smoke.toml", "-o", run, *TINY, *options)
+    assert done.returncode == 0, done.stderr
+    assert "train: 64 faces (synthetic, drawn), streamed by 1 processes" in done.stderr
+    assert "% waiting for data" in done.stderr
+    assert [p.name for p in run.iterdir() if p.name.startswith("events.out.tfevents.")]

@@ -17,7 +17,8 @@ from crossfer.train.intensity import (
     read_rows,
     verdict,
 )
-from crossfer.train.loop import Progress, train
+from crossfer.train.loop import train
+from crossfer.train.record import Progress
 from crossfer.train.study import TrialResult
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 

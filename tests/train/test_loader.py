@@ -7,7 +7,7 @@ import torch
 from crossfer.data.sample import DataError, Dataset, Sample
 from crossfer.labels import LabelSet
 from crossfer.runtime.preprocess import InputContract, resize_crop
-from crossfer.train.loader import FaceTensors, batches, load_faces
+from crossfer.train.loader import FaceTensors, load_faces, shuffled
 from support.toy_faces import toy_faces
 
 LABELS = LabelSet("toy", ("neutral", "happiness"))
@@ -20,7 +20,9 @@ def numbered(count: int) -> FaceTensors:
 
 
 def order(count: int, size: int, *, seed: int = 0, epoch: int = 0) -> list[list[int]]:
-    return [images.flatten().tolist() for images, _ in batches(numbered(count), size, seed=seed, epoch=epoch)]
+    return [
+        images.flatten().tolist() for images, _ in numbered(count).read(shuffled(count, size, seed, epoch))
+    ]
 
 
 @pytest.mark.parametrize(("count", "size"), [(12, 4), (13, 4), (15, 4), (4, 4), (1, 1)])
@@ -50,7 +52,7 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_images_stay_with_their_targets() -> None:
-    for images, targets in batches(numbered(20), 4, seed=0, epoch=0):
+    for images, targets in numbered(20).read(shuffled(20, 4, 0, 0)):
         assert images.flatten().tolist() == targets.flatten().tolist()
 
 

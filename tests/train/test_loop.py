@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,26 +21,12 @@ from crossfer.train.loop import (
     network,
     train,
 )
+from support.runs import assert_same_run, tensors_of
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 
 
 def run(recipe: Recipe, folder: Path, **options: Any) -> RunResult:
     return train(recipe, LABELS, toy_faces(48), toy_faces(24, seed=1), folder, **options)
-
-
-def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
-    parts = (
-        checkpoint.with_prefix(name, checkpoint.load(folder / f"{name}.safetensors")[0])
-        for name in ("last", "best")
-    )
-    return {k: v for part in parts for k, v in part.items()}
-
-
-def assert_same_run(one: Path, other: Path) -> None:
-    ours, theirs = tensors_of(one), tensors_of(other)
-    assert ours.keys() == theirs.keys()
-    different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
-    assert different == []
 
 
 @pytest.fixture(scope="module")
@@ -159,58 +142,6 @@ def test_stopped_by_an_exception_and_resumed_equals_uninterrupted(
     assert_same_run(whole, folder)
 
 
-KILLED_TWICE = """
-import os, random, shutil, signal, sys, time
-from pathlib import Path
-import torch
-from support.toy_faces import LABELS, toy_faces, toy_recipe
-from crossfer.train import checkpoint
-from crossfer.train.loop import train
-
-torch.set_num_threads(1)
-folder, moments, kills = Path(sys.argv[1]), random.Random(0), 0
-last = folder / "last.safetensors"
-
-def go():
-    train(toy_recipe(), LABELS, toy_faces(48), toy_faces(24, seed=1), folder, resume=True)
-
-for _ in range(20):
-    before = last.stat().st_mtime_ns if last.exists() else 0
-    child = os.fork()
-    if not child:
-        go()
-        os._exit(0)
-    while not last.exists() or last.stat().st_mtime_ns == before:
-        time.sleep(0.001)
-    time.sleep(moments.uniform(0, 0.05))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    if len(checkpoint.load(last)[1]["history"]) == 3:
-        shutil.rmtree(folder)  # too late, all was done: begin again
-        continue
-    kills += 1
-    if kills == 2:
-        break
-go()
-print(kills)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_at_random_moments_and_resumed_equals_uninterrupted(whole: Path, tmp_path: Path) -> None:
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED_TWICE, str(tmp_path / "run")],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "2\n"
-    assert_same_run(whole, tmp_path / "run")
-
-
 def test_resume_of_a_finished_run_changes_nothing(whole: Path) -> None:
     before = (whole / "last.safetensors").read_bytes()
     result = run(toy_recipe(), whole, resume=True)
@@ -242,6 +173,21 @@ def test_resume_with_another_recipe_names_the_key(whole: Path, tables: dict[str,
 
 def test_the_data_may_move_between_stop_and_resume(whole: Path) -> None:
     run(toy_recipe(data={"root": "/elsewhere"}), whole, resume=True)
+
+
+def test_how_the_data_is_read_may_change_too(whole: Path) -> None:
+    run(toy_recipe(data={"memory_gb": 0, "workers": 3}), whole, resume=True)
+
+
+def test_a_run_from_before_a_key_existed_goes_on(whole: Path, tmp_path: Path) -> None:
+    tensors, meta = checkpoint.load(whole / "last.safetensors")
+    del meta["recipe"]["optim"]["accumulate"], meta["scaler"], meta["ranks"]
+    for record in meta["history"]:
+        del record["data_wait"]
+    checkpoint.save(tmp_path / "last.safetensors", tensors, meta)
+    assert len(run(toy_recipe(), tmp_path, resume=True).history) == 3
+    with pytest.raises(TrainingError, match=r"optim.accumulate = 1, the recipe now says 2"):
+        run(toy_recipe(optim={"accumulate": 2}), tmp_path, resume=True)
 
 
 def test_a_folder_that_holds_a_run_is_refused(whole: Path) -> None:
@@ -293,7 +239,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_term(tmp_path: Pa
     faces = toy_faces(48)
     broken = FaceTensors(faces.images, faces.targets.index_fill(0, torch.arange(48), math.nan), faces.labels)
     with pytest.raises(
-        TrainingError, match=r"no longer finite in epoch 1 \(total, classification\); .*lower optim.lr"
+        TrainingError,
+        match=r"^epoch 1, step 1: the loss is no longer finite \(total, classification\); .*lower optim.lr",
     ):
         train(toy_recipe(), LABELS, broken, toy_faces(6), tmp_path / "run")
     assert not (tmp_path / "run" / "last.safetensors").exists()
@@ -301,7 +248,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_term(tmp_path: Pa
 
 def test_diverging_keeps_the_last_whole_epoch(tmp_path: Path) -> None:
     recipe = toy_recipe(optim={"lr": 1e30, "clip_norm": 1e30, "epochs": 5, "warmup_epochs": 2.0})
-    with pytest.raises(TrainingError, match=r"epoch \d.*(finite|NaN).*the last whole epoch is kept"):
+    with pytest.raises(TrainingError, match=r"^epoch \d, step \d: .*(finite|NaN).*last whole epoch is kept"):
         run(recipe, tmp_path / "run")
 
 

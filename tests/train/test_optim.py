@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from crossfer.train.config import OptimConfig
 from crossfer.train.loop import network
-from crossfer.train.optim import build_optimizer, decay_groups, learning_rate, ramped_ema
+from crossfer.train.optim import (
+    averaging,
+    build_optimizer,
+    decay_groups,
+    equal_average,
+    learning_rate,
+    ramped_ema,
+)
 from support.toy_faces import LABELS, toy_recipe
 
 
@@ -79,3 +86,27 @@ def test_the_optimiser_is_the_one_asked_for(name: str, kind: type) -> None:
     assert type(optimizer) is kind
     assert [(g["lr"], g["weight_decay"]) for g in optimizer.param_groups] == [(0.01, 0.02), (0.01, 0.0)]
     assert sum(len(g["params"]) for g in optimizer.param_groups) == len(list(net.parameters()))
+
+
+def test_a_constant_schedule_warms_up_and_stays() -> None:
+    optim = OptimConfig(lr=0.4, epochs=10, warmup_epochs=1, schedule="constant")
+    assert [learning_rate(optim, e) for e in (0.5, 1, 5, 9.9)] == pytest.approx([0.4 * 0.51, 0.4, 0.4, 0.4])
+
+
+@pytest.mark.parametrize("skipped", [0, 1, 7, 20])
+def test_swa_is_the_mean_of_the_steps_after_its_start_and_the_last_one_before(skipped: int) -> None:
+    values = torch.randn(20, dtype=torch.float64)
+    average, averaged = equal_average(skipped), values[0]
+    for count, value in enumerate(values[1:], start=1):
+        averaged = average(averaged, value, torch.tensor(count))
+        expected = values[skipped : count + 1].mean() if count >= skipped else value
+        assert float(averaged) == pytest.approx(float(expected))
+    assert int(average(torch.tensor(3), torch.tensor(9), 5)) == 9
+
+
+def test_the_average_is_the_one_asked_for() -> None:
+    old, new = torch.tensor([1.0]), torch.tensor([2.0])
+    swa = averaging(OptimConfig(average="swa", swa_start=0.5, epochs=5), steps=10)
+    assert float(swa(old, new, 19)) == 2.0
+    assert float(swa(old, new, 21)) == pytest.approx(1.5)
+    assert float(averaging(OptimConfig(ema_decay=0.9), steps=10)(old, new, 1000)) == pytest.approx(1.1)

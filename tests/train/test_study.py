@@ -12,7 +12,7 @@ from scipy import stats
 from crossfer.labels import LabelSet
 from crossfer.train.config import Recipe
 from crossfer.train.loader import FaceTensors
-from crossfer.train.loop import Progress
+from crossfer.train.record import Progress
 from crossfer.train.study import (
     StudyError,
     Trial,
@@ -78,13 +78,17 @@ def test_a_result_of_another_recipe_is_named(whole: tuple[Path, TrialResult]) ->
         run(Trial("toy", toy_recipe(optim={"lr": 0.01})), folder)
 
 
-def test_a_result_from_before_a_key_was_there_counts(whole: tuple[Path, TrialResult], tmp_path: Path) -> None:
-    found = json.loads((whole[0] / "results" / "toy-s0.json").read_text())
-    del found["recipe"]["data"]["valid_share"]
+def test_a_result_from_before_a_key_existed_counts_as_having_its_default(
+    whole: tuple[Path, TrialResult], tmp_path: Path
+) -> None:
+    folder, found = whole
+    document = json.loads((folder / "results" / "toy-s0.json").read_text())
+    del document["recipe"]["optim"]["accumulate"], document["recipe"]["optim"]["average"]
     (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "toy-s0.json").write_text(json.dumps(found))
-    assert run(Trial("toy", toy_recipe()), tmp_path).valid_accuracy == whole[1].valid_accuracy
-    assert not (tmp_path / "runs").exists()
+    (tmp_path / "results" / "toy-s0.json").write_text(json.dumps(document))
+    assert run(Trial("toy", toy_recipe()), tmp_path).valid_accuracy == found.valid_accuracy
+    with pytest.raises(StudyError, match=r"came from another recipe \(optim"):
+        run(Trial("toy", toy_recipe(optim={"accumulate": 2})), tmp_path)
 
 
 def stop_after(steps: int) -> Callable[[Progress], None]:

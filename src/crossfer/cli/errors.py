@@ -15,6 +15,7 @@ EXTRAS = {
     "data": ("pyarrow",),
     "video": ("av", "trackers", "matplotlib"),
     "scale": ("pyarrow", "fsspec", "ray"),
+    "tensorboard": ("tensorboardX",),
 }
 
 

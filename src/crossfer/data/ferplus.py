@@ -23,6 +23,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -118,11 +119,13 @@ def list_ferplus(
     if isinstance(images, _PixelTable):
         images.index(rows, split, faults)
 
-    def read(sample: Sample) -> np.ndarray:
-        return images.read(sample.name)
-
     samples = _samples(rows, images, _LABELLERS[protocol], faults, every=every)
+    read = partial(_read, images)
     return Dataset("ferplus", f"{protocol}/{labels}", FERPLUS, samples, read, tuple(faults.messages))
+
+
+def _read(images: _Images, sample: Sample) -> np.ndarray:
+    return images.read(sample.name)
 
 
 def _check_choice(option: str, value: str, allowed: Iterable[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from operator import add
 from pathlib import Path
 
 from crossfer.data.decode import SUFFIXES
@@ -53,9 +55,6 @@ def list_folder(root: Path, labels: LabelSet, split: str, faults: Faults) -> Dat
     tree, prefix = _split_tree(root, labels, split)
     found = list(images_by_class(tree, labels, faults))
 
-    def name_of(member: str) -> str:
-        return f"{prefix}{member}"
-
     dataset = list_in_tree(
         tree,
         found,
@@ -64,7 +63,7 @@ def list_folder(root: Path, labels: LabelSet, split: str, faults: Faults) -> Dat
         labels=labels,
         split=split,
         faults=faults,
-        name_of=name_of,
+        name_of=partial(add, prefix),
     )
     return require_images(dataset, root)
 

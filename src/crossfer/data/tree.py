@@ -118,6 +118,34 @@ class FolderTree:
         return list_some(sorted(entry.name for entry in os.scandir(self.where)), most)
 
 
+class _OpenZip:
+    """A zip open for reading by all threads of a process; another process opens it for itself.
+
+    A forked process would share the place in the file with its parent: each would read the other's bytes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._open()
+
+    def _open(self) -> None:
+        self._process, self._lock, self._file = os.getpid(), Lock(), ZipFile(self.path)
+
+    def __reduce__(self) -> tuple[type[_OpenZip], tuple[Path]]:
+        return _OpenZip, (self.path,)
+
+    def names(self) -> list[str]:
+        """Every member, folders included."""
+        return self._file.namelist()
+
+    def read(self, name: str) -> bytes:
+        """The content of a member."""
+        if self._process != os.getpid():
+            self._open()
+        with self._lock:
+            return self._file.read(name)
+
+
 class ZipTree:
     """Files in a zip, or below one of its folders; one handle serves all reads, of all threads.
 
@@ -130,17 +158,16 @@ class ZipTree:
         self.prefix = prefix
         self.where = f"{path}/{prefix}".rstrip("/")
         if opened is None:
-            self._lock = Lock()
             try:
-                self._zip = ZipFile(path)
+                self._zip = _OpenZip(path)
             except (BadZipFile, OSError) as error:
                 raise DataError(f"{path}: expected a whole zip file ({error}); obtain it again") from error
             self._refuse_twins()
         else:
-            self._lock, self._zip = opened._lock, opened._zip
+            self._zip = opened._zip
 
     def _refuse_twins(self) -> None:
-        names = self._zip.namelist()
+        names = self._zip.names()
         if len(set(names)) < len(names):
             twin = next(name for name in sorted(set(names)) if names.count(name) > 1)
             raise DataError(f"{self.path}: holds two files named {twin}; pack it again")
@@ -150,7 +177,7 @@ class ZipTree:
         """Every file to the bottom, relative, with ``/``; without litter."""
         below = (
             name[len(self.prefix) :]
-            for name in self._zip.namelist()
+            for name in self._zip.names()
             if name.startswith(self.prefix) and not name.endswith("/")
         )
         return frozenset(name for name in below if not is_litter(name))
@@ -174,8 +201,7 @@ class ZipTree:
         if name not in self.names:
             return None
         try:
-            with self._lock:
-                return self._zip.read(self.prefix + name)
+            return self._zip.read(self.prefix + name)
         except Exception as error:  # a damaged member raises whatever its decompressor does
             raise DataError(f"{self.where}/{name}: cannot be unpacked ({error}); obtain it again") from error
 

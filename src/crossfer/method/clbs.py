@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crossfer.method import ranks
 from crossfer.method.contrast import Contrast, align, assign, deep_centroids
 from crossfer.method.controls import Target, another, exchanged_centroids, match_gradients
 
@@ -62,6 +63,8 @@ def clbs_loss(
 ) -> list[Tensor]:
     """Loss of each asked-for shallow stage against the deep one, over the samples of a batch.
 
+    Of several ranks each gives the vectors of its share, and each clusters those of the whole batch.
+
     Args:
         vectors: one (B, d) tensor a stage, shallow to deep; the last is the deep one.
         stages: the shallow stages (1-based) to teach.
@@ -77,6 +80,7 @@ def clbs_loss(
     Returns:
         One scalar for each of ``stages``.
     """
+    vectors = [ranks.gather(v) for v in vectors]
     batch = vectors[-1].shape[0]
     if k > batch:
         warnings.warn(f"CLBS: {k} clusters asked for in a batch of {batch}; using {batch}", stacklevel=2)

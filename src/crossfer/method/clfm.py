@@ -51,7 +51,7 @@ def clfm_loss(
     codes = [encode(features[j - 1], grid, coding) for j in stages]
 
     def losses(towards: Tensor) -> list[Tensor]:
-        return [align(c, towards, contrast=contrast, temperature=temperature) for c in codes]
+        return [align(c, towards, contrast=contrast, temperature=temperature, shared=True) for c in codes]
 
     if target == "clusters":
         return losses(centroids)

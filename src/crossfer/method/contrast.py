@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from crossfer.method import ranks
 from crossfer.method.kmeans import cluster_means, kmeans
 
 Contrast = Literal["infonce", "cosine"]
@@ -51,6 +52,7 @@ def align(
     contrast: Contrast = "infonce",
     temperature: float = 0.1,
     assignments: Tensor | None = None,
+    shared: bool = False,
 ) -> Tensor:
     """Pull the clusters of shallow codes to the deep centroids.
 
@@ -65,6 +67,7 @@ def align(
             clusters repel.
         temperature: of the InfoNCE softmax, > 0.
         assignments: (B, N), the cluster that each code joins instead.
+        shared: whether these sets are this rank's share of a batch, so that the mean is that of all ranks.
 
     Returns:
         Scalar loss: at least -0.5 for ``"cosine"``; log K for ``"infonce"`` where all centroids are equal.
@@ -87,4 +90,5 @@ def align(
     else:
         raise ValueError(f"contrast must be 'infonce' or 'cosine', got {contrast!r}")
     weight = occupied.to(terms.dtype)
-    return (terms * weight).sum() / weight.sum()
+    number = ranks.total(weight.sum()) / ranks.count() if shared else weight.sum()
+    return (terms * weight).sum() / number

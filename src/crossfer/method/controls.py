@@ -12,6 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from crossfer.method import ranks
+
 Target = Literal["clusters", "permuted", "random"]
 
 
@@ -52,9 +54,12 @@ def match_gradients(real: Sequence[Tensor], control: Sequence[Tensor], at: Seque
     """
     scaled = []
     for ours, theirs, x in zip(real, control, at, strict=True):
-        wanted, found = (
-            torch.autograd.grad(term, x, retain_graph=True)[0].float().norm() for term in (ours, theirs)
-        )
+        wanted, found = (_norm(torch.autograd.grad(term, x, retain_graph=True)[0]) for term in (ours, theirs))
         factor = torch.where(found > 0, wanted / found, torch.ones_like(found))
         scaled.append(factor.detach() * theirs)
     return scaled
+
+
+def _norm(gradient: Tensor) -> Tensor:
+    """Of the whole batch, where it lies on several ranks."""
+    return gradient.norm() if ranks.count() == 1 else ranks.total(gradient.square().sum()).sqrt()

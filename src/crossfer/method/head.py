@@ -8,6 +8,8 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
+from crossfer.method import ranks
+
 BatchMean = Literal["running", "none", "batch"]
 Branch = Literal["msr", "gap", "msr+gap"]
 
@@ -98,6 +100,8 @@ class EvidenceHead(nn.Module):
         if self.batch_mean == "none":
             return m
         mu = m.mean(dim=0)
+        if self.training:
+            mu = ranks.mean(mu)
         if self.batch_mean == "batch":
             return m + mu
         if not self.training:

@@ -56,7 +56,8 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 class CrossLayerLoss(nn.Module):
     """The paper's loss, in its corrected form by default.
 
-    Holds CLBS's projection, which is trained with the model.
+    Holds CLBS's projection, which is trained with the model. Under ``torch.distributed`` each rank gives its
+    share of a batch, all of one size, and the mean of the ranks' gradients is that of the whole batch.
 
     Args:
         num_classes: K.

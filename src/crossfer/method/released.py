@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from crossfer.method import ranks
 from crossfer.method.contrast import assign
 from crossfer.method.kmeans import cluster_means, kmeans
 
@@ -101,6 +102,7 @@ def clbs_loss(
         generator: source of the k-means start.
         start: (1, K, d) centroids to start from instead.
     """
+    vectors = [ranks.gather(v) for v in vectors]
     deep = vectors[-1].detach()[None]
     centroids = kmeans(deep, k, generator=generator, start=start).centroids
     return [align(vectors[j - 1][None], centroids, over=-1) for j in stages]

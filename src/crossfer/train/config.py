@@ -21,6 +21,10 @@ class RecipeError(ValueError):
     """A recipe that cannot be used; the message names the key, the value and what is allowed."""
 
 
+# Keys of [data] that say where it lies and how it is read: they may differ between machines.
+OF_THE_MACHINE = frozenset({"root", "memory_gb", "workers"})
+
+
 class Section(BaseModel):
     """A table of the recipe: frozen, and closed to unknown keys."""
 
@@ -66,6 +70,14 @@ class DataConfig(Section):
         default=None,
         gt=0,
         description="learn from this many training images of each class at most, the same for every seed",
+    )
+    memory_gb: float = Field(
+        default=4.0,
+        ge=0,
+        description="most memory for decoded faces; a larger set is streamed from disk",
+    )
+    workers: int | None = Field(
+        default=None, ge=0, description="processes that decode a streamed set; one a core if not given"
     )
 
     @model_validator(mode="after")
@@ -173,23 +185,40 @@ class OptimConfig(Section):
     optimizer: Literal["sgd", "adam", "adamw"] = Field(
         default="sgd", description="SGD with Nesterov momentum, Adam, or Adam with decoupled weight decay"
     )
-    schedule: Literal["cosine", "exponential"] = Field(
-        default="cosine", description="to zero at the last epoch, or a factor an epoch"
+    schedule: Literal["cosine", "exponential", "constant"] = Field(
+        default="cosine", description="to zero at the last epoch, a factor an epoch, or none"
     )
     decay: float = Field(default=0.9, gt=0, le=1, description="the factor of the exponential schedule")
 
     epochs: int = Field(default=40, gt=0)
-    batch_size: int = Field(default=128, gt=1)
+    batch_size: int = Field(default=128, gt=1, description="faces a step learns from, over all ranks")
+    accumulate: int = Field(
+        default=1, gt=0, description="parts in which a batch is computed one by one, to save memory"
+    )
     lr: float = Field(default=0.1, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=5e-4, ge=0)
     warmup_epochs: float = Field(default=1.0, ge=0)
     clip_norm: float = Field(default=5.0, gt=0, description="largest norm of the gradient")
-    ema_decay: float = Field(
-        default=0.999, ge=0, lt=1, description="decay a step of the averaged weights and statistics"
+    average: Literal["ema", "swa"] = Field(
+        default="ema", description="how weights and statistics are averaged: moving, or all alike at the end"
+    )
+    ema_decay: float = Field(default=0.999, ge=0, lt=1, description="decay a step of the moving average")
+    swa_start: float = Field(
+        default=0.75, ge=0, lt=1, description="fraction of the epochs before the equal average begins"
     )
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    compile: bool = Field(default=False, description="torch.compile the network; its start takes a minute")
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> OptimConfig:
+        if self.batch_size % self.accumulate or self.batch_size == self.accumulate:
+            raise ValueError(
+                f"accumulate must cut batch_size {self.batch_size} into equal parts of at least 2 faces, "
+                f"got {self.accumulate}"
+            )
+        return self
 
 
 # What the released code does. A recipe of that variant need not name these, and must not contradict them;
@@ -349,6 +378,17 @@ def parse_recipe(document: dict[str, Any], source: str) -> Recipe:
         raise RecipeError("; ".join(_describe(e, source) for e in error.errors())) from None
 
 
+def filled(document: dict[str, Any]) -> dict[str, Any]:
+    """A recipe that was written down, as plain values; keys that came later have their defaults.
+
+    One that is no recipe any more stays as it is.
+    """
+    try:
+        return Recipe.model_validate(document).model_dump(mode="json")
+    except ValidationError:
+        return document
+
+
 def _apply(document: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
@@ -384,14 +424,3 @@ def _siblings(loc: tuple[Any, ...]) -> list[str]:
             t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, BaseModel)
         )
     return sorted(section.model_fields)
-
-
-def filled(document: dict[str, Any]) -> dict[str, Any]:
-    """A recipe that was written down, as plain values; keys that came later have their defaults.
-
-    One that is no recipe any more stays as it is.
-    """
-    try:
-        return Recipe.model_validate(document).model_dump(mode="json")
-    except ValidationError:
-        return document

@@ -1,12 +1,20 @@
-"""Device and precision, chosen by what the machine is found to do best."""
+"""Device and precision, chosen by what the machine is found to do best, and the ranks that share the work."""
 
 from __future__ import annotations
 
 import time
-from typing import Literal
+import warnings
+from inspect import signature
+from typing import Any, Literal
 
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from crossfer.train.ranks import this_rank
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -25,13 +33,41 @@ def choose_device(wanted: str) -> Literal["cpu", "cuda"]:
 def choose_precision(wanted: str, device: str) -> Precision:
     """``"auto"`` is what trains fastest here.
 
-    On CUDA bfloat16, or float16 where the device lacks that; on a CPU bfloat16 if measured to be faster.
+    On CUDA bfloat16, or float16 where the device lacks that; on a CPU bfloat16 if measured to be faster, but
+    not with several ranks: each would measure for itself, and they might not agree.
     """
     if wanted != "auto":
         return wanted  # type: ignore[return-value]
     if device == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    if this_rank().count > 1:
+        return "32-true"
     return "bf16-mixed" if _training_step_seconds(False) > 1.3 * _training_step_seconds(True) else "32-true"
+
+
+def open_fabric(device: Literal["cpu", "cuda"], precision: Precision) -> Fabric:
+    """Device and arithmetic of this process: alone, or one of the ranks that ``torchrun`` started.
+
+    Ranks talk over gloo on CPUs and NCCL on GPUs. Statistics of batch norm are not sent from rank 0 to the
+    others, since the run averages them.
+    """
+    rank = this_rank()
+    # The older name of the option warns where the newer one is known.
+    known = signature(DistributedDataParallel).parameters
+    sync = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    options: dict[str, Any] = {sync: False}
+    if rank.count > 1:  # kernels on one channel have two layouts that are one, and torch warns of the other
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    fabric = Fabric(
+        accelerator=device,
+        devices=rank.here,
+        num_nodes=rank.count // rank.here,
+        strategy=DDPStrategy(**options) if rank.count > 1 else "auto",
+        # Made here: left to choose, Fabric takes bfloat16 where float16 was asked for on a CPU.
+        plugins=[] if precision == "32-true" else [MixedPrecision(precision, device)],
+    )
+    fabric.launch()
+    return fabric
 
 
 def _training_step_seconds(bfloat16: bool) -> float:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from crossfer.method import CrossLayerNet
 from crossfer.runtime.atomic import write_atomically
 from crossfer.train.config import Recipe
-from crossfer.train.loop import Observer
+from crossfer.train.observer import Observer
 from crossfer.train.study import TrialResult, paired_difference, spread
 
 FILE = "intensity.json"

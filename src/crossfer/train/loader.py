@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,9 @@ from torch import Tensor
 
 from crossfer.data.sample import DataError, Dataset
 from crossfer.runtime.preprocess import InputContract, resize_crop
+from crossfer.train.ranks import ALONE, Rank
+
+Batch = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,12 @@ class FaceTensors:
         """The same on another device."""
         return FaceTensors(self.images.to(device), self.targets.to(device), self.labels.to(device))
 
+    def read(self, plan: Sequence[Tensor]) -> Iterator[Batch]:
+        """Images (B, C, S, S) uint8 and targets (B, K) of each batch of rows."""
+        for rows in plan:
+            here = rows.to(self.labels.device)
+            yield self.images[here], self.targets[here]
+
 
 def load_faces(
     dataset: Dataset,
@@ -55,44 +65,83 @@ def load_faces(
     Raises:
         DataError: if the set is empty or an image cannot be read, or votes are asked of a set without them.
     """
-    if not dataset.samples:
-        raise DataError(f"{dataset.name}: no images under protocol {dataset.protocol!r}")
-    k = len(dataset.labels)
-    rows = _drawn(len(dataset), limit)
-    images = np.empty((len(rows), *contract.shape), np.uint8)
-    targets = np.zeros((len(rows), k), np.float32)
-    labels = np.zeros(len(rows), np.int64)
-    for i, row in enumerate(rows):
-        sample = dataset.samples[row]
-        labels[i] = sample.label
-        images[i] = resize_crop(dataset.read(sample), contract)
-        if votes:
-            if sample.votes is None:
-                raise DataError(f"{sample.path}: no votes; use target = 'majority' for this data set")
-            targets[i] = sample.votes
-        else:
-            targets[i, sample.label] = 1
+    chosen = drawn(dataset, limit)
+    targets, labels = answers(dataset, chosen, votes=votes)
+    images = np.empty((len(chosen), *contract.shape), np.uint8)
+    for i, row in enumerate(chosen):
+        images[i] = resize_crop(dataset.read(dataset.samples[row]), contract)
         progress(1)
-    return FaceTensors(torch.from_numpy(images), torch.from_numpy(targets), torch.from_numpy(labels))
+    return FaceTensors(torch.from_numpy(images), targets, labels)
 
 
-def _drawn(n: int, limit: int | None) -> list[int]:
-    """Up to ``limit`` of ``n`` rows, in their order."""
+def decoded_bytes(dataset: Dataset, contract: InputContract, limit: int | None = None) -> int:
+    """How much memory a data set would take."""
+    return min(len(dataset), limit or len(dataset)) * int(np.prod(contract.shape))
+
+
+def drawn(dataset: Dataset, limit: int | None) -> list[int]:
+    """Up to ``limit`` rows, in their order."""
+    n = len(dataset)
+    if not n:
+        raise DataError(f"{dataset.name}: no images under protocol {dataset.protocol!r}")
     if limit is None or limit >= n:
         return list(range(n))
     return sorted(np.random.default_rng(0).permutation(n)[:limit].tolist())
 
 
-def batches(faces: FaceTensors, size: int, *, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Shuffled whole batches of one epoch: images (B, C, S, S) uint8 and targets (B, K).
+def answers(dataset: Dataset, chosen: Sequence[int], *, votes: bool) -> tuple[Tensor, Tensor]:
+    """Targets (N, K) float32 and labels (N,) int64 of the chosen rows."""
+    targets = np.zeros((len(chosen), len(dataset.labels)), np.float32)
+    labels = np.zeros(len(chosen), np.int64)
+    for i, row in enumerate(chosen):
+        sample = dataset.samples[row]
+        labels[i] = sample.label
+        if not votes:
+            targets[i, sample.label] = 1
+        elif sample.votes is None:
+            raise DataError(f"{sample.path}: no votes; use target = 'majority' for this data set")
+        else:
+            targets[i] = sample.votes
+    return torch.from_numpy(targets), torch.from_numpy(labels)
+
+
+def shuffled(n: int, size: int, seed: int, epoch: int, rank: Rank = ALONE) -> list[Tensor]:
+    """Rows of the shuffled whole batches of one epoch, or of one rank's share of each.
 
     The order depends on seed and epoch alone, so that a resumed run sees what an uninterrupted one does. A
     last batch that is not full is left out; other images fall into it in each epoch. A set smaller than a
     batch is one batch.
+
+    Args:
+        n: images.
+        size: of a batch, over all ranks; a multiple of their number.
+        seed: the run's.
+        epoch: from 0.
+        rank: whose share.
     """
-    size = min(size, len(faces))
-    generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
-    order = torch.randperm(len(faces), generator=generator).to(faces.labels.device)
-    for start in range(0, len(faces) - size + 1, size):
-        rows = order[start : start + size]
-        yield faces.images[rows], faces.targets[rows]
+    size = min(size, n - n % rank.count)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed * 100_003 + epoch))
+    return [rows.chunk(rank.count)[rank.number] for rows in order[: n // size * size].split(size)]
+
+
+def in_order(n: int, size: int, rank: Rank = ALONE) -> list[Tensor]:
+    """Rows of the batches of a set from first to last, or of those that fall to one rank, dealt in turn."""
+    return list(torch.arange(n).split(size)[rank.number :: rank.count])
+
+
+class Waited:
+    """Batches, and how many seconds were spent on waiting for them."""
+
+    def __init__(self, batches: Iterable[Batch]) -> None:
+        self._batches = iter(batches)
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        began = time.perf_counter()
+        try:
+            return next(self._batches)
+        finally:
+            self.seconds += time.perf_counter() - began

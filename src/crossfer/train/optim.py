@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from crossfer.train.config import OptimConfig
 
+# From the average so far, the current value and the number of values in the average: the new average.
+Average = Callable[[Tensor, Tensor, Tensor | int], Tensor]
+
 
 def build_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum, Adam, or Adam with decoupled weight decay.
@@ -26,7 +29,7 @@ def build_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.Optim
 
 
 def learning_rate(optim: OptimConfig, epoch: float) -> float:
-    """Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017) or a factor an epoch.
+    """Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017), a factor an epoch, or no change.
 
     Args:
         optim: base rate, epochs, warm-up and schedule.
@@ -34,13 +37,37 @@ def learning_rate(optim: OptimConfig, epoch: float) -> float:
     """
     if epoch < optim.warmup_epochs:
         return optim.lr * (epoch + 0.01) / optim.warmup_epochs
+    if optim.schedule == "constant":
+        return optim.lr
     if optim.schedule == "exponential":
         return optim.lr * optim.decay ** math.floor(epoch - optim.warmup_epochs)
     done = (epoch - optim.warmup_epochs) / max(optim.epochs - optim.warmup_epochs, 1e-9)
     return optim.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
-def ramped_ema(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+def averaging(optim: OptimConfig, steps: int) -> Average:
+    """How weights and statistics are averaged; an epoch has so many ``steps``."""
+    if optim.average == "ema":
+        return ramped_ema(optim.ema_decay)
+    return equal_average(math.floor(optim.swa_start * optim.epochs) * steps)
+
+
+def equal_average(skipped: int) -> Average:
+    """Mean of all steps after the first ``skipped``; until then the last step alone.
+
+    Stochastic weight averaging (Izmailov et al. 2018), every step and with the statistics of batch norm,
+    which so need no pass of their own over the data.
+    """
+
+    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        if not averaged.is_floating_point():
+            return current
+        return averaged.lerp(current, 1 / max(1, int(count) + 1 - skipped))
+
+    return average
+
+
+def ramped_ema(decay: float) -> Average:
     """Moving average whose decay grows to ``decay``, so that the first steps are soon forgotten."""
 
     def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:

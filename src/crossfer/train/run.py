@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -20,17 +22,29 @@ from rich.progress import (
 from crossfer.data.sample import Dataset
 from crossfer.labels import LabelSet
 from crossfer.train.config import Recipe
+from crossfer.train.faults import TrainingError
 from crossfer.train.intensity import GradientProbe, read_rows
-from crossfer.train.loader import FaceTensors, load_faces
-from crossfer.train.loop import Progress as Step
-from crossfer.train.loop import RunResult, input_contract, network, require_free, train
+from crossfer.train.loader import decoded_bytes, load_faces
+from crossfer.train.loop import input_contract, network, train
+from crossfer.train.observer import Tracker
+from crossfer.train.ranks import this_rank
+from crossfer.train.record import Progress as Step
+from crossfer.train.record import RunResult
 from crossfer.train.source import cut_valid, data_of_run, open_split
 from crossfer.train.start import start_from
+from crossfer.train.state import require_free
+from crossfer.train.stream import Faces, stream_faces
 from crossfer.train.study import Trial, TrialResult, run_trial
 
 
 def run_recipe(
-    recipe: Recipe, folder: Path, *, root: Path | None, resume: bool, console: Console
+    recipe: Recipe,
+    folder: Path,
+    *,
+    root: Path | None = None,
+    resume: bool = False,
+    console: Console,
+    trackers: Sequence[Tracker] = (),
 ) -> RunResult:
     """Load the recipe's faces, train, and say where things stand.
 
@@ -40,7 +54,9 @@ def run_recipe(
         root: where the data lies, instead of the recipe's ``data.root``.
         resume: go on with the run in the folder.
         console: where progress goes; lines instead of bars where it is no terminal.
+        trackers: called with the record of each epoch.
     """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of ranks and precision
     if not resume:
         require_free(folder)
     if not (folder / "last.safetensors").exists():
@@ -49,7 +65,15 @@ def run_recipe(
     learnt, held_out = open_split(data, "train", root), open_split(data, "valid", root)
     faces = _load(recipe, "train", learnt, console), _load(recipe, "valid", held_out, console)
     with _Display(console, recipe.optim.epochs) as display:
-        return train(recipe, learnt.labels, *faces, folder, resume=resume, report=display.update)
+        return train(
+            recipe,
+            learnt.labels,
+            *faces,
+            folder,
+            resume=resume,
+            report=display.update,
+            trackers=trackers,
+        )
 
 
 def _begin(recipe: Recipe, folder: Path, root: Path | None, console: Console) -> None:
@@ -59,36 +83,38 @@ def _begin(recipe: Recipe, folder: Path, root: Path | None, console: Console) ->
         net = network(recipe.model, len(dataset.labels))
         taken = start_from(recipe.model.init, net, recipe.model, dataset.labels)
         console.print(f"starts from {taken}", highlight=False, soft_wrap=True)
-    with _bar(console) as bar:
-        task = bar.add_task("looking for duplicates", total=len(dataset))
-        path = cut_valid(recipe.data, dataset, folder, root, progress=lambda n: bar.advance(task, n))
+    with _counting(console, "looking for duplicates", len(dataset)) as advance:
+        path = cut_valid(recipe.data, dataset, folder, root, progress=advance)
     if path is not None:
         share = f"{100 * recipe.data.valid_share:g} %"
         said = f"{share} of each class cut out of train for validation: {path}"
         console.print(said, highlight=False, soft_wrap=True)
 
 
-def _bar(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _load(
-    recipe: Recipe, split: Literal["train", "valid"], dataset: Dataset, console: Console
-) -> FaceTensors:
+def _load(recipe: Recipe, split: Literal["train", "valid"], dataset: Dataset, console: Console) -> Faces:
     for line in dataset.skipped:
         console.print(f"skipped: {line}", highlight=False)
-    with _bar(console) as bar:
-        task = bar.add_task(f"reading {split}", total=len(dataset))
-        faces = load_faces(
-            dataset,
-            input_contract(recipe.model),
-            votes=recipe.data.target == "votes" and split == "train",
-            limit=recipe.data.limit if split == "train" else None,
-            progress=lambda n: bar.advance(task, n),
-        )
-    console.print(f"{split}: {len(faces):,} faces ({dataset.name}, {dataset.protocol})", highlight=False)
+    votes = recipe.data.target == "votes" and split == "train"
+    limit = recipe.data.limit if split == "train" else None
+    contract = input_contract(recipe.model)
+    where = ""
+    if decoded_bytes(dataset, contract, limit) > recipe.data.memory_gb * 2**30:
+        faces = stream_faces(dataset, contract, votes=votes, limit=limit, workers=recipe.data.workers)
+        where = f", streamed by {faces.workers} processes"
+    else:
+        with _counting(console, f"reading {split}", min(len(dataset), limit or len(dataset))) as advance:
+            faces = load_faces(dataset, contract, votes=votes, limit=limit, progress=advance)
+    told = f"{split}: {len(faces):,} faces ({dataset.name}, {dataset.protocol}){where}"
+    console.print(told, highlight=False)
     return faces
+
+
+@contextmanager
+def _counting(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda n: bar.advance(task, n)
 
 
 def run_study(
@@ -113,6 +139,8 @@ def run_study(
     Returns:
         The results of all trials, in their order.
     """
+    if this_rank().count > 1:
+        raise TrainingError("a study runs in one process; only 'crossfer train' is shared by ranks")
     load = _Shelf(root, console).faces
     done = []
     for number, trial in enumerate(trials, start=1):
@@ -140,7 +168,7 @@ class _Shelf:
         self.root, self.console = root, console
         self._key: str | None = None
 
-    def faces(self, recipe: Recipe) -> tuple[LabelSet, FaceTensors, FaceTensors]:
+    def faces(self, recipe: Recipe) -> tuple[LabelSet, Faces, Faces]:
         """Label set, training and validation faces."""
         key = f"{recipe.data!r} {input_contract(recipe.model)!r}"
         if key != self._key:
@@ -191,6 +219,6 @@ def describe(step: Step) -> str:
     return (
         f"epoch {step.epoch}/{step.epochs}  loss {step.loss:.3f} (class {step.classification:.3f}, "
         f"maps {step.feature_map:.3f}, batch {step.batch:.3f}){accuracy}  "
-        f"{step.images_per_second:.0f} images/s  "
+        f"{step.images_per_second:.0f} images/s, {100 * step.data_wait:.0f} % waiting for data  "
         f"{minutes}:{seconds:02d} left"
     )

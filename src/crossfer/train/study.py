@@ -13,9 +13,11 @@ from typing import Any
 from crossfer.labels import LabelSet
 from crossfer.provenance import code_commit
 from crossfer.runtime.atomic import write_atomically
-from crossfer.train.config import Recipe, filled
-from crossfer.train.loader import FaceTensors
-from crossfer.train.loop import Observer, Progress, train
+from crossfer.train.config import OF_THE_MACHINE, Recipe, filled
+from crossfer.train.loop import train
+from crossfer.train.observer import Observer
+from crossfer.train.record import Progress
+from crossfer.train.stream import Faces
 
 # Two-sided 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom.
 T_QUANTILES = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
@@ -86,7 +88,7 @@ def trials(rows: Iterable[tuple[str, Recipe]], seeds: Sequence[int]) -> list[Tri
 
 def run_trial(
     trial: Trial,
-    faces: Callable[[Recipe], tuple[LabelSet, FaceTensors, FaceTensors]],
+    faces: Callable[[Recipe], tuple[LabelSet, Faces, Faces]],
     *,
     results: Path,
     runs: Path,
@@ -199,17 +201,17 @@ def spread(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as plain values, without where the data lies on this machine."""
-    return _without_place(recipe.model_dump(mode="json"))
+    """A recipe as plain values, without what concerns this machine alone."""
+    return _without_machine(recipe.model_dump(mode="json"))
 
 
-def _without_place(recipe: dict[str, Any]) -> dict[str, Any]:
-    return {**recipe, "data": {k: v for k, v in recipe.get("data", {}).items() if k != "root"}}
+def _without_machine(recipe: dict[str, Any]) -> dict[str, Any]:
+    data = {key: value for key, value in recipe.get("data", {}).items() if key not in OF_THE_MACHINE}
+    return {**recipe, "data": data}
 
 
 def _same_trial(found: TrialResult, trial: Trial, path: Path) -> TrialResult:
-    ours = _plain(trial.recipe)
-    theirs = _without_place(filled(found.recipe))
+    ours, theirs = _plain(trial.recipe), _without_machine(filled(found.recipe))
     for table in sorted(ours.keys() | theirs.keys()):
         if theirs.get(table) != ours.get(table):
             raise StudyError(

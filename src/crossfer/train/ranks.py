@@ -1,0 +1,32 @@
+"""Which of several processes this one is, where ``torchrun`` started them. Needs no torch to know."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rank:
+    """This process among those that train together.
+
+    Attributes:
+        number: from 0; rank 0 writes and speaks.
+        count: how many there are.
+        here: how many of them are on this machine.
+    """
+
+    number: int = 0
+    count: int = 1
+    here: int = 1
+
+
+ALONE = Rank()
+
+
+def this_rank() -> Rank:
+    """As ``torchrun`` told it; the only one where it did not."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return ALONE
+    told = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    return Rank(*told)

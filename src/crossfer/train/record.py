@@ -1,0 +1,84 @@
+"""What a run tells while it goes and leaves when it is done."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from crossfer.runtime.atomic import write_atomically
+from crossfer.train.device import Precision
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, given to the caller after each step.
+
+    Attributes:
+        epoch: from 1.
+        epochs: how many there will be.
+        step: from 1, in the epoch.
+        steps: how many an epoch has.
+        loss: mean over the epoch so far; its terms likewise.
+        classification: a term of it.
+        feature_map: a term of it.
+        batch: a term of it.
+        images_per_second: in this epoch, over all ranks.
+        data_wait: fraction of the epoch's time in which the step waited for its faces, in 0..1.
+        seconds_left: of all epochs.
+        valid_accuracy: after the epoch before, in 0..1.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    classification: float
+    feature_map: float
+    batch: float
+    images_per_second: float
+    data_wait: float
+    seconds_left: float
+    valid_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of ``log.csv``; losses are means over the epoch, accuracy (0..1) is the averaged weights'.
+
+    ``data_wait`` is the fraction of the training time in which the step waited for its faces.
+    """
+
+    epoch: int
+    loss: float
+    classification: float
+    feature_map: float
+    batch: float
+    valid_accuracy: float
+    valid_loss: float
+    learning_rate: float
+    seconds: float
+    data_wait: float = 0.0  # absent from the history of runs that older versions began
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run leaves: its folder, the chosen epoch, the validation accuracy there, all epochs."""
+
+    folder: Path
+    best_epoch: int
+    best_accuracy: float
+    precision: Precision
+    history: tuple[EpochRecord, ...]
+
+
+def write_log(path: Path, history: Sequence[EpochRecord]) -> None:
+    """Write a table with a line an epoch, CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(asdict(history[0])), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: round(v, 6) for k, v in asdict(r).items()} for r in history)
+    write_atomically(path, text.getvalue().encode())

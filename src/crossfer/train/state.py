@@ -1,0 +1,217 @@
+"""The moving parts of a run, and their way to disk and back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.optim.swa_utils import AveragedModel
+
+from crossfer.labels import LabelSet
+from crossfer.method import CrossLayerLoss, CrossLayerNet, ranks
+from crossfer.provenance import code_commit
+from crossfer.train import checkpoint
+from crossfer.train.config import OF_THE_MACHINE, Recipe, filled
+from crossfer.train.device import Precision
+from crossfer.train.faults import KEPT, Place, TrainingError
+from crossfer.train.optim import averaging, build_optimizer
+from crossfer.train.ranks import this_rank
+from crossfer.train.record import EpochRecord, write_log
+
+FORMAT = 2  # of a run's checkpoints; 1 kept the momentum under other names
+
+
+class RunState:
+    """Network, losses, optimiser, averaged weights and history of a run.
+
+    Args:
+        recipe: what is trained.
+        labels: the class order.
+        bare: the recipe's network, freshly made.
+        fabric: device and precision.
+        folder: the run's.
+        precision: as it is written down.
+        steps: how many an epoch has.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        labels: LabelSet,
+        bare: CrossLayerNet,
+        fabric: Fabric,
+        folder: Path,
+        *,
+        precision: Precision,
+        steps: int,
+    ) -> None:
+        self.recipe, self.labels, self.fabric, self.folder = recipe, labels, fabric, folder
+        self.precision: Precision = precision
+        self.steps = steps
+        self.rank, self.place = this_rank(), Place()
+        if fabric.world_size > 1 and fabric.device.type == "cuda":  # torch has none for CPUs
+            nn.SyncBatchNorm.convert_sync_batchnorm(bare)
+        # torch documents `memory_format`, but its type stubs leave it out.
+        bare.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.loss = CrossLayerLoss(
+            num_classes=len(labels),
+            channels=bare.encoder.channels,
+            embedding_dim=recipe.model.dim,
+            variant=recipe.variant,
+            **recipe.method.model_dump(),
+        ).to(fabric.device)
+        optimizer = build_optimizer(nn.ModuleList([bare, self.loss]), recipe.optim)
+        self.averaged = AveragedModel(
+            bare, device=fabric.device, avg_fn=averaging(recipe.optim, steps), use_buffers=True
+        )
+        self.bare = bare
+        if recipe.optim.compile:
+            bare.compile()
+        self.net, self.optimizer = fabric.setup(bare, optimizer)
+        self.generator = torch.Generator(fabric.device)
+        self.history: list[EpochRecord] = []
+        self.commit = code_commit()
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs done."""
+        return len(self.history)
+
+    @property
+    def best(self) -> EpochRecord:
+        """The epoch with the highest validation accuracy; the later one of equals."""
+        return max(self.history, key=lambda record: (record.valid_accuracy, record.epoch))
+
+    def begin_epoch(self) -> None:
+        """Set everything random by seed, epoch and rank."""
+        self.place.epoch = self.epoch + 1
+        seed = self.recipe.seed * 1_000_003 + self.epoch
+        torch.manual_seed(seed + self.rank.number * 2**40)  # augmentation: other draws on each rank
+        self.generator.manual_seed(seed)  # clusters: the same on each
+        self.net.train()
+
+    def average_gradients_of_loss(self) -> None:
+        """Over the ranks; those of the network's weights are averaged on the way back, while others go on."""
+        if self.fabric.world_size > 1:
+            for parameter in self.loss.parameters():
+                if parameter.grad is not None:
+                    parameter.grad = ranks.mean(parameter.grad)
+
+    def average_statistics(self) -> None:
+        """Over the ranks, so that all have the same running means and variances."""
+        if self.fabric.world_size > 1:
+            statistics = [b for b in self.bare.buffers() if b.is_floating_point()]
+            vector_to_parameters(ranks.mean(parameters_to_vector(statistics)), statistics)
+
+    def start(self, resume: bool) -> None:
+        """Make the folder, or take up the run in it."""
+        last = self.folder / "last.safetensors"
+        if not resume:
+            require_free(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if resume and last.exists():
+            self._take_up(last)
+
+    def _take_up(self, last: Path) -> None:
+        tensors, meta = checkpoint.load(last)
+        missing = [key for key in ("recipe", "history") if key not in meta]
+        if missing:
+            raise checkpoint.CheckpointError(
+                f"{last}: no run to resume: its metadata lacks {', '.join(missing)}"
+            )
+        if meta.get("format") != FORMAT:
+            raise checkpoint.CheckpointError(
+                f"{last}: expected a run of format {FORMAT}, found {meta.get('format')!r}, of another "
+                "version of crossfer; go on with that version, or start again in another folder"
+            )
+        _refuse_other_recipe(meta["recipe"], self.recipe, self.folder)
+        if meta["label_set"] != self.labels.name:
+            raise TrainingError(
+                f"{self.folder}: was trained for {meta['label_set']}, the data now has {self.labels.name}; "
+                "put the class folders back as they were, or name another folder"
+            )
+        self.bare.load_state_dict(checkpoint.under("model", tensors))
+        self.loss.load_state_dict(checkpoint.under("loss", tensors))
+        self.averaged.load_state_dict(checkpoint.under("averaged", tensors))
+        checkpoint.restore_optimizer(self.optimizer, checkpoint.under("optimizer", tensors))
+        self.fabric.strategy.precision.load_state_dict(meta.get("scaler", {}))
+        self.history = [EpochRecord(**record) for record in meta["history"]]
+        if self.fabric.is_global_zero:  # it may have been stopped between checkpoint and log
+            write_log(self.folder / "log.csv", self.history)
+
+    def finish_epoch(self, record: EpochRecord) -> None:
+        """Log and save; averaged weights go to ``best.safetensors`` if no earlier epoch was better."""
+        self.history.append(record)
+        if self.fabric.is_global_zero:
+            try:
+                self._write(record)
+            except (checkpoint.CheckpointError, OSError) as error:
+                raise TrainingError(
+                    f"{error}; {KEPT}: make room, or mend what is wrong there, and go on with --resume"
+                ) from error
+
+    def _write(self, record: EpochRecord) -> None:
+        meta: dict[str, Any] = {
+            "format": FORMAT,
+            "commit": self.commit,
+            "precision": self.precision,
+            "scaler": self.fabric.strategy.precision.state_dict(),
+            "ranks": self.fabric.world_size,
+            "recipe": json.loads(self.recipe.model_dump_json()),
+            "label_set": self.labels.name,
+            "labels": list(self.labels.expressions),
+            "epoch": record.epoch,
+            "valid_accuracy": record.valid_accuracy,
+        }
+        if self.best is record:
+            weights = dict(self.averaged.module.state_dict())
+            checkpoint.save(self.folder / "best.safetensors", weights, meta)
+        tensors = {
+            **checkpoint.with_prefix("model", self.bare.state_dict()),
+            **checkpoint.with_prefix("loss", self.loss.state_dict()),
+            **checkpoint.with_prefix("averaged", self.averaged.state_dict()),
+            **checkpoint.with_prefix("optimizer", checkpoint.optimizer_tensors(self.optimizer)),
+        }
+        checkpoint.save(
+            self.folder / "last.safetensors", tensors, {**meta, "history": [asdict(r) for r in self.history]}
+        )
+        write_log(self.folder / "log.csv", self.history)
+
+
+def require_free(folder: Path) -> None:
+    """Refuse a folder that holds a run already, so that none is overwritten."""
+    if (folder / "last.safetensors").exists():
+        raise TrainingError(
+            f"{folder}: holds a run already; add --resume to go on with it or name another folder"
+        )
+
+
+def recorded_precision(folder: Path) -> str | None:
+    """The precision of the run in a folder, if there is one that says."""
+    last = folder / "last.safetensors"
+    return checkpoint.load(last)[1].get("precision") if last.exists() else None
+
+
+def _refuse_other_recipe(found: dict[str, Any], recipe: Recipe, folder: Path) -> None:
+    free = {f"data.{key}" for key in OF_THE_MACHINE}
+    theirs_flat, ours_flat = _flatten(filled(found)), _flatten(recipe.model_dump(mode="json"))
+    for key in sorted(ours_flat.keys() | theirs_flat.keys()):
+        if key not in free and theirs_flat.get(key) != ours_flat.get(key):
+            raise TrainingError(
+                f"{folder}: was trained with {key} = {theirs_flat.get(key)!r}, "
+                f"the recipe now says {ours_flat.get(key)!r}; "
+                "resume with the same recipe or name another folder"
+            )
+
+
+def _flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat.update(_flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return flat

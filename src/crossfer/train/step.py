@@ -1,0 +1,103 @@
+"""One step of the optimiser: augment, recognise, lose, go back, clip, change the weights, average them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from crossfer.method import Output, ranks
+from crossfer.runtime.preprocess import InputContract, normalize
+from crossfer.train.augment import Augment, mixup
+from crossfer.train.faults import KEPT, TrainingError
+from crossfer.train.observer import Observer
+from crossfer.train.state import RunState
+
+
+class Step:
+    """Teaches a run by one batch.
+
+    Args:
+        run: what is taught.
+        contract: how images are normalised.
+        observer: looks on.
+    """
+
+    def __init__(self, run: RunState, contract: InputContract, observer: Observer) -> None:
+        self.run, self.contract, self.observer = run, contract, observer
+        self.augment = Augment(run.recipe.augment).to(run.fabric.device)
+
+    def __call__(self, images: Tensor, targets: Tensor, rate: float) -> Tensor:
+        """Learn from this rank's share of a batch.
+
+        Args:
+            images: (B, C, S, S) uint8.
+            targets: (B, K).
+            rate: of learning.
+
+        Returns:
+            The loss and its terms, means over the batch of all ranks: (4,).
+
+        Raises:
+            TrainingError: if loss or gradient is no longer finite.
+        """
+        run, accumulate = self.run, self.run.recipe.optim.accumulate
+        for group in run.optimizer.param_groups:
+            group["lr"] = rate
+        faces, targets = mixup(self.augment(images.float() / 255), targets, run.recipe.augment.mixup)
+        faces = normalize(faces * 255, self.contract).to(memory_format=torch.channels_last)
+        run.optimizer.zero_grad()
+        terms = torch.zeros(4, device=faces.device)
+        parts = list(zip(faces.chunk(accumulate), targets.chunk(accumulate), strict=True))
+        for number, (part, answers) in enumerate(parts, start=1):
+            # The ranks exchange gradients once a step.
+            with run.fabric.no_backward_sync(run.net, enabled=number < len(parts)):
+                terms += self._accumulate(part, answers, share=len(part) / len(faces))
+        run.average_gradients_of_loss()
+        self._clip(run.recipe.optim.clip_norm)
+        run.optimizer.step()
+        run.average_statistics()
+        run.averaged.update_parameters(run.bare)
+        return terms
+
+    def _accumulate(self, faces: Tensor, targets: Tensor, share: float) -> Tensor:
+        """Add the gradient of one part of the batch, in proportion to its share of it."""
+        run = self.run
+        output = run.net(faces)
+        if run.precision != "32-true":
+            output = _as_views(output)
+        terms = run.loss(output, targets, run.generator)
+        # The same on all ranks, so that all stop or none.
+        values = ranks.mean(torch.stack(terms).detach())
+        if not torch.isfinite(values[0]):
+            broken = [
+                name
+                for name, finite in zip(terms._fields, torch.isfinite(values).tolist(), strict=True)
+                if not finite
+            ]
+            self._stop(f"the loss is no longer finite ({', '.join(broken)})")
+        self.observer.before_backward()
+        run.fabric.backward(terms.total * share)
+        self.observer.after_backward()
+        return values * share
+
+    def _clip(self, norm: float) -> None:
+        """Shorten the gradient of all that is learnt, the projections of the losses too."""
+        run = self.run
+        found = run.fabric.clip_gradients(run.net, run.optimizer, max_norm=norm, error_if_nonfinite=False)
+        # In float16 a gradient may overflow; the scaler then leaves out the step and scales less.
+        if run.precision != "16-mixed" and not (found is None or torch.isfinite(found)):
+            self._stop("the gradient is no longer finite")
+
+    def _stop(self, why: str) -> None:
+        raise TrainingError(f"{self.run.place}: {why}; {KEPT}: lower optim.lr and start again")
+
+
+def _as_views(output: Output) -> Output:
+    """The same tensors: a loss may take gradients at them, which Fabric forbids at what it hands out."""
+    return Output(
+        output.logits,
+        output.evidence,
+        tuple(f.view_as(f) for f in output.features),
+        tuple(z.view_as(z) for z in output.embeddings),
+        output.scale_weights,
+    )

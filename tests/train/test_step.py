@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from crossfer.train import checkpoint
+from crossfer.train.config import Recipe, RecipeError
+from crossfer.train.device import open_fabric
+from crossfer.train.faults import TrainingError
+from crossfer.train.loop import input_contract, network, train
+from crossfer.train.observer import Observer
+from crossfer.train.record import EpochRecord, Progress
+from crossfer.train.state import RunState
+from crossfer.train.step import Step
+from support.runs import assert_same_run
+from support.toy_faces import LABELS, toy_faces, toy_recipe
+
+
+def a_step(recipe: Recipe, folder: Path) -> tuple[Step, dict[str, torch.Tensor]]:
+    """A step that changes nothing but the gradients, and those it leaves for a batch, by name."""
+    torch.manual_seed(0)
+    precision = recipe.optim.precision
+    assert precision != "auto"
+    fabric = open_fabric("cpu", precision)
+    run = RunState(recipe, LABELS, network(recipe.model, 3), fabric, folder, precision=precision, steps=3)
+    for module in run.bare.modules():
+        module.eval()
+    step = Step(run, input_contract(recipe.model), Observer())
+    faces = toy_faces(16)
+    step(faces.images, faces.targets, 0.0)
+    named = [*run.bare.named_parameters(prefix="net"), *run.loss.named_parameters(prefix="loss")]
+    return step, {name: p.grad.clone() for name, p in named if p.grad is not None}
+
+
+STILL: dict[str, Any] = {
+    "augment": {"flip": 0.0, "rotation": 0.0, "shift": 0.0, "scale": 0.0, "mixup": 0.0, "erasing": 0.0}
+}
+
+
+def test_a_batch_in_parts_has_the_gradient_of_the_whole_but_for_the_batch_terms(tmp_path: Path) -> None:
+    recipes = [
+        toy_recipe(
+            **STILL, method={"batch": False, "feature_map": False}, optim={"accumulate": n, "clip_norm": 1e9}
+        )
+        for n in (1, 4)
+    ]
+    whole, parts = (a_step(recipe, tmp_path)[1] for recipe in recipes)
+    assert whole.keys() == parts.keys()
+    for name, gradient in whole.items():
+        torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_each_part_is_clustered_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    whole = torch.nn.functional.normalize
+
+    def clbs_loss(vectors: list[torch.Tensor], stages: list[int], **_: object) -> list[torch.Tensor]:
+        seen.append(len(vectors[-1]))
+        return [whole(vectors[j - 1]).sum() for j in stages]
+
+    monkeypatch.setattr("crossfer.method.losses.clbs_loss", clbs_loss)
+    a_step(toy_recipe(optim={"accumulate": 4}), tmp_path)
+    assert seen == [4, 4, 4, 4]
+
+
+@pytest.mark.parametrize("accumulate", [3, 16])
+def test_parts_that_are_not_equal_are_refused(accumulate: int) -> None:
+    with pytest.raises(RecipeError, match="accumulate must cut batch_size 16 into equal parts"):
+        toy_recipe(optim={"accumulate": accumulate})
+
+
+def test_clipping_takes_in_the_projection_of_the_losses(tmp_path: Path) -> None:
+    _, free = a_step(toy_recipe(**STILL, optim={"clip_norm": 1e9}), tmp_path)
+    _, clipped = a_step(toy_recipe(**STILL, optim={"clip_norm": 1e-3}), tmp_path)
+    assert float(free["loss.project.conv.weight"].norm()) > 1e-3
+    norm = torch.stack([g.norm() for g in clipped.values()]).norm()
+    assert float(norm) == pytest.approx(1e-3, rel=1e-3)
+    factor = 1e-3 / torch.stack([g.norm() for g in free.values()]).norm()
+    for name, gradient in free.items():
+        torch.testing.assert_close(clipped[name], gradient * factor, rtol=1e-3, atol=1e-9)
+
+
+def stop(progress: Progress) -> None:
+    if (progress.epoch, progress.step) == (2, 2):
+        raise KeyboardInterrupt
+
+
+def overflowing(precision: Any, device: str) -> Any:
+    from lightning_fabric.plugins import MixedPrecision
+
+    return MixedPrecision(precision, device, torch.amp.GradScaler(device, init_scale=2.0**20))
+
+
+def test_float16_goes_on_with_the_scale_it_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scale begins so high that the first gradients overflow: it falls, and the fall must be kept."""
+    monkeypatch.setattr("crossfer.train.device.MixedPrecision", overflowing)
+    recipe = toy_recipe(optim={"precision": "16-mixed"})
+    train(recipe, LABELS, toy_faces(48), toy_faces(12), tmp_path / "whole")
+    meta = checkpoint.load(tmp_path / "whole" / "last.safetensors")[1]
+    assert meta["precision"] == "16-mixed"
+    assert 1 < meta["scaler"]["scale"] < 2.0**20
+    assert meta["scaler"]["_growth_tracker"] > 0
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, LABELS, toy_faces(48), toy_faces(12), tmp_path / "stopped", report=stop)
+    train(recipe, LABELS, toy_faces(48), toy_faces(12), tmp_path / "stopped", resume=True)
+    assert checkpoint.load(tmp_path / "stopped" / "last.safetensors")[1]["scaler"] == meta["scaler"]
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_controls_take_their_gradients_in_half_precision_too(tmp_path: Path, precision: str) -> None:
+    recipe = toy_recipe(method={"target": "permuted"}, optim={"precision": precision, "epochs": 1})
+    assert len(train(recipe, LABELS, toy_faces(16), toy_faces(6), tmp_path / "run").history) == 1
+
+
+@pytest.mark.parametrize(
+    "optim", [{"average": "swa", "swa_start": 0.34}, {"accumulate": 2}, {"schedule": "constant"}]
+)
+def test_resumed_equals_uninterrupted(tmp_path: Path, optim: dict[str, Any]) -> None:
+    recipe = toy_recipe(optim=optim)
+    train(recipe, LABELS, toy_faces(48), toy_faces(12), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, LABELS, toy_faces(48), toy_faces(12), tmp_path / "stopped", report=stop)
+    train(recipe, LABELS, toy_faces(48), toy_faces(12), tmp_path / "stopped", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+@pytest.mark.parametrize("optim", [{"accumulate": 2}, {"compile": True}])
+def test_gradients_are_noted_in_whole_batches_alone(tmp_path: Path, optim: dict[str, Any]) -> None:
+    with pytest.raises(TrainingError, match="noted in whole batches"):
+        train(
+            toy_recipe(optim=optim),
+            LABELS,
+            toy_faces(16),
+            toy_faces(6),
+            tmp_path / "run",
+            observer=Observer(),
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_trackers_are_told_every_epoch_and_the_last_one_again_on_resuming(tmp_path: Path) -> None:
+    told: list[EpochRecord] = []
+    options: dict[str, Any] = {"trackers": [told.append]}
+    with pytest.raises(KeyboardInterrupt):
+        train(toy_recipe(), LABELS, toy_faces(48), toy_faces(6), tmp_path, report=stop, **options)
+    result = train(toy_recipe(), LABELS, toy_faces(48), toy_faces(6), tmp_path, resume=True, **options)
+    assert [record.epoch for record in told] == [1, 1, 2, 3]
+    assert [replace(record, seconds=0) for record in told[2:]] == [
+        replace(record, seconds=0) for record in result.history[1:]
+    ]
+
+
+def test_a_tracker_that_fails_loses_nothing(tmp_path: Path) -> None:
+    def fail(record: EpochRecord) -> None:
+        raise ConnectionError("no answer")
+
+    with pytest.raises(ConnectionError):
+        train(toy_recipe(), LABELS, toy_faces(48), toy_faces(6), tmp_path, trackers=[fail])
+    assert len(checkpoint.load(tmp_path / "last.safetensors")[1]["history"]) == 1
+
+
+@pytest.mark.long
+def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
+    losses = []
+    for compiled in (False, True):
+        recipe, folder = toy_recipe(optim={"compile": compiled}), tmp_path / str(compiled)
+        losses.append(train(recipe, LABELS, toy_faces(48), toy_faces(6), folder).history[-1].loss)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    net = network(toy_recipe().model, 3)
+    net.load_state_dict(checkpoint.load(tmp_path / "True" / "best.safetensors")[0])
