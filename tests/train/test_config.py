@@ -43,7 +43,8 @@ def test_the_rows_of_the_ablation_differ_in_one_table_each() -> None:
     for name, recipe in rows.items():
         ours = recipe.model_dump(exclude={"name"})
         different = [table for table in whole if ours[table] != whole[table]]
-        assert different == (["model", "method"] if name == "baseline" else different[:1]), name
+        both = name in {"baseline", "msr-dim-16"}  # those without a cross-layer term that change the net too
+        assert different == (["model", "method"] if both else different[:1]), name
         assert different, name
 
 
