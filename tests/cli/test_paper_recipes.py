@@ -69,6 +69,8 @@ LAYOUTS: dict[str, tuple[Callable[[Path], Path], int]] = {
     "affectnet8": (write_affectnet_arrays, 9),
 }
 
+SIMILAR = {"sfew", "affectnet8"}  # to others as far as code goes: run by `make test-long`
+
 
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +97,9 @@ def test_every_recipe_is_run_here() -> None:
     assert {path.stem for path in RECIPES.glob("*.toml")} == {*LAYOUTS, "rafdb-released"}
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if name in SIMILAR else ()) for name in LAYOUTS]
+)
 def test_from_the_data_as_it_is_held_to_a_number(run, capsys, tmp_path: Path, name: str) -> None:
     write, n = LAYOUTS[name]
     root, folder, model = write(tmp_path), tmp_path / "run", tmp_path / "model.onnx"
