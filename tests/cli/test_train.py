@@ -70,7 +70,7 @@ def test_an_interrupted_run_resumes_and_a_second_start_is_refused(tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "optim.learning_rate=1"], "unknown key 'optim.learning_rate'; allowed there: batch_size"),
+        (["--set", "optim.learning_rate=1"], "unknown key 'optim.learning_rate'; allowed there: accumulate"),
         (["--set", "optim.lr=-1"], "optim.lr = -1: Input should be greater than 0"),
         (["--set", "data.name=ferplus"], "add --root DIR"),
         (["--set", "data.name=ferplus", "--root", "nowhere"], "'nowhere'"),
