@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -15,6 +16,7 @@ from crossfer.runtime.decision import Decision
 from crossfer.serve.guard import SECURITY_HEADERS
 from crossfer.serve.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
 from crossfer.serve.schema import EXAMPLE, Models, Recognition
+from crossfer.serve.server import bind
 from crossfer.serve.service import Service
 from crossfer.types import Face
 from serve.conftest import encoded
@@ -33,6 +35,13 @@ def is_problem(response: httpx.Response, name: str) -> bool:
     assert "/root" not in response.text
     assert values["type"].startswith(TYPE_PREFIX)
     return values["type"] == TYPE_PREFIX + name
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_answers_are_sent_without_delay(host):
+    # asyncio switches Nagle's algorithm off only where a socket names its protocol.
+    with bind(host, 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
 
 
 def post(client: httpx.Client, *images: bytes, **parameters: object) -> httpx.Response:

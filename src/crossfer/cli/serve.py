@@ -71,7 +71,7 @@ def serve(
     ] = 32,
     batch_delay: Annotated[
         float, typer.Option(min=0, max=1000, metavar="MS", help="How long a batch waits for more faces.")
-    ] = 3,
+    ] = 0,
     max_body: Annotated[float, typer.Option(min=0.001, metavar="MIB", help="Largest request.")] = 16,
     max_pixels: Annotated[
         float, typer.Option(min=0.001, metavar="MP", help="Largest image, in megapixels.")

@@ -36,6 +36,6 @@ class Service:
     workers: int = 2
     threads: int | None = 1
     batch_size: int = 32
-    batch_delay: float = 0.003
+    batch_delay: float = 0.0
     limits: Limits = field(default_factory=Limits)
     access: Access = field(default_factory=Access)
