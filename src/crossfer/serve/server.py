@@ -48,7 +48,7 @@ def bind(host: str, port: int) -> socket.socket:
         OSError: if it cannot; the message says what to do.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Only where a socket names its protocol does asyncio send without delay (TCP_NODELAY): else the second part
+    # asyncio sends without delay (TCP_NODELAY) only where a socket names its protocol; else the second part
     # of each answer waits 40 ms for the client to confirm the first.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
