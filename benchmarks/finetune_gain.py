@@ -38,7 +38,7 @@ from crossfer.runtime.recognizer import Recognizer
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe, load_recipe
 from crossfer.train.loader import load_faces
-from crossfer.train.loop import input_contract, network
+from crossfer.train.network import input_contract, network
 from crossfer.train.run import run_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"

@@ -27,7 +27,7 @@ from crossfer.runtime.image import load_image
 from crossfer.runtime.preprocess import InputContract, normalize, resize_crop
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe, parse_recipe
-from crossfer.train.loop import input_contract, network
+from crossfer.train.network import input_contract, network
 
 CHANNELS, CLUSTERS = 6, 4
 STAGES = (1, 2, 3, 4)

@@ -17,7 +17,7 @@ from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.train import checkpoint
 from crossfer.train.export import Inference
-from crossfer.train.loop import network
+from crossfer.train.network import network
 from crossfer.train.start import recipe_of
 
 MODELS = Path(str(files("crossfer.models")))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from crossfer.method import CrossLayerLoss, kmeans, ranks
 from crossfer.train.device import open_fabric
-from crossfer.train.loop import network
+from crossfer.train.network import network
 from crossfer.train.ranks import this_rank
 from support.toy_faces import LABELS, SIDE, toy_recipe
 

@@ -21,7 +21,7 @@ from crossfer.runtime.recognizer import Recognizer
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe, parse_recipe
 from crossfer.train.export import ExportError, Inference, export, parity, to_graph
-from crossfer.train.loop import network
+from crossfer.train.network import network
 
 
 def recipe() -> Recipe:

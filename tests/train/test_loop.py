@@ -17,10 +17,9 @@ from crossfer.train.loop import (
     Progress,
     RunResult,
     TrainingError,
-    input_contract,
-    network,
     train,
 )
+from crossfer.train.network import input_contract, network
 from support.runs import assert_same_run, tensors_of
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 

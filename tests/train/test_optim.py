@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossfer.train.config import OptimConfig
-from crossfer.train.loop import network
+from crossfer.train.network import network
 from crossfer.train.optim import (
     averaging,
     build_optimizer,

@@ -17,7 +17,7 @@ from crossfer.method import CrossLayerNet, ResNet
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import ModelConfig
-from crossfer.train.loop import network
+from crossfer.train.network import network
 from crossfer.train.start import start_from
 from support.toy_faces import LABELS, toy_recipe
 

@@ -11,7 +11,8 @@ from crossfer.train import checkpoint
 from crossfer.train.config import Recipe, RecipeError
 from crossfer.train.device import open_fabric
 from crossfer.train.faults import TrainingError
-from crossfer.train.loop import input_contract, network, train
+from crossfer.train.loop import train
+from crossfer.train.network import input_contract, network
 from crossfer.train.observer import Observer
 from crossfer.train.record import EpochRecord, Progress
 from crossfer.train.state import RunState

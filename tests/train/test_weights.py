@@ -11,7 +11,7 @@ import torch
 
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
-from crossfer.train.loop import network
+from crossfer.train.network import network
 from crossfer.train.weights import export_weights
 from support.toy_faces import LABELS, toy_recipe
 

@@ -14,6 +14,7 @@ from crossfer.cli.ablate import ablate
 from crossfer.cli.calibrate import calibrate
 from crossfer.cli.compare import compare
 from crossfer.cli.data import data
+from crossfer.cli.distill import distill
 from crossfer.cli.errors import one_line
 from crossfer.cli.evaluate import evaluate
 from crossfer.cli.export import export
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 USE = (predict, video, serve, score)
-MAKE = (train, export)
+MAKE = (train, distill, export)
 MEASURE = (calibrate, evaluate, compare, report, ablate, intensity)
 for command in USE + MAKE + MEASURE:  # in the order of the help
     app.command()(command)

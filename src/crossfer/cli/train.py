@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,30 +17,55 @@ if TYPE_CHECKING:
     from crossfer.train.observer import Tracker
 
 
+Recipe = Annotated[Path, typer.Argument(help="TOML recipe, such as recipes/ferplus-48.toml.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Folder of the run. [default: runs/NAME]")
+]
+Root = Annotated[Path | None, typer.Option("--root", help="Folder that holds the data set.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, as in optim.epochs=5."),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last whole epoch of the run.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out and report bad rows and images instead of stopping.")
+]
+Board = Annotated[
+    bool, typer.Option("--tensorboard", help="Write event files for TensorBoard into the run's folder.")
+]
+
+
 def train(
-    recipe: Annotated[Path, typer.Argument(help="TOML recipe, such as recipes/ferplus-48.toml.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the run. [default: runs/NAME]")
-    ] = None,
-    root: Annotated[Path | None, typer.Option("--root", help="Folder that holds the data set.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a value, as in optim.epochs=5."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last whole epoch of the run.")
-    ] = False,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out and report bad rows and images instead of stopping.")
-    ] = False,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write event files for TensorBoard into the run's folder.")
-    ] = False,
+    recipe: Recipe,
+    output: Output = None,
+    root: Root = None,
+    set_: Set = None,
+    resume: Resume = False,
+    skip_bad: SkipBad = False,
+    tensorboard: Board = False,
 ) -> None:
     """Train a recipe; progress goes to stderr, the run to a folder.
 
     Several processes share the work where `torchrun` starts them:
     `torchrun --nproc_per_node=2 -m crossfer.cli train RECIPE`.
+    """
+    overrides = [*(set_ or ()), *(["data.skip_bad=true"] if skip_bad else ())]
+    run(recipe, overrides, output, root, resume=resume, tensorboard=tensorboard)
+
+
+def run(
+    recipe: Path,
+    overrides: Sequence[str],
+    output: Path | None,
+    root: Path | None,
+    *,
+    resume: bool,
+    tensorboard: bool,
+    taught: bool = False,
+) -> None:
+    """Train a recipe, which has to name teachers if it is ``taught``, and say what came of it.
+
+    The other ranks of ``torchrun`` are silent.
     """
     need_extra("train")
     from rich.console import Console
@@ -53,7 +78,9 @@ def train(
     silent = this_rank().number > 0
     console = Console(stderr=True, quiet=silent)
     try:
-        plan = load_recipe(recipe, [*(set_ or ()), *(["data.skip_bad=true"] if skip_bad else ())])
+        plan = load_recipe(recipe, overrides)
+        if taught and not plan.distill.teachers:
+            raise ValueError(f"{recipe}: names no teachers under [distill]; name them with --teacher MODEL")
         folder = output or Path("runs") / plan.name
         with _told_how_to_go_on(folder, console), _trackers(folder, tensorboard=tensorboard) as trackers:
             result = run_recipe(plan, folder, root=root, resume=resume, console=console, trackers=trackers)

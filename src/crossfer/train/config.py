@@ -149,6 +149,25 @@ class MethodConfig(Section):
     )
 
 
+class DistillConfig(Section):
+    """Teachers whose answers are part of the targets, see `crossfer.train.teachers`."""
+
+    teachers: tuple[Path, ...] = Field(
+        default=(),
+        description="embedded models' names, such as 'default', safetensors files of whole networks, or "
+        "folders of runs; `--teacher` of crossfer distill",
+    )
+    share: Probability = Field(
+        default=0.5, description="the teachers' part of a target; the rest is what the data set says"
+    )
+    temperature: float = Field(
+        default=1.0, gt=0, description="the teachers' logits are divided by it before the softmax"
+    )
+    mirror: bool = Field(
+        default=False, description="a teacher's answer is the mean over a face and its mirror image"
+    )
+
+
 class AugmentConfig(Section):
     """Random changes of the training faces, drawn anew for each; ranges are symmetrical around no change."""
 
@@ -247,6 +266,7 @@ class Recipe(Section):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     method: MethodConfig = MethodConfig()
+    distill: DistillConfig = DistillConfig()
     augment: AugmentConfig = AugmentConfig()
     optim: OptimConfig = OptimConfig()
 
@@ -323,6 +343,7 @@ def placeless(recipe: Recipe) -> dict[str, Any]:
     for table, key in (("data", "split_file"), ("model", "init")):
         if document[table][key] is not None:
             document[table][key] = Path(document[table][key]).name
+    document["distill"]["teachers"] = [Path(teacher).name for teacher in document["distill"]["teachers"]]
     return document
 
 

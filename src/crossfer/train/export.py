@@ -21,7 +21,7 @@ from crossfer.runtime.preprocess import normalize
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe, placeless
 from crossfer.train.loader import load_faces
-from crossfer.train.loop import input_contract, network
+from crossfer.train.network import input_contract, network
 from crossfer.train.source import LICENSES, data_of_run, open_split
 from crossfer.train.start import recipe_of
 from crossfer.train.weights import best_of
@@ -124,6 +124,7 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
             "mirrored_views": mirror,
             "epoch": meta["epoch"],
             "commit": meta.get("commit", "unknown"),
+            "teachers": meta.get("teachers", {}),
             "data": recipe.data.name,
             "protocol": dataset.protocol,
             "scores": {
@@ -142,12 +143,14 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
 
 
 def _license(recipe: Recipe) -> str:
-    """What may be done with the weights: what the data allows, and the weights that they started from."""
-    own = LICENSES[recipe.data.name]
-    init = recipe.model.init
-    return (
-        own if init is None else f"{own}; started from the weights {init.name}, whose licence applies as well"
-    )
+    """What may be done with the weights: what the data allows, and other weights that they come from."""
+    own, init = LICENSES[recipe.data.name], recipe.model.init
+    if init is not None:
+        own += f"; started from the weights {init.name}, whose licence applies as well"
+    if recipe.distill.teachers:
+        names = ", ".join(teacher.name for teacher in recipe.distill.teachers)
+        own += f"; taught by {names}, whose licence applies as well"
+    return own
 
 
 def to_graph(model: nn.Module, shape: tuple[int, int, int]) -> onnx.ModelProto:

@@ -11,12 +11,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from crossfer.labels import LabelSet
-from crossfer.method import CrossLayerNet, build_model, ranks
+from crossfer.method import ranks
 from crossfer.runtime.preprocess import InputContract, normalize
-from crossfer.train.config import ModelConfig, Recipe
+from crossfer.train.config import Recipe
 from crossfer.train.device import choose_device, choose_precision, open_fabric
 from crossfer.train.faults import TrainingError, in_words
 from crossfer.train.loader import Waited, in_order, shuffled
+from crossfer.train.network import input_contract, network
 from crossfer.train.observer import Observer, Tracker
 from crossfer.train.optim import learning_rate
 from crossfer.train.ranks import this_rank
@@ -25,29 +26,7 @@ from crossfer.train.start import start_from
 from crossfer.train.state import RunState, recorded_precision
 from crossfer.train.step import Step
 from crossfer.train.stream import Faces
-
-
-def input_contract(config: ModelConfig) -> InputContract:
-    """The pre-processing that a model of this configuration is trained for and that its bundle asks for."""
-    return InputContract(size=config.image_size, color=config.color)
-
-
-def network(config: ModelConfig, num_classes: int) -> CrossLayerNet:
-    """The network of a recipe, freshly initialised."""
-    return build_model(
-        num_classes=num_classes,
-        image_size=config.image_size,
-        in_channels=1 if config.color == "gray" else 3,
-        depth=config.depth,
-        width=config.width,
-        stem=config.stem,
-        dim=config.dim,
-        grid=config.grid,
-        weighting=config.weighting,
-        embed_norm=config.embed_norm,
-        batch_mean=config.batch_mean,
-        branch=config.branch,
-    )
+from crossfer.train.teachers import Teachers, load_teachers
 
 
 def train(
@@ -87,7 +66,7 @@ def train(
     """
     _refuse_what_does_not_fit(recipe, len(train_faces), observed=observer is not None)
     run, observer = _open_run(recipe, labels, folder, resume, len(train_faces)), observer or Observer()
-    learn = Step(run, input_contract(recipe.model), observer)
+    learn = Step(run, input_contract(recipe.model), observer, _open_teachers(run))
     observer.begin(run.bare, folder, run.epoch)
     trackers = trackers if run.rank.number == 0 else ()
     if run.history:
@@ -128,6 +107,15 @@ def _open_run(recipe: Recipe, labels: LabelSet, folder: Path, resume: bool, imag
     run = RunState(recipe, labels, bare, fabric, folder, precision=precision, steps=steps)
     run.start(resume)
     return run
+
+
+def _open_teachers(run: RunState) -> Teachers | None:
+    """Those of the recipe, the same files as before where the run goes on."""
+    if not run.recipe.distill.teachers:
+        return None
+    teachers = load_teachers(run.recipe.distill, run.labels)
+    run.be_taught_by({teacher.sha256: teacher.name for teacher in teachers})
+    return Teachers(teachers, run.recipe.distill)
 
 
 def _learn_epoch(

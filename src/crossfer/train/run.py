@@ -25,7 +25,8 @@ from crossfer.train.config import Recipe
 from crossfer.train.faults import TrainingError
 from crossfer.train.intensity import GradientProbe, read_rows
 from crossfer.train.loader import decoded_bytes, load_faces
-from crossfer.train.loop import input_contract, network, train
+from crossfer.train.loop import train
+from crossfer.train.network import input_contract, network
 from crossfer.train.observer import Tracker
 from crossfer.train.ranks import this_rank
 from crossfer.train.record import Progress as Step
@@ -35,6 +36,7 @@ from crossfer.train.start import start_from
 from crossfer.train.state import require_free
 from crossfer.train.stream import Faces, stream_faces
 from crossfer.train.study import Trial, TrialResult, run_trial
+from crossfer.train.teachers import load_teachers
 
 
 def run_recipe(
@@ -79,6 +81,9 @@ def run_recipe(
 def _begin(recipe: Recipe, folder: Path, root: Path | None, console: Console) -> None:
     """What a new run needs before its images are read: weights that fit, and a validation split."""
     dataset = open_split(recipe.data.model_copy(update={"class_limit": None}), "train", root)
+    if recipe.distill.teachers:
+        names = ", ".join(teacher.name for teacher in load_teachers(recipe.distill, dataset.labels))
+        console.print(f"taught by {names}", highlight=False, soft_wrap=True)
     if recipe.model.init is not None:
         net = network(recipe.model, len(dataset.labels))
         taken = start_from(recipe.model.init, net, recipe.model, dataset.labels)

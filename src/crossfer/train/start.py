@@ -48,9 +48,9 @@ def start_from(init: Path, net: CrossLayerNet, config: ModelConfig, labels: Labe
         if any(name.startswith("encoder.") for name in tensors):
             recipe, theirs = recipe_of(meta, path)
             head = _take_rows(tensors, theirs, net, labels)
-            _fill(net, tensors, f"{path} does not fit the network", _difference(recipe.model, config))
+            fill(net, tensors, f"{path} does not fit the network", _difference(recipe.model, config))
             return f"the network of {recipe.name}; its head {head}"
-        _fill(net.encoder, _without_classifier(tensors, net.encoder), f"{path} does not fit the encoder")
+        fill(net.encoder, _without_classifier(tensors, net.encoder), f"{path} does not fit the encoder")
         return f"the encoder of {init.name}; all else is new"
     except CheckpointError as error:
         raise CheckpointError(f"model.init = {str(init)!r}: {error}") from None
@@ -108,8 +108,13 @@ def _without_classifier(tensors: Tensors, encoder: nn.Module) -> Tensors:
     return counters | {k: v for k, v in tensors.items() if not k.startswith("fc.")}
 
 
-def _fill(module: nn.Module, tensors: Tensors, misfit: str, reason: str = "") -> None:
-    """Load tensors whose names and shapes are all right."""
+def fill(module: nn.Module, tensors: Tensors, misfit: str, reason: str = "") -> None:
+    """Load tensors into a module.
+
+    Raises:
+        CheckpointError: unless names and shapes are all right; ``misfit`` and ``reason`` stand around what
+            was expected and found.
+    """
     ours = module.state_dict()
     wrong = sorted(
         k

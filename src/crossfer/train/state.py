@@ -76,6 +76,7 @@ class RunState:
         self.net, self.optimizer = fabric.setup(bare, optimizer)
         self.generator = torch.Generator(fabric.device)
         self.history: list[EpochRecord] = []
+        self.teachers: dict[str, str] = {}  # names by checksum
         self.commit = code_commit()
 
     @property
@@ -142,8 +143,26 @@ class RunState:
         checkpoint.restore_optimizer(self.optimizer, checkpoint.under("optimizer", tensors))
         self.fabric.strategy.precision.load_state_dict(meta.get("scaler", {}))
         self.history = [EpochRecord(**record) for record in meta["history"]]
+        self.teachers = meta.get("teachers", {})
         if self.fabric.is_global_zero:  # it may have been stopped between checkpoint and log
             write_log(self.folder / "log.csv", self.history)
+
+    def be_taught_by(self, teachers: dict[str, str]) -> None:
+        """Note the teachers, names by their files' SHA-256; a run that goes on must have the same.
+
+        Raises:
+            TrainingError: if they are others.
+        """
+        if self.history and teachers != self.teachers:
+            theirs, ours = (
+                ", ".join(f"{name} ({digest[:12]})" for digest, name in group.items()) or "none"
+                for group in (self.teachers, teachers)
+            )
+            raise TrainingError(
+                f"{self.folder}: was taught by {theirs}, distill.teachers now gives {ours}; "
+                "put the files back or name another folder"
+            )
+        self.teachers = teachers
 
     def finish_epoch(self, record: EpochRecord) -> None:
         """Log and save; averaged weights go to ``best.safetensors`` if no earlier epoch was better."""
@@ -163,6 +182,7 @@ class RunState:
             "precision": self.precision,
             "scaler": self.fabric.strategy.precision.state_dict(),
             "ranks": self.fabric.world_size,
+            "teachers": self.teachers,
             "recipe": json.loads(self.recipe.model_dump_json()),
             "label_set": self.labels.name,
             "labels": list(self.labels.expressions),

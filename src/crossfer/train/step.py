@@ -11,6 +11,7 @@ from crossfer.train.augment import Augment, mixup
 from crossfer.train.faults import KEPT, TrainingError
 from crossfer.train.observer import Observer
 from crossfer.train.state import RunState
+from crossfer.train.teachers import Teachers
 
 
 class Step:
@@ -20,10 +21,18 @@ class Step:
         run: what is taught.
         contract: how images are normalised.
         observer: looks on.
+        teachers: whose answers are part of the targets, if there are any.
     """
 
-    def __init__(self, run: RunState, contract: InputContract, observer: Observer) -> None:
+    def __init__(
+        self,
+        run: RunState,
+        contract: InputContract,
+        observer: Observer,
+        teachers: Teachers | None = None,
+    ) -> None:
         self.run, self.contract, self.observer = run, contract, observer
+        self.teachers = None if teachers is None else teachers.to(run.fabric.device)
         self.augment = Augment(run.recipe.augment).to(run.fabric.device)
 
     def __call__(self, images: Tensor, targets: Tensor, rate: float) -> Tensor:
@@ -44,6 +53,9 @@ class Step:
         for group in run.optimizer.param_groups:
             group["lr"] = rate
         faces, targets = mixup(self.augment(images.float() / 255), targets, run.recipe.augment.mixup)
+        if self.teachers is not None:
+            with run.fabric.autocast():
+                targets = self.teachers.blend(faces, targets)
         faces = normalize(faces * 255, self.contract).to(memory_format=torch.channels_last)
         run.optimizer.zero_grad()
         terms = torch.zeros(4, device=faces.device)

@@ -12,7 +12,7 @@ from torch import Tensor
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import ModelConfig, placeless
-from crossfer.train.loop import input_contract, network
+from crossfer.train.network import input_contract, network
 from crossfer.train.start import recipe_of
 
 MOST_CHANGE = 0.05  # of a logit
@@ -59,7 +59,7 @@ def export_weights(run: Path, output: Path) -> WeightsFile:
             f"{path}: half precision changes a logit by {change:.2g}, expected at most {MOST_CHANGE:g}, so "
             "no file was written; start other runs from this file itself"
         )
-    kept = {key: meta[key] for key in ("epoch", "valid_accuracy", "commit") if key in meta}
+    kept = {key: meta[key] for key in ("epoch", "valid_accuracy", "commit", "teachers") if key in meta}
     origin = {
         "recipe": placeless(recipe),
         "label_set": labels.name,

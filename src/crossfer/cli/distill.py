@@ -1,0 +1,45 @@
+"""``crossfer distill``: trained networks and a student's recipe in, the student's run out."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from crossfer.cli.train import Board, Output, Recipe, Resume, Root, Set, SkipBad, run
+
+
+def distill(
+    recipe: Recipe,
+    teachers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--teacher",
+            metavar="MODEL",
+            help="An embedded model's name, the .safetensors file of a whole network, or the folder of a "
+            "run; may be given again. [default: those of the recipe]",
+        ),
+    ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="The teachers' part of a target. [default: the recipe's, or 0.5]"),
+    ] = None,
+    output: Output = None,
+    root: Root = None,
+    set_: Set = None,
+    resume: Resume = False,
+    skip_bad: SkipBad = False,
+    tensorboard: Board = False,
+) -> None:
+    """Train a student of any size with teachers, whose answers are part of its targets.
+
+    The teachers see the very images that the student sees, changed at random alike; the mean of their
+    answers is blended with the labels. What a recipe says under `[distill]` holds where no option is given.
+    """
+    overrides = [*(set_ or ()), *(["data.skip_bad=true"] if skip_bad else ())]
+    if teachers:
+        overrides.append(f"distill.teachers={json.dumps(teachers)}")
+    if share is not None:
+        overrides.append(f"distill.share={share}")
+    run(recipe, overrides, output, root, resume=resume, tensorboard=tensorboard, taught=True)

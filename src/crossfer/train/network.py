@@ -1,0 +1,30 @@
+"""From a recipe's sizes to the network that has them, and to what it is fed."""
+
+from __future__ import annotations
+
+from crossfer.method import CrossLayerNet, build_model
+from crossfer.runtime.preprocess import InputContract
+from crossfer.train.config import ModelConfig
+
+
+def input_contract(config: ModelConfig) -> InputContract:
+    """The pre-processing that a model of this configuration is trained for and that its bundle asks for."""
+    return InputContract(size=config.image_size, color=config.color)
+
+
+def network(config: ModelConfig, num_classes: int) -> CrossLayerNet:
+    """The network of a recipe, freshly initialised."""
+    return build_model(
+        num_classes=num_classes,
+        image_size=config.image_size,
+        in_channels=1 if config.color == "gray" else 3,
+        depth=config.depth,
+        width=config.width,
+        stem=config.stem,
+        dim=config.dim,
+        grid=config.grid,
+        weighting=config.weighting,
+        embed_norm=config.embed_norm,
+        batch_mean=config.batch_mean,
+        branch=config.branch,
+    )
