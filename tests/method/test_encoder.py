@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 import torch
 
-from crossfer.method.encoder import ResNet, feature_sides
+from crossfer.method.encoder import BasicBlock, ResNet, feature_sides
 
 
 def batch_norm(name: str, channels: int) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -82,3 +84,27 @@ def test_unknown_depth_and_stem_are_named() -> None:
         ResNet(depth=50)
     with pytest.raises(ValueError, match="'standard' or 'small', got 'big'"):
         ResNet(stem="big")
+
+
+def test_shortcuts_are_strided_convolutions() -> None:
+    block = ResNet(width=8, in_channels=1, stem="small").layer2[0].eval()
+    assert isinstance(block, BasicBlock)
+    assert block.downsample is not None
+    x = torch.randn(2, 8, 12, 12)
+    weight = block.downsample[0].weight
+    shortcut = block.downsample[1](torch.nn.functional.conv2d(x, weight, stride=2))
+    inner = block.bn2(block.conv2(block.bn1(block.conv1(x)).relu()))
+    torch.testing.assert_close(block(x), (inner + shortcut).relu())
+
+
+def test_a_narrow_net_and_few_faces_leave_the_memory_whole() -> None:
+    # In a process of its own: memory written past its end shows when it is freed, often at the end.
+    program = """
+import torch
+from crossfer.method import ResNet
+net = ResNet(width=8, in_channels=1, stem="small").to(memory_format=torch.channels_last)
+for _ in range(8):
+    net(torch.rand(3, 1, 48, 48).to(memory_format=torch.channels_last))[-1].sum().backward()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
