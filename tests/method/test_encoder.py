@@ -80,7 +80,7 @@ def test_image_size_that_does_not_fit_is_named(size: int, stem: str, unit: int) 
 
 
 def test_unknown_depth_and_stem_are_named() -> None:
-    with pytest.raises(ValueError, match=r"one of \[18, 34\], got 50"):
+    with pytest.raises(ValueError, match=r"one of \[10, 18, 34\], got 50"):
         ResNet(depth=50)
     with pytest.raises(ValueError, match="'standard' or 'small', got 'big'"):
         ResNet(stem="big")
