@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -103,6 +104,24 @@ def test_any_batch_size_gives_the_same_answer(bundle: Path) -> None:
     together = session.run(["logits"], {"image": images})[0]
     alone = [session.run(["logits"], {"image": images[i : i + 1]})[0][0] for i in range(7)]
     np.testing.assert_allclose(together, np.stack(alone), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("branch", "weighting"),
+    [("gap", "adaptive"), ("msr", "adaptive"), ("msr+gap", "sum")],
+)
+def test_every_kind_of_network_takes_any_batch(
+    branch: Literal["gap", "msr", "msr+gap"], weighting: Literal["adaptive", "sum"]
+) -> None:
+    torch.manual_seed(0)
+    net = build_model(
+        num_classes=3, image_size=48, in_channels=1, depth=10, width=4, stem="small", dim=4, grid=6,
+        branch=branch, weighting=weighting,
+    ).eval()  # fmt: skip
+    model = Inference(net).eval()
+    difference, logits = parity(model, to_graph(model, (1, 48, 48)), torch.randn(5, 1, 48, 48))
+    assert difference < 1e-4
+    assert logits.shape == (5, 3)
 
 
 @torch.no_grad()

@@ -53,7 +53,7 @@ class CrossLayerNet(nn.Module):
         features = self.encoder(images)
         if self.msr is None:
             logits, evidence = self.head(None, features[-1])
-            return Output(logits, evidence, features, (), logits.new_empty(len(logits), 0))
+            return Output(logits, evidence, features, (), logits.new_empty(logits.shape[0], 0))
         msr = self.msr(features)
         logits, evidence = self.head(msr.fused, features[-1])
         return Output(logits, evidence, features, msr.embeddings, msr.weights)

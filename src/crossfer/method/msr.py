@@ -117,7 +117,7 @@ class MSR(nn.Module):
     def _weights(self, embeddings: Sequence[Tensor]) -> Tensor:
         """a_j for every image: four of (B, D, G, G) -> (B, 4)."""
         if self.weighting == "sum":
-            return embeddings[0].new_ones(len(embeddings[0]), len(embeddings))
+            return embeddings[0].new_ones(embeddings[0].shape[0], len(embeddings))
         pooled = torch.stack([mean_of_convolution(z, self.attention_conv) for z in embeddings], dim=1)
         return torch.sigmoid(self.attention_linear(pooled)).squeeze(-1)
 
