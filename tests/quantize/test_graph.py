@@ -12,11 +12,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from crossfer.quantize.graph import convolutions, eight_bit_nodes, fold, is_quantized
-from support.networks import random_bundle
 
 
 def graph_of(*nodes: tuple[str, str, str], output: str = "y") -> onnx.ModelProto:
-    """A graph of 4 x 4 maps with 2 channels from (operator, inputs, output); ``w`` is a kernel, ``c`` a map."""
+    """A graph on (2, 4, 4) maps from (operator, inputs, output); ``w`` is a kernel, ``c`` a map."""
     weights = {"w": np.ones((2, 2, 1, 1), np.float32), "c": np.ones((1, 2, 4, 4), np.float32)}
     made = [
         helper.make_node(kind, inputs.split(), [result], name=f"{kind}-{result}")
@@ -70,13 +69,8 @@ def test_what_goes_to_eight_bits(nodes: list[tuple[str, str, str]], chosen: str)
     assert eight_bit_nodes(graph_of(*nodes)) == chosen.split()
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return random_bundle(tmp_path_factory.mktemp("models") / "random.onnx", mirror=True)
-
-
-def test_a_network_goes_to_eight_bits_but_for_its_head(model: Path) -> None:
-    graph = fold(model.read_bytes())
+def test_a_network_goes_to_eight_bits_but_for_its_head(mirrored: Path) -> None:
+    graph = fold(mirrored.read_bytes())
     kinds = Counter(node.op_type for node in graph.graph.node)
     assert kinds["Conv"] == len(convolutions(graph)) > 20
     assert kinds["BatchNormalization"] == 0
@@ -90,14 +84,14 @@ def test_a_network_goes_to_eight_bits_but_for_its_head(model: Path) -> None:
     assert not is_quantized(graph)
 
 
-def test_folding_changes_no_answer_and_holds_each_constant_once(model: Path) -> None:
-    graph = fold(model.read_bytes())
+def test_folding_changes_no_answer_and_holds_each_constant_once(mirrored: Path) -> None:
+    graph = fold(mirrored.read_bytes())
     constants = [numpy_helper.to_array(tensor) for tensor in graph.graph.initializer]
     assert len({(c.dtype.str, c.shape, c.tobytes()) for c in constants}) == len(constants)
     images = np.random.default_rng(0).normal(size=(3, 1, 48, 48)).astype(np.float32)
     answers = [
         onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(None, {"image": images})
-        for content in (model.read_bytes(), graph.SerializeToString())
+        for content in (mirrored.read_bytes(), graph.SerializeToString())
     ]
     for one, other in zip(*answers, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Bundles of real networks that have learnt nothing: random weights of some size, batch statistics that fit."""
+"""Bundles of real networks that have learnt nothing: random weights of some size everywhere."""
 
 from __future__ import annotations
 
