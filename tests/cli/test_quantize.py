@@ -13,7 +13,6 @@ from crossfer.cli import errors, main
 from crossfer.labels import FERPLUS
 from crossfer.runtime.bundle import read_bundle, with_metadata
 from data.layouts import picture, save
-from support.networks import random_bundle
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str | int | None:
@@ -24,9 +23,9 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str | int | None
     return exit_.value.code
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return random_bundle(tmp_path_factory.mktemp("models") / "random.onnx")
+@pytest.fixture
+def model(random_model: Path) -> Path:
+    return random_model
 
 
 @pytest.fixture(scope="module")

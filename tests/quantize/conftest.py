@@ -14,9 +14,9 @@ from support.networks import random_bundle
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(random_model: Path) -> Path:
     """A bundle in single precision, one view."""
-    return random_bundle(tmp_path_factory.mktemp("models") / "random.onnx")
+    return random_model
 
 
 @pytest.fixture(scope="session")

@@ -121,6 +121,12 @@ def test_ranges_may_leave_out_the_farthest_values(model: Path, done: Quantized, 
     assert not np.array_equal(answers(other.path, images(4))[0], answers(done.path, images(4))[0])
 
 
+def test_mirror_images_count_as_much_as_the_faces(model: Path, done: Quantized, train, valid, tmp_path: Path):
+    turned = replace(train, read=lambda sample: train.read(sample)[:, ::-1])
+    other = quantize(model, turned, valid, tmp_path / "other.onnx", FEW)
+    assert other.path.read_bytes() == done.path.read_bytes()
+
+
 def test_fewer_training_faces_than_asked_for_are_all_used(model: Path, train, valid, tmp_path: Path):
     done = quantize(model, train, valid, tmp_path / "int8.onnx", replace(FEW, faces=500))
     assert done.faces == 96

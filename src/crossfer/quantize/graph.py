@@ -53,7 +53,7 @@ def fold(model: bytes) -> onnx.ModelProto:
 
 
 def _share_constants(graph: onnx.ModelProto) -> None:
-    """Two mirrored views use every weight twice, and folding makes a copy for each use."""
+    """A graph may use a weight twice, as one with two mirrored views does; folding makes a copy for each."""
     first: dict[tuple[str, tuple[int, ...], bytes], str] = {}
     same: dict[str, str] = {}
     kept = []
