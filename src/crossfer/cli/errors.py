@@ -10,6 +10,7 @@ import typer
 # What each extra of the distribution brings, by import name.
 EXTRAS = {
     "train": ("torch", "lightning_fabric", "kornia", "pydantic", "safetensors", "onnx"),
+    "quantize": ("onnx",),
     "report": ("matplotlib", "sklearn"),
     "serve": ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client"),
     "data": ("pyarrow",),

@@ -45,7 +45,7 @@ class CrossLayerNet(nn.Module):
     def __init__(self, *, encoder: ResNet, msr: MSR | None, head: EvidenceHead) -> None:
         super().__init__()
         self.encoder = encoder
-        self.msr = msr
+        self.msr: nn.Module | None = msr
         self.head = head
 
     def forward(self, images: Tensor) -> Output:

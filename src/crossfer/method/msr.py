@@ -129,10 +129,14 @@ def embed_shuffled(f: Tensor, convolution: nn.Conv2d, r: int) -> Tensor:
     and a convolution with the kernel *un*shuffled by b; the largest such b is taken. That reads the map as it
     lies in memory, and more channels under smaller kernels are what convolutions are fast at.
     """
-    kernel, stride, padding = convolution.kernel_size[0], convolution.stride[0], int(convolution.padding[0])
-    b = math.gcd(r, kernel, stride, padding)
+    b = kept_in_kernel(convolution, r)
     x, weight = _shuffle(f, r // b, keep=b), F.pixel_unshuffle(convolution.weight, b)
-    return F.conv2d(x, weight, convolution.bias, stride // b, padding // b)
+    return F.conv2d(x, weight, convolution.bias, convolution.stride[0] // b, int(convolution.padding[0]) // b)
+
+
+def kept_in_kernel(convolution: nn.Conv2d, r: int) -> int:
+    """How much of a pixel shuffle by r the kernel takes over: b of ``embed_shuffled``."""
+    return math.gcd(r, convolution.kernel_size[0], convolution.stride[0], int(convolution.padding[0]))
 
 
 def _shuffle(f: Tensor, a: int, keep: int) -> Tensor:

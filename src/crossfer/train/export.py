@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from crossfer.calibration import fit_temperature
+from crossfer.method.collapse import collapse
 from crossfer.metrics import wilson_interval
 from crossfer.runtime.bundle import BundleMeta, write_bundle
 from crossfer.runtime.preprocess import normalize
@@ -50,11 +51,13 @@ class Inference(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Recognise."""
-        output = self.net(image)
         if not self.mirror:
+            output = self.net(image)
             return output.logits, output.evidence
-        mirrored = self.net(image.flip(3))
-        return (output.logits + mirrored.logits) / 2, (output.evidence + mirrored.evidence.flip(3)) / 2
+        # Both views as one batch: a graph of half the size, which is faster for a single face.
+        output = self.net(torch.stack([image, image.flip(3)]).flatten(0, 1))
+        logits, evidence = output.logits.unflatten(0, (2, -1)), output.evidence.unflatten(0, (2, -1))
+        return (logits[0] + logits[1]) / 2, (evidence[0] + evidence[1].flip(3)) / 2
 
 
 @dataclass(frozen=True)
@@ -100,16 +103,15 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
             f"{run}: model.batch_mean = 'batch' (variant 'released') makes a face's answer depend on the "
             "other faces of its batch, so no file was written; train with variant = 'corrected'"
         )
-    model = Inference(network(recipe.model, len(labels)), mirror=mirror)
-    model.net.load_state_dict(weights)
-    model.eval()
+    net = network(recipe.model, len(labels)).eval()
+    net.load_state_dict(weights)
     contract = input_contract(recipe.model)
     dataset = open_split(data_of_run(recipe.data, path.parent, labels), "valid", root)
     faces = load_faces(dataset, contract, votes=False)
     images = normalize(faces.images.float(), contract)
 
-    graph = to_graph(model, contract.shape)
-    difference, logits = parity(model, graph, images)
+    graph = to_graph(Inference(collapse(net), mirror=mirror).eval(), contract.shape)
+    difference, logits = parity(Inference(net, mirror=mirror).eval(), graph, images)
     temperature = fit_temperature(logits, faces.labels.numpy())
     right = int((logits.argmax(axis=1) == faces.labels.numpy()).sum())
     bundle = BundleMeta(

@@ -1,0 +1,266 @@
+"""From a bundle to the same model in eight bits, measured against it before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from crossfer.calibration import fit_temperature, softmax
+from crossfer.data.sample import DataError, Dataset
+from crossfer.evaluate.command import Progressive, predict_with_progress
+from crossfer.evaluate.comparison import PairResult, compare_networks
+from crossfer.evaluate.predictions import Predictions
+from crossfer.evaluate.result import plain
+from crossfer.evaluate.run_file import Run
+from crossfer.metrics import wilson_interval
+from crossfer.provenance import code_commit
+from crossfer.quantize.graph import convolutions, eight_bit_nodes, fold, is_quantized
+from crossfer.quantize.static import Method, to_eight_bits
+from crossfer.runtime.bundle import Bundle, BundleMeta, read_bundle, write_bundle
+from crossfer.runtime.preprocess import InputContract, preprocess
+from crossfer.runtime.recognizer import Recognizer
+
+FACES, FEWEST_FACES, FEWEST_VALID = 512, 64, 100
+EVIDENCE_TOLERANCE = 1e-4  # the sum is in single precision
+
+
+class QuantizeError(ValueError):
+    """A model that cannot be quantised, or one that is not good enough once it is; the message says why."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How to quantise.
+
+    Attributes:
+        faces: training faces that the ranges are measured on, each with its mirror image.
+        seed: of their choice.
+        method: how a range follows from the values seen.
+        max_loss: validation accuracy that may be lost, in 0..1.
+    """
+
+    faces: int = FACES
+    seed: int = 0
+    method: Method = "minmax"
+    max_loss: float = 0.005
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What was written, and how it compares with what it was made from.
+
+    Attributes:
+        path: the new bundle.
+        meta: its metadata.
+        sizes: bytes of the old file and of the new.
+        convolutions: how many are in eight bits, and how many there are.
+        faces: training faces used.
+        comparison: validation accuracy of both, and the paired interval of the difference.
+        agreement: share of validation faces that both answer alike.
+        largest_change: largest absolute difference of a logit.
+        evidence_error: largest absolute difference between a logit and the sum of its evidence.
+        lost_calibration: the old bundle had prediction sets and abstention, which the new one has not.
+    """
+
+    path: Path
+    meta: BundleMeta
+    sizes: tuple[int, int]
+    convolutions: tuple[int, int]
+    faces: int
+    comparison: PairResult
+    agreement: float
+    largest_change: float
+    evidence_error: float
+    lost_calibration: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as ``crossfer quantize --format json`` writes them."""
+        about = {name: value for name, value in vars(self).items() if name not in {"path", "meta"}}
+        return plain(
+            {
+                "output": str(self.path),
+                "model": self.meta.name,
+                "temperature": self.meta.temperature,
+                **about,
+                "provenance": self.meta.provenance["quantized"],
+            }
+        )
+
+
+def quantize(
+    model: str | Path,
+    train: Dataset,
+    valid: Dataset,
+    output: Path,
+    wish: Wish | None = None,
+    *,
+    shown: Progressive | None = None,
+) -> Quantized:
+    """Write a bundle in eight bits, which is used like any other.
+
+    Ranges are measured on training faces; accuracy, its loss and the temperature on validation faces. Labels,
+    input contract and provenance are carried over. Prediction sets and abstention are not: they promise
+    frequencies that hold for the network that they were fitted on; ``crossfer calibrate`` fits new ones.
+
+    Args:
+        model: an embedded model's name, or a bundle's file.
+        train: what the model has learnt from: face crops.
+        valid: what it has not learnt from, labelled with its classes.
+        output: the ``.onnx`` file to write; it appears only if all checks pass.
+        wish: how; the defaults if not given.
+        shown: where progress goes.
+
+    Raises:
+        BundleError: if the model cannot be used.
+        QuantizeError: if it is quantised already, has no convolution to quantise, would be overwritten, or
+            loses more than ``wish.max_loss``.
+        DataError: if there are too few faces, or one cannot be read.
+        ValueError: if the model lacks one of the data's classes.
+    """
+    wish, shown = wish or Wish(), shown or Progressive()
+    source, graph, nodes = _open(model, output)
+    if len(valid) < FEWEST_VALID:
+        raise DataError(
+            f"expected at least {FEWEST_VALID} validation faces to measure the loss on, found {len(valid)}"
+        )
+    rows = _draw(train, wish)
+    before = _by_logits(predict_with_progress(Recognizer(model, detector="none"), valid, shown))
+    faces = _read(train, rows, source.meta.input, shown)
+    with shown.bar("measuring ranges", len(faces)) as advance:
+        content = to_eight_bits(graph, nodes, faces, method=wish.method, progress=advance)
+    after, evidence_error = _try_out(content, source.meta, valid, faces, shown)
+    comparison = compare_networks(Run(source.meta.name, {}, before), Run("int8", {}, after))
+    _refuse_a_bad_one(comparison, evidence_error, wish)
+    every = convolutions(graph)
+    counts = len(set(every) & set(nodes)), len(every)
+    how = {"bits": 8, "convolutions": list(counts), "faces": len(rows)}
+    meta = _metadata(source, after, how | _origin(source, comparison, after, train, wish))
+    write_bundle(content, meta, output)
+    return Quantized(
+        output,
+        meta,
+        sizes=(source.path.stat().st_size, output.stat().st_size),
+        convolutions=counts,
+        faces=len(rows),
+        comparison=comparison,
+        agreement=float(np.mean(before.predicted == after.predicted)),
+        largest_change=float(np.abs(before.logits - after.logits).max()),
+        evidence_error=evidence_error,
+        lost_calibration=source.meta.calibration is not None,
+    )
+
+
+def _open(model: str | Path, output: Path) -> tuple[Bundle, onnx.ModelProto, list[str]]:
+    """The bundle, its folded graph, and the names of the nodes to quantise."""
+    source = read_bundle(model)
+    if output.exists() and output.samefile(source.path):
+        raise QuantizeError(f"{output}: is the model itself, which would be lost; name another file to write")
+    graph = fold(source.path.read_bytes())
+    if is_quantized(graph):
+        raise QuantizeError(f"{source.path}: is quantised already; name the model that it was made from")
+    nodes = eight_bit_nodes(graph)
+    if not nodes:
+        raise QuantizeError(f"{source.path}: expected convolutions to quantise, found none; use it as it is")
+    return source, graph, nodes
+
+
+def _draw(train: Dataset, wish: Wish) -> list[int]:
+    """Rows of the training faces to measure ranges on; all of them where there are fewer than asked for."""
+    if len(train) < FEWEST_FACES or wish.faces < FEWEST_FACES:
+        raise DataError(
+            f"expected at least {FEWEST_FACES} training faces to measure ranges on, "
+            f"found {min(len(train), wish.faces)}"
+        )
+    return sorted(np.random.default_rng(wish.seed).permutation(len(train))[: wish.faces].tolist())
+
+
+def _read(dataset: Dataset, rows: list[int], contract: InputContract, shown: Progressive) -> np.ndarray:
+    """Each face and its mirror image, so that both views get the same ranges: (2 N, C, S, S) float32."""
+    crops = []
+    with shown.bar("reading training faces", len(rows)) as advance:
+        for row in rows:
+            crops.append(preprocess([dataset.read(dataset.samples[row])], contract)[0])
+            advance(1)
+    faces = np.stack(crops)
+    return np.concatenate([faces, faces[..., ::-1]])
+
+
+def _by_logits(predictions: Predictions) -> Predictions:
+    """What the network alone answers: a bias for each class, where one was fitted, is left out."""
+    return replace(predictions, probabilities=softmax(predictions.logits))
+
+
+def _try_out(
+    content: bytes, meta: BundleMeta, valid: Dataset, faces: np.ndarray, shown: Progressive
+) -> tuple[Predictions, float]:
+    """Answers to the validation faces, and by how much the evidence misses the logits."""
+    with TemporaryDirectory(prefix="crossfer-") as folder:
+        draft = Path(folder) / "draft.onnx"
+        write_bundle(content, replace(meta, calibration=None), draft)
+        after = predict_with_progress(Recognizer(draft, detector="none"), valid, shown)
+        return _by_logits(after), _evidence_error(read_bundle(draft), faces)
+
+
+def _evidence_error(bundle: Bundle, faces: np.ndarray) -> float:
+    """By how much the evidence misses the logit that it sums to, at worst."""
+    worst = 0.0
+    for start in range(0, len(faces), 64):
+        logits, evidence = map(
+            np.asarray, bundle.session.run(["logits", "evidence"], {"image": faces[start : start + 64]})
+        )
+        worst = max(worst, float(np.abs(evidence.sum(axis=(2, 3)) - logits).max()))
+    return worst
+
+
+def _refuse_a_bad_one(comparison: PairResult, evidence_error: float, wish: Wish) -> None:
+    if not evidence_error <= EVIDENCE_TOLERANCE:
+        raise QuantizeError(
+            f"in eight bits the evidence misses the logits by {evidence_error:.2g}, expected at most "
+            f"{EVIDENCE_TOLERANCE:g}, so no file was written; the graph's head is not one that export writes"
+        )
+    if -comparison.difference > wish.max_loss:
+        low, high = comparison.interval
+        raise QuantizeError(
+            f"in eight bits {-100 * comparison.difference:.2f} points of validation accuracy are lost "
+            f"(95 % interval {100 * low:+.2f} to {100 * high:+.2f}, n = {comparison.n:,}), expected at most "
+            f"{100 * wish.max_loss:g}, so no file was written; try another --method or more --faces, or "
+            "allow it with --max-loss"
+        )
+
+
+def _origin(
+    source: Bundle, comparison: PairResult, after: Predictions, train: Dataset, wish: Wish
+) -> dict[str, Any]:
+    """What the new bundle was made from, and with what."""
+    return {
+        "mirrored_too": True,
+        "seed": wish.seed,
+        "method": wish.method,
+        "ranges": f"{train.name} train ({train.protocol})",
+        "valid": f"{after.subject.data} {after.subject.split} ({after.subject.protocol})",
+        "from_model": source.meta.name,
+        "from_sha256": source.sha256,
+        "from_accuracy": comparison.accuracies[0],
+        "onnxruntime": onnxruntime.__version__,
+        "commit": code_commit(),
+    }
+
+
+def _metadata(source: Bundle, after: Predictions, how: dict[str, Any]) -> BundleMeta:
+    """What the source says about itself, with the new scores and temperature."""
+    right, n = int(after.right.sum()), len(after)
+    score = {"accuracy": right / n, "n": n, "interval": list(wilson_interval(right, n))}
+    scores = {**source.meta.provenance.get("scores", {}), "valid": score}
+    return replace(
+        source.meta,
+        name=f"{source.meta.name}-int8",
+        temperature=fit_temperature(after.logits, after.truth),
+        provenance={**source.meta.provenance, "scores": scores, "quantized": how},
+        calibration=None,
+    )
