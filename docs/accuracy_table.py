@@ -2,7 +2,7 @@
 
     python docs/accuracy_table.py [--write README.md]
 
-Measured rows come from files that commands wrote: ``src/crossfer/models/default.json`` (crossfer evaluate)
+Measured rows come from files that commands wrote: ``src/crossfer/models/base.json`` (crossfer evaluate)
 and ``results/peers/fer.json`` (benchmarks/fer_peer.py). Published ones are quoted.
 """
 
@@ -34,7 +34,7 @@ def table() -> str:
     Raises:
         ValueError: if the measured rows are not of the same images.
     """
-    ours = json.loads((MODELS / "default.json").read_text("utf-8"))
+    ours = json.loads((MODELS / "base.json").read_text("utf-8"))
     peer = json.loads((ROOT / "results" / "peers" / "fer.json").read_text("utf-8"))
     about = ("data", "split", "protocol", "n")
     if [ours[key] for key in about] != [peer[key] for key in about]:
@@ -45,7 +45,7 @@ def table() -> str:
         (
             "**crossfer, embedded model**",
             "none",
-            parameters(MODELS / "default.safetensors"),
+            parameters(MODELS / "base.safetensors"),
             own,
             count(ours),
         ),

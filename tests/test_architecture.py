@@ -21,11 +21,13 @@ ALLOWED = {
     "calibration": EVERYONE,
     "provenance": set(),
     "page": set(),
-    "runtime": EVERYONE | {"calibration"},
+    "runtime": EVERYONE | {"calibration", "models"},
     # One decoding for what is learnt from and what is recognised; one way to write files that are whole.
     "data": EVERYONE | {"runtime.image", "runtime.atomic"},
     "method": set(),
-    "train": EVERYONE | {"method", "data", "metrics", "calibration", "provenance"} | SHARED_WITH_TRAINING,
+    "train": EVERYONE
+    | {"method", "data", "models", "metrics", "calibration", "provenance"}
+    | SHARED_WITH_TRAINING,
     "evaluate": EVERYONE | {"runtime", "data", "metrics", "calibration", "provenance", "page"},
     "quantize": EVERYONE | {"runtime", "data", "evaluate", "metrics", "calibration", "provenance"},
     "serve": EVERYONE | {"runtime"},

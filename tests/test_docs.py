@@ -47,7 +47,7 @@ def test_the_accuracy_table_is_the_one_that_its_command_writes(tmp_path: Path) -
 
 def test_figures_in_the_readme_are_those_of_the_result_file() -> None:
     readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
-    scores = json.loads((ROOT / "src/crossfer/models/default.json").read_text("utf-8"))
+    scores = json.loads((ROOT / "src/crossfer/models/base.json").read_text("utf-8"))
     clean = scores["leaks"]["clean"]
     assert f"**{100 * scores['accuracy']:.2f} %**" in readme
     assert f"ECE is {scores['ece']:.3f}" in readme
@@ -57,8 +57,8 @@ def test_figures_in_the_readme_are_those_of_the_result_file() -> None:
 
 
 def test_the_robustness_in_the_docs_is_that_of_the_result_file_of_the_embedded_model() -> None:
-    found = json.loads((ROOT / "results/robustness/default-ferplus-valid.json").read_text("utf-8"))
-    model = json.loads((ROOT / "src/crossfer/models/default.json").read_text("utf-8"))["model"]
+    found = json.loads((ROOT / "results/robustness/base-ferplus-valid.json").read_text("utf-8"))
+    model = json.loads((ROOT / "src/crossfer/models/base.json").read_text("utf-8"))["model"]
     assert (found["model"], found["split"], found["n"]) == (model, "valid", 3199)
     page = (ROOT / "docs/evaluation.md").read_text("utf-8")
     for kind, accuracies in found["corruptions"]["accuracy"].items():

@@ -7,8 +7,8 @@ import onnx
 import onnxruntime
 import pytest
 
+from crossfer import models
 from crossfer.labels import FERPLUS, LABEL_SETS
-from crossfer.runtime import bundle as bundle_module
 from crossfer.runtime.bundle import (
     METADATA_KEY,
     BundleError,
@@ -141,12 +141,12 @@ def test_missing_files_and_names(tmp_path):
 
 
 def test_names_mean_the_embedded_models(tmp_path, monkeypatch, tiny_model):
-    embedded = tmp_path / "default.onnx"
+    embedded = tmp_path / "base.onnx"
     embedded.write_bytes(tiny_model.read_bytes())
-    monkeypatch.setattr(bundle_module, "files", lambda package: tmp_path)
-    assert resolve_model("default") == embedded
-    with pytest.raises(BundleError, match=r"embedded models \(default\)"):
-        resolve_model("other")
+    monkeypatch.setattr(models, "_folder", lambda: tmp_path)
+    assert resolve_model("base") == resolve_model("default") == embedded
+    with pytest.raises(BundleError, match=r"embedded models \(base; default is base\)"):
+        resolve_model("tiny")
 
 
 def test_reading_needs_no_onnx_package(tiny_model):

@@ -20,7 +20,7 @@ def main(command: str) -> str:
     assert skimage is not None
     photo = Path(str(skimage.origin)).parent / "data" / "astronaut.png"
 
-    weights = Path(crossfer.__file__).parent / "models" / "default.safetensors"
+    weights = Path(crossfer.__file__).parent / "models" / "base.safetensors"
     assert weights.stat().st_size > 1_000_000, (
         "the weights that fine-tuning starts from come with the install"
     )

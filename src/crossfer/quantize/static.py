@@ -65,6 +65,7 @@ def to_eight_bits(
             op_types_to_quantize=kinds,
             nodes_to_quantize=nodes,
             per_channel=True,
+            reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=METHODS[method],

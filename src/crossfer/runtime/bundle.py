@@ -13,7 +13,6 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,12 @@ import onnxruntime
 
 from crossfer.calibration import Calibration
 from crossfer.labels import LABEL_SETS, LabelSet
+from crossfer.models import embedded, names
 from crossfer.runtime.preprocess import InputContract
 from crossfer.runtime.protobuf import fields, message
 
 FORMAT, READABLE = 2, (1, 2)
 METADATA_KEY = "crossfer"
-MODELS_PACKAGE = "crossfer.models"
 # Field numbers of onnx.proto3: ModelProto.metadata_props; StringStringEntryProto.key and .value.
 _PROPERTIES, _PROPERTY_KEY, _PROPERTY_VALUE = 14, 1, 2
 _KEYS = ("name", "label_set", "labels", "input", "temperature", "grid", "provenance")
@@ -180,13 +179,11 @@ def resolve_model(model: str | Path) -> Path:
     """
     path = Path(model)
     if isinstance(model, str) and path.name == model and not path.suffix:
-        embedded = Path(str(files(MODELS_PACKAGE))) / f"{model}.onnx"
-        if embedded.is_file():
-            return embedded
+        if (ours := embedded(model, ".onnx")) is not None:
+            return ours
         if not path.exists():
-            names = ", ".join(sorted(file.stem for file in embedded.parent.glob("*.onnx")))
             raise BundleError(
-                f"model {model!r}: expected a file or one of the embedded models ({names or 'none here'})"
+                f"model {model!r}: expected a file or one of the embedded models ({names('.onnx')})"
             )
     if not path.is_file():
         raise BundleError(f"{path}: no such model file; check the path")

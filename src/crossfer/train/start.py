@@ -6,7 +6,6 @@ FILE.safetensors`` writes it; an encoder alone goes by torchvision's names, as p
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ from torch import Tensor, nn
 
 from crossfer.labels import LabelSet, label_set
 from crossfer.method import CrossLayerNet
+from crossfer.models import embedded, names
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import ModelConfig, Recipe, parse_recipe
 
-MODELS_PACKAGE = "crossfer.models"
 ROWS = ("head.weight", "head.bias", "head.pooled_weight")  # a row for each class
 Tensors = dict[str, Tensor]
 
@@ -62,12 +61,12 @@ def find_weights(init: Path) -> Path:
     Raises:
         CheckpointError: if there is no such file.
     """
-    folder = Path(str(files(MODELS_PACKAGE)))
     if init.name == str(init) and not init.suffix and not init.exists():
-        if (embedded := folder / f"{init}.safetensors").is_file():
-            return embedded
-        names = ", ".join(sorted(file.stem for file in folder.glob("*.safetensors")))
-        raise CheckpointError(f"expected a safetensors file or one of the embedded models ({names})")
+        if (ours := embedded(str(init), ".safetensors")) is not None:
+            return ours
+        raise CheckpointError(
+            f"expected a safetensors file or one of the embedded models ({names('.safetensors')})"
+        )
     return init
 
 

@@ -24,12 +24,12 @@ from crossfer.train.network import network
 from crossfer.train.start import recipe_of
 
 MODELS = Path(str(files("crossfer.models")))
-SCORES = json.loads((MODELS / "default.json").read_text("utf-8"))
-CARD = (MODELS / "default.md").read_text("utf-8")
+SCORES = json.loads((MODELS / "base.json").read_text("utf-8"))
+CARD = (MODELS / "base.md").read_text("utf-8")
 
 
 def test_the_bundle_is_the_one_that_was_scored() -> None:
-    bundle = read_bundle("default")
+    bundle = read_bundle("base")
     assert bundle.sha256 == SCORES["model"]["sha256"]
     assert bundle.meta.labels == FERPLUS.expressions
     assert {"recipe", "data", "protocol", "scores", "commit", "license"} <= bundle.meta.provenance.keys()
@@ -46,14 +46,14 @@ def test_the_card_states_the_scores() -> None:
 
 
 def test_the_weights_to_start_from_are_those_of_the_card() -> None:
-    content = (MODELS / "default.safetensors").read_bytes()
+    content = (MODELS / "base.safetensors").read_bytes()
     assert hashlib.sha256(content).hexdigest() in CARD
     assert len(content) <= 7_000_000
-    _, meta = checkpoint.load(MODELS / "default.safetensors")
+    _, meta = checkpoint.load(MODELS / "base.safetensors")
     recipe, labels = recipe_of(meta, MODELS)
     assert recipe.name == "ferplus-48"
     assert labels is FERPLUS
-    provenance = read_bundle("default").meta.provenance
+    provenance = read_bundle("base").meta.provenance
     assert (meta["epoch"], meta["commit"]) == (provenance["epoch"], provenance["commit"])
     assert str(meta["commit"])[:7] in CARD
     assert len(meta["made_from_sha256"]) == 64
@@ -62,12 +62,12 @@ def test_the_weights_to_start_from_are_those_of_the_card() -> None:
 @torch.no_grad()
 def test_they_are_the_weights_of_the_bundle() -> None:
     """The bundle averages two mirrored views; half precision moves its logits by less than a hundredth."""
-    tensors, meta = checkpoint.load(MODELS / "default.safetensors")
+    tensors, meta = checkpoint.load(MODELS / "base.safetensors")
     recipe, labels = recipe_of(meta, MODELS)
     net = Inference(network(recipe.model, len(labels)), mirror=True).eval()
     net.net.load_state_dict(tensors)
     images = np.random.default_rng(0).normal(size=(16, 1, 48, 48)).astype(np.float32)
-    expected = read_bundle("default").session.run(["logits", "evidence"], {"image": images})
+    expected = read_bundle("base").session.run(["logits", "evidence"], {"image": images})
     for found, value in zip(net(torch.from_numpy(images)), expected, strict=True):
         np.testing.assert_allclose(found.numpy(), value, atol=0.01)
     assert np.abs(expected[0]).max() > 1
@@ -93,7 +93,7 @@ def test_in_eight_bits_it_answers_alike(ferplus_root: Path, tmp_path: Path, face
     """Of all validation faces at most three in a thousand more are wrong; of a few, two in all."""
     train, valid = (load_ferplus(ferplus_root, split=split) for split in ("train", "valid"))
     some = replace(valid, samples=valid.samples[:: len(valid) // faces][:faces])
-    done = quantize("default", train, some, tmp_path / "int8.onnx", Wish(faces=64 if faces < 1000 else 512))
+    done = quantize("base", train, some, tmp_path / "int8.onnx", Wish(faces=64 if faces < 1000 else 512))
     assert done.sizes[1] < 3_500_000
     assert done.agreement > 0.98
     assert done.evidence_error <= 1e-5
