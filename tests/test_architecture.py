@@ -116,6 +116,22 @@ def test_heavy_imports_of_the_command_line_stay_inside_its_commands(path):
     assert {name.split(".")[0] for name in imports(ast.unparse(outer))} <= light
 
 
+def options(source: str) -> list[str]:
+    """Every option that a module declares: its annotation, however it is laid out."""
+    subscripts = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Subscript)]
+    return [text for node in subscripts if "typer.Option(" in (text := ast.unparse(node))]
+
+
+def test_an_option_that_commands_share_is_declared_once():
+    declared = [
+        option
+        for path in (PACKAGE / "cli").glob("*.py")
+        for option in options(path.read_text(encoding="utf-8"))
+    ]
+    assert len(declared) > 80
+    assert [option for option in set(declared) if declared.count(option) > 1] == [], "see cli/options.py"
+
+
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_nothing_is_unpickled(path):
     source = path.read_text(encoding="utf-8")

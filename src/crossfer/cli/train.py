@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crossfer.cli.errors import need_extra
+from crossfer.cli.options import Override, TrainRoot
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,11 +23,8 @@ def train(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the run. [default: runs/NAME]")
     ] = None,
-    root: Annotated[Path | None, typer.Option("--root", help="Folder that holds the data set.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a value, as in optim.epochs=5."),
-    ] = None,
+    root: TrainRoot = None,
+    set_: Override = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last whole epoch of the run.")
     ] = False,
