@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from crossfer.bench.machine import Machine
+from crossfer.bench.machine import Machine, Watch
 from crossfer.bench.subject import read_subjects, scorer
 from crossfer.bench.timing import Pace, Spread, in_turn, paired_ratio
 from crossfer.data.ferplus import load_ferplus
@@ -122,7 +122,8 @@ def main() -> None:
     dataset = load_ferplus(args.root, split=args.split)
     faces = [dataset.read(sample) for sample in dataset.samples]
     truth = np.array([sample.label for sample in dataset.samples])
-    speed = measure_speed(networks, faces)
+    watch = Watch.begin()
+    speed = measure_speed(networks, faces) | {"others": watch.others()}
     scores = {name: measure_accuracy(classify, faces, truth) for name, classify in networks.items()}
     print(
         f"FERPlus {args.split}, {dataset.protocol}, n = {len(faces):,}; {machine.cpu}, one thread, ", end=""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import subprocess
+import sys
 from importlib.metadata import version
 
 import pytest
 
 import crossfer
 from crossfer.bench import machine
-from crossfer.bench.machine import Machine, busy_share, cpu_name, cpu_quota, instructions
+from crossfer.bench.machine import Machine, Watch, cpu_name, cpu_quota, instructions, share_of_others
 
 X86 = """processor\t: 0
 vendor_id\t: AuthenticAMD
@@ -44,18 +46,27 @@ def test_threads_are_as_many_as_there_is_time_for():
 
 
 def test_others_at_work_are_seen():
-    quiet = busy_share("cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 9", "cpu  2 0 0 190 8 0 0 0 0 0\n")
-    stolen = busy_share("cpu  0 0 0 0 0 0 0 0 0 0", "cpu  0 0 0 100 0 0 0 100 0 0")
-    guests = busy_share("cpu  0 0 0 0 0 0 0 0 0 0", "cpu  50 0 0 50 0 0 0 0 50 0")
-    assert (quiet, stolen, guests) == pytest.approx((0.01, 0.5, 0.5))
-    assert busy_share("cpu 1 1 1 1 1", "cpu 1 1 1 1 1") is None
-    assert busy_share("intr 1", "intr 2") is None
-    here = Machine.here()
-    assert [dataclasses.replace(here, others=share).busy for share in (None, 0.05, 0.5)] == [
-        False,
-        False,
-        True,
-    ]
+    nothing = "cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 9"
+    alone = share_of_others(nothing, "cpu  92 0 10 90 8 0 0 0 0 0\n", own=100)
+    stolen = share_of_others(nothing, "cpu  0 0 0 100 0 0 0 100 0 0", own=0)
+    guests = share_of_others(nothing, "cpu  50 0 0 50 0 0 0 0 50 0", own=10)
+    assert (alone, stolen, guests) == pytest.approx((0.01, 0.5, 0.4))
+    assert share_of_others(nothing, "cpu  50 0 0 50 0 0 0 0 0 0", own=51) == 0, "clocks differ by a tick"
+    assert share_of_others(nothing, nothing, own=0) is None
+    assert share_of_others("", "", own=0) is None
+
+
+def test_ones_own_work_is_not_that_of_others():
+    if not machine.STAT.exists():
+        pytest.skip(f"no {machine.STAT} on this system")
+    watch = Watch.begin()
+    burn = "import time\nwhile time.process_time() < 0.5: pass"
+    subprocess.run([sys.executable, "-c", burn], check=True)
+    others = watch.others()
+    spent = machine.share_of_others(watch.stat, machine.STAT.read_text(), own=0)
+    assert others is not None
+    assert spent is not None
+    assert 0 <= others < spent
 
 
 def test_facts_are_of_this_machine_and_this_code():
@@ -75,5 +86,6 @@ def test_a_system_that_tells_nothing_is_no_error(monkeypatch):
     monkeypatch.setattr("os.sysconf", nothing)
     monkeypatch.delattr("os.sched_getaffinity")
     here = Machine.here()
-    assert (here.quota, here.memory, here.others, here.instructions) == (None, None, None, ())
+    assert (here.quota, here.memory, here.instructions) == (None, None, ())
+    assert Watch.begin().others() is None
     assert here.threads >= 1

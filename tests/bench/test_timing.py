@@ -107,7 +107,7 @@ def test_what_is_slow_until_it_is_warm_does_not_count(machine):
 
 
 def test_warming_up_goes_on_for_a_block(machine):
-    samples = machine.measure({"a": machine.thing("a", lambda n: 0.03 if n < 3 else 0.01)})
+    samples = machine.measure({"a": machine.thing("a", lambda n: 0.03 if n < 5 else 0.01)})
     assert samples["a"] == pytest.approx([0.01] * 20)
 
 

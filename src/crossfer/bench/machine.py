@@ -8,7 +8,6 @@ import platform
 import re
 import subprocess
 import sys
-import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,8 +16,7 @@ from typing import Any
 from crossfer import __version__
 from crossfer.provenance import code_commit
 
-LOOK = 0.5  # seconds for which the machine is watched
-BUSY = 0.1  # share of the processors from which on others disturb
+STAT = Path("/proc/stat")
 # Sets of instructions that ONNX Runtime's kernels choose between, as Linux calls them.
 INSTRUCTIONS = (
     "avx2",
@@ -52,8 +50,6 @@ class Machine:
         packages: versions by name.
         crossfer: version.
         commit: of the checkout, or ``unknown``.
-        others: share (0..1) of the processors that others took before anything was measured; None where the
-            system does not tell.
     """
 
     cpu: str
@@ -67,7 +63,6 @@ class Machine:
     packages: dict[str, str]
     crossfer: str
     commit: str
-    others: float | None
 
     @classmethod
     def here(cls) -> Machine:
@@ -85,7 +80,6 @@ class Machine:
             packages={name: version(name) for name in ("onnxruntime", "numpy", "pillow")},
             crossfer=__version__,
             commit=code_commit(),
-            others=_others(),
         )
 
     @property
@@ -93,14 +87,9 @@ class Machine:
         """As many as there is processor time for."""
         return self.cores if self.quota is None else max(1, min(self.cores, math.ceil(self.quota)))
 
-    @property
-    def busy(self) -> bool:
-        """Others were at work, so that figures come out too low."""
-        return self.others is not None and self.others > BUSY
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self) | {"instructions": list(self.instructions), "busy": self.busy}
+        return asdict(self) | {"instructions": list(self.instructions)}
 
 
 def usable_cores() -> int:
@@ -144,27 +133,52 @@ def cpu_quota(limit: str) -> float | None:
     return None
 
 
-def busy_share(before: str, after: str) -> float | None:
-    """Share (0..1) of processor time that was not idle between two readings of Linux's ``/proc/stat``.
+@dataclass(frozen=True)
+class Watch:
+    """Looks at who takes the processors from its beginning on.
 
-    >>> busy_share("cpu  100 0 0 800 100", "cpu  150 0 0 900 150")
-    0.25
+    Attributes:
+        stat: text of ``/proc/stat`` at the beginning; empty where there is none.
+        own: processor time in seconds that this process and its children had taken by then.
+    """
+
+    stat: str
+    own: float
+
+    @classmethod
+    def begin(cls) -> Watch:
+        """From now on."""
+        return cls(_text(STAT), _own_time())
+
+    def others(self) -> float | None:
+        """Share (0..1) of the processors that others took since; None where the system does not tell."""
+        ticks = (_own_time() - self.own) * os.sysconf("SC_CLK_TCK") if self.stat else 0.0
+        return share_of_others(self.stat, _text(STAT), ticks)
+
+
+def share_of_others(before: str, after: str, own: float) -> float | None:
+    """Share (0..1) of processor time that others took between two readings of Linux's ``/proc/stat``.
+
+    >>> share_of_others("cpu  100 0 0 800 100", "cpu  150 0 0 900 150", own=30)
+    0.1
+
+    Args:
+        before: the first reading.
+        after: the second.
+        own: time in ticks that is one's own.
     """
     first, second = (re.match(r"cpu +([\d ]+)", text) for text in (before, after))
     if first is None or second is None:
         return None
     spent = [int(b) - int(a) for a, b in zip(first[1].split(), second[1].split(), strict=True)]
     # User, nice, system, idle, waiting for disks; time of guests, which come last, is in the first two.
-    return 1 - sum(spent[3:5]) / sum(spent[:8]) if sum(spent[:8]) > 0 else None
+    total, idle = sum(spent[:8]), sum(spent[3:5])
+    return max(0.0, (total - idle - own) / total) if total > 0 else None
 
 
-def _others() -> float | None:
-    stat = Path("/proc/stat")
-    before = _text(stat)
-    if not before:
-        return None
-    time.sleep(LOOK)
-    return busy_share(before, _text(stat))
+def _own_time() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _brand() -> str:

@@ -99,6 +99,8 @@ class BenchResult:
         photos: the picture.
         sections: what was measured, in order.
         quick: fewer things in fewer rounds.
+        others: share (0..1) of the processors that others took meanwhile; None where the system does not
+            tell.
     """
 
     machine: Machine
@@ -106,6 +108,7 @@ class BenchResult:
     photos: Photos
     sections: tuple[Section, ...]
     quick: bool
+    others: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``crossfer.bench.tables`` makes tables of them."""
@@ -113,6 +116,7 @@ class BenchResult:
         return {
             "format": FORMAT,
             "quick": self.quick,
+            "others": self.others,
             "machine": self.machine.to_dict(),
             "models": [subject.to_dict() for subject in self.subjects],
             "photo": self.photos.to_dict(),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfer.bench.machine import Machine
+from crossfer.bench.machine import Machine, Watch
 from crossfer.bench.photo import Photo, Photos, open_photo
 from crossfer.bench.process import COMMAND, PYTHON, can_tell_memory, peak_bytes, run_to_end
 from crossfer.bench.result import BenchResult, Case, Section, Unit
@@ -96,7 +96,7 @@ def run_bench(
     """
     if not models or (threads is not None and threads < 1):
         raise ValueError(f"expected a model or more and at least 1 thread, got {len(models)} and {threads}")
-    machine, plan = Machine.here(), QUICK if quick else FULL
+    machine, plan, watch = Machine.here(), QUICK if quick else FULL, Watch.begin()
     read = read_subjects(models)
     subjects, photos = [subject for subject, _ in read], open_photo(photo)
     face, most = photos.face(read[0][1].input.crop), threads or machine.threads
@@ -111,7 +111,7 @@ def run_bench(
         sections.append(_timed("start", "ms", starts, plan.processes, tell))
         if can_tell_memory():
             sections.append(_memory(memory_commands(subjects, photos, files, plan), plan.peaks, tell))
-    return BenchResult(machine, tuple(subjects), photos, tuple(sections), quick)
+    return BenchResult(machine, tuple(subjects), photos, tuple(sections), quick, watch.others())
 
 
 def thread_counts(most: int) -> list[int]:

@@ -10,7 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-WIDTH = 110  # the same wherever the text goes
+WIDTH = 200  # room for models with long names, so that a row is a line
+BUSY = 0.05  # share of the processors from which on others disturb
 WHAT = ""  # heading of the column that says what a row measures
 Values = Mapping[str, Any]
 TITLES = {
@@ -35,6 +36,8 @@ def _page(values: Values) -> Iterator[RenderableType]:
     for model in values["models"]:
         yield _model(model)
     yield _photo(values["photo"])
+    if values["others"] is not None:
+        yield _others(values["others"])
     yield 'medians; a column that ends in "= 1" says how many times as fast, in the median of the rounds'
     first = values["models"][0]["label"]
     for name, section in values["measured"].items():
@@ -60,9 +63,11 @@ def _machine(machine: Values) -> Iterator[str]:
     commit = machine["commit"]
     known = "" if commit == "unknown" else f" ({commit[:10]}{'+changes' if '+' in commit else ''})"
     yield f"crossfer {machine['crossfer']}{known}, {packages}, Python {machine['python']}"
-    if machine["busy"]:
-        share = f"{100 * machine['others']:.0f} %"
-        yield f"BUSY: others took {share} of the processors before it began; on an idle machine it is faster"
+
+
+def _others(share: float) -> str:
+    busy = "; on an idle machine it is faster" if share > BUSY else ""
+    return f"others took {100 * share:.0f} % of the processors meanwhile{busy}"
 
 
 def _model(model: Values) -> str:
