@@ -78,8 +78,9 @@ def test_models_take_turns_and_are_compared_with_the_first(tiny_model, photos):
 
 
 def test_models_named_twice_are_told_apart(tiny_model):
-    labels = [subject.label for subject, _ in read_subjects([str(tiny_model), "default", str(tiny_model)])]
-    assert labels == ["tiny.onnx", "default", "tiny.onnx (2)"]
+    named = [str(tiny_model), "default", str(tiny_model), str(tiny_model)]
+    labels = [subject.label for subject, _ in read_subjects(named)]
+    assert labels == ["tiny.onnx", "default", "tiny.onnx (2)", "tiny.onnx (3)"]
 
 
 @pytest.mark.parametrize(("models", "threads"), [([], None), (["default"], 0), (["default"], -1)])

@@ -9,9 +9,12 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import numpy
+import onnxruntime
+import PIL
 
 from crossfer import __version__
 from crossfer.provenance import code_commit
@@ -77,7 +80,12 @@ class Machine:
             memory=_memory(),
             system=f"{platform.system()} {platform.release()} {platform.machine()}",
             python=platform.python_version(),
-            packages={name: version(name) for name in ("onnxruntime", "numpy", "pillow")},
+            # Not what is installed under these names: ONNX Runtime comes as several distributions.
+            packages={
+                "onnxruntime": onnxruntime.__version__,
+                "numpy": numpy.__version__,
+                "pillow": PIL.__version__,
+            },
             crossfer=__version__,
             commit=code_commit(),
         )

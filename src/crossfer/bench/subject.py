@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ def read_subjects(models: Sequence[str]) -> list[tuple[Subject, BundleMeta]]:
     for source in models:
         bundle = read_bundle(source, threads=1)
         name = Path(source).name
-        number = sum(label.split(" (")[0] == name for label in labels) + 1
-        labels.append(name if number == 1 else f"{name} ({number})")
+        numbered = (f"{name} ({number})" for number in count(2))
+        labels.append(next(label for label in chain([name], numbered) if label not in labels))
         meta = bundle.meta
         size = bundle.path.stat().st_size
         contract = meta.input

@@ -50,7 +50,7 @@ def _page(values: Values) -> Iterator[RenderableType]:
 
 
 def _machine(machine: Values) -> Iterator[str]:
-    cores = f"{machine['cores']} cores"
+    cores = f"{machine['cores']} core{'s' if machine['cores'] > 1 else ''}"
     if machine["cores_there"] != machine["cores"]:
         cores = f"{machine['cores']} of {machine['cores_there']} cores"
     if machine["quota"] is not None:
