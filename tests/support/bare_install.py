@@ -34,6 +34,12 @@ def main(command: str) -> str:
     assert answer["faces"] == [face.to_dict()], answer
     assert Path("drawn/astronaut.png").stat().st_size > 0
 
+    bench = [command, "bench", "--quick", "--format", "json"]
+    measured = json.loads(subprocess.run(bench, capture_output=True, text=True, check=True).stdout)[
+        "measured"
+    ]
+    assert set(measured) == {"faces", "photo", "start", "memory"}, "speed is measured in the plain install"
+
     size = sum(path.lstat().st_blocks * 512 for path in Path(sys.prefix).rglob("*")) / 2**20
     assert size < LIMIT_MB, f"the install takes {size:.0f} MB, more than {LIMIT_MB}"
     found = f"{face.expression} {face.confidence:.1%}"

@@ -11,6 +11,7 @@ import typer
 
 from crossfer import __version__
 from crossfer.cli.ablate import ablate
+from crossfer.cli.bench import bench
 from crossfer.cli.calibrate import calibrate
 from crossfer.cli.compare import compare
 from crossfer.cli.data import data
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 USE = (predict, video, serve, score)
 MAKE = (train, distill, export, quantize)
-MEASURE = (calibrate, evaluate, compare, report, ablate, intensity)
+MEASURE = (calibrate, evaluate, compare, report, ablate, intensity, bench)
 for command in USE + MAKE + MEASURE:  # in the order of the help
     app.command()(command)
 app.add_typer(data, name="data")

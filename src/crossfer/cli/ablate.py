@@ -8,31 +8,23 @@ from typing import Annotated
 import typer
 
 from crossfer.cli.errors import need_extra, need_folder
+from crossfer.cli.options import StudyResults, StudyRuns, TableFile, TableOnly, TrainRoot
 
 
 def ablate(
     recipes: Annotated[list[Path], typer.Argument(help="TOML recipes, one a row: recipes/ablation/*.toml.")],
-    root: Annotated[Path | None, typer.Option("--root", help="Folder that holds the data set.")] = None,
+    root: TrainRoot = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each row, with seeds 0, 1, ...")] = 3,
     reference: Annotated[
         str, typer.Option(metavar="ROW", help="The row that the others are compared with.")
     ] = "all",
-    results: Annotated[
-        Path, typer.Option(file_okay=False, help="Result files, one a run; what lies there is not run again.")
-    ] = Path("results/ablation"),
-    runs: Annotated[Path, typer.Option(file_okay=False, help="Where unfinished runs lie.")] = Path(
-        "runs/ablation"
-    ),
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", dir_okay=False, help="Write the table here, not to stdout."),
-    ] = None,
+    results: StudyResults = Path("results/ablation"),
+    runs: StudyRuns = Path("runs/ablation"),
+    output: TableFile = None,
     plot: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Draw the rows with error bars (.png, .svg, .pdf).")
     ] = None,
-    table_only: Annotated[
-        bool, typer.Option("--table-only", help="Run nothing; the table of the results that are there.")
-    ] = False,
+    table_only: TableOnly = False,
 ) -> None:
     """Train rows of recipes over seeds and compare them on validation data.
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from crossfer.cli.dataset import Asked
 from crossfer.cli.errors import need_folder
-from crossfer.data.names import DatasetName, LabelVersion, Protocol, Split
+from crossfer.cli.options import (
+    DataRoot,
+    ModelClasses,
+    SkipBad,
+    SplitFile,
+    TextOrJson,
+    VoteLabels,
+    VoteProtocol,
+)
+from crossfer.data.names import DatasetName, Split
 
 
 def calibrate(
@@ -18,43 +27,25 @@ def calibrate(
         DatasetName,
         typer.Option(help="Data set of face crops; folder: a folder per class; table: CSV or Parquet."),
     ],
-    root: Annotated[Path, typer.Option(help="Folder or zip that holds the data set; for table the table.")],
+    root: DataRoot,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The .onnx file to write; may be the model itself.")
     ],
     split: Annotated[
         Split, typer.Option(help="Part of the data, never what the model learnt from or is tested on.")
     ] = "valid",
-    split_file: Annotated[
-        Path | None, typer.Option(help="Cuts valid out of train where a set has none: crossfer data split.")
-    ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            help="Classes of a folder or table, as in crossfer data check. [default: the model's]",
-            show_default=False,
-        ),
-    ] = None,
-    protocol: Annotated[
-        Protocol | None,
-        typer.Option(help="How FERPlus votes become labels. [default: majority]", show_default=False),
-    ] = None,
-    labels: Annotated[
-        LabelVersion | None,
-        typer.Option(help="Version of the FERPlus labels. [default: fer2013new]", show_default=False),
-    ] = None,
+    split_file: SplitFile = None,
+    classes: ModelClasses = None,
+    protocol: VoteProtocol = None,
+    labels: VoteLabels = None,
     selective_accuracy: Annotated[
         float,
         typer.Option(
             min=0.01, max=0.999, help="Share of right answers that --abstain of predict has to give."
         ),
     ] = 0.95,
-    format_: Annotated[
-        Literal["text", "json"], typer.Option("--format", help="json: one object on one line.")
-    ] = "text",
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out and count bad rows and images instead of stopping.")
-    ] = False,
+    format_: TextOrJson = "text",
+    skip_bad: SkipBad = False,
 ) -> None:
     """Fit temperature, prediction sets and abstention on validation images, and write them into the model.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from crossfer.cli.errors import need_folder
+from crossfer.cli.options import ResultFile, TextOrJson
 
 
 def compare(
@@ -18,12 +19,8 @@ def compare(
         list[Path] | None,
         typer.Option("--with", metavar="RUN", help="A run of the other side; repeat it for more seeds."),
     ] = None,
-    format_: Annotated[
-        Literal["text", "json"], typer.Option("--format", help="json: one object on one line.")
-    ] = "text",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the result here instead of stdout.")
-    ] = None,
+    format_: TextOrJson = "text",
+    output: ResultFile = None,
 ) -> None:
     """Set runs on the same images side by side.
 

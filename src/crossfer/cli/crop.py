@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from crossfer.cli.options import MinFaceScore
+
 
 def crop(
     photos: Annotated[Path, typer.Argument(help="Folder of photos, sorted into folders as they may be.")],
@@ -16,9 +18,7 @@ def crop(
     model: Annotated[
         str, typer.Option(help="The model that says how faces are framed: embedded by name, or a file.")
     ] = "default",
-    min_face_score: Annotated[
-        float, typer.Option(min=0.01, max=0.99, help="Leave out faces that the detector is less sure of.")
-    ] = 0.5,
+    min_face_score: MinFaceScore = 0.5,
 ) -> None:
     """Cut the largest face out of every photo, as a model will see it; folders stay as they are.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from crossfer.cli.crop import crop
+from crossfer.cli.options import DataRoot
 from crossfer.data.names import DatasetName, LabelVersion, Protocol
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ data.command()(crop)
 Name = Annotated[
     DatasetName, typer.Argument(help="Data set; folder: a folder per class; table: CSV or Parquet.")
 ]
-Root = Annotated[Path, typer.Option(help="Folder or zip that holds the data set; for table the table.")]
 Classes = Annotated[
     str | None,
     typer.Option(
@@ -43,7 +43,7 @@ Version = Annotated[LabelVersion, typer.Option(help="Version of the FERPlus labe
 @data.command()
 def check(
     name: Name,
-    root: Root,
+    root: DataRoot,
     protocol: Annotated[Protocol, typer.Option(help="How FERPlus votes become labels.")] = "majority",
     labels: Version = "fer2013new",
     classes: Classes = None,
@@ -83,7 +83,7 @@ def check(
 @data.command()
 def split(
     name: Name,
-    root: Root,
+    root: DataRoot,
     output: Annotated[Path, typer.Option("--output", "-o", help="The split file to write.")],
     valid: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of each class for validation.")] = 0.1,
     test: Annotated[

@@ -7,11 +7,20 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.train import Board, Output, Recipe, Resume, Root, Set, SkipBad, run
+from crossfer.cli.options import (
+    Override,
+    RecipeFile,
+    Resume,
+    RunFolder,
+    SkipAndReport,
+    TensorBoardFiles,
+    TrainRoot,
+)
+from crossfer.cli.train import run
 
 
 def distill(
-    recipe: Recipe,
+    recipe: RecipeFile,
     teachers: Annotated[
         list[str] | None,
         typer.Option(
@@ -25,12 +34,12 @@ def distill(
         float | None,
         typer.Option(min=0, max=1, help="The teachers' part of a target. [default: the recipe's, or 0.5]"),
     ] = None,
-    output: Output = None,
-    root: Root = None,
-    set_: Set = None,
+    output: RunFolder = None,
+    root: TrainRoot = None,
+    set_: Override = None,
     resume: Resume = False,
-    skip_bad: SkipBad = False,
-    tensorboard: Board = False,
+    skip_bad: SkipAndReport = False,
+    tensorboard: TensorBoardFiles = False,
 ) -> None:
     """Train a student of any size with teachers, whose answers are part of its targets.
 

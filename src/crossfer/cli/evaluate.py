@@ -11,34 +11,32 @@ import typer
 
 from crossfer.cli.dataset import Asked
 from crossfer.cli.errors import need_folder
-from crossfer.data.names import DatasetName, LabelVersion, Protocol, Split
+from crossfer.cli.options import (
+    DataRoot,
+    MinFaceScore,
+    Model,
+    ModelClasses,
+    ResultFile,
+    SkipBad,
+    SplitFile,
+    TextOrJson,
+    VoteLabels,
+    VoteProtocol,
+)
+from crossfer.data.names import DatasetName, Split
 
 
 def evaluate(
     data: Annotated[
         DatasetName, typer.Option(help="Data set; folder: a folder per class; table: CSV or Parquet.")
     ],
-    root: Annotated[Path, typer.Option(help="Folder or zip that holds the data set; for table the table.")],
-    model: Annotated[str, typer.Option(help="An embedded model by name, or a bundle's file.")] = "default",
+    root: DataRoot,
+    model: Model = "default",
     split: Annotated[Split, typer.Option(help="Part of the data.")] = "test",
-    split_file: Annotated[
-        Path | None, typer.Option(help="Cuts valid out of train where a set has none: crossfer data split.")
-    ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            help="Classes of a folder or table, as in crossfer data check. [default: the model's]",
-            show_default=False,
-        ),
-    ] = None,
-    protocol: Annotated[
-        Protocol | None,
-        typer.Option(help="How FERPlus votes become labels. [default: majority]", show_default=False),
-    ] = None,
-    labels: Annotated[
-        LabelVersion | None,
-        typer.Option(help="Version of the FERPlus labels. [default: fer2013new]", show_default=False),
-    ] = None,
+    split_file: SplitFile = None,
+    classes: ModelClasses = None,
+    protocol: VoteProtocol = None,
+    labels: VoteLabels = None,
     detector: Annotated[
         Literal["centerface", "none"] | None,
         typer.Option(
@@ -46,9 +44,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    min_face_score: Annotated[
-        float, typer.Option(min=0.01, max=0.99, help="Leave out faces that the detector is less sure of.")
-    ] = 0.5,
+    min_face_score: MinFaceScore = 0.5,
     leaks: Annotated[
         bool,
         typer.Option("--leaks", help="Also state accuracy without images that occur in train or valid too."),
@@ -72,12 +68,8 @@ def evaluate(
         ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the random choices in the last two.")] = 0,
-    format_: Annotated[
-        Literal["text", "json"], typer.Option("--format", help="json: one object on one line.")
-    ] = "text",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the result here instead of stdout.")
-    ] = None,
+    format_: TextOrJson = "text",
+    output: ResultFile = None,
     predictions: Annotated[
         Path | None,
         typer.Option(
@@ -85,9 +77,7 @@ def evaluate(
             help="Keep the run, result and answer to each image, as JSON Lines: for compare, report.",
         ),
     ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out and count bad rows and images instead of stopping.")
-    ] = False,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Measure a model on labelled images; the numbers stand beside data, protocol and model."""
     asked = Asked(data, root, protocol, labels, split_file, classes, skip_bad)

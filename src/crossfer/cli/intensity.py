@@ -8,32 +8,21 @@ from typing import Annotated
 import typer
 
 from crossfer.cli.errors import need_extra, need_folder
+from crossfer.cli.options import Override, StudyResults, StudyRuns, TableFile, TableOnly, TrainRoot
 
 
 def intensity(
     recipe: Annotated[Path, typer.Argument(help="TOML recipe, such as recipes/ablation/all.toml.")],
-    root: Annotated[Path | None, typer.Option("--root", help="Folder that holds the data set.")] = None,
+    root: TrainRoot = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each condition, with seeds 0, 1, ...")] = 3,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a value, as in optim.epochs=5."),
-    ] = None,
-    results: Annotated[
-        Path, typer.Option(file_okay=False, help="Result files, one a run; what lies there is not run again.")
-    ] = Path("results/intensity"),
-    runs: Annotated[Path, typer.Option(file_okay=False, help="Where unfinished runs lie.")] = Path(
-        "runs/intensity"
-    ),
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", dir_okay=False, help="Write the table here, not to stdout."),
-    ] = None,
+    set_: Override = None,
+    results: StudyResults = Path("results/intensity"),
+    runs: StudyRuns = Path("runs/intensity"),
+    output: TableFile = None,
     plot: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Draw intensity by epoch (.png, .svg, .pdf).")
     ] = None,
-    table_only: Annotated[
-        bool, typer.Option("--table-only", help="Run nothing; the table of the results that are there.")
-    ] = False,
+    table_only: TableOnly = False,
 ) -> None:
     """Measure learning intensity by stage and epoch, under the whole loss and its controls.
 

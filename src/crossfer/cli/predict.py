@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import typer
 
 from crossfer.cli.errors import one_line
+from crossfer.cli.options import Abstain, Coverage, Detector, MinFaceScore, Model
 
 if TYPE_CHECKING:
     from crossfer.runtime.recognizer import Recognizer
@@ -33,31 +34,14 @@ def predict(
         Path | None,
         typer.Option(file_okay=False, metavar="DIR", help="Draw each image with its faces into this folder."),
     ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="An embedded model, or a bundle (.onnx).")
-    ] = "default",
-    detector: Annotated[
-        Literal["centerface", "none"],
-        typer.Option(help="What finds the faces; none: every image is a face crop already."),
-    ] = "centerface",
-    min_face_score: Annotated[
-        float, typer.Option(min=0.01, max=0.99, help="Leave out faces that the detector is less sure of.")
-    ] = 0.5,
+    model: Model = "default",
+    detector: Detector = "centerface",
+    min_face_score: MinFaceScore = 0.5,
     top_k: Annotated[
         int | None, typer.Option(min=1, metavar="K", help="Give only the K likeliest expressions of a face.")
     ] = None,
-    coverage: Annotated[
-        float | None,
-        typer.Option(
-            min=0.5,
-            max=0.999,
-            metavar="SHARE",
-            help="Also give the set of expressions that holds the true one this often, as in 0.9.",
-        ),
-    ] = None,
-    abstain: Annotated[
-        bool, typer.Option("--abstain", help="Answer 'uncertain' where the calibration says it is better.")
-    ] = False,
+    coverage: Coverage = None,
+    abstain: Abstain = False,
 ) -> None:
     """Recognise the expressions of the faces in images.
 

@@ -10,7 +10,16 @@ import typer
 
 from crossfer.cli.dataset import Asked
 from crossfer.cli.errors import need_extra, need_folder
-from crossfer.data.names import DatasetName, LabelVersion, Protocol
+from crossfer.cli.options import (
+    DataRoot,
+    ModelClasses,
+    SkipBad,
+    SplitFile,
+    TextOrJson,
+    VoteLabels,
+    VoteProtocol,
+)
+from crossfer.data.names import DatasetName
 
 if TYPE_CHECKING:
     from crossfer.quantize.quantize import Quantized
@@ -19,7 +28,7 @@ if TYPE_CHECKING:
 
 def quantize(
     model: Annotated[str, typer.Argument(help="An embedded model by name, or a bundle's file.")],
-    root: Annotated[Path, typer.Option(help="Folder or zip that holds the data set; for table the table.")],
+    root: DataRoot,
     output: Annotated[Path, typer.Option("--output", "-o", help="The .onnx file to write.")],
     data: Annotated[
         DatasetName | None,
@@ -28,27 +37,10 @@ def quantize(
             show_default=False,
         ),
     ] = None,
-    split_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="Cuts valid out of train where a set has none: crossfer data split, or a run's split.csv."
-        ),
-    ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            help="Classes of a folder or table, as in crossfer data check. [default: the model's]",
-            show_default=False,
-        ),
-    ] = None,
-    protocol: Annotated[
-        Protocol | None,
-        typer.Option(help="How FERPlus votes become labels. [default: majority]", show_default=False),
-    ] = None,
-    labels: Annotated[
-        LabelVersion | None,
-        typer.Option(help="Version of the FERPlus labels. [default: fer2013new]", show_default=False),
-    ] = None,
+    split_file: SplitFile = None,
+    classes: ModelClasses = None,
+    protocol: VoteProtocol = None,
+    labels: VoteLabels = None,
     faces: Annotated[
         int, typer.Option(min=64, help="Training faces on which the range of each value is measured.")
     ] = 512,
@@ -65,12 +57,8 @@ def quantize(
             min=0, max=100, help="Write nothing if more points of validation accuracy are lost than this."
         ),
     ] = 0.5,
-    format_: Annotated[
-        Literal["text", "json"], typer.Option("--format", help="json: one object on one line.")
-    ] = "text",
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out and count bad rows and images instead of stopping.")
-    ] = False,
+    format_: TextOrJson = "text",
+    skip_bad: SkipBad = False,
 ) -> None:
     """Write a model in eight bits: a quarter of the size, faster, and measured against the original first.
 

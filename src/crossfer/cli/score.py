@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from crossfer.cli.errors import need_extra, one_line
+from crossfer.cli.options import Abstain, Coverage, Detector, MinFaceScore, Model
 
 if TYPE_CHECKING:
     from crossfer.scale.run import Progress
@@ -34,28 +35,11 @@ def score(
     output: Annotated[
         Path, typer.Option("--output", "-o", file_okay=False, metavar="DIR", help="Folder of the run.")
     ],
-    model: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="An embedded model, or a bundle (.onnx).")
-    ] = "default",
-    detector: Annotated[
-        Literal["centerface", "none"],
-        typer.Option(help="What finds the faces; none: every image is a face crop already."),
-    ] = "centerface",
-    min_face_score: Annotated[
-        float, typer.Option(min=0.01, max=0.99, help="Leave out faces that the detector is less sure of.")
-    ] = 0.5,
-    coverage: Annotated[
-        float | None,
-        typer.Option(
-            min=0.5,
-            max=0.999,
-            metavar="SHARE",
-            help="Also give the set of expressions that holds the true one this often, as in 0.9.",
-        ),
-    ] = None,
-    abstain: Annotated[
-        bool, typer.Option("--abstain", help="Answer 'uncertain' where the calibration says it is better.")
-    ] = False,
+    model: Model = "default",
+    detector: Detector = "centerface",
+    min_face_score: MinFaceScore = 0.5,
+    coverage: Coverage = None,
+    abstain: Abstain = False,
     column: Annotated[
         str | None,
         typer.Option(

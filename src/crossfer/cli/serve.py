@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from crossfer.cli.errors import need_extra
+from crossfer.cli.options import Detector, MinFaceScore, Model
 
 MIB, MEGAPIXEL = 1 << 20, 1_000_000
 
@@ -41,16 +42,9 @@ def serve(
     tls_key: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Its private key (PEM).")
     ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="An embedded model, or a bundle (.onnx).")
-    ] = "default",
-    detector: Annotated[
-        Literal["centerface", "none"],
-        typer.Option(help="What finds the faces; none: every image is a face crop already."),
-    ] = "centerface",
-    min_face_score: Annotated[
-        float, typer.Option(min=0.01, max=0.99, help="Leave out faces that the detector is less sure of.")
-    ] = 0.5,
+    model: Model = "default",
+    detector: Detector = "centerface",
+    min_face_score: MinFaceScore = 0.5,
     coverage: Annotated[
         float | None,
         typer.Option(

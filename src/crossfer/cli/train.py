@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from crossfer.cli.errors import need_extra
+from crossfer.cli.options import (
+    Override,
+    RecipeFile,
+    Resume,
+    RunFolder,
+    SkipAndReport,
+    TensorBoardFiles,
+    TrainRoot,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,32 +26,14 @@ if TYPE_CHECKING:
     from crossfer.train.observer import Tracker
 
 
-Recipe = Annotated[Path, typer.Argument(help="TOML recipe, such as recipes/ferplus-48.toml.")]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Folder of the run. [default: runs/NAME]")
-]
-Root = Annotated[Path | None, typer.Option("--root", help="Folder that holds the data set.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, as in optim.epochs=5."),
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last whole epoch of the run.")]
-SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out and report bad rows and images instead of stopping.")
-]
-Board = Annotated[
-    bool, typer.Option("--tensorboard", help="Write event files for TensorBoard into the run's folder.")
-]
-
-
 def train(
-    recipe: Recipe,
-    output: Output = None,
-    root: Root = None,
-    set_: Set = None,
+    recipe: RecipeFile,
+    output: RunFolder = None,
+    root: TrainRoot = None,
+    set_: Override = None,
     resume: Resume = False,
-    skip_bad: SkipBad = False,
-    tensorboard: Board = False,
+    skip_bad: SkipAndReport = False,
+    tensorboard: TensorBoardFiles = False,
 ) -> None:
     """Train a recipe; progress goes to stderr, the run to a folder.
 

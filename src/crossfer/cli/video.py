@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from crossfer.cli.errors import need_extra, need_folder
+from crossfer.cli.options import Abstain, MinFaceScore, Model
 
 if TYPE_CHECKING:
     from crossfer.video.command import Outcome
@@ -50,9 +51,7 @@ def video(
         Path | None,
         typer.Option(file_okay=False, metavar="DIR", help="Draw a picture a person into this folder."),
     ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="An embedded model, or a bundle (.onnx).")
-    ] = "default",
+    model: Model = "default",
     detect_every: Annotated[
         int,
         typer.Option(
@@ -63,9 +62,7 @@ def video(
         float,
         typer.Option(min=0, metavar="SECONDS", help="Time constant of the smoothed expressions; 0 for none."),
     ] = 0.5,
-    min_face_score: Annotated[
-        float, typer.Option(min=0.01, max=0.99, help="Leave out faces that the detector is less sure of.")
-    ] = 0.5,
+    min_face_score: MinFaceScore = 0.5,
     coverage: Annotated[
         float | None,
         typer.Option(
@@ -75,9 +72,7 @@ def video(
             help="Also give, for each frame alone, the set that holds the true expression this often.",
         ),
     ] = None,
-    abstain: Annotated[
-        bool, typer.Option("--abstain", help="Answer 'uncertain' where the calibration says it is better.")
-    ] = False,
+    abstain: Abstain = False,
     seconds: Annotated[
         float | None, typer.Option(min=0.001, help="Stop after so many seconds of video.")
     ] = None,

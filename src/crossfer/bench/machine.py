@@ -1,0 +1,213 @@
+"""What a machine is, as far as it bears on speed: facts to set beside every figure."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import re
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import onnxruntime
+import PIL
+
+from crossfer import __version__
+from crossfer.provenance import code_commit
+
+STAT = Path("/proc/stat")
+# Sets of instructions that ONNX Runtime's kernels choose between, as Linux calls them.
+INSTRUCTIONS = (
+    "avx2",
+    "avx_vnni",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_int8",
+    "amx_bf16",
+    "asimd",
+    "asimddp",
+    "i8mm",
+    "bf16",
+    "sve",
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Hardware, system and versions.
+
+    Attributes:
+        cpu: its name.
+        cores: logical ones that this process may use.
+        cores_there: all of the machine.
+        quota: processor time that the container may use, in cores; None for no limit.
+        instructions: those of ``INSTRUCTIONS`` that it has; empty where the system does not tell.
+        memory: bytes; None where the system does not tell.
+        system: name and release, and the kind of processor.
+        python: version.
+        packages: versions by name.
+        crossfer: version.
+        commit: of the checkout, or ``unknown``.
+    """
+
+    cpu: str
+    cores: int
+    cores_there: int
+    quota: float | None
+    instructions: tuple[str, ...]
+    memory: int | None
+    system: str
+    python: str
+    packages: dict[str, str]
+    crossfer: str
+    commit: str
+
+    @classmethod
+    def here(cls) -> Machine:
+        """This one, now."""
+        cpuinfo = _text(Path("/proc/cpuinfo"))
+        return cls(
+            cpu=cpu_name(cpuinfo),
+            cores=usable_cores(),
+            cores_there=os.cpu_count() or 1,
+            quota=cpu_quota(_text(Path("/sys/fs/cgroup/cpu.max"))),
+            instructions=instructions(cpuinfo),
+            memory=_memory(),
+            system=f"{platform.system()} {platform.release()} {platform.machine()}",
+            python=platform.python_version(),
+            # Not what is installed under these names: ONNX Runtime comes as several distributions.
+            packages={
+                "onnxruntime": onnxruntime.__version__,
+                "numpy": numpy.__version__,
+                "pillow": PIL.__version__,
+            },
+            crossfer=__version__,
+            commit=code_commit(),
+        )
+
+    @property
+    def threads(self) -> int:
+        """As many as there is processor time for."""
+        return self.cores if self.quota is None else max(1, min(self.cores, math.ceil(self.quota)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self) | {"instructions": list(self.instructions)}
+
+
+def usable_cores() -> int:
+    """Logical cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu_name(cpuinfo: str) -> str:
+    r"""The processor's name, from the text of Linux's ``/proc/cpuinfo`` or from what the system has instead.
+
+    >>> cpu_name("processor\t: 0\nmodel name\t: AMD  EPYC 9R14\n")
+    'AMD EPYC 9R14'
+    """
+    found = re.search(r"^model name\s*: *(.+)$", cpuinfo, re.MULTILINE)
+    name = found[1] if found else _brand() or platform.processor() or platform.machine()
+    return " ".join(name.split()) or "unknown"
+
+
+def instructions(cpuinfo: str) -> tuple[str, ...]:
+    r"""Those of ``INSTRUCTIONS`` that the text of ``/proc/cpuinfo`` lists.
+
+    >>> instructions("flags\t\t: fpu avx avx2 avx512f\n")
+    ('avx2', 'avx512f')
+    """
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
+    listed = set(found[1].split()) if found else set()
+    return tuple(name for name in INSTRUCTIONS if name in listed)
+
+
+def cpu_quota(limit: str) -> float | None:
+    """Processor time in cores, from the text of a control group's ``cpu.max``.
+
+    >>> cpu_quota("150000 100000"), cpu_quota("max 100000"), cpu_quota("")
+    (1.5, None, None)
+    """
+    match limit.split():
+        case [share, period] if share.isdigit() and period.isdigit() and int(period):
+            return int(share) / int(period)
+    return None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Looks at who takes the processors from its beginning on.
+
+    Attributes:
+        stat: text of ``/proc/stat`` at the beginning; empty where there is none.
+        own: processor time in seconds that this process and its children had taken by then.
+    """
+
+    stat: str
+    own: float
+
+    @classmethod
+    def begin(cls) -> Watch:
+        """From now on."""
+        return cls(_text(STAT), _own_time())
+
+    def others(self) -> float | None:
+        """Share (0..1) of the processors that others took since; None where the system does not tell."""
+        ticks = (_own_time() - self.own) * os.sysconf("SC_CLK_TCK") if self.stat else 0.0
+        return share_of_others(self.stat, _text(STAT), ticks)
+
+
+def share_of_others(before: str, after: str, own: float) -> float | None:
+    """Share (0..1) of processor time that others took between two readings of Linux's ``/proc/stat``.
+
+    >>> share_of_others("cpu  100 0 0 800 100", "cpu  150 0 0 900 150", own=30)
+    0.1
+
+    Args:
+        before: the first reading.
+        after: the second.
+        own: time in ticks that is one's own.
+    """
+    first, second = (re.match(r"cpu +([\d ]+)", text) for text in (before, after))
+    if first is None or second is None:
+        return None
+    spent = [int(b) - int(a) for a, b in zip(first[1].split(), second[1].split(), strict=True)]
+    # User, nice, system, idle, waiting for disks; time of guests, which come last, is in the first two.
+    total, idle = sum(spent[:8]), sum(spent[3:5])
+    return max(0.0, (total - idle - own) / total) if total > 0 else None
+
+
+def _own_time() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _brand() -> str:
+    """The processor's name on macOS."""
+    if sys.platform != "darwin":
+        return ""
+    command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip()
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _text(path: Path) -> str:
+    """What a file of the system says; nothing where there is none."""
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,98 @@
+"""``crossfer bench``: models and a photo in, how fast they are here out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossfer.cli.errors import need_folder
+from crossfer.cli.options import ResultFile, TextOrJson
+
+
+def bench(
+    photo: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="PHOTO",
+            help="A photo with a face, scaled to 640 and 1920 px. [default: a portrait that is installed]",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="An embedded model, or a bundle (.onnx). Repeat it to compare more with the first. "
+            "[default: default]",
+            show_default=False,
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1024, metavar="N", help="The most to use. [default: all cores]", show_default=False
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer batches in fewer rounds.")] = False,
+    format_: TextOrJson = "text",
+    output: ResultFile = None,
+) -> None:
+    """Measure how fast crossfer is on this machine; nothing else should be running.
+
+    From a 48 px face to logits by batch and threads, from photo to answer, from start to end of the command,
+    and memory: medians with quartiles, models in turn. Needs no network and no data set.
+    """
+    need_folder("--output", output)
+    import json
+
+    from crossfer.bench.run import run_bench
+    from crossfer.bench.tables import bench_text
+    from crossfer.runtime.atomic import write_atomically
+
+    with _progress() as tell:
+        result = run_bench(model or ["default"], photo, threads=threads, quick=quick, tell=tell)
+    values = result.to_dict()
+    text = json.dumps(values) + "\n" if format_ == "json" else bench_text(values)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_atomically(output, text.encode("utf-8", "backslashreplace"))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """What to call between measurements: a bar on stderr if it is a terminal, else a line a section."""
+    if not sys.stderr.isatty():
+        yield _say
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("measuring {task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    # It is drawn between measurements alone: a bar that draws itself would take time from them.
+    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
+        task = bar.add_task("")
+
+        def tell(section: str, done: int, total: int) -> None:
+            if done == 0:
+                bar.reset(task, description=section)
+            bar.update(task, completed=done, total=total or None, refresh=True)
+
+        yield tell
+
+
+def _say(section: str, done: int, total: int) -> None:
+    if done == 0:
+        typer.echo(f"crossfer: measuring {section}", err=True)

@@ -1,0 +1,91 @@
+"""What the system says about itself, as it comes and as it may not come."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+import crossfer
+from crossfer.bench import machine
+from crossfer.bench.machine import Machine, Watch, cpu_name, cpu_quota, instructions, share_of_others
+
+X86 = """processor\t: 0
+vendor_id\t: AuthenticAMD
+model name\t: AMD EPYC 9R14
+flags\t\t: fpu avx2 avx512f avx512_vnni
+processor\t: 1
+model name\t: AMD EPYC 9R14
+"""
+ARM = "processor\t: 0\nFeatures\t: fp asimd asimddp i8mm bf16 sve\nCPU implementer\t: 0x41\n"
+
+
+def test_names_and_instructions_of_either_kind_of_processor():
+    assert cpu_name(X86) == "AMD EPYC 9R14"
+    assert instructions(X86) == ("avx2", "avx512f", "avx512_vnni")
+    assert cpu_name(ARM) == (platform.processor() or platform.machine())
+    assert instructions(ARM) == ("asimd", "asimddp", "i8mm", "bf16", "sve")
+    assert instructions("") == ()
+
+
+@pytest.mark.parametrize("text", ["", "max 100000\n", "1 0", "many few", "1 2 3"])
+def test_no_quota_where_none_is_stated(text):
+    assert cpu_quota(text) is None
+
+
+def test_threads_are_as_many_as_there_is_time_for():
+    here = dataclasses.replace(Machine.here(), cores=8, quota=None)
+    assert here.threads == 8
+    assert dataclasses.replace(here, quota=2.5).threads == 3
+    assert dataclasses.replace(here, quota=0.2).threads == 1
+    assert dataclasses.replace(here, quota=64.0).threads == 8
+
+
+def test_others_at_work_are_seen():
+    nothing = "cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 9"
+    alone = share_of_others(nothing, "cpu  92 0 10 90 8 0 0 0 0 0\n", own=100)
+    stolen = share_of_others(nothing, "cpu  0 0 0 100 0 0 0 100 0 0", own=0)
+    guests = share_of_others(nothing, "cpu  50 0 0 50 0 0 0 0 50 0", own=10)
+    assert (alone, stolen, guests) == pytest.approx((0.01, 0.5, 0.4))
+    assert share_of_others(nothing, "cpu  50 0 0 50 0 0 0 0 0 0", own=51) == 0, "clocks differ by a tick"
+    assert share_of_others(nothing, nothing, own=0) is None
+    assert share_of_others("", "", own=0) is None
+
+
+def test_ones_own_work_is_not_that_of_others():
+    if not machine.STAT.exists():
+        pytest.skip(f"no {machine.STAT} on this system")
+    watch = Watch.begin()
+    burn = "import time\nwhile time.process_time() < 0.5: pass"
+    subprocess.run([sys.executable, "-c", burn], check=True)
+    others = watch.others()
+    spent = machine.share_of_others(watch.stat, machine.STAT.read_text(), own=0)
+    assert others is not None
+    assert spent is not None
+    assert 0 <= others < spent
+
+
+def test_facts_are_of_this_machine_and_this_code():
+    here = Machine.here()
+    assert here.crossfer == crossfer.__version__
+    assert here.packages["onnxruntime"] == version("onnxruntime")
+    assert here.python == platform.python_version()
+    assert 1 <= here.cores <= here.cores_there
+    assert here.cpu
+
+
+def test_a_system_that_tells_nothing_is_no_error(monkeypatch):
+    def nothing(name: str) -> int:
+        raise ValueError(name)
+
+    monkeypatch.setattr(machine, "_text", lambda path: "")
+    monkeypatch.setattr("os.sysconf", nothing)
+    monkeypatch.delattr("os.sched_getaffinity")
+    here = Machine.here()
+    assert (here.quota, here.memory, here.instructions) == (None, None, ())
+    assert Watch.begin().others() is None
+    assert here.threads >= 1
