@@ -116,7 +116,7 @@ def compare(detector: str, images: int, rounds: int, scratch: Path) -> None:
         linear.append(two / (2 * one))
         print(
             f"  round {number + 1}: loop {loop:8.1f}, one worker {one:8.1f}, two {two:8.1f} images/s; "
-            f"first rows after {summary['sessions'][0]['first_rows_after']:.1f} s"
+            f"first rows after {summary['stints'][0]['first_rows_after']:.1f} s"
         )
     print(f"  one worker against the loop   {statistics.median(against_loop):6.3f}   (wanted: 0.95 or more)")
     print(f"  two workers against linear    {statistics.median(linear):6.3f}   (wanted: 0.85 or more)")
@@ -139,7 +139,7 @@ def measure_memory(counts: list[int], scratch: Path) -> None:
         print(
             f"{count:9,} images: worker {summary['worker_peak_bytes'] / 2**20:6.0f} MiB, "
             f"largest process so far {largest:6.0f} MiB, "
-            f"{summary['sessions'][0]['images_per_second']:,.0f} images/s"
+            f"{summary['stints'][0]['images_per_second']:,.0f} images/s"
         )
 
 
