@@ -6,9 +6,9 @@
 Images lie in memory (a file system there, by default /dev/shm), drawn from the portrait that scikit-image
 carries: crops of 48 px, or photos of 512 px of which there are a tenth as many. In each round a plain loop
 over ``Recognizer`` on one thread, one worker and two workers take turns, so that a machine that slows down
-slows all three; ratios are those of one round, and their median counts. A rate leaves out what comes before
-the first rows (the start of the processes), which is stated by itself. Memory is the most that any one
-process held.
+slows all three; ratios are those of one round, and their median counts. A rate leaves out the start of the
+processes and the first part of each; when the first rows come is stated by itself. Memory is the most that
+any one process held.
 """
 
 from __future__ import annotations
@@ -94,12 +94,13 @@ def run(corpus: Path, output: Path, *options: str) -> dict[str, Any]:
 
 
 def score_rate(folder: Path, scratch: Path, detector: str, workers: int) -> tuple[float, dict[str, Any]]:
-    """Images a second after the first rows, and the summary."""
+    """Images a second once each worker has done its first part, and the summary."""
     summary = run(folder, scratch / "out", "--detector", detector, "--workers", str(workers))
-    lines = [line for line in manifest(scratch / "out") if "shard" in line]
-    first = min(lines, key=lambda line: line["finished"])
-    images = summary["images"] - first["tally"]["images"]
-    return images / (max(line["finished"] for line in lines) - first["finished"]), summary
+    parts = [line for line in manifest(scratch / "out") if "shard" in line]
+    parts.sort(key=lambda line: line["finished"])
+    # All workers are at the first parts together: only what follows the last of them took the time after it.
+    images = sum(line["tally"]["images"] for line in parts[workers:])
+    return images / (parts[-1]["finished"] - parts[workers - 1]["finished"]), summary
 
 
 def compare(detector: str, images: int, rounds: int, scratch: Path) -> None:
@@ -116,7 +117,7 @@ def compare(detector: str, images: int, rounds: int, scratch: Path) -> None:
         linear.append(two / (2 * one))
         print(
             f"  round {number + 1}: loop {loop:8.1f}, one worker {one:8.1f}, two {two:8.1f} images/s; "
-            f"first rows after {summary['sessions'][0]['first_rows_after']:.1f} s"
+            f"first rows after {summary['stints'][0]['first_rows_after']:.1f} s"
         )
     print(f"  one worker against the loop   {statistics.median(against_loop):6.3f}   (wanted: 0.95 or more)")
     print(f"  two workers against linear    {statistics.median(linear):6.3f}   (wanted: 0.85 or more)")
@@ -139,7 +140,7 @@ def measure_memory(counts: list[int], scratch: Path) -> None:
         print(
             f"{count:9,} images: worker {summary['worker_peak_bytes'] / 2**20:6.0f} MiB, "
             f"largest process so far {largest:6.0f} MiB, "
-            f"{summary['sessions'][0]['images_per_second']:,.0f} images/s"
+            f"{summary['stints'][0]['images_per_second']:,.0f} images/s"
         )
 
 

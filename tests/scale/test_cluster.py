@@ -67,7 +67,7 @@ def test_ray_gives_the_same_rows(images, options, expected, tmp_path):
     done = run(images, "-o", tmp_path / "out", *options, "--engine", "ray", "--workers", 1)
     assert all(line.startswith("crossfer: ") for line in done.stderr.splitlines())
     assert rows(tmp_path / "out").equals(rows(expected))
-    assert summary(tmp_path / "out")["sessions"][0]["engine"] == "ray"
+    assert summary(tmp_path / "out")["stints"][0]["engine"] == "ray"
 
 
 @pytest.mark.long
@@ -82,7 +82,7 @@ def test_two_nodes_share_the_work_and_survive_the_death_of_an_actor(
     _, errors = running.communicate(timeout=300)
     assert running.returncode == 0, errors
     assert rows(tmp_path / "out").equals(rows(expected))
-    assert summary(tmp_path / "out")["sessions"][0]["workers"] == 2
+    assert summary(tmp_path / "out")["stints"][0]["workers"] == 2
 
 
 def _is_actor(pid: int) -> bool:

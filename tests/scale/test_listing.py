@@ -6,7 +6,9 @@ import functools
 import http.server
 import io
 import os
+import tarfile
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +16,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from crossfer.scale.archives import stream_tar
 from crossfer.scale.entries import Entry
 from crossfer.scale.faults import Fault, ScoreError
 from crossfer.scale.listing import Listing
@@ -80,6 +83,24 @@ def test_members_are_named(images, tmp_path):
     assert [e.kind for e in streamed] == ["stream"]
     found = [(image.number, image.member) for image in Reader().images(streamed, 5)]
     assert found == [(5, path.name.encode()) for path in images]
+
+
+@pytest.mark.parametrize(
+    "go_through", [lambda path: iter(Listing([path])), lambda path: stream_tar(path.encode())]
+)
+def test_a_tar_of_many_members_is_gone_through_without_holding_them(go_through, tmp_path):
+    """Python's tarfile keeps a description of each, some 0.5 kB."""
+    members, path = 4_000, tmp_path / "x.tar"
+    with tarfile.open(path, "w") as archive:
+        for number in range(members):
+            archive.addfile(tarfile.TarInfo(f"{number}.png"))
+    del archive
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in go_through(str(path))) == members
+        assert tracemalloc.get_traced_memory()[1] < 100 * members
+    finally:
+        tracemalloc.stop()
 
 
 def test_rows_of_parquet_are_read_in_any_order(images, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 
 from crossfer.scale.faults import ScoreError
 from crossfer.scale.rows import Tally
-from crossfer.scale.summary import Session, summarise
+from crossfer.scale.summary import Stint, summarise
 from scale.runs import draw, run_here, summary
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -86,8 +86,8 @@ def test_a_report_of_a_run_so_far_and_of_none(output, tmp_path):
 
 
 def test_the_curve_spreads_images_over_the_time_that_they_took():
-    session = Session("local", 2, 1000.0, [(1010.0, 10.0, 100), (1020.0, 10.0, 300), (1020.0, 20.0, 200)])
-    curve = session.curve()
+    stint = Stint("local", 2, 1000.0, [(1010.0, 10.0, 100), (1020.0, 10.0, 300), (1020.0, 20.0, 200)])
+    curve = stint.curve()
     rates = [point["images_per_second"] for point in curve]
     assert rates[: len(rates) // 2] == pytest.approx([20.0] * (len(rates) // 2))
     assert rates[len(rates) // 2 :] == pytest.approx([40.0] * (len(rates) // 2))

@@ -9,6 +9,7 @@ import os
 import resource
 import shutil
 import subprocess
+import tarfile
 import time
 from contextlib import closing
 from pathlib import Path
@@ -124,6 +125,22 @@ def test_a_streamed_tar_and_a_small_shard_size(images, options, tmp_path):
     table = rows(tmp_path / "out")
     assert table["entry"].to_pylist() == [0] * 30 + [1] * 20
     assert table["member"].to_pylist() == [path.name for path in some]
+
+
+@pytest.mark.parametrize("archive", [b"x.tar", b"caf\xe9.tar", b"x.tar.gz"])
+@pytest.mark.parametrize("member", [b"in/a.png", b"na\xffme \\.png"])
+def test_a_row_names_the_archive_and_the_member_whatever_bytes_they_hold(
+    archive, member, images, options, tmp_path
+):
+    path = tmp_path / os.fsdecode(archive)
+    with tarfile.open(path, "w:gz" if archive.endswith(b"gz") else "w") as tar:
+        tar.add(sorted(images.iterdir())[0], os.fsdecode(member))
+    run_here(path, "-o", tmp_path / "out", *options)
+    (row,) = rows(tmp_path / "out").to_pylist()
+    assert row["cause"] is None
+    assert to_bytes(row["path"], row["escaped"]) == bytes(path)
+    assert to_bytes(row["member"], row["escaped"]) == member
+    assert row["escaped"] == (b"\xe9" in archive or b"\xff" in member)
 
 
 def test_duplicates_are_scored_once(images, options, tmp_path):
@@ -362,5 +379,5 @@ def test_real_faces_in_a_zip(ferplus_root, tmp_path):
     assert table.num_rows == 3579
     assert len(set(table["member"].to_pylist())) == 3579
     assert set(table["model_sha256"].to_pylist()) == {read_bundle("default").sha256}
-    assert summary(tmp_path / "out")["sessions"][0]["first_rows_after"] < time.monotonic() - began
+    assert summary(tmp_path / "out")["stints"][0]["first_rows_after"] < time.monotonic() - began
     assert pq.read_metadata(tmp_path / "out" / "faces" / "part-000000.parquet").num_rows == 32

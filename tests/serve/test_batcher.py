@@ -12,120 +12,224 @@ from hypothesis import strategies as st
 
 from crossfer.serve.batcher import Batcher
 
+SECONDS = 30
 
-class Recorder:
-    """Doubles numbers and remembers the batches; waits until it is let go where it is told to."""
 
-    def __init__(self, *, held: bool = False) -> None:
+class Held:
+    """A number at which a thread stops until it is let go."""
+
+    def __init__(self) -> None:
+        self.reached, self._go = threading.Event(), threading.Event()
+
+    def stop(self) -> None:
+        self.reached.set()
+        assert self._go.wait(SECONDS)
+
+    def let_go(self) -> None:
+        assert self.reached.wait(SECONDS)
+        self._go.set()
+
+
+class Doubling:
+    """Doubles numbers and remembers the batches; stops where it is told to.
+
+    Args:
+        prepare: numbers at which preparing stops.
+        run: numbers at which a batch that holds them stops.
+    """
+
+    def __init__(self, *, prepare: dict[int, Held] | None = None, run: dict[int, Held] | None = None) -> None:
+        self._at = {"prepare": prepare or {}, "run": run or {}}
         self.batches: list[list[int]] = []
-        self.go = threading.Event()
-        self.entered = threading.Event()
-        if not held:
-            self.go.set()
 
-    def __call__(self, items):
-        self.batches.append(list(items))
-        self.entered.set()
-        assert self.go.wait(30)
-        return [2 * item for item in items]
+    def prepare(self, number: int) -> int:
+        self._stop("prepare", number)
+        return number
+
+    def run(self, numbers):
+        self.batches.append(list(numbers))
+        for number in numbers:
+            self._stop("run", number)
+        return [2 * number for number in numbers]
+
+    def _stop(self, where: str, number: int) -> None:
+        if number in self._at[where]:
+            self._at[where][number].stop()
+
+    def batcher(self, *, max_size: int = 8, max_wait: float = SECONDS, threads: int = 1) -> Batcher:
+        return Batcher(
+            self.prepare, self.run, lambda _: 1, max_size=max_size, max_wait=max_wait, threads=threads
+        )
+
+
+def results(futures) -> list[int]:
+    return [future.result(SECONDS) for future in futures]
 
 
 @given(
     sizes=st.lists(st.integers(0, 9), max_size=40),
     max_size=st.integers(1, 12),
     threads=st.integers(1, 3),
-    wait=st.sampled_from([0.0, 0.001]),
+    wait=st.sampled_from([0.0, 0.001, 1.0]),
 )
-def test_every_item_gets_its_own_result_and_no_batch_is_too_large(sizes, max_size, threads, wait):
-    record = Recorder()
-    batcher = Batcher(record, lambda item: item, max_size=max_size, max_wait=wait, threads=threads)
+def test_every_source_gets_its_own_result_and_no_batch_is_too_large(sizes, max_size, threads, wait):
+    work = Doubling()
+    batcher = Batcher(int, work.run, lambda item: item, max_size=max_size, max_wait=wait, threads=threads)
     with ThreadPoolExecutor(4) as pool:
-        futures = list(pool.map(batcher.submit, sizes))
-    assert [future.result(30) for future in futures] == [2 * size for size in sizes]
+        futures = list(pool.map(batcher.submit, map(str, sizes)))
+    assert results(futures) == [2 * size for size in sizes]
     batcher.close()
-    assert sorted(item for batch in record.batches for item in batch) == sorted(sizes)
-    assert all(sum(batch) <= max_size or len(batch) == 1 for batch in record.batches)
+    assert sorted(item for batch in work.batches for item in batch) == sorted(sizes)
+    assert all(sum(batch) <= max_size or len(batch) == 1 for batch in work.batches)
 
 
 def test_what_comes_during_a_run_is_the_next_batch():
-    record = Recorder(held=True)
-    batcher = Batcher(record, lambda _: 1, max_size=8, max_wait=0)
-    first = batcher.submit(0)
-    assert record.entered.wait(30)
-    rest = [batcher.submit(n) for n in range(1, 11)]
-    record.go.set()
-    assert [future.result(30) for future in [first, *rest]] == [2 * n for n in range(11)]
+    first = Held()
+    work = Doubling(run={0: first})
+    batcher = work.batcher()
+    futures = [batcher.submit(0)]
+    assert first.reached.wait(SECONDS)
+    futures += [batcher.submit(n) for n in range(1, 11)]
+    first.let_go()
+    assert results(futures) == [2 * n for n in range(11)]
     batcher.close()
-    assert record.batches == [[0], [1, 2, 3, 4, 5, 6, 7, 8], [9, 10]]
+    assert work.batches == [[0], [1, 2, 3, 4, 5, 6, 7, 8], [9, 10]]
 
 
-def test_a_batch_waits_for_what_is_expected():
-    record = Recorder()
-    batcher = Batcher(record, lambda _: 1, max_size=8, max_wait=30)
-    with batcher.expected():
-        first = batcher.submit(1)
-        time.sleep(0.05)
-        assert not record.batches
-        second = batcher.submit(2)
-    assert (first.result(10), second.result(10)) == (2, 4)
+def test_a_batch_that_is_full_does_not_wait_for_more():
+    first, long = Held(), Held()
+    work = Doubling(run={0: first}, prepare={3: long})
+    batcher = work.batcher(max_size=2)
+    futures = [batcher.submit(0)]
+    assert first.reached.wait(SECONDS)
+    futures += [batcher.submit(n) for n in (1, 2, 3)]
+    first.let_go()
+    assert results(futures[:3]) == [0, 2, 4]
+    long.let_go()
     batcher.close()
-    assert record.batches == [[1, 2]]
+    assert work.batches == [[0], [1, 2], [3]]
 
 
-def test_a_batch_does_not_wait_longer_than_it_may():
-    batcher = Batcher(Recorder(), lambda _: 1, max_size=8, max_wait=0.01)
-    with batcher.expected():
-        assert batcher.submit(1).result(10) == 2
+def test_a_thread_takes_its_share_and_leaves_the_rest_to_the_others():
+    here, there = Held(), Held()
+    work = Doubling(run={100: here, 101: there})
+    batcher = work.batcher(threads=2)
+    held = [batcher.submit(n) for n in (100, 101)]
+    assert here.reached.wait(SECONDS)
+    assert there.reached.wait(SECONDS)
+    futures = [batcher.submit(n) for n in range(8)]
+    here.let_go()
+    assert results(futures) == [2 * n for n in range(8)]
+    there.let_go()
+    assert results(held) == [200, 202]
+    batcher.close()
+    assert work.batches[2:] == [[0, 1, 2, 3], [4, 5], [6], [7]]
+
+
+def test_what_is_ready_does_not_wait_behind_a_source_that_takes_long():
+    here, there, long = Held(), Held(), Held()
+    work = Doubling(run={100: here, 101: there}, prepare={1: long})
+    batcher = work.batcher(threads=2)
+    futures = [batcher.submit(n) for n in (100, 101)]
+    assert here.reached.wait(SECONDS)
+    assert there.reached.wait(SECONDS)
+    futures += [batcher.submit(n) for n in range(4)]
+    here.let_go()
+    assert long.reached.wait(SECONDS)
+    assert work.batches[2:] == [], "the first was to wait for the second"
+    there.let_go()
+    assert [futures[place].result(SECONDS) for place in (2, 4, 5)] == [0, 4, 6]
+    assert not futures[3].done()
+    long.let_go()
+    assert results(futures) == [200, 202, 0, 2, 4, 6]
     batcher.close()
 
 
-def test_nobody_waits_for_what_is_not_expected():
-    batcher = Batcher(Recorder(), lambda _: 1, max_size=8, max_wait=1000)
-    assert batcher.submit(1).result(10) == 2
+def test_nothing_passes_between_threads_that_keep_up():
+    seen: list[int] = []
+
+    def note(value):
+        seen.append(threading.get_ident())
+        return value
+
+    batcher = Batcher(note, note, lambda _: 1, max_size=8, max_wait=SECONDS, threads=3)
+    assert [batcher.submit(n).result(SECONDS) for n in range(20)] == list(range(20))
+    batcher.close()
+    assert seen[::2] == seen[1::2]
+
+
+@pytest.mark.parametrize(("max_wait", "batches"), [(0.01, [[1], [2], [3]]), (SECONDS, [[1, 2, 3]])])
+def test_nothing_that_is_ready_waits_longer_than_it_may(max_wait, batches):
+    first = Held()
+    work = Doubling(run={0: first})
+
+    def prepare(number):
+        time.sleep(0.02)
+        return number
+
+    batcher = Batcher(prepare, work.run, lambda _: 1, max_size=8, max_wait=max_wait)
+    futures = [batcher.submit(0)]
+    assert first.reached.wait(SECONDS)
+    futures += [batcher.submit(n) for n in (1, 2, 3)]
+    first.let_go()
+    assert results(futures) == [0, 2, 4, 6]
+    batcher.close()
+    assert work.batches == [[0], *batches]
+
+
+def test_a_source_that_fails_reaches_nobody_else():
+    batcher = Batcher(lambda n: 12 // n, list, lambda _: 1, max_size=4, max_wait=0)
+    bad, good = batcher.submit(0), batcher.submit(3)
+    with pytest.raises(ZeroDivisionError):
+        bad.result(SECONDS)
+    assert good.result(SECONDS) == 4
+    assert batcher.alive()
     batcher.close()
 
 
-def test_a_failure_reaches_everyone_in_the_batch_and_nobody_else():
+def test_a_batch_that_fails_reaches_everyone_in_it_and_nobody_else():
     def run(items):
         if 13 in items:
             raise ZeroDivisionError("thirteen")
         return items
 
-    batcher = Batcher(run, lambda _: 1, max_size=1, max_wait=0)
+    batcher = Batcher(int, run, lambda _: 1, max_size=1, max_wait=0)
     bad, good = batcher.submit(13), batcher.submit(1)
     with pytest.raises(ZeroDivisionError):
-        bad.result(10)
-    assert good.result(10) == 1
+        bad.result(SECONDS)
+    assert good.result(SECONDS) == 1
     assert batcher.alive()
     batcher.close()
     assert not batcher.alive()
 
 
 def test_a_result_too_few_is_an_error_and_not_a_wait_forever():
-    batcher = Batcher(lambda items: items[:-1], lambda _: 1, max_size=4, max_wait=0)
+    batcher = Batcher(int, lambda items: items[:-1], lambda _: 1, max_size=4, max_wait=0)
     with pytest.raises(ValueError, match="zip"):
-        batcher.submit(1).result(10)
+        batcher.submit(1).result(SECONDS)
     batcher.close()
 
 
-def test_what_is_cancelled_in_time_is_not_run():
-    record = Recorder(held=True)
-    batcher = Batcher(record, lambda _: 1, max_size=8, max_wait=0)
+def test_what_is_cancelled_in_time_is_not_worked_on():
+    first = Held()
+    work = Doubling(run={0: first}, prepare={1: Held()})  # nobody would let it go
+    batcher = work.batcher()
     batcher.submit(0)
-    assert record.entered.wait(30)
+    assert first.reached.wait(SECONDS)
     gone, kept = batcher.submit(1), batcher.submit(2)
     assert gone.cancel()
-    record.go.set()
-    assert kept.result(30) == 4
+    first.let_go()
+    assert kept.result(SECONDS) == 4
     batcher.close()
-    assert record.batches == [[0], [2]]
+    assert work.batches == [[0], [2]]
 
 
 def test_closing_finishes_what_was_submitted_and_takes_no_more():
-    record = Recorder(held=True)
-    batcher = Batcher(record, lambda _: 1, max_size=2, max_wait=0, threads=2)
+    first = Held()
+    batcher = Doubling(run={0: first}).batcher(max_size=2, threads=2)
     futures = [batcher.submit(n) for n in range(9)]
-    threading.Timer(0.05, record.go.set).start()
+    assert first.reached.wait(SECONDS)
+    threading.Timer(0.05, first.let_go).start()
     batcher.close()
     assert [future.result(0) for future in futures] == [2 * n for n in range(9)]
     with pytest.raises(RuntimeError, match="closed"):
@@ -135,4 +239,4 @@ def test_closing_finishes_what_was_submitted_and_takes_no_more():
 @pytest.mark.parametrize("settings", [{"max_size": 0}, {"max_wait": -1}, {"threads": 0}])
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ValueError, match="batcher: expected"):
-        Batcher(list, lambda _: 1, **{"max_size": 1, "max_wait": 0, **settings})
+        Doubling().batcher(**settings)

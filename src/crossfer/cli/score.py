@@ -182,7 +182,7 @@ def _line(progress: Progress) -> str:
 
 
 def _pace(progress: Progress) -> str:
-    """Images a second in this session and the time left at that rate; nothing before there is a rate."""
+    """Images a second in this stint and the time left at that rate; nothing before there is a rate."""
     if progress.entries is None or not progress.images:
         return ""
     rate = progress.images / max(progress.seconds, 1e-9)
@@ -205,10 +205,10 @@ def _lines(summary: dict[str, Any], output: Path) -> Iterator[str]:
     if passed := summary["passed_over"]:
         listed = ", ".join(f"{count:,} {ending}" for ending, count in sorted(passed.items()))
         yield f"  passed over, no images: {listed}"
-    for session in summary["sessions"][-1:]:
+    for stint in summary["stints"][-1:]:
         yield (
-            f"  {session['images_per_second'] or 0:,.1f} images/s by {session['workers']} workers, "
-            f"{session['seconds']:,.1f} s"
+            f"  {stint['images_per_second'] or 0:,.1f} images/s by {stint['workers']} workers, "
+            f"{stint['seconds']:,.1f} s"
         )
 
 

@@ -55,7 +55,7 @@ def serve(
         bool, typer.Option("--abstain", help="Answer 'uncertain' where a request does not say.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Images that are searched at once; else one a core.")
+        int | None, typer.Option(min=1, max=256, help="Images that are worked on at once; else one a core.")
     ] = None,
     batch_size: Annotated[
         int,
@@ -64,8 +64,11 @@ def serve(
         ),
     ] = 32,
     batch_delay: Annotated[
-        float, typer.Option(min=0, max=1000, metavar="MS", help="How long a batch waits for more faces.")
-    ] = 0,
+        float,
+        typer.Option(
+            min=0, max=1000, metavar="MS", help="How long found faces wait at most for those of other images."
+        ),
+    ] = 5,
     max_body: Annotated[float, typer.Option(min=0.001, metavar="MIB", help="Largest request.")] = 16,
     max_pixels: Annotated[
         float, typer.Option(min=0.001, metavar="MP", help="Largest image, in megapixels.")

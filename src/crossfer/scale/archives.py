@@ -12,7 +12,7 @@ from crossfer.runtime.image import SUFFIXES
 from crossfer.scale.entries import Entry, entry_name, fault_entry
 from crossfer.scale.faults import Fault
 from crossfer.scale.names import is_address, shown, suffix
-from crossfer.scale.storage import Found, check_size, open_file, reason
+from crossfer.scale.storage import Listed, check_size, open_file, reason
 
 TARS = frozenset({".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"})
 
@@ -26,7 +26,7 @@ def is_image_member(name: bytes) -> bool:
 # ---- zip ----
 
 
-def list_zip(found: Found) -> Iterator[Entry]:
+def list_zip(found: Listed) -> Iterator[Entry]:
     """The images of a zip, in the order of its directory."""
     try:
         with open_file(found.path) as file, ZipFile(file) as archive:
@@ -72,7 +72,7 @@ class ZipReader:
 # ---- tar ----
 
 
-def list_tar(found: Found) -> Iterator[Entry]:
+def list_tar(found: Listed) -> Iterator[Entry]:
     """The images of a tar on this machine; one entry for a tar that must be read from front to back."""
     if is_address(found.path) or suffix(found.path) != ".tar":
         yield Entry("stream", found.path, size=found.size, stamp=found.stamp)

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 
 from crossfer.scale.names import shown
-from crossfer.scale.storage import Found
+from crossfer.scale.storage import Listed
 
 Kind = Literal["file", "zip", "tar", "stream", "parquet", "fault"]
 
@@ -60,7 +60,7 @@ class Entry(NamedTuple):
         return self.size is not None or self.kind in {"zip", "parquet"}
 
 
-def file_entry(found: Found) -> Entry:
+def file_entry(found: Listed) -> Entry:
     """The entry of an image file."""
     return Entry("file", found.path, size=found.size, stamp=found.stamp)
 

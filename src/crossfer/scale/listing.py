@@ -11,7 +11,7 @@ from crossfer.scale.archives import TARS, list_tar, list_zip
 from crossfer.scale.entries import Entry, fault_entry, file_entry
 from crossfer.scale.faults import ScoreError
 from crossfer.scale.names import input_name, is_address, shown, suffix
-from crossfer.scale.storage import Found, filesystem, kind_of, look_at, reason, walk
+from crossfer.scale.storage import Listed, filesystem, kind_of, look_at, reason, walk
 from crossfer.scale.tables import holds_images, list_csv, list_names, list_parquet
 
 LISTS = frozenset({".txt", ".lst", ".list"})
@@ -68,7 +68,7 @@ class Listing:
         else:
             raise ScoreError(f"{shown(name)}: no such file or folder; check the input")
 
-    def _in_folder(self, found: Found) -> Iterator[Entry]:
+    def _in_folder(self, found: Listed) -> Iterator[Entry]:
         ending = suffix(found.path)
         if found.fault is not None:
             yield fault_entry(found.path, "listing", found.fault)
@@ -83,7 +83,7 @@ class Listing:
         else:
             self.passed_over[ending or "without suffix"] += 1
 
-    def _parquet_in_folder(self, found: Found) -> Iterator[Entry]:
+    def _parquet_in_folder(self, found: Listed) -> Iterator[Entry]:
         """The images that it holds; a table that only names images counts where it is the input itself."""
         try:
             if holds_images(found, self.column):
@@ -93,7 +93,7 @@ class Listing:
         except OSError as error:
             yield fault_entry(found.path, "archive", reason(error))
 
-    def _named(self, found: Found) -> Iterator[Entry]:
+    def _named(self, found: Listed) -> Iterator[Entry]:
         match suffix(found.path):
             case ".zip":
                 return list_zip(found)

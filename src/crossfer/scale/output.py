@@ -97,7 +97,7 @@ class OutputFolder:
         except FileNotFoundError:
             return False
 
-    def begin_session(self, engine: str, workers: int) -> None:
+    def begin_stint(self, engine: str, workers: int) -> None:
         """Notes in the manifest that work begins, or goes on."""
         began = round(time.time(), 3)
         self._append(_line({"began": began, "engine": engine, "workers": workers}))
@@ -175,7 +175,7 @@ def read_run(folder: Path) -> dict[str, Any] | None:
 
 
 def manifest(folder: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a manifest, for each session and each shard; none if there is no manifest."""
+    """The whole lines of a manifest, for each stint and each shard; none if there is no manifest."""
     path = folder / MANIFEST
     if not path.exists():
         return

@@ -117,27 +117,27 @@ def _stages(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _throughput(summary: Mapping[str, Any]) -> Iterator[str]:
-    sessions = summary["sessions"]
+    stints = summary["stints"]
     yield html_table(
-        ("session", "engine", "workers", "images", "seconds", "images/s", "first rows after, s"),
+        ("stint", "engine", "workers", "images", "seconds", "images/s", "first rows after, s"),
         [
             (
                 str(number),
-                session["engine"],
-                str(session["workers"]),
-                f"{session['images']:,}",
-                f"{session['seconds']:,.1f}",
-                f"{session['images_per_second'] or 0:,.1f}",
-                f"{session['first_rows_after']:,.1f}",
+                stint["engine"],
+                str(stint["workers"]),
+                f"{stint['images']:,}",
+                f"{stint['seconds']:,.1f}",
+                f"{stint['images_per_second'] or 0:,.1f}",
+                f"{stint['first_rows_after']:,.1f}",
             )
-            for number, session in enumerate(sessions, start=1)
+            for number, stint in enumerate(stints, start=1)
         ],
     )
-    for number, session in enumerate(sessions, start=1):
-        curve = session["throughput"]
+    for number, stint in enumerate(stints, start=1):
+        curve = stint["throughput"]
         rates = [point["images_per_second"] for point in curve]
         ends = [f"{point['seconds']:,.0f}" for point in curve]
-        title = f"session {number}: seconds since it began"
+        title = f"stint {number}: seconds since it began"
         yield _columns(rates, ends, title, "images/s")
 
 

@@ -81,9 +81,9 @@ class Progress:
 
     Attributes:
         stage: ``"listing"``, ``"comparing"`` or ``"scoring"``.
-        done: entries listed, compared, or scored; earlier sessions count too.
+        done: entries listed, compared, or scored; earlier stints count too.
         entries: how many there are; None while they are listed.
-        images: scored in this session.
+        images: scored in this stint.
         seconds: since scoring began.
     """
 
@@ -228,7 +228,7 @@ def _work(request: Request, output: OutputFolder, plan: Plan, setup: Setup, tell
         return
     done, entries = sum(lengths[shard] for shard in finished), sum(lengths)
     engine, workers = _engine(request)
-    output.begin_session(request.engine, workers)
+    output.begin_stint(request.engine, workers)
     start, images = time.monotonic(), 0
     tell(Progress("scoring", done, entries))
     with closing(engine(plan.shards(finished.__contains__), setup, workers)) as results:

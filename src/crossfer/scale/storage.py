@@ -20,7 +20,7 @@ NAMES_AT_ONCE = 65_536
 Answer = TypeVar("Answer")
 
 
-class Found(NamedTuple):
+class Listed(NamedTuple):
     """A file, or a folder that could not be listed: ``fault`` says why."""
 
     path: bytes
@@ -57,18 +57,18 @@ def kind_of(name: bytes) -> str:
         return "file" if os.path.islink(name) else "nothing"
 
 
-def look_at(name: bytes) -> Found:
+def look_at(name: bytes) -> Listed:
     """A file on this machine with its size and time, as far as they can be had; an address as it is."""
     if is_address(name):
-        return Found(name)
+        return Listed(name)
     try:
         seen = os.stat(name)
     except (OSError, ValueError):
-        return Found(name)
-    return Found(name, seen.st_size, str(seen.st_mtime_ns))
+        return Listed(name)
+    return Listed(name, seen.st_size, str(seen.st_mtime_ns))
 
 
-def walk(root: bytes) -> Iterator[Found]:
+def walk(root: bytes) -> Iterator[Listed]:
     """Every file below a folder in sorted order, the files of a folder before those of its subfolders.
 
     Hidden names and links to folders are passed by. The names of one folder at a time are held, packed.
@@ -82,13 +82,13 @@ def walk(root: bytes) -> Iterator[Found]:
         try:
             files, folders = _list_address(folder) if is_address(folder) else _list_folder(folder)
         except OSError as error:
-            yield Found(folder, fault=f"{shown(folder)}: cannot be listed ({reason(error)})")
+            yield Listed(folder, fault=f"{shown(folder)}: cannot be listed ({reason(error)})")
             continue
         yield from files
         waiting.append(folders)
 
 
-def _list_folder(folder: bytes) -> tuple[Iterator[Found], Iterator[bytes]]:
+def _list_folder(folder: bytes) -> tuple[Iterator[Listed], Iterator[bytes]]:
     chunks: tuple[list[pa.Array], list[pa.Array]] = ([], [])
     names: tuple[list[bytes], list[bytes]] = ([], [])
     with os.scandir(folder) as entries:
@@ -122,7 +122,7 @@ def _sorted(chunks: list[pa.Array]) -> Iterator[bytes]:
         yield name.as_py()
 
 
-def _list_address(folder: bytes) -> tuple[Iterator[Found], Iterator[bytes]]:
+def _list_address(folder: bytes) -> tuple[Iterator[Listed], Iterator[bytes]]:
     fs, path = filesystem(folder)
     try:
         listed = patiently(lambda: fs.ls(path, detail=True))
@@ -139,10 +139,10 @@ def _is_below(name: str, path: str) -> bool:
     return inner.startswith("/") and not inner.startswith("/.") and len(inner) > 1 and "?" not in inner
 
 
-def _found(fs: fsspec.AbstractFileSystem, entry: dict[str, Any]) -> Found:
+def _found(fs: fsspec.AbstractFileSystem, entry: dict[str, Any]) -> Listed:
     stamps = (entry.get(key) for key in ("ETag", "etag", "mtime", "LastModified", "updated", "created"))
     stamp = next((str(value) for value in stamps if value is not None), None)
-    return Found(_full(fs, entry), entry.get("size"), stamp)
+    return Listed(_full(fs, entry), entry.get("size"), stamp)
 
 
 def _full(fs: fsspec.AbstractFileSystem, entry: dict[str, Any]) -> bytes:

@@ -20,7 +20,7 @@ POINTS = 120  # of the curve of throughput
 
 
 @dataclass
-class Session:
+class Stint:
     """A time of work, from its start to the last part that it added.
 
     Attributes:
@@ -46,7 +46,7 @@ class Session:
         return sum(images for *_, images in self.finished)
 
     def curve(self) -> list[dict[str, float]]:
-        """Images a second over equal steps of time, from the session's start.
+        """Images a second over equal steps of time, from the stint's start.
 
         A shard's images are spread over the time that it took.
         """
@@ -80,14 +80,14 @@ def summarise(folder: Path) -> dict[str, Any]:
     """
     if (run := read_run(folder)) is None:
         raise ScoreError(f"{folder}: expected the folder of a run, found none; check the path")
-    sums, sessions = _Sums(), list[Session]()
+    sums, stints = _Sums(), list[Stint]()
     for line in manifest(folder):
         if "shard" in line:
             sums.add(line)
             images = line["tally"]["images"]
-            sessions[-1].finished.append((line["finished"], sum(line["seconds"].values()), images))
+            stints[-1].finished.append((line["finished"], sum(line["seconds"].values()), images))
         else:
-            sessions.append(Session(line["engine"], line["workers"], line["began"]))
+            stints.append(Stint(line["engine"], line["workers"], line["began"]))
     return {
         **{key: run[key] for key in ("version", "model", "options", "inputs", "passed_over", "plan")},
         "complete": sums.shards == run["plan"]["shards"],
@@ -97,7 +97,7 @@ def summarise(folder: Path) -> dict[str, Any]:
         **_seen(sums.tally),
         "seconds": {stage: round(value, 3) for stage, value in sums.seconds.items()},
         "worker_peak_bytes": sums.peak,
-        "sessions": list(_sessions(sessions)),
+        "stints": list(_stints(stints)),
     }
 
 
@@ -137,16 +137,16 @@ def _seen(tally: Tally) -> dict[str, Any]:
     }
 
 
-def _sessions(sessions: list[Session]) -> Iterator[dict[str, Any]]:
-    for session in sessions:
-        if session.finished:
+def _stints(stints: list[Stint]) -> Iterator[dict[str, Any]]:
+    for stint in stints:
+        if stint.finished:
             yield {
-                "engine": session.engine,
-                "workers": session.workers,
-                "began": session.began,
-                "seconds": round(session.seconds, 3),
-                "first_rows_after": round(min(at for at, _, _ in session.finished) - session.began, 3),
-                "images": session.images,
-                "images_per_second": round(session.images / session.seconds, 3) if session.seconds else None,
-                "throughput": session.curve(),
+                "engine": stint.engine,
+                "workers": stint.workers,
+                "began": stint.began,
+                "seconds": round(stint.seconds, 3),
+                "first_rows_after": round(min(at for at, _, _ in stint.finished) - stint.began, 3),
+                "images": stint.images,
+                "images_per_second": round(stint.images / stint.seconds, 3) if stint.seconds else None,
+                "throughput": stint.curve(),
             }

@@ -13,7 +13,7 @@ from pyarrow.parquet import ParquetFile
 from crossfer.scale.entries import Entry, fault_entry, file_entry
 from crossfer.scale.faults import ScoreError
 from crossfer.scale.names import beside, shown
-from crossfer.scale.storage import Found, look_at, open_file, reason
+from crossfer.scale.storage import Listed, look_at, open_file, reason
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path", "url", "key")
 BYTES_COLUMNS = ("image", "image_bytes", "bytes", "img", "jpg", "jpeg", "png", "webp", "content", "data")
@@ -25,7 +25,7 @@ MAX_NAME = 1 << 16
 # ---- lists ----
 
 
-def list_names(found: Found) -> Iterator[Entry]:
+def list_names(found: Listed) -> Iterator[Entry]:
     """The images that a text file names, one a line; or with a zero byte after each, as ``find -print0``."""
     with open_file(found.path) as file:
         zeros = b"\0" in file.read(READ_AHEAD)
@@ -52,7 +52,7 @@ def _named(table: bytes, name: bytes) -> Entry:
 # ---- tables ----
 
 
-def list_csv(found: Found, column: str | None) -> Iterator[Entry]:
+def list_csv(found: Listed, column: str | None) -> Iterator[Entry]:
     """The images that a CSV table names."""
     where = shown(found.path)
     with open_file(found.path) as file:
@@ -68,7 +68,7 @@ def list_csv(found: Found, column: str | None) -> Iterator[Entry]:
             raise ScoreError(f"{where}: expected a CSV table ({error})") from error
 
 
-def list_parquet(found: Found, column: str | None) -> Iterator[Entry]:
+def list_parquet(found: Listed, column: str | None) -> Iterator[Entry]:
     """The images of a Parquet file: those in a column of bytes if there is one, else those that it names.
 
     Raises:
@@ -84,7 +84,7 @@ def list_parquet(found: Found, column: str | None) -> Iterator[Entry]:
             yield from _list_rows(found, table, chosen)
 
 
-def holds_images(found: Found, column: str | None) -> bool:
+def holds_images(found: Listed, column: str | None) -> bool:
     """Whether a Parquet file has a column of images.
 
     Raises:
@@ -108,7 +108,7 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _list_bytes(found: Found, table: ParquetFile, column: str) -> Iterator[Entry]:
+def _list_bytes(found: Listed, table: ParquetFile, column: str) -> Iterator[Entry]:
     number = 0
     for group in range(table.num_row_groups):
         for place in range(table.metadata.row_group(group).num_rows):
@@ -116,7 +116,7 @@ def _list_bytes(found: Found, table: ParquetFile, column: str) -> Iterator[Entry
             number += 1
 
 
-def _list_rows(found: Found, table: ParquetFile, column: str) -> Iterator[Entry]:
+def _list_rows(found: Listed, table: ParquetFile, column: str) -> Iterator[Entry]:
     number = 0
     for batch in table.iter_batches(batch_size=8192, columns=[column]):
         for value in batch.column(0).to_pylist():

@@ -1,36 +1,41 @@
-"""Micro-batching: what comes in at about the same time goes through the model together."""
+"""Micro-batching: threads that prepare one thing at a time, and run what is prepared together."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from functools import partial
+from math import ceil
 from typing import Generic, TypeVar
 
+Source = TypeVar("Source")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Batcher(Generic[Item, Result]):
-    """Collects items from any thread, runs them in batches on threads of its own, and hands back each result.
+class Batcher(Generic[Source, Item, Result]):
+    """Takes sources from any thread, makes an item of each, runs items in batches, hands back each result.
 
-    A batch starts when it is full, when nothing more is expected, or at the latest ``max_wait`` after its
-    first item was taken up. One thread collects at a time while the others run, so items that come during a
-    run make up the next batch.
+    Its threads do all of it, and while they keep up nothing passes from one to another: a thread prepares a
+    source and runs the item. Where more sources wait, it prepares more first, up to its share of all that is
+    there, unless an item would then wait longer than ``max_wait`` (by the time that the last source took).
+    What one thread has prepared another may run, so that nothing waits behind a source that takes long.
 
     Args:
+        prepare: makes an item of a source.
         run: gives a result for each item of a batch, in order.
         size: how much an item takes up of a batch; one that is larger than a whole batch runs by itself.
         max_size: size of a batch.
         max_wait: seconds.
-        threads: how many batches run at once.
+        threads: how many.
     """
 
     def __init__(
         self,
+        prepare: Callable[[Source], Item],
         run: Callable[[Sequence[Item]], Sequence[Result]],
         size: Callable[[Item], int],
         *,
@@ -43,12 +48,13 @@ class Batcher(Generic[Item, Result]):
                 "batcher: expected max_size and threads of at least 1 and max_wait of at least 0, "
                 f"got {max_size}, {threads} and {max_wait}"
             )
-        self._run, self._size = run, size
+        self._prepare, self._run, self._size = prepare, run, size
         self._max_size, self._max_wait = max_size, max_wait
-        self._waiting: deque[tuple[Item, Future[Result]]] = deque()
+        self._waiting: deque[tuple[Source, Future[Result]]] = deque()
+        self._ready: deque[tuple[Item, Future[Result]]] = deque()
+        self._first = 0.0  # when the oldest item became ready
+        self._pace = 0.0  # how long the last source took
         self._changed = threading.Condition()
-        self._collecting = threading.Lock()
-        self._expected = 0
         self._closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"crossfer-batch-{n}", daemon=True)
@@ -57,20 +63,8 @@ class Batcher(Generic[Item, Result]):
         for thread in self._threads:
             thread.start()
 
-    @contextmanager
-    def expected(self) -> Iterator[None]:
-        """Tells that an item is on its way: while this is open, a batch that is not full may wait for it."""
-        with self._changed:
-            self._expected += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._expected -= 1
-                self._changed.notify_all()
-
-    def submit(self, item: Item) -> Future[Result]:
-        """Queues an item; a future that is cancelled before its batch starts costs nothing.
+    def submit(self, source: Source) -> Future[Result]:
+        """Queues a source; a future that is cancelled before its turn comes costs nothing.
 
         Raises:
             RuntimeError: if the batcher is closed.
@@ -79,8 +73,8 @@ class Batcher(Generic[Item, Result]):
         with self._changed:
             if self._closed:
                 raise RuntimeError("the batcher is closed")
-            self._waiting.append((item, future))
-            self._changed.notify_all()
+            self._waiting.append((source, future))
+            self._changed.notify()
         return future
 
     def close(self) -> None:
@@ -96,35 +90,59 @@ class Batcher(Generic[Item, Result]):
         return all(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
-        while True:
-            with self._collecting:
-                batch = self._collect()
-            if batch is None:
-                return
-            self._finish(batch)
+        while (step := self._next()) is not None:
+            step()
 
-    def _collect(self) -> list[tuple[Item, Future[Result]]] | None:
-        """The next batch; None when the batcher is closed and empty."""
-        batch: list[tuple[Item, Future[Result]]] = []
-        room = self._max_size
+    def _next(self) -> Callable[[], None] | None:
+        """What to do now; None when the batcher is closed and there is nothing left to take."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            deadline = time.monotonic() + self._max_wait
-            while True:
-                while self._waiting and (not batch or self._size(self._waiting[0][0]) <= room):
-                    entry = self._waiting.popleft()
-                    if entry[1].set_running_or_notify_cancel():
-                        batch.append(entry)
-                        room -= self._size(entry[0])
-                left = deadline - time.monotonic()
-                if self._waiting or room <= 0 or not self._expected or left <= 0:
-                    break
-                self._changed.wait(left)
-        return batch if batch or not self._closed else None
+            while not (self._waiting or self._ready or self._closed):
+                self._changed.wait()
+            if self._due():
+                step = partial(self._finish, self._batch())
+            elif self._waiting:
+                step = partial(self._make, *self._waiting.popleft())
+            else:
+                return None
+            if self._waiting or self._ready:
+                self._changed.notify()
+            return step
 
-    def _finish(self, batch: list[tuple[Item, Future[Result]]]) -> None:
-        if not batch:
+    def _due(self) -> bool:
+        """Whether the items that are ready should run now rather than wait for more."""
+        if not self._ready:
+            return False
+        share = ceil((len(self._ready) + len(self._waiting)) / len(self._threads))
+        return (
+            len(self._ready) >= share
+            or sum(self._size(item) for item, _ in self._ready) >= self._max_size
+            or time.monotonic() + self._pace > self._first + self._max_wait
+        )
+
+    def _batch(self) -> list[tuple[Item, Future[Result]]]:
+        batch, room = list[tuple[Item, Future[Result]]](), self._max_size
+        while self._ready and (not batch or self._size(self._ready[0][0]) <= room):
+            batch.append(self._ready.popleft())
+            room -= self._size(batch[-1][0])
+        return batch
+
+    def _make(self, source: Source, future: Future[Result]) -> None:
+        if not future.set_running_or_notify_cancel():
             return
+        start = time.monotonic()
+        try:
+            item = self._prepare(source)
+        except BaseException as error:  # whoever waits must learn of it
+            future.set_exception(error)
+            return
+        end = time.monotonic()
+        with self._changed:
+            if not self._ready:
+                self._first = end
+            self._pace = end - start
+            self._ready.append((item, future))
+
+    def _finish(self, batch: Sequence[tuple[Item, Future[Result]]]) -> None:
         try:
             results = self._run([item for item, _ in batch])
             for (_, future), result in zip(batch, results, strict=True):

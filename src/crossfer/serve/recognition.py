@@ -15,7 +15,7 @@ from crossfer.runtime.decision import Decision
 from crossfer.runtime.image import ImageError
 from crossfer.serve import schema
 from crossfer.serve.access import PROTOCOL
-from crossfer.serve.answer import Answer, Wish, failed
+from crossfer.serve.answer import Answer, Wish, failed, write
 from crossfer.serve.engine import Engine
 from crossfer.serve.model_info import model_info
 from crossfer.serve.monitoring import Monitoring
@@ -131,8 +131,7 @@ class Recognition:
         self._monitoring.images.labels("answered").inc(len(found) - len(errors))
         if len(errors) == len(found):
             raise Problem("unusable-image", " ".join(f"{error}." for error in errors))
-        # Many faces with their evidence make a text that takes a while to write.
-        return await asyncio.to_thread(self._render, uploads, found, wish)
+        return await write(found, lambda: self._render(uploads, found, wish))
 
     async def _try(self, upload: Upload) -> Answer | ImageError:
         try:

@@ -20,10 +20,10 @@ class Service:
         min_face_score: faces that the detector is less sure of (0..1) are left out.
         coverage: what a request gets that does not ask for a coverage; None for no prediction sets.
         abstain: likewise for abstention.
-        workers: images that are searched at once, and batches that run at once.
+        workers: threads that find and recognise faces.
         threads: CPU threads for each of them; None lets ONNX Runtime decide.
         batch_size: faces that go through the model together; 1 for no batching.
-        batch_delay: seconds that a batch waits for more faces.
+        batch_delay: seconds that found faces wait at most for those of other images that have come.
         limits: what is refused.
         access: who may use it.
     """
@@ -36,6 +36,6 @@ class Service:
     workers: int = 2
     threads: int | None = 1
     batch_size: int = 32
-    batch_delay: float = 0.0
+    batch_delay: float = 0.005
     limits: Limits = field(default_factory=Limits)
     access: Access = field(default_factory=Access)

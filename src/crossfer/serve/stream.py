@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from functools import partial
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from crossfer.runtime.image import ImageError
-from crossfer.serve.answer import Answer, Wish, failed
+from crossfer.serve.answer import Answer, Wish, failed, write
 from crossfer.serve.engine import Engine
 from crossfer.serve.limits import IDLE_STREAM_SECONDS
 from crossfer.serve.monitoring import Monitoring
@@ -71,7 +72,7 @@ async def stream(websocket: WebSocket, engine: Engine, wish: Wish, monitoring: M
             found = await _recognize(engine, data, f"frame {number}")
             monitoring.frames.labels("answered" if isinstance(found, Answer) else "refused").inc()
             count = {"frame": number, "dropped": frames.dropped}
-            await websocket.send_text(await asyncio.to_thread(_render, count, found, wish, engine))
+            await websocket.send_text(await write([found], partial(_render, count, found, wish, engine)))
     except (WebSocketDisconnect, RuntimeError):  # sending to a client that has left
         pass
     finally:
