@@ -179,7 +179,7 @@ def test_a_network_without_a_recipe_is_refused(tmp_path: Path) -> None:
     [
         (
             "absent",
-            r"model\.init = 'absent': expected a safetensors file or one of the embedded models \(default\)",
+            r"model\.init = 'absent': expected a safetensors file or one of the embedded models \(base",
         ),
         ("no/such.safetensors", r"model\.init = .*no such checkpoint"),
     ],
