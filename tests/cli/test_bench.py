@@ -100,7 +100,7 @@ def refused(monkeypatch) -> Refused:
 def test_bad_input_is_one_sentence_before_any_work(refused, tmp_path):
     Image.new("RGB", (200, 200), "gray").save(tmp_path / "wall.png")
     (tmp_path / "notes.jpg").write_text("no image")
-    assert "embedded models (default" in refused("--model", "nosuch")
+    assert "embedded models (base" in refused("--model", "nosuch")
     assert "no such model file" in refused("--model", tmp_path / "none.onnx")
     assert "wall.png: expected a photo with a face, found none" in refused(tmp_path / "wall.png")
     assert "notes.jpg: expected a JPEG" in refused(tmp_path / "notes.jpg")

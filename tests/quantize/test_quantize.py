@@ -114,6 +114,17 @@ def test_the_seed_alone_decides(model: Path, done: Quantized, train, valid, tmp_
     assert not np.array_equal(answers(other.path, images(4))[0], answers(done.path, images(4))[0])
 
 
+def test_two_products_fit_16_bits_unless_all_bits_of_weights_are_asked_for(
+    model: Path, done: Quantized, train, valid, tmp_path: Path
+):
+    all_bits = quantize(model, train, valid, tmp_path / "int8.onnx", replace(FEW, weight_bits=8))
+    for one, largest in ((done, 64), (all_bits, 127)):
+        kept = [onnx.numpy_helper.to_array(value) for value in onnx.load(one.path).graph.initializer]
+        weights = [value for value in kept if value.dtype == np.int8 and value.ndim == 4]
+        assert max(np.abs(value.astype(int)).max() for value in weights) == largest
+    assert 2 * 255 * 64 < 2**15
+
+
 def test_ranges_may_leave_out_the_farthest_values(model: Path, done: Quantized, train, valid, tmp_path: Path):
     other = quantize(model, train, valid, tmp_path / "other.onnx", replace(FEW, method="percentile"))
     assert other.meta.provenance["quantized"]["method"] == "percentile"

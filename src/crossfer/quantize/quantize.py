@@ -21,7 +21,7 @@ from crossfer.evaluate.run_file import Run
 from crossfer.metrics import wilson_interval
 from crossfer.provenance import code_commit
 from crossfer.quantize.graph import convolutions, eight_bit_nodes, fold, is_quantized
-from crossfer.quantize.static import Method, to_eight_bits
+from crossfer.quantize.static import Method, WeightBits, to_eight_bits
 from crossfer.runtime.bundle import Bundle, BundleMeta, read_bundle, write_bundle
 from crossfer.runtime.preprocess import InputContract, preprocess
 from crossfer.runtime.recognizer import Recognizer
@@ -42,12 +42,14 @@ class Wish:
         faces: training faces that the ranges are measured on, each with its mirror image.
         seed: of their choice.
         method: how a range follows from the values seen.
+        weight_bits: of a weight, see :func:`crossfer.quantize.static.to_eight_bits`.
         max_loss: validation accuracy that may be lost, in 0..1.
     """
 
     faces: int = FACES
     seed: int = 0
     method: Method = "minmax"
+    weight_bits: WeightBits = 7
     max_loss: float = 0.005
 
 
@@ -133,13 +135,15 @@ def quantize(
     before = _by_logits(predict_with_progress(Recognizer(model, detector="none"), valid, shown))
     faces = _read(train, rows, source.meta.input, shown)
     with shown.bar("measuring ranges", len(faces)) as advance:
-        content = to_eight_bits(graph, nodes, faces, method=wish.method, progress=advance)
+        content = to_eight_bits(
+            graph, nodes, faces, method=wish.method, weight_bits=wish.weight_bits, progress=advance
+        )
     after, evidence_error = _try_out(content, source.meta, valid, faces, shown)
     comparison = compare_networks(Run(source.meta.name, {}, before), Run("int8", {}, after))
     _refuse_a_bad_one(comparison, evidence_error, wish)
     every = convolutions(graph)
     counts = len(set(every) & set(nodes)), len(every)
-    how = {"bits": 8, "convolutions": list(counts), "faces": len(rows)}
+    how = {"bits": 8, "weight_bits": wish.weight_bits, "convolutions": list(counts), "faces": len(rows)}
     meta = _metadata(source, after, how | _origin(source, comparison, after, train, wish))
     write_bundle(content, meta, output)
     return Quantized(
