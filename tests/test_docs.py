@@ -69,7 +69,7 @@ def test_the_robustness_in_the_docs_is_that_of_the_result_file_of_the_embedded_m
 
 
 def test_the_speeds_in_the_docs_are_those_of_the_result_file_of_the_embedded_model() -> None:
-    values = json.loads((ROOT / "results/bench/base.json").read_text("utf-8"))
+    values = json.loads((ROOT / "results/bench/embedded.json").read_text("utf-8"))
     model = json.loads((ROOT / "src/crossfer/models/base.json").read_text("utf-8"))["model"]
     assert values["models"][0]["sha256"] == model["sha256"], "measure again: crossfer bench"
     page = (ROOT / "docs/benchmarks.md").read_text("utf-8")
