@@ -22,7 +22,7 @@ def names(suffix: str) -> str:
     """The names of the embedded models that have such a file, for messages.
 
     >>> names(".onnx")
-    'base; default is base'
+    'base, tiny; default is base'
     """
     found = sorted(path.stem for path in _folder().glob(f"*{suffix}"))
     return f"{', '.join(found) or 'none here'}; default is {DEFAULT}"
