@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import onnxruntime
@@ -11,18 +9,10 @@ import pytest
 from PIL import Image
 
 from crossfer.runtime.bundle import read_bundle
+from support.command import crossfer
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SMALL = ["--set", "data.samples=96", "--set", "optim.epochs=2", "--set", "optim.batch_size=32"]
-
-
-def crossfer(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "crossfer.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")

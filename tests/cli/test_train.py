@@ -13,18 +13,10 @@ from pathlib import Path
 import pytest
 
 from crossfer.runtime.recognizer import Recognizer
+from support.command import crossfer
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 TINY = ["--set", "data.samples=64", "--set", "optim.epochs=3", "--set", "optim.batch_size=16"]
-
-
-def crossfer(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "crossfer.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def test_the_smoke_recipe_learns_drawn_faces_and_exports_a_model_that_answers(tmp_path: Path) -> None:

@@ -187,7 +187,10 @@ def test_an_embedded_model_teaches_its_own_classes_only() -> None:
         ("nobody", r"distill.teachers = 'nobody': expected a safetensors file or one of the embedded models"),
         ("gone.safetensors", r"gone.safetensors: no such checkpoint"),
         ("bare.safetensors", r"bare.safetensors: the weights carry no recipe and labels"),
-        ("net.onnx", r"net.onnx: not a whole safetensors file"),
+        (
+            "net.onnx",
+            r"net.onnx: expected weights, found a bundle, .* crossfer export RUN -o FILE.safetensors",
+        ),
         ("released.safetensors", r"model.batch_mean = 'batch' .* name a teacher of variant 'corrected'"),
         ("other.safetensors", r"does not fit its own recipe in \d+ tensors"),
     ],

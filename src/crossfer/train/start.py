@@ -67,6 +67,11 @@ def find_weights(init: Path) -> Path:
         raise CheckpointError(
             f"expected a safetensors file or one of the embedded models ({names('.safetensors')})"
         )
+    if init.suffix.lower() == ".onnx":
+        raise CheckpointError(
+            f"{init}: expected weights, found a bundle, which has none to train with; write them with: "
+            "crossfer export RUN -o FILE.safetensors"
+        )
     return init
 
 
