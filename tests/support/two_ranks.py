@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from crossfer.method import CrossLayerLoss, kmeans, ranks
-from crossfer.train.device import open_fabric
+from crossfer.train.device import open_fabric, part_at_exit
 from crossfer.train.network import network
 from crossfer.train.ranks import this_rank
 from support.toy_faces import LABELS, SIDE, toy_recipe
@@ -41,7 +41,9 @@ def gradients(method: dict[str, object]) -> dict[str, Tensor]:
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eval()
-    wrapped = open_fabric("cpu", "32-true").setup_module(net)
+    fabric = open_fabric("cpu", "32-true")
+    part_at_exit(fabric)
+    wrapped = fabric.setup_module(net)
     mine = [x.chunk(rank.count)[rank.number] for x in (images, targets)]
     # Fabric brings inputs to single precision; the module below it does not.
     terms = loss(wrapped._forward_module(mine[0]), mine[1], torch.Generator().manual_seed(1))

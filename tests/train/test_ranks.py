@@ -72,6 +72,13 @@ def test_a_run_of_two_ranks_writes_once_speaks_once_and_can_be_exported(tmp_path
     assert Recognizer(model, detector="none").meta.name == "smoke"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the threads")
+def test_no_thread_of_the_ranks_outlives_python(tmp_path: Path) -> None:
+    done = start(*TWO, "-m", "support.two_ranks_at_exit", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["0 of gloo's threads"] * 2
+
+
 def test_what_all_ranks_refuse_rank_0_alone_says(tmp_path: Path) -> None:
     told = {"TORCHELASTIC_RUN_ID": "x", "RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     command = (sys.executable, *CROSSFER, "train", SMOKE, "-o", tmp_path / "run", *TINY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import time
 import warnings
 from inspect import signature
@@ -11,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import nn
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from crossfer.train.ranks import this_rank
@@ -68,6 +70,23 @@ def open_fabric(device: Literal["cpu", "cuda"], precision: Precision) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def part_at_exit(fabric: Fabric) -> None:
+    """Let this process leave its ranks before the interpreter ends; nothing to do for one that is alone.
+
+    torch does not do so by itself, and gloo's threads, which may hold the last reference to a Python object,
+    then abort the process. For a training that ended well: after an error another rank may be waited for in
+    vain. Not earlier than at exit: torch cannot open a second group under one ``torchrun``.
+    """
+    if fabric.world_size > 1:
+        atexit.unregister(_leave_group)
+        atexit.register(_leave_group)
+
+
+def _leave_group() -> None:
+    distributed.destroy_process_group()
+    gc.collect()  # the threads end with the group, which the network holds in a cycle
 
 
 def _training_step_seconds(bfloat16: bool) -> float:

@@ -14,7 +14,7 @@ from crossfer.labels import LabelSet
 from crossfer.method import ranks
 from crossfer.runtime.preprocess import InputContract, normalize
 from crossfer.train.config import Recipe
-from crossfer.train.device import choose_device, choose_precision, open_fabric
+from crossfer.train.device import choose_device, choose_precision, open_fabric, part_at_exit
 from crossfer.train.faults import TrainingError, in_words
 from crossfer.train.loader import Waited, in_order, shuffled
 from crossfer.train.network import input_contract, network
@@ -89,6 +89,7 @@ def train(
             )
             run.finish_epoch(record)
             _tell(trackers, record)
+    part_at_exit(run.fabric)
     return RunResult(folder, run.best.epoch, run.best.valid_accuracy, run.precision, tuple(run.history))
 
 
