@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Stem = Literal["standard", "small"]
-BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+BLOCKS = {10: (1, 1, 1, 1), 14: (1, 1, 2, 2), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 
 class BasicBlock(nn.Module):
@@ -42,10 +42,10 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """ResNet-10, -18 or -34 with four taps.
+    """ResNet-10, -14, -18 or -34 with four taps.
 
     Args:
-        depth: 10 (a single block a stage), 18 or 34.
+        depth: 10 (a single block a stage), 14 (a second one in stages 3 and 4), 18 (two) or 34.
         width: channels of the first stage (64 in the paper); stage j has ``width * 2 ** (j - 1)``.
         in_channels: 3 for RGB, 1 for grey.
         stem: ``"standard"`` halves twice before stage 1 (7x7 stride 2, then max pool), for 224 px;

@@ -100,7 +100,7 @@ class ModelConfig(Section):
 
     image_size: int = Field(default=48, gt=0, description="side of the square input in pixels")
     color: Literal["gray", "rgb"] = "gray"
-    depth: Literal[10, 18, 34] = 18
+    depth: Literal[10, 14, 18, 34] = 18
     width: int = Field(default=64, gt=0, description="channels of the first stage")
     stem: Literal["standard", "small"] = "small"
     dim: int = Field(default=64, gt=0, description="D, channels of an MSR embedding")
