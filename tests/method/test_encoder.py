@@ -37,7 +37,13 @@ def torchvision_shapes(blocks: tuple[int, ...]) -> Iterator[tuple[str, tuple[int
 
 # Parameter counts without fc: torchvision publishes 11,689,512 and 21,797,672 with it (513,000).
 @pytest.mark.parametrize(
-    ("depth", "blocks", "parameters"), [(18, (2, 2, 2, 2), 11_176_512), (34, (3, 4, 6, 3), 21_284_672)]
+    ("depth", "blocks", "parameters"),
+    [
+        (10, (1, 1, 1, 1), 4_905_792),  # that of depth 14 without a block of stage 3 and one of stage 4
+        (14, (1, 1, 2, 2), 10_807_104),  # that of depth 18 without a block of stage 1 and one of stage 2
+        (18, (2, 2, 2, 2), 11_176_512),
+        (34, (3, 4, 6, 3), 21_284_672),
+    ],
 )
 def test_state_has_torchvision_names_and_shapes(depth: int, blocks: tuple[int, ...], parameters: int) -> None:
     with torch.device("meta"):
@@ -80,7 +86,7 @@ def test_image_size_that_does_not_fit_is_named(size: int, stem: str, unit: int) 
 
 
 def test_unknown_depth_and_stem_are_named() -> None:
-    with pytest.raises(ValueError, match=r"one of \[10, 18, 34\], got 50"):
+    with pytest.raises(ValueError, match=r"one of \[10, 14, 18, 34\], got 50"):
         ResNet(depth=50)
     with pytest.raises(ValueError, match="'standard' or 'small', got 'big'"):
         ResNet(stem="big")
