@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from crossfer.cli import main
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.detector import CenterFace
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch):
-    def crossfer(*arguments: object) -> str | int | None:
-        monkeypatch.setattr(sys, "argv", ["crossfer", "data", "crop", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        return exit_.value.code
-
-    return crossfer
 
 
 @pytest.fixture
@@ -40,7 +27,7 @@ def photos(tmp_path: Path, astronaut: np.ndarray) -> Path:
 
 def test_faces_come_out_in_their_folders(run, capsys, photos: Path, astronaut: np.ndarray):
     faces = photos.parent / "faces"
-    assert run(photos, "-o", faces) == 0
+    assert run("data", "crop", photos, "-o", faces) == 0
     captured = capsys.readouterr()
     assert captured.out == f"{faces}: 2 faces from 4 photos\n"
     assert "left out: " in captured.err
@@ -51,7 +38,7 @@ def test_faces_come_out_in_their_folders(run, capsys, photos: Path, astronaut: n
     (detection,) = CenterFace().detect(astronaut)
     expected = crop_face(astronaut, detection, read_bundle("default").meta.input.crop)
     np.testing.assert_array_equal(np.asarray(Image.open(faces / "train/Happy/a.png.png")), expected)
-    assert "found files in it" in str(run(photos, "-o", faces))
+    assert "found files in it" in str(run("data", "crop", photos, "-o", faces))
 
 
 @pytest.mark.parametrize(
@@ -66,12 +53,12 @@ def test_faces_come_out_in_their_folders(run, capsys, photos: Path, astronaut: n
 def test_what_cannot_be_is_one_line(run, photos: Path, photos_at: str, output: str, message: str):
     root = photos.parent
     (root / "empty").mkdir()
-    error = str(run(root / photos_at, "-o", root / output))
+    error = str(run("data", "crop", root / photos_at, "-o", root / output))
     assert message in error
     assert "\n" not in error
     assert not (root / output).exists()
 
 
 def test_without_any_face_the_status_is_one(run, capsys, photos: Path):
-    assert run(photos / "bored", "-o", photos.parent / "faces") == 1
+    assert run("data", "crop", photos / "bored", "-o", photos.parent / "faces") == 1
     assert "0 faces from 2 photos" in capsys.readouterr().out

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from crossfer.cli import main
 from crossfer.data.synthetic import SKETCHES, draw_face
 from crossfer.runtime.bundle import read_bundle
 from data.layouts import save
@@ -22,18 +20,6 @@ __all__ = ["one_thread"]
 RECIPE = Path(__file__).parents[2] / "recipes" / "finetune.toml"
 SHORT = ("--set", "optim.epochs=2", "--set", "optim.batch_size=8", "--set", "optim.precision=32-true")
 CLASSES = {"Happy": "happiness", "Grumpy": "anger", "amazed": "surprise"}
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch):
-    def crossfer(*arguments: object) -> str | int | None:
-        """Runs a command in this process; its exit status, or the message where that is 1."""
-        monkeypatch.setattr(sys, "argv", ["crossfer", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        return exit_.value.code
-
-    return crossfer
 
 
 def draw(folder: Path, count: int, seed: int = 0) -> Path:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from safetensors.torch import save_file
 
-from crossfer.cli import main
 from crossfer.method import ResNet
 from crossfer.runtime.bundle import read_bundle
 from crossfer.train.config import load_recipe
@@ -75,17 +73,6 @@ SIMILAR = {"sfew", "affectnet8"}  # to others as far as code goes: run by `make 
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROSSFER_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch):
-    def crossfer(*arguments: object) -> str | int | None:
-        monkeypatch.setattr(sys, "argv", ["crossfer", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        return exit_.value.code
-
-    return crossfer
 
 
 def small(**changes: object) -> Sequence[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from support.command import crossfer
 
 BASE = """
 name = "all"
@@ -26,11 +26,6 @@ batch_size = 16
 device = "cpu"
 precision = "32-true"
 """
-
-
-def crossfer(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "crossfer.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
