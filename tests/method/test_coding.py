@@ -27,6 +27,17 @@ def test_agrees_with_its_naive_twin(
         np.testing.assert_allclose(found, TWINS[coding](image, grid), atol=1e-5)
 
 
+@pytest.mark.parametrize(("dtype", "digit"), [(torch.float16, 2**-11), (torch.bfloat16, 2**-8)])
+def test_half_precision_rounds_the_pooled_map_once(dtype: torch.dtype, digit: float) -> None:
+    f = torch.rand(2, 6, 12, 12).to(dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
+    codes, exact = encode(f, 3, "pooled"), encode(f.double(), 3, "pooled")
+    assert codes.dtype == torch.float32
+    np.testing.assert_allclose(codes.detach(), exact.detach(), rtol=2 * digit)
+    (codes * torch.arange(9)).sum().backward()
+    assert f.grad is not None
+    assert f.grad.isfinite().all()
+
+
 def test_hash_of_a_map_with_two_known_peaks() -> None:
     f = torch.zeros(1, 1, 5, 5)
     f[0, 0, 4, 0], f[0, 0, 1, 3] = 2.0, 1.0

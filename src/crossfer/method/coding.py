@@ -37,8 +37,9 @@ def encode(features: Tensor, grid: int, coding: Coding) -> Tensor:
         )
     if grid < 2:
         raise ValueError(f"the common grid must have at least 2 x 2 positions, got {grid} x {grid}")
-    features = features if features.dtype == torch.float64 else features.float()
+    # Pooled before it is brought to single precision: another copy of f_1 costs more than all that follows.
     maps = F.adaptive_avg_pool2d(features, grid).flatten(2)
+    maps = maps if maps.dtype == torch.float64 else maps.float()
     # A dead channel has no direction to learn; normalising it would divide its gradient by nearly nothing.
     maps = torch.where(maps.detach().abs().amax(dim=-1, keepdim=True) > 1e-12, maps, torch.zeros_like(maps))
     if coding == "pooled":
