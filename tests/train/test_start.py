@@ -192,7 +192,7 @@ def test_what_is_not_there_is_named(init: str, message: str) -> None:
 def test_the_embedded_weights_by_their_name() -> None:
     config = ModelConfig(width=32, dim=64, grid=6)
     said = start_from(Path("default"), network(config, 8), config, FERPLUS)
-    assert said.startswith("the network of ferplus-48; its head kept for neutral, happiness")
+    assert said.startswith("the network of ferplus-48-distil; its head kept for neutral, happiness")
     with pytest.raises(
         CheckpointError, match=r"model\.init = 'default': .*model\.width = 32, the recipe says 64"
     ):
