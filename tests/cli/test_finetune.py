@@ -36,7 +36,8 @@ def test_from_a_folder_of_faces_to_a_model_of_one_s_own(run, capsys, tmp_path: P
     assert run("train", RECIPE, "--root", faces, "-o", mine, *SHORT) == 0
     said = " ".join(capsys.readouterr().err.split())
     assert (
-        "starts from the network of ferplus-48-distil; its head kept for happiness, new for amazed, grumpy" in said
+        "starts from the network of ferplus-48-distil; its head kept for happiness, new for amazed, grumpy"
+        in said
     )
     assert f"20 % of each class cut out of train for validation: {mine / 'split.csv'}" in said
     learnt, held_out = (int(n) for n in re.findall(r"(?:train|valid): (\d+) faces", said))
