@@ -14,6 +14,7 @@ from torch import Tensor
 
 from crossfer.labels import FERPLUS, LabelSet
 from crossfer.method import CrossLayerNet, ResNet
+from crossfer.runtime.bundle import read_bundle
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import ModelConfig
@@ -192,7 +193,8 @@ def test_what_is_not_there_is_named(init: str, message: str) -> None:
 def test_the_embedded_weights_by_their_name() -> None:
     config = ModelConfig(width=32, dim=64, grid=6)
     said = start_from(Path("default"), network(config, 8), config, FERPLUS)
-    assert said.startswith("the network of ferplus-48-distil; its head kept for neutral, happiness")
+    name = read_bundle("default").meta.name
+    assert said.startswith(f"the network of {name}; its head kept for neutral, happiness")
     with pytest.raises(
         CheckpointError, match=r"model\.init = 'default': .*model\.width = 32, the recipe says 64"
     ):

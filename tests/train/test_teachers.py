@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from crossfer.labels import FERPLUS, LabelSet, label_set
+from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.preprocess import InputContract, preprocess
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
@@ -172,7 +173,7 @@ def test_a_written_recipe_tells_names_and_no_places() -> None:
 def test_an_embedded_model_teaches_its_own_classes_only() -> None:
     config = DistillConfig.model_validate({"teachers": ["default"]})
     (teacher,) = load_teachers(config, FERPLUS)
-    assert (teacher.name, teacher.contract.size) == ("ferplus-48-distil", 48)
+    assert (teacher.name, teacher.contract.size) == (read_bundle("default").meta.name, 48)
     with pytest.raises(
         CheckpointError,
         match=r"distill.teachers = 'default': .*knows neutral, .*contempt \(ferplus\), the student is to "
