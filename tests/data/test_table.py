@@ -91,6 +91,10 @@ def test_numbers_need_an_order(tmp_path: Path):
             "expected votes from 0 up in column sad",
         ),
         (("path", "label", "split"), ("faces/a.png", "sad", "dev"), "expected a split such as train"),
+        (("path", "label", "label"), ("faces/a.png", "sad", "fear"), "expected one column label, found 2 of"),
+        (("path", "label", "Label"), ("faces/a.png", "sad", "fear"), "expected one column label, found 2 of"),
+        (("path", "path", "label"), ("faces/a.png", "faces/b.png", "sad"), "expected one column path"),
+        (("path", "sad", "fear", "sad"), ("faces/a.png", 1, 0, 0), "expected one column sad, found 2 of"),
     ],
 )
 def test_bad_tables_are_named(header, row, message: str, tmp_path: Path):
@@ -119,3 +123,21 @@ def test_absolute_paths_and_a_broken_parquet(tmp_path: Path):
     pytest.importorskip("pyarrow")
     with pytest.raises(DataError, match="expected a whole Parquet file"):
         open_dataset("table", tmp_path / "t.parquet")
+
+
+def test_columns_that_are_not_used_may_repeat(tmp_path: Path):
+    path = write(tmp_path / "t.csv", ("note", "path", "label", "note"), (("x", "faces/a.png", "sad", "y"),))
+    assert len(open_dataset("table", path)) == 1
+
+
+def test_parquet_with_lists_and_with_the_images_themselves(tmp_path: Path):
+    rows = (("faces/a.png", "sad", [1.0, 2.0]), ("faces/b.png", "happy", []))
+    path = write(tmp_path / "t.parquet", ("path", "label", "landmarks"), rows)
+    assert len(open_dataset("table", path)) == 2
+    for held in ({"bytes": b"x", "path": "a.png"}, b"x"):
+        write(path, ("image", "label"), ((held, "sad"),))
+        with pytest.raises(DataError, match=r"t\.parquet: expected text .* image, found .*write their paths"):
+            open_dataset("table", path)
+    write(path, ("path", "label"), (("faces/a.png", ["sad"]),))
+    with pytest.raises(DataError, match="expected text or numbers in column label, found list<"):
+        open_dataset("table", path)

@@ -15,6 +15,7 @@ import csv
 import io
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -104,15 +105,17 @@ def list_table(
 
 def split_values(root: Path) -> set[str]:
     """The splits that a table names; none where it has no column for them."""
-    rows, _, _ = _open_table(root, Faults(True))
-    if (column := _named(SPLITS, list(next(rows)))) is None:
+    rows, _, where = _open_table(root, Faults(True))
+    header = next(rows)
+    if (column := _named(SPLITS, list(header))) is None:
         return set()
+    _require_usable(header, [column], where)
     values = {str(row.get(column) or "").strip().lower() for row in rows}
     return {SPLIT_NAMES[value] for value in values if value in SPLIT_NAMES}
 
 
 def _open_table(root: Path, faults: Faults) -> tuple[Iterator[Row], Tree, str]:
-    """A table's rows (the first one holds the column names alone), the tree of its paths, and its place."""
+    """A table's rows (the first one is as ``_header`` gives it), the tree of its paths, and its place."""
     tree, name = _find_table(root)
     rows = _parquet_rows(tree, name) if name.lower().endswith(".parquet") else _csv_rows(tree, name, faults)
     return rows, tree, f"{tree.where}/{name}"
@@ -156,12 +159,37 @@ def _find_table(root: Path) -> tuple[Tree, str]:
     return tree, tables[0]
 
 
+def _header(names: Sequence[str], nested: Mapping[str, str] | None = None) -> Row:
+    """For each column what speaks against using it, or None.
+
+    Args:
+        names: of the columns, as often as they come.
+        nested: types of the columns that hold neither text nor numbers.
+    """
+    faults = {
+        name: f"expected text or numbers in column {name}, found {held[:80]}; "
+        "if it holds the images themselves, save them as files and write their paths"
+        for name, held in (nested or {}).items()
+    }
+    count = Counter(name.strip().lower() for name in names)
+    for name in names:
+        if (times := count[name.strip().lower()]) > 1:
+            faults[name] = f"expected one column {name}, found {times} of that name; leave one"
+    return {name: faults.get(name) for name in names}
+
+
+def _require_usable(header: Row, columns: Iterable[str | None], where: str) -> None:
+    for column in columns:
+        if column is not None and (fault := header[column]):
+            raise DataError(f"{where}: {fault}")
+
+
 def _csv_rows(tree: Tree, name: str, faults: Faults) -> Iterator[Row]:
-    """First a row of the column names alone, then each row."""
+    """First the header, then each row."""
     lines = csv.reader(io.TextIOWrapper(io.BytesIO(tree.bytes_of(name) or b""), "utf-8-sig", newline=""))
     try:
         header = next(lines, [])
-        yield dict.fromkeys(header)
+        yield _header(header)
         for number, cells in enumerate(lines, start=1):
             if len(cells) in {0, len(header)}:
                 yield dict(zip(header, cells, strict=False))
@@ -174,16 +202,18 @@ def _csv_rows(tree: Tree, name: str, faults: Faults) -> Iterator[Row]:
 
 
 def _parquet_rows(tree: Tree, name: str) -> Iterator[Row]:
-    """First a row of the column names alone, then each row."""
+    """First the header, then each row."""
     try:
-        from pyarrow import ArrowException  # noqa: PLC0415 - an extra
+        from pyarrow import ArrowException, types  # noqa: PLC0415 - an extra
         from pyarrow.parquet import ParquetFile  # noqa: PLC0415
     except ImportError:
         raise DataError(f"{tree.where}/{name}: reading Parquet needs pip install 'crossfer[data]'") from None
     try:
         file = ParquetFile(io.BytesIO(tree.bytes_of(name) or b""))
-        names = file.schema_arrow.names
-        yield dict.fromkeys(names)
+        kinds = (types.is_nested, types.is_binary, types.is_large_binary)
+        fields = list(file.schema_arrow)
+        nested = {field.name: str(field.type) for field in fields if any(is_(field.type) for is_ in kinds)}
+        yield _header([field.name for field in fields], nested)
         for batch in file.iter_batches(batch_size=8192):
             yield from batch.to_pylist()
     except (ArrowException, OSError) as error:
@@ -204,7 +234,9 @@ def _columns(header: Row, labels: LabelSet, where: str) -> _Columns:
             f"{where}: expected a column {', '.join(LABELS[:-1])} or {LABELS[-1]}, or a column of votes "
             f"for each of {', '.join(labels.expressions)}, found {list_some(names)}"
         )
-    return _Columns(path, label, votes, _named(SPLITS, names), _named(SUBJECTS, names))
+    columns = _Columns(path, label, votes, _named(SPLITS, names), _named(SUBJECTS, names))
+    _require_usable(header, [path, label, *votes, columns.split, columns.subject], where)
+    return columns
 
 
 def _named(wanted: Iterable[str], names: Sequence[str], labels: LabelSet | None = None) -> str | None:
@@ -233,7 +265,7 @@ def _entries(
 ) -> Iterator[_Entry]:
     folder = os.path.dirname(where)
     for number, row in enumerate(rows, start=1):
-        if not any(value not in {None, ""} for value in row.values()):
+        if all(value is None or value == "" for value in row.values()):
             continue
         try:
             if columns.split is None or _split(row[columns.split]) == split:
