@@ -136,3 +136,13 @@ def test_an_image_costs_little_more_than_its_path():
     assert [s.path for s in columns.take([5, 2]).take([1])] == [f"/data/{names[2]}"]
     with pytest.raises(IndexError):
         columns[20_000]
+
+
+def test_a_stray_quotation_mark_is_named_by_its_line(tmp_path: Path):
+    root = write_affectnet_lists(tmp_path)
+    with (root / "Manually_Annotated_file_lists" / "validation.csv").open("a") as table:
+        table.write('"' + "0,0\n" * 50_000)
+    with pytest.raises(
+        DataError, match=r"validation\.csv, line \d+: expected a line of CSV .*stray quotation"
+    ):
+        open_dataset("affectnet8", root, skip_bad=True)

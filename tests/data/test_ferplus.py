@@ -392,3 +392,13 @@ def test_every_real_test_image_is_48_by_48_in_the_zip_and_unpacked(ferplus_root:
         pixels = zipped.read(one)
         assert pixels.shape == (48, 48, 3)
         assert np.array_equal(pixels, unpacked.read(other))
+
+
+@pytest.mark.parametrize(
+    ("file", "labels"), [("fer2013new.csv", "fer2013new"), ("FER2013Test/label.csv", "label-csv")]
+)
+def test_a_stray_quotation_mark_is_named_by_its_line(file: str, labels: LabelVersion, tmp_path: Path):
+    with (write_folders(tmp_path) / file).open("a") as table:
+        table.write('"' + "0,0\n" * 50_000)
+    with pytest.raises(DataError, match=rf"{file}, line \d+: expected a line of CSV .*stray quotation mark"):
+        load_ferplus(tmp_path, labels=labels, skip_bad=True)

@@ -154,3 +154,12 @@ def test_bad_split_files_are_named(text: str, message: str, tmp_path: Path):
         open_dataset("rafdb", write_rafdb(tmp_path / "r"), split="valid", split_file=path)
     with pytest.raises(DataError, match=r"none\.csv: expected a split file, cannot read it \(No such file"):
         read_split_file(tmp_path / "none.csv")
+
+
+def test_a_stray_quotation_mark_is_named_by_its_line(tmp_path: Path):
+    path = tmp_path / "split.csv"
+    path.write_text(SplitFile("rafdb", "", {"a.png": "train"}).to_text() + '"' + "b.png,train\n" * 50_000)
+    with pytest.raises(
+        DataError, match=r"split\.csv, line \d+: expected a line of CSV .*stray quotation mark"
+    ):
+        read_split_file(path)

@@ -82,6 +82,7 @@ def test_numbers_need_an_order(tmp_path: Path):
         (("path", "mood"), ("faces/a.png", "sad"), "expected a column label, .*or a column of votes"),
         (("path", "label"), ("faces/a.png", "bored"), "row 1: unknown expression 'bored'"),
         (("path", "label"), ("faces/a.png", "sad", "x"), "row 1: expected 2 cells, found 3"),
+        (("path", "label"), ('"' + "x" * 200_000, "sad"), r"t\.csv, line 2: expected a line of CSV"),
         (("path", "label"), ("", "sad"), "row 1: expected a path in column path, found nothing"),
         (("path", "label"), ("faces/z.png", "sad"), "1 of them are missing .first faces/z.png"),
         (("path", "sad", "fear"), ("faces/a.png", 0, 0), "row 1: expected a vote for one of"),

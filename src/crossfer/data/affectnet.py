@@ -23,7 +23,6 @@ The set is too large to be listed afresh each time: its index is kept (``crossfe
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ import numpy as np
 
 from crossfer.data.cache import cached
 from crossfer.data.columns import SampleColumns, pack
-from crossfer.data.listing import dataset_in_tree, is_image, note_missing, note_twins
+from crossfer.data.listing import csv_lines, dataset_in_tree, is_image, note_missing, note_twins
 from crossfer.data.sample import DataError, Dataset, Faults
 from crossfer.data.tree import Tree, open_tree, trees_to_try
 from crossfer.labels import AFFECTNET7, AFFECTNET8
@@ -176,7 +175,8 @@ def _without_twins(rows: Sequence[_Row]) -> list[_Row]:
 def _from_list(layout: _Layout, split: str, faults: Faults) -> Iterator[_Row]:
     path = f"{layout.source.where}/{layout.list_path}"
     data = layout.source.bytes_of(layout.list_path or "") or b""
-    lines = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", "replace", newline=""))
+    text = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", "replace", newline="")
+    lines = csv_lines(text, path)
     for number, cells in enumerate(lines, start=1):
         if number == 1 and cells[:1] == [COLUMNS[0]]:
             if tuple(cells) != COLUMNS:

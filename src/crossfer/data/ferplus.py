@@ -19,7 +19,6 @@ images.
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfer.data.listing import is_image
+from crossfer.data.listing import csv_lines, is_image
 from crossfer.data.names import LabelVersion, Protocol, Split
 from crossfer.data.sample import NO_LABEL, DataError, Dataset, Faults, Sample
 from crossfer.data.subset import keep_readable
@@ -208,7 +207,7 @@ def _read_table(tree: Tree, faults: Faults) -> list[_Row]:
             f"{tree.where}: expected the label table fer2013new.csv, found {tree.listing()}; "
             "obtain it from the FER+ repository or use the labels 'label-csv'"
         )
-    lines = csv.reader(io.StringIO(_text(data, path), newline=""))
+    lines = csv_lines(io.StringIO(_text(data, path), newline=""), path)
     if (header := tuple(next(lines, ()))) != HEADER:
         raise DataError(f"{path}, line 1: expected the header {','.join(HEADER)}, found {','.join(header)!r}")
     rows = []
@@ -229,7 +228,7 @@ def _read_folder_labels(images: _Images, split: str, faults: Faults) -> list[_Ro
     if (data := images.bytes_of("label.csv")) is None:
         raise DataError(f"{path}: no such file; use the labels 'fer2013new'")
     rows = []
-    for line, cells in enumerate(csv.reader(io.StringIO(_text(data, path), newline="")), start=1):
+    for line, cells in enumerate(csv_lines(io.StringIO(_text(data, path), newline=""), path), start=1):
         where = f"{path}, line {line}"
         if (votes := _votes(cells, where, faults)) is not None:
             rows.append(_Row(where, line, split, cells[0], votes))

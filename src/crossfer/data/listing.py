@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import csv
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -17,6 +18,27 @@ from crossfer.labels import LabelSet
 def is_image(name: str) -> bool:
     """Whether a file's name ends as an image's does."""
     return name[name.rfind(".") :].lower() in SUFFIXES if "." in name else False
+
+
+def csv_lines(text: Iterable[str], where: str, start: int = 1) -> Iterator[list[str]]:
+    """The cells of each line of a CSV file.
+
+    Args:
+        text: its lines.
+        where: the file, for messages.
+        start: number of the first of the lines.
+
+    Raises:
+        DataError: if a line is no CSV, as after a quotation mark that nothing closes; it names the line.
+    """
+    lines = csv.reader(text)
+    try:
+        yield from lines
+    except csv.Error as error:
+        raise DataError(
+            f"{where}, line {start + lines.line_num - 1}: expected a line of CSV ({error}); "
+            "look for a stray quotation mark on this line or above"
+        ) from error
 
 
 def list_in_tree(

@@ -11,7 +11,6 @@ Columns are found by name, without regard to case:
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 import os
@@ -26,7 +25,7 @@ import numpy as np
 
 from crossfer.data.columns import SampleColumns, pack
 from crossfer.data.folder import SPLIT_FOLDERS
-from crossfer.data.listing import note_missing, note_twins, read_from
+from crossfer.data.listing import csv_lines, note_missing, note_twins, read_from
 from crossfer.data.sample import DataError, Dataset, Faults
 from crossfer.data.tree import FolderTree, Tree, ZipTree, list_some
 from crossfer.labels import LabelSet
@@ -186,7 +185,8 @@ def _require_usable(header: Row, columns: Iterable[str | None], where: str) -> N
 
 def _csv_rows(tree: Tree, name: str, faults: Faults) -> Iterator[Row]:
     """First the header, then each row."""
-    lines = csv.reader(io.TextIOWrapper(io.BytesIO(tree.bytes_of(name) or b""), "utf-8-sig", newline=""))
+    text = io.TextIOWrapper(io.BytesIO(tree.bytes_of(name) or b""), "utf-8-sig", newline="")
+    lines = csv_lines(text, f"{tree.where}/{name}")
     try:
         header = next(lines, [])
         yield _header(header)
@@ -197,7 +197,7 @@ def _csv_rows(tree: Tree, name: str, faults: Faults) -> Iterator[Row]:
                 faults.add(
                     f"{tree.where}/{name}, row {number}: expected {len(header)} cells, found {len(cells)}"
                 )
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
         raise DataError(f"{tree.where}/{name}: expected a CSV table in UTF-8 ({error})") from error
 
 
