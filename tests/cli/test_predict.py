@@ -286,3 +286,32 @@ def test_sets_and_abstention_on_the_command_line(predict, tmp_path, astronaut_pa
     assert isinstance(failed.exception, BundleError)
     assert "crossfer calibrate" in str(failed.exception)
     assert predict("--coverage", "0.2", astronaut_path).exit_code == 2
+
+
+def test_results_never_replace_an_image(predict, folder):
+    before = (folder / "a.bmp").read_bytes()
+    result = predict(folder, "-o", folder / "a.bmp")
+    assert result.exit_code == 2
+    assert "is one of" in result.stderr
+    assert (folder / "a.bmp").read_bytes() == before
+
+
+def test_what_is_not_looked_at_is_told(predict, folder):
+    (folder / "c.heic").touch()
+    assert "1 file not looked at (.heic 1)" in predict("--format", "json", folder).stderr
+
+
+def test_faces_are_given_where_a_drawing_cannot_be_written(predict, folder, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device", str(tmp_path / "drawn" / "b.png"))
+
+    monkeypatch.setattr("crossfer.runtime.annotate.save_png", fail)
+    result = predict("--format", "json", folder / "b.png", "--annotate", tmp_path / "drawn")
+    assert result.exit_code == 1
+    assert len(lines(result.stdout)[0]["faces"]) == 1
+    assert "b.png: No space left on device" in result.stderr
+
+
+def test_names_are_not_turned_into_pictures(predict, folder):
+    shutil.copy(folder / "a.bmp", folder / ":heart: [red]x.bmp")
+    assert ":heart: [red]x.bmp" in predict(folder / ":heart: [red]x.bmp").stdout

@@ -1,9 +1,12 @@
+import os
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from crossfer.runtime.files import annotated_paths, find_images
+from crossfer.runtime.annotate import save_png
+from crossfer.runtime.files import annotated_paths, find_images, in_words
 
 
 def touch(root: Path, *names: str) -> None:
@@ -53,3 +56,39 @@ def test_annotated_paths_are_distinct_and_new(names):
     chosen = [str(path).lower() for path in annotated_paths(images, Path("out"))]
     assert len(set(chosen)) == len(images)
     assert not set(chosen) & {name.lower() for name in names}
+
+
+def test_what_looks_like_a_picture_and_is_not_read_is_told(tmp_path):
+    touch(tmp_path, "a.jfif", "b.HEIC", "sub/c.gif", "sub/d.heic", "notes.txt", "elsewhere/e.png", ".f.gif")
+    (tmp_path / "sub" / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    passed_over: list[Path] = []
+    assert list(find_images([tmp_path], passed_over)) == [
+        tmp_path / "a.jfif",
+        tmp_path / "elsewhere" / "e.png",
+    ]
+    assert in_words(passed_over) == (
+        "3 files not looked at (.heic 2, .gif 1): convert them to JPEG or PNG; "
+        f"links to folders are not followed ({tmp_path / 'sub' / 'link'}): name what they lead to"
+    )
+    assert in_words([]) == ""
+
+
+def test_a_folder_that_cannot_be_looked_into_is_not_passed_over(tmp_path, monkeypatch):
+    touch(tmp_path, "a.png", "closed/b.png")
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert list(find_images([tmp_path])) == [tmp_path / "a.png", tmp_path / "closed"]
+
+
+def test_a_file_that_is_there_is_kept_and_a_drawing_of_ours_replaced(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "x.png")
+    (tmp_path / "y.png").write_text("no picture")
+    save_png(Image.new("RGB", (4, 4)), tmp_path / "z.png")
+    images = [tmp_path / "x.jpg", tmp_path / "y.jpg", tmp_path / "z.jpg"]
+    assert [path.name for path in annotated_paths(images, tmp_path)] == ["x-2.png", "y-2.png", "z.png"]

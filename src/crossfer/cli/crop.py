@@ -31,7 +31,7 @@ def crop(
     from crossfer.runtime.bundle import read_bundle
     from crossfer.runtime.crops import crop_photos
     from crossfer.runtime.detector import CenterFace
-    from crossfer.runtime.files import find_images
+    from crossfer.runtime.files import find_images, in_words
 
     if not photos.is_dir():
         raise ValueError(
@@ -41,7 +41,10 @@ def crop(
         raise ValueError(f"--output {output}: expected a new or an empty folder, found files in it")
     if output.absolute().is_relative_to(photos.absolute()):
         raise ValueError(f"--output {output}: lies in {photos}, whose photos are read; name another folder")
-    total = sum(path != photos for path in find_images([photos]))
+    passed_over: list[Path] = []
+    total = sum(path != photos for path in find_images([photos], passed_over))
+    if passed_over:
+        typer.echo(f"crossfer: {in_words(passed_over)}", err=True)
     if not total:
         raise ValueError(f"{photos}: expected photos in it, found none")
     cut = 0

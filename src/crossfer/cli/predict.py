@@ -49,14 +49,19 @@ def predict(
     are still answered. An expression is what a face shows, not what a person feels.
     """
     from crossfer.runtime.atomic import write_atomically
-    from crossfer.runtime.files import annotated_paths, find_images
+    from crossfer.runtime.files import annotated_paths, find_images, in_words
     from crossfer.runtime.recognizer import Recognizer
     from crossfer.runtime.results import result_format
 
     if output is not None and not output.absolute().parent.is_dir():
         raise typer.BadParameter(f"the folder {output.parent} does not exist", param_hint="--output")
     recognizer = Recognizer(model, detector, min_face_score, coverage=coverage, abstain=abstain)
-    images = list(find_images(paths))
+    passed_over: list[Path] = []
+    images = list(find_images(paths, passed_over))
+    if output is not None and output.resolve() in {image.resolve() for image in images}:
+        raise typer.BadParameter(f"{output} is one of the images; name another file", param_hint="--output")
+    if passed_over:
+        typer.echo(f"crossfer: {in_words(passed_over)}", err=True)
     drawings: Sequence[Path | None] = [None] * len(images)
     if annotate is not None:
         annotate.mkdir(parents=True, exist_ok=True)
@@ -75,11 +80,11 @@ def predict(
     write(form.header)
     errors = 0
     for image, drawing in _with_progress(list(zip(images, drawings, strict=True))):
-        result = _recognize_file(recognizer, image, drawing)
+        result, wrong = _recognize_file(recognizer, image, drawing)
         write(form.entry(result))
-        if result.error is not None:
+        if wrong is not None:
             errors += 1
-            typer.echo(f"crossfer: {result.error}", err=True)
+            typer.echo(f"crossfer: {wrong}", err=True)
     if output is not None:
         write_atomically(output, "".join(kept).encode("utf-8", "backslashreplace"))
     if errors:
@@ -91,8 +96,10 @@ def _to_stdout(text: str) -> None:
     sys.stdout.write(text)
 
 
-def _recognize_file(recognizer: Recognizer, path: Path, drawing: Path | None) -> ImageResult:
-    """The faces in one image file, drawn to ``drawing`` if given; what goes wrong is part of the result."""
+def _recognize_file(
+    recognizer: Recognizer, path: Path, drawing: Path | None
+) -> tuple[ImageResult, str | None]:
+    """The faces in one image file, drawn to ``drawing`` if given, and what went wrong, if anything did."""
     from crossfer.runtime.annotate import annotate, save_png
     from crossfer.runtime.image import load_image
     from crossfer.runtime.results import ImageResult
@@ -100,11 +107,16 @@ def _recognize_file(recognizer: Recognizer, path: Path, drawing: Path | None) ->
     try:
         image = load_image(path)
         faces = recognizer.recognize(image)
+    except (ValueError, OSError, MemoryError) as error:
+        wrong = one_line(error, path)
+        return ImageResult(path, error=wrong), wrong
+    result = ImageResult(path, image.shape[1], image.shape[0], tuple(faces))
+    try:
         if drawing is not None:
             save_png(annotate(image, faces, recognizer.meta.input.crop), drawing)
     except (ValueError, OSError, MemoryError) as error:
-        return ImageResult(path, error=one_line(error, path))
-    return ImageResult(path, image.shape[1], image.shape[0], tuple(faces))
+        return result, one_line(error, drawing)
+    return result, None
 
 
 def _with_progress(tasks: Sequence[Task]) -> Iterator[Task]:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from crossfer.runtime.align import CropGeometry, Square, crop_square, cut_square
 from crossfer.runtime.atomic import write_atomically
+from crossfer.runtime.files import MADE_BY
 from crossfer.runtime.percent import percent
 from crossfer.types import Face
 
@@ -57,13 +59,14 @@ def annotate(image: np.ndarray, faces: Sequence[Face], geometry: CropGeometry) -
 
 
 def save_png(image: Image.Image, path: Path) -> None:
-    """Writes a PNG file that is either whole or not there.
+    """Writes a PNG file that is either whole or not there, and says that it is ours.
 
     Raises:
         OSError: if the folder does not exist or cannot be written.
     """
-    buffer = BytesIO()
-    image.save(buffer, "PNG")
+    buffer, made_by = BytesIO(), PngInfo()
+    made_by.add_text(*MADE_BY)
+    image.save(buffer, "PNG", pnginfo=made_by)
     write_atomically(path, buffer.getvalue())
 
 

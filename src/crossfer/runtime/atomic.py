@@ -3,18 +3,55 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+_NAME_KEPT = 40  # characters of a name in that of its unfinished file, which must not be too long either
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file beside its final place and renames it, so that nobody ever sees half of it.
 
+    See :func:`whole_file` for links, pipes and devices.
+
     Raises:
-        OSError: if the folder does not exist or cannot be written.
+        OSError: if the folder does not exist or cannot be written; it names ``path``.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as part:
         part.write_bytes(content)
-        part.replace(path)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of another once all went well and is gone if not.
+
+    A link stays, and what it leads to is replaced; a file that was there passes on its mode; a pipe or a
+    device such as ``/dev/null`` stays what it is and is written to.
+
+    Args:
+        path: the place to take.
+
+    Raises:
+        OSError: as :func:`write_atomically`.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file() and not target.is_dir():
+        with TemporaryDirectory() as folder:
+            part = Path(folder) / "part"
+            yield part
+            target.write_bytes(part.read_bytes())
+        return
+    part = target.with_name(f".{target.name[:_NAME_KEPT]}.{os.getpid()}.part")
+    try:
+        yield part
+        if target.is_file():
+            part.chmod(target.stat().st_mode & 0o7777)
+        part.replace(target)
+    except OSError as error:
+        if error.filename == str(part):  # of which nobody knows
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         part.unlink(missing_ok=True)

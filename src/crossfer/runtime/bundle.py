@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ import onnxruntime
 from crossfer.calibration import Calibration
 from crossfer.labels import LABEL_SETS, LabelSet
 from crossfer.models import embedded, names
+from crossfer.runtime.atomic import whole_file
 from crossfer.runtime.preprocess import InputContract
 from crossfer.runtime.protobuf import fields, message
 
@@ -254,13 +254,9 @@ def write_bundle(model: bytes, meta: BundleMeta, output: Path) -> None:
         OSError: if the file cannot be written.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(with_metadata(model, meta))
-        read_bundle(partial)
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(output) as part:
+        part.write_bytes(with_metadata(model, meta))
+        read_bundle(part)
 
 
 def _open_session(model: bytes, path: Path, threads: int | None) -> onnxruntime.InferenceSession:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from errno import ENAMETOOLONG
 from io import BytesIO
 from pathlib import Path
 
@@ -46,5 +47,11 @@ def crop_photos(
         place.parent.mkdir(parents=True, exist_ok=True)
         buffer = BytesIO()
         Image.fromarray(crop_face(image, largest, geometry)).save(buffer, "PNG")
-        write_atomically(place.with_name(f"{place.name}.png"), buffer.getvalue())
+        try:
+            write_atomically(place.with_name(f"{place.name}.png"), buffer.getvalue())
+        except OSError as error:
+            if error.errno != ENAMETOOLONG:
+                raise
+            yield photo, f"{photo}: its name is too long to add .png to; shorten it"
+            continue
         yield photo, ""

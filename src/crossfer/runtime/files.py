@@ -3,40 +3,95 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from PIL import Image
+
 from crossfer.runtime.image import SUFFIXES
 
+OTHER_PICTURES = frozenset(
+    {
+        ".heic",
+        ".heif",
+        ".avif",
+        ".gif",
+        ".jp2",
+        ".jxl",
+        ".psd",
+        ".dng",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".raf",
+    }
+)
+MADE_BY = ("Software", "crossfer")  # the PNG text by which a drawing of ours is known again
 
-def find_images(paths: Iterable[Path]) -> Iterator[Path]:
+
+def find_images(paths: Iterable[Path], passed_over: list[Path] | None = None) -> Iterator[Path]:
     """The files to read: named files as they are, folders searched to the bottom in sorted order.
 
     In a folder only files with an image's suffix count, and none whose name starts with a dot. A path that
-    does not exist, and a folder without any image, comes out as it is, so that reading it tells what is
-    wrong.
+    does not exist, a folder without any image, and one that cannot be looked into comes out as it is, so that
+    reading it tells what is wrong.
+
+    Args:
+        paths: files and folders.
+        passed_over: is given what a folder holds that people take for images but that is not read: pictures
+            in other formats, and links to folders.
     """
+    others = [] if passed_over is None else passed_over
     for path in paths:
         if os.path.isdir(path):  # unlike Path.is_dir, False where access is denied
-            found = list(_images_in(path))
+            found = list(_images_in(path, others))
             yield from found or [path]
         else:
             yield path
 
 
-def _images_in(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
+def _images_in(folder: Path, passed_over: list[Path]) -> Iterator[Path]:
+    closed: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=lambda e: closed.append(Path(str(e.filename)))):
         folders.sort()
+        passed_over += [Path(parent) / name for name in folders if os.path.islink(os.path.join(parent, name))]
         for name in sorted(names):
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+            suffix = Path(name).suffix.lower()
+            if name.startswith("."):
+                continue
+            if suffix in SUFFIXES:
                 yield Path(parent) / name
+            elif suffix in OTHER_PICTURES:
+                passed_over.append(Path(parent) / name)
+    yield from closed
+
+
+def in_words(passed_over: Sequence[Path]) -> str:
+    """What was passed over, counted by kind, in a sentence; empty for nothing.
+
+    >>> in_words([Path("a.heic"), Path("b.HEIC"), Path("c.gif")])
+    '3 files not looked at (.heic 2, .gif 1): convert them to JPEG or PNG'
+    """
+    links = [path for path in passed_over if path.is_dir()]
+    kinds = Counter(path.suffix.lower() for path in passed_over if path not in links).most_common()
+    parts = []
+    if kinds:
+        count = sum(number for _, number in kinds)
+        what = ", ".join(f"{kind} {number:,}" for kind, number in kinds)
+        parts.append(f"{count:,} file{'s' * (count > 1)} not looked at ({what}): convert them to JPEG or PNG")
+    if links:
+        more = f" and {len(links) - 1:,} more" if len(links) > 1 else ""
+        parts.append(f"links to folders are not followed ({links[0]}{more}): name what they lead to")
+    return "; ".join(parts)
 
 
 def annotated_paths(images: Sequence[Path], folder: Path) -> list[Path]:
     """A distinct PNG path in ``folder`` for each image: its stem, with a number where a name is taken.
 
-    Names that differ only in case count as equal, as they are on some file systems, and none is that of an
-    image given.
+    Names that differ only in case count as equal, as they are on some file systems. None is that of an image
+    given, or of a file that is there already, unless that is a drawing of ours.
 
     >>> [path.name for path in annotated_paths([Path("a/x.jpg"), Path("b/x.jpg")], Path("out"))]
     ['x.png', 'x-2.png']
@@ -45,12 +100,22 @@ def annotated_paths(images: Sequence[Path], folder: Path) -> list[Path]:
     chosen = []
     for image in images:
         path, number = folder / f"{image.stem}.png", 1
-        while _key(path) in taken:
+        while _key(path) in taken or not _ours_or_new(path):
             number += 1
             path = folder / f"{image.stem}-{number}.png"
         taken.add(_key(path))
         chosen.append(path)
     return chosen
+
+
+def _ours_or_new(path: Path) -> bool:
+    if not os.path.lexists(path):
+        return True
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.info.get(MADE_BY[0]) == MADE_BY[1]
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return False
 
 
 def _key(path: Path) -> str:

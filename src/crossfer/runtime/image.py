@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -13,7 +14,7 @@ ImageSource = str | Path | bytes | Image.Image | np.ndarray
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 1 << 30
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 
 _EIGHT_BIT_MODES = frozenset({"1", "L", "RGB", "RGBX", "CMYK", "YCbCr"})
 _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
@@ -91,6 +92,7 @@ def _check_size(width: int, height: int, name: str, max_pixels: int = MAX_PIXELS
 def _read(path: Path) -> bytes:
     try:
         if path.is_dir():
+            os.scandir(path).close()  # or it says why the folder cannot be read
             raise ImageError(f"{path}: expected an image file, found a directory; name a file in it")
         if not path.exists():
             raise ImageError(f"{path}: no such file; check the path")

@@ -155,7 +155,11 @@ def text_block(result: ImageResult, top_k: int | None = None, columns: int | Non
     """A heading and a table with one row a face; in colour if a terminal's ``columns`` are given."""
     buffer = io.StringIO()
     console = Console(
-        file=buffer, force_terminal=columns is not None, width=columns or PLAIN_COLUMNS, highlight=False
+        file=buffer,
+        force_terminal=columns is not None,
+        width=columns or PLAIN_COLUMNS,
+        highlight=False,
+        emoji=False,
     )
     heading = f"[bold]{escape(str(result.path))}[/bold]"
     if result.error is not None:
