@@ -59,6 +59,13 @@ def test_split_writes_a_file_that_can_be_used(monkeypatch, capsys, faces: Path, 
     assert counts == {"train": 10, "valid": 5, "test": 5}
 
 
+def test_a_set_of_many_classes_is_checked(monkeypatch, capsys, tmp_path: Path):
+    root = write_class_folders(tmp_path / "many", {f"c{i:03d}": 1 for i in range(140)})
+    options = ("--classes", "found", "--exact", "--format", "json")
+    assert run(monkeypatch, "check", "folder", "--root", root, *options) == 0
+    assert json.loads(capsys.readouterr().out)["splits"]["train"]["per_class"]["c139"] == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

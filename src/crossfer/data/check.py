@@ -103,7 +103,7 @@ def _list_parts(name: DatasetName, root: Path, request: Request) -> Iterator[_Pa
             split, request.protocol, request.version, request.labels, numbered=request.numbered, every=True
         )
         dataset = SOURCES[name].list(root, asked, faults)
-        labels = np.fromiter((sample.label for sample in dataset.samples), np.int8, len(dataset))
+        labels = np.fromiter((sample.label for sample in dataset.samples), np.int32, len(dataset))
         yield _Part(dataset, labels, faults, split)
 
 
