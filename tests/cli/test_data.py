@@ -81,6 +81,10 @@ def test_a_set_of_many_classes_is_checked(monkeypatch, capsys, tmp_path: Path):
         ),
         (("split", "folder", "--root", "{root}", "-o", "{root}/no/s.csv"), "no folder"),
         (
+            ("split", "folder", "--root", "{root}", "-o", "{root}/sad"),
+            "expected a file to write, found a folder",
+        ),
+        (
             ("split", "folder", "--root", "{root}", "-o", "{root}/s.csv", "--valid", "0"),
             "expected shares",
         ),

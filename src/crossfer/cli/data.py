@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from crossfer.cli.crop import crop
+from crossfer.cli.errors import need_folder
 from crossfer.cli.options import DataRoot
 from crossfer.data.names import DatasetName, LabelVersion, Protocol
 
@@ -106,8 +107,7 @@ def split(
     from crossfer.data.command import cut_split_file
     from crossfer.runtime.atomic import write_atomically
 
-    if not output.absolute().parent.is_dir():
-        raise ValueError(f"--output {output}: no folder {output.parent}; make it first")
+    need_folder("--output", output)
     fractions = {part: share for part, share in (("valid", valid), ("test", test)) if share}
     with _bars(Console(stderr=True)) as bars:
         file, summary = cut_split_file(
