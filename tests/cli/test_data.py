@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,20 @@ def test_split_writes_a_file_that_can_be_used(monkeypatch, capsys, faces: Path, 
         s: len(open_dataset("folder", faces, split=s, split_file=path)) for s in ("train", "valid", "test")
     }  # type: ignore[arg-type]
     assert counts == {"train": 10, "valid": 5, "test": 5}
+
+
+@pytest.mark.parametrize("name", [b"n\nl.png", b"c\rr.png", b"b\xff.png"])
+def test_split_refuses_names_that_its_file_cannot_hold(monkeypatch, name: bytes, faces: Path, tmp_path: Path):
+    try:
+        os.link(faces / "sad" / "0.png", os.fsencode(faces / "sad") + b"/" + name)
+    except OSError:
+        pytest.skip("the file system refuses such names")
+    error = run(monkeypatch, "split", "folder", "--root", faces, "-o", tmp_path / "s.csv")
+    assert isinstance(error, str)
+    assert "expected names in UTF-8 without line breaks" in error
+    assert str(b"sad/" + name)[1:] in error
+    assert "\n" not in error
+    assert not (tmp_path / "s.csv").exists()
 
 
 def test_a_set_of_many_classes_is_checked(monkeypatch, capsys, tmp_path: Path):

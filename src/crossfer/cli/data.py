@@ -119,7 +119,7 @@ def split(
             duplicates=duplicates,
             progress=_progress(bars),
         )
-    write_atomically(output, file.to_text().encode("utf-8", "surrogateescape"))
+    write_atomically(output, file.to_text().encode())
     Console(highlight=False, soft_wrap=True).print(summary)
     typer.echo(f"{output}: {len(file.split_of):,} images")
 

@@ -14,7 +14,7 @@ from crossfer.data.names import DatasetName
 from crossfer.data.sample import DataError, Dataset, Faults
 from crossfer.data.source import SOURCES, Request, splits_of
 from crossfer.data.split import Duplicates, cut
-from crossfer.data.splitfile import SplitFile
+from crossfer.data.splitfile import SplitFile, require_plain_names
 
 
 def cut_split_file(
@@ -42,7 +42,8 @@ def cut_split_file(
         The split file, and a table of how many images of each class it puts where.
 
     Raises:
-        DataError: if the set already has one of these splits, or as ``crossfer.data.split.cut`` does.
+        DataError: if the set already has one of these splits, or as ``crossfer.data.split.cut`` and
+            ``crossfer.data.splitfile.require_plain_names`` do.
     """
     own = splits_of(name, root, request.labels)
     if taken := [split for split in fractions if split in own]:
@@ -55,6 +56,7 @@ def cut_split_file(
     if not fractions or sum(fractions.values()) >= 1:
         raise ValueError("expected shares above 0 that leave something to train, such as --valid 0.1")
     dataset = SOURCES[name].list(root, request, Faults(skip=False))
+    require_plain_names(dataset)
     progress.total(len(dataset))
     parts = cut(dataset, fractions, seed=seed, duplicates=duplicates, progress=progress.read)
     shares = " ".join(f"--{split} {share:g}" for split, share in fractions.items())

@@ -58,11 +58,34 @@ class SplitFile:
         return blake2b("".join(lines).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
 
     def to_text(self) -> str:
-        """The file's content."""
+        """The file's content; its names are as ``require_plain_names`` asks."""
         page = io.StringIO()
         page.write(f"{FIRST_LINE}\n# data: {self.data}\n# command: {self.command}\n")
         csv.writer(page, lineterminator="\n").writerows([("image", "split"), *self.split_of.items()])
         return page.getvalue()
+
+
+def require_plain_names(train: Dataset) -> None:
+    """Makes sure that a split file can hold the names of a set's images, before they are read.
+
+    Raises:
+        DataError: if a name has a line break or is no UTF-8; the message shows the first one escaped.
+    """
+    for sample in train.samples:
+        if not _is_plain(sample.name):
+            shown = str(sample.name.encode("utf-8", "surrogateescape"))[1:]
+            raise DataError(
+                f"{train.name}: expected names in UTF-8 without line breaks, which a split file can hold, "
+                f"found {shown}; rename that image"
+            )
+
+
+def _is_plain(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\n" not in name and "\r" not in name
 
 
 def read_split_file(path: Path) -> SplitFile:
