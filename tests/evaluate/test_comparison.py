@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,8 +68,15 @@ def test_a_run_survives_its_file(tmp_path: Path):
         (lambda text: "{}\n", "expected a run as crossfer evaluate --predictions writes it"),
         (lambda text: text[:-30], "line 6: expected a JSON object"),
         (lambda text: text[: text.rindex('{"path"')], "expected 5 images, found 4"),
-        (lambda text: text.replace('"digest"', '"other"'), "expected a whole run, found a damaged one"),
-        (lambda text: text.replace('"truth": "happiness"', '"truth": "joy"'), "found a damaged one"),
+        (lambda text: text.replace('"digest"', '"other"'), "line 2: digest: expected text, found nothing"),
+        (
+            lambda text: text.replace('"truth": "happiness"', '"truth": "joy"'),
+            "line 2: truth: expected one of the labels, found 'joy'",
+        ),
+        (lambda text: text + "[" * 100_000, "line 7: expected a JSON object, found brackets too deep"),
+        (lambda text: text + text[text.rindex('{"path"') :], "line 7: .* found that of line 6 again"),
+        (lambda text: text.replace('"path"', '"votes": [1], "path"', 1), "votes: expected 8 finite numbers"),
+        (lambda text: text + '{"a": ' + "9" * 5000 + "}", "line 7: expected finite numbers"),
     ],
 )
 def test_a_damaged_file_says_where(tmp_path: Path, change, message: str):
@@ -76,6 +84,69 @@ def test_a_damaged_file_says_where(tmp_path: Path, change, message: str):
     path = tmp_path / "a.jsonl"
     write_run(score(made), made, path)
     path.write_text(change(path.read_text()))
+    with pytest.raises(RunError, match=message) as caught:
+        read_run(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n": None}, "line 1: n: expected a whole number, found nothing"),
+        ({"n": "5"}, "line 1: n: expected a whole number, found '5'"),
+        ({"n": 5.5}, "line 1: n: expected a whole number, found 5.5"),
+        ({"accuracy": None}, "line 1: accuracy: expected a number, found nothing"),
+        ({"accuracy": "x"}, "line 1: accuracy: expected a number, found 'x'"),
+        ({"accuracy": float("nan")}, "line 1: expected finite numbers, found NaN"),
+        ({"accuracy": 0.123}, "accuracy: expected 0.600000 by the images, found 0.123000"),
+        ({"no_face": 1}, "no_face: expected the counts that the images give"),
+        ({"interval": [0.1]}, "line 1: interval: expected a list of 2, found a list of 1"),
+        ({"per_class": None}, "line 1: per_class: expected an object, found nothing"),
+        ({"per_class": {}}, "line 1: per_class: expected the labels in their order"),
+        ({"model": {"name": "net"}}, "line 1: model.sha256: expected text, found nothing"),
+        ({"skipped": {"count": 1}}, "line 1: skipped.reasons: expected a list, found nothing"),
+        ({"labels": "abc"}, "line 1: labels: expected a list, found 'abc'"),
+        ({"confusion": [[1]]}, "line 1: confusion: expected 8 rows of 8 counts"),
+        ({"corruptions": None}, "line 1: corruptions: expected figures or no such key, found null"),
+        ({"subsets": {"hard": 3}}, "line 1: subsets.hard: expected an object, found 3"),
+        (
+            {"corruptions": {"seed": 0, "accuracy": {"blur": []}, "mean": 0.5}},
+            "line 1: corruptions: expected 5 rates",
+        ),
+    ],
+)
+def test_a_first_line_that_is_none_says_which_figure(tmp_path: Path, change: dict, message: str):
+    check_changed_line(tmp_path, 0, change, message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"probabilities": [float("nan")] * 8}, "line 3: expected finite numbers, found NaN"),
+        ({"logits": [0.0] * 7 + [float("inf")]}, "line 3: expected finite numbers, found Infinity"),
+        ({"logits": [0.0] * 7 + [10**60]}, "line 3: logits: expected 8 finite numbers, found others"),
+        ({"logits": []}, "line 3: logits: expected 8 finite numbers, found a list of 0"),
+        ({"probabilities": [0.25] * 8}, "line 3: probabilities: .* found a sum of 2"),
+        ({"probabilities": [-0.05, 1.05] + [0.0] * 6}, "line 3: .* finite numbers of at least 0"),
+        ({"probabilities": None}, "line 3: .* found predicted, logits alone"),
+        ({"predicted": "fear"}, "line 3: predicted: expected happiness, the most probable, found fear"),
+        ({"predicted": "joy"}, "line 3: predicted: expected one of the labels, found 'joy'"),
+        ({"truth": ["happiness"]}, "line 3: truth: expected one of the labels, found a list of 1"),
+        ({"path": None}, "line 3: path: expected text, found nothing"),
+        ({"truth": "fear"}, "accuracy: expected 0.400000 by the images, found 0.600000"),
+    ],
+)
+def test_an_image_that_does_not_fit_says_which_line(tmp_path: Path, change: dict, message: str):
+    check_changed_line(tmp_path, 2, change, message)
+
+
+def check_changed_line(folder: Path, line: int, change: dict, message: str) -> None:
+    """A run of 5 images, 3 of them right, is refused with a message once a line has other values."""
+    made, path = predictions(np.arange(5) < 3), folder / "a.jsonl"
+    write_run(score(made), made, path)
+    lines = path.read_text().splitlines()
+    lines[line] = json.dumps({**json.loads(lines[line]), **change})
+    path.write_text("\n".join(lines) + "\n")
     with pytest.raises(RunError, match=message) as caught:
         read_run(path)
     assert str(path) in str(caught.value)

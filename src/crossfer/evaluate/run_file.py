@@ -9,7 +9,7 @@ the data set has them. Any tool that reads JSON Lines reads it; nothing has to b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 
 from crossfer.evaluate.predictions import Predictions, Subject
 from crossfer.evaluate.result import EvaluationResult
+from crossfer.evaluate.run_check import check_figures, check_head, check_image
 from crossfer.runtime.atomic import write_atomically
 
 FORMAT = 1
@@ -76,8 +77,9 @@ def read_run(path: Path) -> Run:
     """Reads a run.
 
     Raises:
-        RunError: if the file is missing, no run, cut off, or does not agree with itself; the message names
-            the line.
+        RunError: if the file is missing, no run, cut off, or does not agree with itself: a figure or an
+            image that is not as ``write_run`` writes it, an image twice, or counts and an accuracy that the
+            images do not give; the message names the line where there is one.
     """
     if not path.is_file():
         raise RunError(f"{path}: no such run; write one with: crossfer evaluate ... --predictions {path}")
@@ -85,30 +87,68 @@ def read_run(path: Path) -> Run:
         raise RunError(f"{path}: expected a run of at most {MAX_BYTES >> 30} GiB, found more")
     try:
         with path.open(encoding="utf-8") as file:
-            head = _object(next(file, ""), path, 1)
-            if head.pop("run", None) != FORMAT or "labels" not in head:
-                raise RunError(
-                    f"{path}: expected a run as crossfer evaluate --predictions writes it, found another file"
-                )
-            images = [_object(line, path, number) for number, line in enumerate(file, start=2)]
-        predictions = _predictions(head, images)
-    except (UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, RunError):
-            raise
-        raise RunError(f"{path}: expected a whole run, found a damaged one ({error!r})") from error
-    if len(predictions) != head["n"]:
-        raise RunError(f"{path}: expected {head['n']:,} images, found {len(predictions):,}; write it again")
-    return Run(path.stem, head, predictions)
+            head = _head(next(file, ""), path)
+            images = _images(file, head["labels"], path)
+    except UnicodeDecodeError as error:
+        raise RunError(f"{path}: expected UTF-8 text, found other bytes; write it again") from error
+    try:
+        check_figures(head, images)
+    except ValueError as error:
+        raise RunError(f"{path}: {error}; write it again") from error
+    return Run(path.stem, head, _predictions(head, images))
+
+
+def _head(line: str, path: Path) -> dict[str, Any]:
+    head = _object(line, path, 1)
+    if head.pop("run", None) != FORMAT or "labels" not in head:
+        raise RunError(
+            f"{path}: expected a run as crossfer evaluate --predictions writes it, found another file"
+        )
+    try:
+        check_head(head)
+    except ValueError as error:
+        raise RunError(f"{path}, line 1: {error}; write it again") from error
+    return head
+
+
+def _images(lines: Iterable[str], labels: Sequence[str], path: Path) -> list[dict[str, Any]]:
+    """The images from line 2 on, each checked by itself and against those before it."""
+    images: list[dict[str, Any]] = []
+    places: dict[tuple[str, str], int] = {}
+    for number, line in enumerate(lines, start=2):
+        image = _object(line, path, number)
+        try:
+            check_image(image, labels)
+        except ValueError as error:
+            raise RunError(f"{path}, line {number}: {error}; write it again") from error
+        first = places.setdefault((image["path"], image["digest"]), number)
+        if first != number:
+            raise RunError(
+                f"{path}, line {number}: expected each image once, found that of line {first} again"
+            )
+        if ("votes" in image) != ("votes" in (images or [image])[0]):
+            raise RunError(f"{path}, line {number}: expected votes with every image or none, found some")
+        images.append(image)
+    return images
 
 
 def _object(line: str, path: Path, number: int) -> dict[str, Any]:
     try:
-        values = json.loads(line)
+        values = json.loads(line, parse_constant=_refuse)
     except json.JSONDecodeError as error:
         raise RunError(f"{path}, line {number}: expected a JSON object, found other text") from error
+    except RecursionError as error:
+        raise RunError(f"{path}, line {number}: expected a JSON object, found brackets too deep") from error
+    except ValueError as error:
+        raise RunError(f"{path}, line {number}: expected finite numbers, found {error}") from error
     if not isinstance(values, dict):
         raise RunError(f"{path}, line {number}: expected a JSON object, found {type(values).__name__}")
     return values
+
+
+def _refuse(constant: str) -> None:
+    """NaN and the infinities, which Python's reader takes and JSON does not know."""
+    raise ValueError(constant)
 
 
 def _predictions(head: Mapping[str, Any], images: list[dict[str, Any]]) -> Predictions:
@@ -132,7 +172,7 @@ def _predictions(head: Mapping[str, Any], images: list[dict[str, Any]]) -> Predi
         logits=np.array([image["logits"] or missing for image in images], np.float32).reshape(shape),
         probabilities=np.array([image["probabilities"] or missing for image in images], float).reshape(shape),
         votes=np.array([image["votes"] for image in images], float).reshape(shape)
-        if all("votes" in image for image in images)
+        if "votes" in images[0]
         else None,
         skipped=tuple(head["skipped"]["reasons"]),
     )
