@@ -18,7 +18,8 @@ def as_is(member: str) -> str:
 class SampleColumns(Sequence[Sample]):
     """Samples of one split below one place, made as they are asked for.
 
-    An image costs the letters of its path and 8 bytes, and what votes, box and subject take if there are any.
+    An image costs the letters of its path and 5 bytes (8 where there are more than 128 classes), and what votes,
+    box and subject take if there are any.
 
     Args:
         where: the place; a sample's path is this, ``/`` and its member.
@@ -45,7 +46,8 @@ class SampleColumns(Sequence[Sample]):
     ) -> None:
         self.where, self.split, self.name_of = where, split, name_of
         self.text, self.ends = members
-        self.labels = np.asarray(labels, np.int32)
+        wide = np.asarray(labels, np.int32)
+        self.labels = wide.astype(np.int8) if wide.max(initial=0) < 128 else wide
         self.votes = None if votes is None else np.asarray(votes, np.float32)
         self.boxes = None if boxes is None else np.asarray(boxes, np.int32)
         known = sorted({subject for subject in subjects or () if subject is not None})
