@@ -18,8 +18,8 @@ def as_is(member: str) -> str:
 class SampleColumns(Sequence[Sample]):
     """Samples of one split below one place, made as they are asked for.
 
-    An image costs the letters of its path and 5 bytes (8 where there are more than 128 classes), and what votes,
-    box and subject take if there are any.
+    An image costs the letters of its path and 5 bytes (8 where there are more than 128 classes), and what
+    votes, box and subject take if there are any.
 
     Args:
         where: the place; a sample's path is this, ``/`` and its member.
