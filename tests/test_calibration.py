@@ -198,6 +198,13 @@ def test_a_calibration_survives_json():
         ({"bias": ["a"]}, "bias: expected numbers"),
         ({"abstention": {"threshold": 1.5, "selective_accuracy": 1, "coverage": 1}}, "threshold in 0..1"),
         ({"abstention": {"nonsense": 1}}, "calibration: expected what calibrate writes"),
+        ({"fitted_on": [1]}, r"fitted_on: expected an object, found \[1\]"),
+        ({"fitted_on": None}, "fitted_on: expected an object, found None"),
+        ({"fitted_on": {"n": None}}, "fitted_on: expected n to be a number of images, found None"),
+        (
+            {"abstention": {"threshold": 0.5, "selective_accuracy": "x", "coverage": 1}},
+            "expected a selective_accuracy in 0..1, found 'x'",
+        ),
         ({"set_thresholds": None}, "calibration: expected what calibrate writes"),
     ],
 )

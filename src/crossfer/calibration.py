@@ -62,6 +62,16 @@ class Calibration:
             raise ValueError(f"bias: expected numbers, found {list(self.bias)}")
         if self.abstention is not None and not _is_share(self.abstention.threshold):
             raise ValueError(f"abstention: expected a threshold in 0..1, found {self.abstention.threshold!r}")
+        if self.abstention is not None and not _is_share(self.abstention.selective_accuracy):
+            raise ValueError(
+                "abstention: expected a selective_accuracy in 0..1, "
+                f"found {self.abstention.selective_accuracy!r}"
+            )
+        if not isinstance(self.fitted_on, Mapping):
+            raise ValueError(f"fitted_on: expected an object, found {self.fitted_on!r}")
+        images = self.fitted_on.get("n", 0)
+        if not isinstance(images, int) or isinstance(images, bool) or images < 0:
+            raise ValueError(f"fitted_on: expected n to be a number of images, found {images!r}")
 
     def set_threshold(self, coverage: float) -> float:
         """From which probability on an expression belongs to a set that holds the truth so often.

@@ -117,7 +117,7 @@ def _points(curve: metrics.RiskCoverage) -> tuple[tuple[float, float], ...]:
 
 
 def _sets(seen: Predictions, calibration: Calibration) -> tuple[CoverageResult, ...]:
-    fitted = int(calibration.fitted_on.get("n", 0))
+    fitted = calibration.fitted_on.get("n", 0)
     return tuple(_coverage(seen, target, calibration.set_threshold(target), fitted) for target in SET_TARGETS)
 
 
