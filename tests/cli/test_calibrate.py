@@ -11,8 +11,14 @@ import pytest
 from PIL import Image
 
 from crossfer.cli import main
+from crossfer.data.sample import DataError
+from crossfer.data.source import open_dataset
+from crossfer.evaluate.command import as_text
+from crossfer.evaluate.comparison import PairResult
 from crossfer.evaluate.examples import choose_examples
+from crossfer.evaluate.leaks import find_leaks
 from crossfer.evaluate.run_file import read_run
+from crossfer.evaluate.tables import comparison_tables
 from crossfer.runtime.bundle import read_bundle
 from data.layouts import write_class_folders
 
@@ -108,3 +114,57 @@ def test_leaks_are_found_in_train(monkeypatch, capsys, tmp_path: Path, tiny_mode
     assert leaks["looked_in"] == {"train": 10}
     assert leaks["identical"] == 1
     assert (leaks["leaked"]["n"], leaks["clean"]["n"]) == (2, 3)
+
+
+def test_a_set_with_parts_is_not_fitted_on_its_test(monkeypatch, tmp_path: Path, tiny_model: Path):
+    for split in ("train", "test"):
+        write_class_folders(tmp_path / "faces" / split, {"happiness": 3})
+    rows = "path,label,split\nfaces/train/happiness/0.png,happiness,train\n"
+    (tmp_path / "table.csv").write_text(rows + "faces/test/happiness/0.png,happiness,test\n")
+    options = ("calibrate", tiny_model, "-o", tmp_path / "new.onnx", "--split", "test")
+    for where in (
+        ("--data", "folder", "--root", tmp_path / "faces"),
+        ("--data", "table", "--root", tmp_path / "table.csv"),
+        ("--data", "folder", "--root", tmp_path / "faces" / "test", "--split-file", tmp_path / "any.csv"),
+    ):
+        assert "no longer measures it; use valid" in str(run(monkeypatch, *options, *where))
+
+
+def test_a_model_is_written_as_onnx_alone(monkeypatch, tmp_path: Path, tiny_model: Path, faces: Path):
+    options = ("--data", "folder", "--root", faces, "--split", "test", "-o", tmp_path / "model.txt")
+    error = str(run(monkeypatch, "calibrate", tiny_model, *options))
+    assert error.endswith("model.txt: expected a name that ends in .onnx")
+    assert not (tmp_path / "model.txt").exists()
+
+
+def test_an_unreadable_image_of_train_is_no_silent_gap(monkeypatch, capsys, tmp_path: Path, tiny_model: Path):
+    write_class_folders(tmp_path / "train", {"happiness": 5, "fear": 5}, size=(64, 64))
+    write_class_folders(tmp_path / "test", {"happiness": 3}, size=(48, 48))
+    (tmp_path / "train" / "fear" / "2.png").write_bytes(b"no image")
+    options = ("--data", "folder", "--root", tmp_path, "--model", tiny_model, "--detector", "none", "--leaks")
+    error = run(monkeypatch, "evaluate", *options)
+    assert "fear/2.png: expected a JPEG, PNG" in str(error)
+    capsys.readouterr()
+    assert run(monkeypatch, "evaluate", *options, "--skip-bad", "--format", "json") == 0
+    captured = capsys.readouterr()
+    skipped = json.loads(captured.out)["skipped"]
+    assert (skipped["count"], "fear/2.png" in skipped["reasons"][0]) == (1, True)
+    assert captured.err == f"left out: {skipped['reasons'][0]}\n"
+
+
+def test_an_image_that_goes_bad_later_is_no_gap_either(tmp_path: Path):
+    """Listing with skip_bad decodes every image; one may still be unreadable when copies are looked for."""
+    write_class_folders(tmp_path / "train", {"happiness": 2})
+    write_class_folders(tmp_path / "test", {"happiness": 2})
+    here, other = (open_dataset("folder", tmp_path, split=split) for split in ("test", "train"))
+    (tmp_path / "train" / "happiness" / "1.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"train/happiness/1\.png: expected a JPEG"):
+        find_leaks(here, [other])
+    (reason,) = find_leaks(here, [other], skip_bad=True).skipped
+    assert "train/happiness/1.png: expected a JPEG" in reason
+
+
+def test_names_of_networks_are_no_markup():
+    names = ("net[red]seed1", "net:smile:")
+    text = as_text(comparison_tables(PairResult(*names, 1, 1, (0, 1), 1, (0, 1), 0, 1, 0.5)))
+    assert all(text.count(name) == 2 for name in names)

@@ -205,3 +205,29 @@ def test_it_needs_no_torch(tmp_path: Path, tiny_model: Path):
         "assert 'onnxruntime' in sys.modules; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_names_that_are_not_found_are_counted(
+    monkeypatch, capsys, faces: Path, tiny_model: Path, tmp_path: Path
+):
+    hard = tmp_path / "hard.txt"
+    hard.write_text("Happy/0\nfear/1\nHappy/99\n")
+    options = ("--data", "folder", "--root", faces, "--model", tiny_model, "--detector", "none")
+    assert run(monkeypatch, *options, "--subset", hard, "--format", "json") == 0
+    captured = capsys.readouterr()
+    assert captured.err == "subset hard: 2 of 3 names found\n"
+    found = json.loads(captured.out)["subsets"]["hard"]
+    assert (found["n"], found["names"]) == (2, 3)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "hard.txt").write_text("Happy/1\n")
+    twice = ("--subset", hard, "--subset", tmp_path / "b" / "hard.txt")
+    assert "different names, found 'hard' twice" in str(run(monkeypatch, *options, *twice))
+    hard.write_text("Happy/99\n")
+    assert "none of its 1 names" in str(run(monkeypatch, *options, "--subset", hard))
+
+
+def test_the_run_and_the_result_are_two_files(monkeypatch, faces: Path, tiny_model: Path, tmp_path: Path):
+    options = ("--data", "folder", "--root", faces, "--model", tiny_model, "--detector", "none")
+    files = ("--predictions", tmp_path / "a.json", "-o", faces / ".." / "a.json")
+    assert "expected two different files" in str(run(monkeypatch, *options, *files))
+    assert not (tmp_path / "a.json").exists()

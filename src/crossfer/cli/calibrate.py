@@ -53,12 +53,11 @@ def calibrate(
     """
     asked = Asked(data, root, protocol, labels, split_file, classes, skip_bad)
     need_folder("--output", output)
+    if output.suffix.lower() != ".onnx":
+        raise ValueError(f"--output {output}: expected a name that ends in .onnx")
     if split == "train":
         raise ValueError("--split train: expected images that the model has not learnt from; use valid")
-    if split == "test" and data not in {
-        "folder",
-        "table",
-    }:  # what is not parted has its images under any name
+    if split == "test" and (split_file is not None or _parted(asked)):
         raise ValueError("--split test: what a model is fitted on no longer measures it; use valid")
     from crossfer.evaluate.calibrate import calibrate as fit
     from crossfer.evaluate.command import (
@@ -76,9 +75,16 @@ def calibrate(
     dataset = asked.open(split, recognizer.meta.labelset)
     others = asked.open_others("valid", recognizer.meta.labelset)
     predictions = predict_with_progress(recognizer, dataset, shown, skip_bad=skip_bad)
-    leaks = find_leaks_with_progress(dataset, others, shown) if others else None
+    leaks = find_leaks_with_progress(dataset, others, shown, skip_bad=skip_bad) if others else None
     found = fit(recognizer.meta, predictions, leaks, selective_accuracy=selective_accuracy)
     write_bundle(resolve_model(model).read_bytes(), found.meta, output)
     typer.echo(
         as_json(found.to_dict()) if format_ == "json" else as_text(calibration_tables(found)), nl=False
     )
+
+
+def _parted(asked: Asked) -> bool:
+    """Whether the set has parts; one that has none gives its images under any name."""
+    from crossfer.data.source import splits_of
+
+    return splits_of(asked.data, asked.root) != ("train",)

@@ -83,6 +83,10 @@ def evaluate(
     asked = Asked(data, root, protocol, labels, split_file, classes, skip_bad)
     need_folder("--output", output)
     need_folder("--predictions", predictions)
+    if output is not None and predictions is not None and output.resolve() == predictions.resolve():
+        raise ValueError(
+            f"--output and --predictions: expected two different files, found {output} for both; rename one"
+        )
     detector = detector or ("none" if asked.crops else "centerface")
     if evidence_test and detector != "none":
         raise ValueError("--evidence-test: expected face crops, found a detector; add --detector none")

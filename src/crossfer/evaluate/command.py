@@ -18,9 +18,9 @@ from crossfer.evaluate.evaluation import score, score_part
 from crossfer.evaluate.evidence_test import IMAGES, measure_evidence
 from crossfer.evaluate.leaks import Leaks, find_leaks, score_leaks
 from crossfer.evaluate.predictions import Predictions, predict
-from crossfer.evaluate.result import EvaluationResult, Provenance
+from crossfer.evaluate.result import EvaluationResult, Provenance, SubsetResult
 from crossfer.evaluate.robustness import PASSES, measure_robustness
-from crossfer.evaluate.subsets import Subset, find_subset
+from crossfer.evaluate.subsets import Subset, count_found, find_subset, require_own_names
 from crossfer.runtime.recognizer import Recognizer
 
 TEXT_WIDTH = 100  # the same wherever the text goes: eight classes fit
@@ -77,7 +77,8 @@ def run_evaluation(
 ) -> tuple[EvaluationResult, Predictions]:
     """Predicts once, scores, and measures what else is wished for.
 
-    Subsets are looked up before the long work starts. What the data set left out is named on stderr.
+    Subsets are looked up before the long work starts. What the data sets left out and how many names of each
+    subset were found is said on stderr.
 
     Args:
         recognizer: the model.
@@ -86,17 +87,20 @@ def run_evaluation(
         detector: as for ``predict``.
         skip_bad: leave out images that cannot be read instead of stopping.
         provenance: stands in the result.
+
+    Raises:
+        DataError: if two subsets have one name, one fits no image, or an image cannot be read.
     """
     shown = Progressive()
-    for subset in wishes.subsets:
-        find_subset(subset, [sample.path for sample in dataset.samples])
+    _look_up_subsets(dataset, wishes.subsets, shown)
     predictions = predict_with_progress(recognizer, dataset, shown, detector=detector, skip_bad=skip_bad)
     result = replace(score(predictions, recognizer.meta.calibration), provenance=provenance)
     if wishes.subsets:
         result = replace(result, subsets=_score_subsets(predictions, wishes.subsets))
     if wishes.others:
-        leaks = find_leaks_with_progress(dataset, wishes.others, shown)
-        result = replace(result, leaks=score_leaks(predictions, leaks))
+        leaks = find_leaks_with_progress(dataset, wishes.others, shown, skip_bad=skip_bad)
+        predictions = replace(predictions, skipped=(*predictions.skipped, *leaks.skipped))
+        result = replace(result, leaks=score_leaks(predictions, leaks), skipped=predictions.skipped)
     if wishes.corruptions:
         with shown.bar("corrupting", PASSES * len(dataset)) as advance:
             found = measure_robustness(
@@ -128,23 +132,40 @@ def predict_with_progress(
     return predictions
 
 
-def find_leaks_with_progress(dataset: Dataset, others: Sequence[Dataset], shown: Progressive) -> Leaks:
-    """``find_leaks`` with a bar."""
+def find_leaks_with_progress(
+    dataset: Dataset, others: Sequence[Dataset], shown: Progressive, *, skip_bad: bool = False
+) -> Leaks:
+    """``find_leaks`` with a bar; what was left out is named on stderr."""
     images = len(dataset) + sum(map(len, others))
     with shown.bar("looking for copies", images + TABLES) as advance:
-        return find_leaks(dataset, others, progress=advance)
+        leaks = find_leaks(dataset, others, advance, skip_bad=skip_bad)
+    for reason in leaks.skipped:
+        shown.say(f"left out: {reason}")
+    return leaks
+
+
+def _look_up_subsets(dataset: Dataset, subsets: Sequence[Subset], shown: Progressive) -> None:
+    """Says how many names of each subset are among the images."""
+    require_own_names(subsets)
+    paths = [sample.path for sample in dataset.samples]
+    for subset in subsets:
+        found = count_found(subset, paths)
+        shown.say(f"subset {subset.name}: {found:,} of {len(subset.names):,} names found")
 
 
 def _score_subsets(predictions: Predictions, subsets: Sequence[Subset]) -> dict[str, Any]:
     return {
-        subset.name: score_part(predictions.select(find_subset(subset, predictions.paths)))
+        subset.name: SubsetResult(
+            **vars(score_part(predictions.select(find_subset(subset, predictions.paths)))),
+            names=len(subset.names),
+        )
         for subset in subsets
     }
 
 
 def as_text(page: RenderableType) -> str:
     """What rich would print, as plain text that is the same wherever it goes."""
-    console = Console(file=StringIO(), width=TEXT_WIDTH, highlight=False)
+    console = Console(file=StringIO(), width=TEXT_WIDTH, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(page)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"

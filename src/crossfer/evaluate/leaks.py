@@ -9,7 +9,7 @@ import numpy as np
 
 from crossfer.data.duplicates import find_near_pairs, group_duplicates
 from crossfer.data.fingerprint import take_fingerprints
-from crossfer.data.sample import Dataset
+from crossfer.data.sample import Dataset, Faults
 from crossfer.evaluate.evaluation import score_part
 from crossfer.evaluate.predictions import Predictions
 from crossfer.evaluate.result import LeakResult, PartResult
@@ -23,15 +23,22 @@ class Leaks:
         looked_in: images of each other split that was looked through.
         identical: paths of images with the same pixels as one of those.
         nearly: paths of images that are nearly the same as one of those, or mirrored; the identical included.
+        skipped: one line for each image that was not looked at since it cannot be read, and for each image
+            or row that the other splits left out.
     """
 
     looked_in: dict[str, int]
     identical: frozenset[str]
     nearly: frozenset[str]
+    skipped: tuple[str, ...] = ()
 
 
 def find_leaks(
-    dataset: Dataset, others: Sequence[Dataset], progress: Callable[[int], None] = lambda _: None
+    dataset: Dataset,
+    others: Sequence[Dataset],
+    progress: Callable[[int], None] = lambda _: None,
+    *,
+    skip_bad: bool = False,
 ) -> Leaks:
     """Reads all images once and compares them.
 
@@ -40,11 +47,20 @@ def find_leaks(
         others: the splits to look in.
         progress: called with the number of images read since the last call, then with 1 for each of the
             ``TABLES`` steps of the comparison.
+        skip_bad: leave out and note images that cannot be read, instead of raising.
+
+    Raises:
+        DataError: if an image cannot be read: copies of it would go unseen.
     """
-    prints = take_fingerprints([dataset, *others], progress=progress)
+    prints, faults = take_fingerprints([dataset, *others], progress=progress), Faults(skip_bad)
+    for index, reason in prints.unreadable.items():
+        if index >= len(dataset) or not skip_bad:  # predict has noted the data set's own
+            faults.add(reason)
     near = find_near_pairs(prints, progress=progress)
     identical, nearly = (_occurring(dataset, group_duplicates(prints, pairs)) for pairs in (None, near))
-    return Leaks({other.samples[0].split: len(other) for other in others if other.samples}, identical, nearly)
+    looked_in = {other.samples[0].split: len(other) for other in others if other.samples}
+    left_out = [reason for other in others for reason in other.skipped]
+    return Leaks(looked_in, identical, nearly, (*left_out, *faults.messages))
 
 
 def _occurring(dataset: Dataset, groups: np.ndarray) -> frozenset[str]:

@@ -66,6 +66,17 @@ class PartResult:
 
 
 @dataclass(frozen=True)
+class SubsetResult(PartResult):
+    """The figures of a list of images.
+
+    Attributes:
+        names: how many images are listed, found or not; ``n`` of them were found.
+    """
+
+    names: int
+
+
+@dataclass(frozen=True)
 class LeakResult:
     """What images that also occur elsewhere are worth.
 
@@ -209,7 +220,7 @@ class EvaluationResult:
         confusion: rows are the true classes, columns the predicted ones, both in the order of ``labels``.
         skipped: one line for each image or row of the data set that was left out.
         leaks: with and without images that occur in other splits; None if not asked for.
-        subsets: figures of parts of the images, by name.
+        subsets: figures of listed images, by the list's name.
         sets: how prediction sets do, for a calibrated model.
         abstention: how abstaining does, for a calibrated model.
         corruptions: None if not asked for.

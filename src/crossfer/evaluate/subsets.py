@@ -104,6 +104,26 @@ def find_subset(subset: Subset, paths: Sequence[str]) -> np.ndarray:
     return chosen
 
 
+def count_found(subset: Subset, paths: Sequence[str]) -> int:
+    """How many names of a subset are among the images; arguments and errors are those of ``find_subset``."""
+    return int(find_subset(subset, paths).sum())
+
+
+def require_own_names(subsets: Sequence[Subset]) -> None:
+    """Refuses subsets that results could not tell apart.
+
+    Raises:
+        DataError: if two of them have one name.
+    """
+    names = [subset.name for subset in subsets]
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(
+                f"--subset: expected lists with different names, found {name!r} twice; leave one out or "
+                "rename its file"
+            )
+
+
 def _stem(name: str) -> str:
     """A name with forward slashes, without suffix and leading ``./`` or ``/``."""
     folder, slash, last = name.replace("\\", "/").removeprefix("./").lstrip("/").rpartition("/")
