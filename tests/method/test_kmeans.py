@@ -53,6 +53,15 @@ def test_well_separated_clusters_are_found_from_any_start() -> None:
         assert len(pairs) == 4
 
 
+def test_points_that_do_not_count_join_no_cluster_and_move_none() -> None:
+    points = torch.cat([torch.randn(3, 12, 2), torch.full((3, 5, 2), 100.0)], dim=1)
+    among = (torch.arange(17) < 12).expand(3, 17)
+    found = kmeans(points, 4, generator=generator(), among=among)
+    assert bool((found.assignments[:, 12:] == 4).all())
+    assert bool((found.assignments[:, :12] < 4).all())
+    assert float(found.centroids.abs().max()) < 50
+
+
 def test_one_cluster_is_the_mean_and_as_many_as_points_are_the_points() -> None:
     points = torch.randn(3, 6, 2)
     torch.testing.assert_close(kmeans(points, 1, generator=generator()).centroids[:, 0], points.mean(dim=1))

@@ -6,6 +6,12 @@ from reference.coding import hash_codes, pooled_codes
 from reference.contrast import contrast_loss
 from reference.lloyd import lloyd
 
+
+def alive(codes: np.ndarray) -> np.ndarray:
+    """Those of (N, d) that are not zero: a dead channel joins no cluster."""
+    return np.array([code for code in codes if code.any()]).reshape(-1, codes.shape[1])
+
+
 CODES = {"pooled": pooled_codes, "hash": hash_codes, "straight_through": hash_codes}
 
 
@@ -22,6 +28,6 @@ def clfm_loss(
     grid = deep.shape[-1]
     sets, centroids = [], []
     for i in range(len(deep)):
-        centroids.append(lloyd(CODES[coding](deep[i], grid), starts[i], iterations)[0])
-        sets.append(CODES[coding](shallow[i], grid))
+        centroids.append(lloyd(alive(CODES[coding](deep[i], grid)), starts[i], iterations)[0])
+        sets.append(alive(CODES[coding](shallow[i], grid)))
     return contrast_loss(contrast, sets, centroids)

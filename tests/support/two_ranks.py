@@ -21,7 +21,7 @@ from support.toy_faces import LABELS, SIDE, toy_recipe
 BATCH = 16
 
 
-def first_points(points: Tensor, k: int, generator: object = None) -> Tensor:
+def first_points(points: Tensor, k: int, generator: object = None, among: object = None) -> Tensor:
     return points[:, :k].clone()
 
 
@@ -29,7 +29,7 @@ def gradients(method: dict[str, object]) -> dict[str, Tensor]:
     """Of the whole batch's loss, from this rank's share: of every weight, and the head's running mean."""
     rank = this_rank()
     torch.manual_seed(0)
-    recipe = toy_recipe(method={"k_feature_map": 2, **method})
+    recipe = toy_recipe(method={"lambdas": (0.1, 0.1, 0.1), "k_feature_map": 2, **method})
     net = network(recipe.model, len(LABELS)).double()
     options = recipe.method.model_dump()
     loss = CrossLayerLoss(

@@ -31,11 +31,19 @@ def deep_centroids(
     Returns:
         (B, K, d); differentiable in the codes unless ``stop_gradient``.
     """
-    clusters = kmeans(codes.detach(), k, generator=generator)
+    clusters = kmeans(codes.detach(), k, generator=generator, among=has_direction(codes))
     if stop_gradient:
         return clusters.centroids
     means, occupied = cluster_means(codes, clusters.assignments, k)
     return torch.where(occupied[..., None], means, clusters.centroids)
+
+
+def has_direction(codes: Tensor) -> Tensor:
+    """Which codes are not zero: (B, N, d) -> (B, N) bool.
+
+    A dead channel looks at nothing. Equally near to all centroids, it would join one by rounding alone.
+    """
+    return codes.detach().any(dim=-1)
 
 
 @torch.no_grad()
@@ -57,7 +65,7 @@ def align(
     """Pull the clusters of shallow codes to the deep centroids.
 
     Each shallow code joins the centroid most similar by cosine; the mean of a cluster's codes is compared
-    with its centroid. Clusters that no shallow code joined give no term.
+    with its centroid. Codes that are zero join none. Clusters that no shallow code joined give no term.
 
     Args:
         codes: shallow codes, (B, N, d).
@@ -70,7 +78,8 @@ def align(
         shared: whether these sets are this rank's share of a batch, so that the mean is that of all ranks.
 
     Returns:
-        Scalar loss: at least -0.5 for ``"cosine"``; log K for ``"infonce"`` where all centroids are equal.
+        Scalar loss: at least -0.5 for ``"cosine"``; log K for ``"infonce"`` where all centroids are equal; 0
+        where all codes are zero.
 
     Raises:
         ValueError: on an unknown contrast or a temperature that is not positive.
@@ -79,9 +88,8 @@ def align(
         raise ValueError(f"temperature must be positive, got {temperature}")
     k = centroids.shape[1]
     towards = F.normalize(centroids, dim=-1)
-    means, occupied = cluster_means(
-        codes, assign(codes, centroids) if assignments is None else assignments, k
-    )
+    joined = assign(codes, centroids) if assignments is None else assignments
+    means, occupied = cluster_means(codes, joined.masked_fill(~has_direction(codes), k), k)
     similarity = F.normalize(means, dim=-1) @ towards.mT
     if contrast == "cosine":
         terms = -0.5 * similarity.diagonal(dim1=1, dim2=2)
@@ -91,4 +99,4 @@ def align(
         raise ValueError(f"contrast must be 'infonce' or 'cosine', got {contrast!r}")
     weight = occupied.to(terms.dtype)
     number = ranks.total(weight.sum()) / ranks.count() if shared else weight.sum()
-    return (terms * weight).sum() / number
+    return (terms * weight).sum() / torch.where(number > 0, number, 1)

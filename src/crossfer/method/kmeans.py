@@ -13,7 +13,7 @@ class Clusters(NamedTuple):
 
     Attributes:
         centroids: (B, K, d).
-        assignments: (B, N) int64, the nearest centroid of each point.
+        assignments: (B, N) int64, the nearest centroid of each point; K for one that does not count.
     """
 
     centroids: Tensor
@@ -28,6 +28,7 @@ def kmeans(
     iterations: int = 10,
     generator: torch.Generator | None = None,
     start: Tensor | None = None,
+    among: Tensor | None = None,
 ) -> Clusters:
     """Lloyd's algorithm with a k-means++ start (Arthur and Vassilvitskii 2007), for a batch of point sets.
 
@@ -39,6 +40,7 @@ def kmeans(
         iterations: Lloyd steps, always that many, so that the host never waits for the device to decide.
         generator: source of the start's randomness, on the device of the points.
         start: (B, K, d) centroids to start from instead.
+        among: (B, N) bool, the points that count; all if not given.
 
     Raises:
         ValueError: if a set is empty, K is not in 1..N, or the start is of another shape.
@@ -50,27 +52,37 @@ def kmeans(
     expected = (points.shape[0], k, points.shape[2])
     if start is not None and start.shape != expected:
         raise ValueError(f"start must have shape {expected}, got {tuple(start.shape)}")
-    centroids = plus_plus(points, k, generator) if start is None else start
+    centroids = plus_plus(points, k, generator, among) if start is None else start
     for _ in range(iterations):
-        means, occupied = cluster_means(points, nearest(points, centroids), k)
+        means, occupied = cluster_means(points, _joined(points, centroids, among), k)
         centroids = torch.where(occupied[..., None], means, centroids)
-    return Clusters(centroids, nearest(points, centroids))
+    return Clusters(centroids, _joined(points, centroids, among))
 
 
-def plus_plus(points: Tensor, k: int, generator: torch.Generator | None = None) -> Tensor:
-    """k-means++ start, (B, K, d): each next one is drawn in proportion to its squared distance."""
+def plus_plus(
+    points: Tensor, k: int, generator: torch.Generator | None = None, among: Tensor | None = None
+) -> Tensor:
+    """k-means++ start, (B, K, d): each next one is drawn in proportion to its squared distance.
+
+    Of the points (B, N, d) those count that ``among`` (B, N) names; all if it is not given.
+    """
     b, n, _ = points.shape
     rows = torch.arange(b, device=points.device)
-    weight = points.new_ones(b, n)
+    weight = points.new_ones(b, n) if among is None else among.to(points.dtype)
     chosen = []
     for _ in range(k):
         # argmax of weight / Exp(1) draws with probability proportional to the weight, on the device.
         noise = torch.empty_like(weight).exponential_(generator=generator)
         centroid = points[rows, (weight / noise).argmax(dim=1)]
         distance = (points - centroid[:, None]).square().sum(-1)
-        weight = distance if not chosen else torch.minimum(weight, distance)
+        weight = weight * distance if not chosen else torch.minimum(weight, distance)
         chosen.append(centroid)
     return torch.stack(chosen, dim=1)
+
+
+def _joined(points: Tensor, centroids: Tensor, among: Tensor | None) -> Tensor:
+    found = nearest(points, centroids)
+    return found if among is None else found.masked_fill(~among, centroids.shape[1])
 
 
 def nearest(points: Tensor, centroids: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ class CrossLayerLoss(nn.Module):
         num_classes: int,
         channels: Sequence[int],
         embedding_dim: int,
-        lambdas: Sequence[float] = (0.1, 0.1, 0.1),
+        lambdas: Sequence[float] = (0.0, 0.1, 0.0),
         k_feature_map: int = 4,
         k_batch: int | None = None,
         feature_map: bool = True,

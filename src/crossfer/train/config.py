@@ -133,7 +133,7 @@ class MethodConfig(Section):
     """The cross-layer terms of the loss, see `crossfer.method.CrossLayerLoss`."""
 
     lambdas: tuple[Weight, Weight, Weight] = Field(
-        default=(0.1, 0.1, 0.1), description="weights of stages 1, 2, 3"
+        default=(0.0, 0.1, 0.0), description="weights of stages 1, 2, 3"
     )
     feature_map: bool = Field(default=True, description="CLFM")
     batch: bool = Field(default=True, description="CLBS")
