@@ -53,7 +53,7 @@ class Recognizer:
             print(face.expression, face.confidence, face.box)
 
     Args:
-        model: ``"default"`` for the embedded model, or the path of a bundle.
+        model: ``"base"`` (also ``"default"``) or ``"tiny"``, or the path of a bundle.
         detector: ``"centerface"``; ``"none"`` if every image is a face crop in the model's framing; or your
             own.
         min_face_score: faces that the CenterFace detector is less sure of (0..1) are left out.
