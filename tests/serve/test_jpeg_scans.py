@@ -44,6 +44,13 @@ def test_counting_stops_above_the_limit(astronaut):
     assert count_scans(start + b"\xff\xda\x00\x03x" * 100_000, 64) == 65
 
 
+@pytest.mark.parametrize("marker", [b"\xff\x01", b"\xff\xd8", b"\xff\xd0"])
+def test_a_marker_that_stands_alone_hides_no_scans(astronaut, marker):
+    start = jpeg(astronaut).split(b"\xff\xd9")[0]
+    hidden = marker + b"\xff\xda\x00\x03x" * 30
+    assert count_scans(start + hidden, 64) == 31
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_have_a_count(data):
     assert 0 <= count_scans(b"\xff\xd8" + data, 5) <= 6

@@ -316,7 +316,9 @@ def test_without_a_token_another_name_is_refused(client, host):
     assert is_problem(client.get("/", headers={"Host": host}), "wrong-host")
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "file://"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "file://", "http://["]
+)
 def test_pages_of_other_sites_are_refused(client, photo, origin):
     files = {"image": photo}
     response = client.post("/v1/recognize", files=files, headers={"Origin": origin})

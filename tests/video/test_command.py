@@ -164,6 +164,15 @@ def test_an_interrupted_run_is_not_thrown_away_unasked(tmp_path, clip, recognize
     assert (tmp_path / "rows.jsonl.partial" / "state.json").is_file()
 
 
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path, clip, recognizer):
+    theirs = tmp_path / "rows.jsonl.partial" / "notes.txt"
+    theirs.parent.mkdir()
+    theirs.write_text("precious")
+    with pytest.raises(ValueError, match="found one that holds others; move it away"):
+        run_video(clip, recognizer, Wishes("json", tmp_path / "rows.jsonl"), write=nowhere)
+    assert theirs.read_text() == "precious"
+
+
 def test_a_run_is_resumed_only_with_the_same_video_model_and_settings(tmp_path, clip, recognizer):
     output = tmp_path / "rows.jsonl"
     run_video(clip, recognizer, Wishes("json", output), write=nowhere, progress=StopAt(37))

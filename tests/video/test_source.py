@@ -259,6 +259,13 @@ def test_other_addresses_are_refused(address):
         VideoSource(address)
 
 
+@pytest.mark.parametrize("address", ["ftp://user:secret@127.0.0.1:9/x", "ftp://user:p@secret@127.0.0.1/x"])
+def test_no_password_where_the_kind_of_address_is_wrong(address):
+    with pytest.raises(VideoError, match="expected an address with") as caught:
+        VideoSource(address)
+    assert "secret" not in str(caught.value)
+
+
 def test_a_server_that_is_not_there_and_no_password_in_the_message():
     with pytest.raises(VideoError, match=r"rtsp://127.0.0.1:9/x: cannot be opened") as caught:
         VideoSource("rtsp://user:secret@127.0.0.1:9/x")

@@ -69,9 +69,11 @@ def serve(
             min=0, max=1000, metavar="MS", help="How long found faces wait at most for those of other images."
         ),
     ] = 5,
-    max_body: Annotated[float, typer.Option(min=0.001, metavar="MIB", help="Largest request.")] = 16,
+    max_body: Annotated[
+        float, typer.Option(min=0.001, max=4096, metavar="MIB", help="Largest request.")
+    ] = 16,
     max_pixels: Annotated[
-        float, typer.Option(min=0.001, metavar="MP", help="Largest image, in megapixels.")
+        float, typer.Option(min=0.001, max=1000, metavar="MP", help="Largest image, in megapixels.")
     ] = 40,
     max_faces: Annotated[
         int, typer.Option(min=1, help="Faces of an image that are recognised, the largest first.")
@@ -80,7 +82,10 @@ def serve(
     max_streams: Annotated[int, typer.Option(min=1, help="Streams that are open at once.")] = 16,
     queue: Annotated[int, typer.Option(min=1, help="Requests taken on at once; more are answered 503.")] = 64,
     timeout: Annotated[
-        float, typer.Option(min=0.1, metavar="S", help="For a request to arrive, and again for its answer.")
+        float,
+        typer.Option(
+            min=0.1, max=86400, metavar="S", help="For a request to arrive, and again for its answer."
+        ),
     ] = 30,
 ) -> None:
     """Serve recognition over HTTP and WebSocket, and a page to use it in a browser.

@@ -159,13 +159,13 @@ def _report(source: str, outcome: Outcome, *, table: bool) -> None:
 
 def _summary(source: str, outcome: Outcome) -> str:
     from crossfer.video.people import clock, people_table
+    from crossfer.video.source import without_password
 
     seen = len(outcome.people)
     people = "no face found" if not seen else "1 person" if seen == 1 else f"{seen} people"
     pace = outcome.worked / max(outcome.elapsed, 1e-6)
-    heading = (
-        f"{source}  {outcome.frames} frames, {clock(outcome.seconds)}, {people}  ({pace:.0f} frames/s)\n"
-    )
+    length = f"{outcome.frames} frames, {clock(outcome.seconds)}"
+    heading = f"{without_password(source)}  {length}, {people}  ({pace:.0f} frames/s)\n"
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     return heading + (people_table(outcome.people, columns) if seen else "")
 

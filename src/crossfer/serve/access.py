@@ -115,7 +115,7 @@ class Access:
 
     def _check_origin(self, headers: Headers) -> None:
         origin = headers.get("origin")
-        if origin is None or origin in self.origins or urlsplit(origin).netloc == headers.get("host"):
+        if origin is None or origin in self.origins or _place(origin) == headers.get("host"):
             return
         raise Problem(
             "foreign-origin", "This page's site is not allowed; start the service with --allow-origin."
@@ -131,6 +131,14 @@ class Access:
             f"with, found {'another one' if shown else 'none'}.",
             {"WWW-Authenticate": "Bearer"},
         )
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of an origin; None for what is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _shown_token(headers: Headers) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
-# Inside a scan 0xff is followed by 0x00 or a restart marker; before a marker it may be repeated.
-_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+# Inside a scan 0xff is followed by 0x00 or a restart marker; before a marker it may be repeated. TEM and SOI
+# (0x01, 0xd8) stand alone: no length follows, which would hide what comes after it.
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 
 
 def count_scans(data: bytes, most: int) -> int:

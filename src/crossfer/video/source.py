@@ -239,11 +239,12 @@ def _address(source: str | Path | int) -> tuple[str, str, dict[str, Any]]:
     text = str(source)
     if scheme := re.match(r"([a-zA-Z][\w+.-]*)://", text):
         if scheme[1].lower() not in SCHEMES:
-            raise VideoError(f"{text}: expected an address with {', '.join(SCHEMES)}, found {scheme[1]}")
+            name = without_password(text)
+            raise VideoError(f"{name}: expected an address with {', '.join(SCHEMES)}, found {scheme[1]}")
         options = {"protocol_whitelist": _STREAM_PROTOCOLS}
         if scheme[1].lower().startswith("rtsp"):
             options["rtsp_transport"] = "tcp"  # UDP loses packets, and firewalls block it
-        return _without_password(text), text, {"network": True, "options": options}
+        return without_password(text), text, {"network": True, "options": options}
     if isinstance(source, int) or (text.isdecimal() and not Path(text).exists()):
         return f"camera {text}", _camera(int(text)), {"network": True, "format": "v4l2"}
     path = Path(text)
@@ -302,9 +303,9 @@ def _check_size(name: str, width: int, height: int) -> None:
         )
 
 
-def _without_password(address: str) -> str:
+def without_password(address: str) -> str:
     """An address as it may appear in messages and files."""
-    return re.sub(r"(://)[^/@]*@", r"\1", address)
+    return re.sub(r"(://)[^/]*@", r"\1", address)
 
 
 def _reason(error: FFmpegError) -> str:

@@ -48,6 +48,11 @@ class Unfinished:
                 "or remove the folder to start anew"
             )
         self.folder.mkdir(exist_ok=True)
+        if any(self.folder.iterdir()) and not (self.folder / "rows.jsonl").exists():
+            raise ValueError(
+                f"{self.folder}: expected a folder for this run's unfinished files, found one that holds "
+                "others; move it away, or name another output"
+            )
         self.state: dict[str, Any] | None = self._read_state()
         self.rows_path = self.folder / "rows.jsonl"
         self._looks_path = self.folder / "looks.jsonl"
