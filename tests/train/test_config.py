@@ -30,10 +30,11 @@ def test_shipped_recipe_loads_and_is_named_after_its_file(path: Path) -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_shipped_recipe_says_how_to_run_it(path: Path) -> None:
     header = [line for line in path.read_text("utf-8").splitlines() if line.startswith("#")]
-    ablation = path.parent.name == "ablation"
-    command = "ablate recipes/ablation/*.toml" if ablation else f"train {path.relative_to(ROOT).as_posix()}"
+    study = path.parent.name in {"ablation", "gain"}
+    folder = path.relative_to(ROOT).parent.as_posix()
+    command = f"ablate {folder}/*.toml" if study else f"train {path.relative_to(ROOT).as_posix()}"
     assert any(f"crossfer {command}" in line for line in header)
-    row = ablation and "extends" in path.read_text("utf-8")
+    row = path.parent.name == "ablation" and "extends" in path.read_text("utf-8")
     assert row or all(part in "".join(header) for part in ("Hardware and time:", "Score to expect:"))
 
 
