@@ -1,12 +1,13 @@
 """What the method costs: MSR and the cross-layer terms apart, in training, at inference, and in memory.
 
     python benchmarks/method_cost.py [--sizes 48 224] [--precisions float32 bfloat16] [--batch 256]
+    python benchmarks/method_cost.py --lambdas 0 0.1 0    # one stage is taught, as by default, not all three
     python benchmarks/method_cost.py --terms          # the terms alone: against a loop, by batch, by K
 
 Three nets take turns on the same images in the same process: a plain ResNet-18 ("plain"), the same with MSR
-("msr"), and that with the whole loss ("whole"). Ratios are medians over rounds of the times of one round, so
-a machine that slows down slows all three. Peak memory is that of a fresh process a net. Seconds belong to the
-machine they were made on; the ratios are what to compare.
+("msr"), and that with the cross-layer terms ("whole"). Ratios are medians over rounds of the times of one
+round, so a machine that slows down slows all three. Peak memory is that of a fresh process a net. Seconds
+belong to the machine they were made on; the ratios are what to compare.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -32,31 +34,41 @@ SIZES = {
     224: {"in_channels": 3, "width": 64, "stem": "standard", "dim": 128, "grid": 11},
 }
 VARIANTS = ("plain", "msr", "whole")
-OFF = (0.0, 0.0, 0.0)
+OFF, ALL = (0.0, 0.0, 0.0), (0.1, 0.1, 0.1)
+
+
+class Case(NamedTuple):
+    """What is measured: image side in pixels, arithmetic, images a step, weights of the terms, device."""
+
+    size: int
+    precision: str
+    batch: int
+    lambdas: tuple[float, float, float]
+    device: str
 
 
 class Step:
     """One training step of a variant; calling it runs one and gives its seconds."""
 
-    def __init__(self, variant: str, size: int, precision: str, batch: int, device: str) -> None:
+    def __init__(self, variant: str, case: Case) -> None:
         torch.manual_seed(0)
+        size, self.precision, batch, lambdas, device = case
         sizes = SIZES[size]
         branch = "gap" if variant == "plain" else "msr+gap"
         self.net = build_model(num_classes=CLASSES, image_size=size, branch=branch, **sizes).to(device)
         self.net.to(memory_format=torch.channels_last)
-        lambdas = (0.1, 0.1, 0.1) if variant == "whole" else OFF
         self.loss = CrossLayerLoss(
             num_classes=CLASSES,
             channels=self.net.encoder.channels,
             embedding_dim=sizes["dim"],
-            lambdas=lambdas,
+            lambdas=lambdas if variant == "whole" else OFF,
         ).to(device)
         parameters = [*self.net.parameters(), *self.loss.parameters()]
         self.optimizer = torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
         shape = (batch, sizes["in_channels"], size, size)
         self.images = torch.randn(shape, device=device).to(memory_format=torch.channels_last)
         self.targets = torch.rand(batch, CLASSES, device=device).softmax(dim=1)
-        self.precision, self.device = precision, device
+        self.device = device
 
     def __call__(self) -> float:
         """Seconds of one forward and backward pass and the optimiser's step."""
@@ -105,12 +117,15 @@ def ratio(times: dict[str, list[float]], name: str, to: str) -> str:
     return f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
 
 
-def report_steps(size: int, precision: str, batch: int, rounds: int, device: str) -> None:
+def report_steps(case: Case, rounds: int) -> None:
     """Training step and inference, with what each part adds."""
-    steps = {variant: Step(variant, size, precision, batch, device) for variant in VARIANTS}
+    steps = {variant: Step(variant, case) for variant in VARIANTS}
     times = in_turn(steps, rounds)
     seconds = {name: statistics.median(values) for name, values in times.items()}
-    print(f"{size} px, {precision}, batch {batch}, {device}, {rounds} rounds")
+    print(
+        f"{case.size} px, {case.precision}, batch {case.batch}, lambdas {case.lambdas}, {case.device}, "
+        f"{rounds} rounds"
+    )
     print("  training step     " + ", ".join(f"{name} {value:.3f} s" for name, value in seconds.items()))
     print(f"  msr / plain       {ratio(times, 'msr', 'plain')}")
     print(f"  whole / msr       {ratio(times, 'whole', 'msr')}    the contrastive terms")
@@ -121,11 +136,11 @@ def report_steps(size: int, precision: str, batch: int, rounds: int, device: str
     )
 
 
-def report_memory(size: int, precision: str, batch: int) -> None:
+def report_memory(case: Case) -> None:
     """Peak resident memory of two training steps, each net in a process of its own."""
     peaks = {}
     for variant in VARIANTS:
-        code = f"from method_cost import peak; print(peak({variant!r}, {size}, {precision!r}, {batch}))"
+        code = f"from method_cost import *; print(peak({variant!r}, {case}))"
         done = subprocess.run(  # noqa: S603
             [sys.executable, "-c", code], cwd=sys.path[0], capture_output=True, text=True, check=True
         )
@@ -134,9 +149,9 @@ def report_memory(size: int, precision: str, batch: int) -> None:
     print(f"  peak memory       {listed}; whole / plain {peaks['whole'] / peaks['plain']:.2f}")
 
 
-def peak(variant: str, size: int, precision: str, batch: int) -> float:
+def peak(variant: str, case: Case) -> float:
     """Peak resident memory in MB after two training steps."""
-    step = Step(variant, size, precision, batch, "cpu")
+    step = Step(variant, case)
     step()
     step()
     # Linux's own mark: ru_maxrss begins with the size of the process that started this one.
@@ -204,6 +219,7 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--lambdas", type=float, nargs=3, default=ALL, help="a weight for each shallow stage")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--terms", action="store_true", help="the terms alone")
     args = parser.parse_args()
@@ -213,9 +229,10 @@ def main() -> None:
         return
     for size in args.sizes:
         for precision in args.precisions:
-            report_steps(size, precision, args.batch, args.rounds, args.device)
+            case = Case(size, precision, args.batch, tuple(args.lambdas), args.device)
+            report_steps(case, args.rounds)
             if args.device == "cpu":
-                report_memory(size, precision, args.batch)
+                report_memory(case)
 
 
 if __name__ == "__main__":
