@@ -152,7 +152,7 @@ def test_without_the_extra_it_says_what_to_install(video, clip, monkeypatch):
     monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "av" else object())
     result = video(clip)
     assert result.exit_code == 2
-    assert "crossfer[video]" in result.stderr
+    assert "pip install '.[video]' in a checkout" in " ".join(result.stderr.replace("│", " ").split())
 
 
 def without(module: str, script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -169,7 +169,7 @@ def test_a_part_that_cannot_be_loaded_is_one_clear_line(clip):
     assert "install Debian's libgl1" in done.stderr
     assert done.stderr.count("\n") == 1
     done = without("av", "import crossfer; crossfer.video")
-    assert "pip install 'crossfer[video]'" in done.stderr.splitlines()[-1]
+    assert "pip install '.[video]' in a checkout" in done.stderr.splitlines()[-1]
 
 
 def started(model: Path, *arguments: object) -> subprocess.Popen[bytes]:

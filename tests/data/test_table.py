@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,13 @@ def test_absolute_paths_and_a_broken_parquet(tmp_path: Path):
     pytest.importorskip("pyarrow")
     with pytest.raises(DataError, match="expected a whole Parquet file"):
         open_dataset("table", tmp_path / "t.parquet")
+
+
+def test_parquet_without_its_reader_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = write(tmp_path / "t.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(DataError, match=r"needs pyarrow: pip install '\.\[data\]' in a checkout"):
+        open_dataset("table", path)
 
 
 def test_columns_that_are_not_used_may_repeat(tmp_path: Path):

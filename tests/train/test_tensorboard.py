@@ -41,5 +41,5 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from crossfer.cli import errors
 
     monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "tensorboardX" else sys)
-    with pytest.raises(Exception, match=r"needs tensorboardX: pip install 'crossfer\[tensorboard\]'"):
+    with pytest.raises(Exception, match=r"needs tensorboardX: pip install '\.\[tensorboard\]' in a checkout"):
         errors.need_extra("tensorboard")

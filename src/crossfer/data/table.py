@@ -207,7 +207,8 @@ def _parquet_rows(tree: Tree, name: str) -> Iterator[Row]:
         from pyarrow import ArrowException, types  # noqa: PLC0415 - an extra
         from pyarrow.parquet import ParquetFile  # noqa: PLC0415
     except ImportError:
-        raise DataError(f"{tree.where}/{name}: reading Parquet needs pip install 'crossfer[data]'") from None
+        needs = "reading Parquet needs pyarrow: pip install '.[data]' in a checkout"
+        raise DataError(f"{tree.where}/{name}: {needs}") from None
     try:
         file = ParquetFile(io.BytesIO(tree.bytes_of(name) or b""))
         kinds = (types.is_nested, types.is_binary, types.is_large_binary)

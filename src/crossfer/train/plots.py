@@ -1,4 +1,4 @@
-"""Pictures of studies, by matplotlib (``crossfer[report]``)."""
+"""Pictures of studies, by matplotlib (the extra ``report``)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def require_matplotlib(path: Path) -> None:
     if path.suffix not in FORMATS:
         raise StudyError(f"--plot {path}: expected a name that ends in {', '.join(FORMATS)}")
     if find_spec("matplotlib") is None:
-        raise StudyError("--plot needs matplotlib: pip install 'crossfer[report]'")
+        raise StudyError("--plot needs matplotlib: pip install '.[report]' in a checkout")
 
 
 def plot_intensity(results: Sequence[TrialResult], path: Path) -> None:
