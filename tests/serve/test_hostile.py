@@ -66,6 +66,23 @@ def bmp(width: int, height: int) -> bytes:
     )
 
 
+def bmp_of_runs(side: int, compression: int = 1, header: int = 40) -> bytes:
+    """A whole BMP of a few bytes a row: one pixel, and the rest is skipped (RLE8 is 1, RLE4 2)."""
+    runs = b"\x01\x80\x00\x00" * side + b"\x00\x01"
+    palette = b"".join(bytes((level, level, level, 0)) for level in range(256 if compression == 1 else 16))
+    start = 14 + header + len(palette)
+    fields = struct.pack(
+        "<IiiHHIIiiII", header, side, side, 1, 8 // compression, compression, len(runs), *[0] * 4
+    )
+    return (
+        b"BM"
+        + struct.pack("<IHHI", start + len(runs), 0, 0, start)
+        + fields.ljust(header, b"\0")
+        + palette
+        + runs
+    )
+
+
 def many_scans(scans: int) -> bytes:
     """A whole JPEG whose last scan comes again and again; a decoder goes over all pixels for each."""
     buffer = BytesIO()
@@ -94,6 +111,7 @@ BOMBS = {
     "tiff of 1e18 pixels": tiff(10**9, 10**9),
     "bmp of 4e18 pixels": bmp(2**31 - 1, 2**31 - 1),
     "bmp of negative size": bmp(-5, -(2**31)),
+    "bmp of runs": bmp_of_runs(1500),
     "gif": b"GIF89a" + b"\xff\xff\xff\xff" + bytes(50),
     "svg": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>",
     "zip": b"PK\x03\x04" + bytes(100),
@@ -114,6 +132,16 @@ def test_a_bomb_is_a_problem(client, name):
 
 def test_the_scans_of_that_jpeg_would_be_decoded():
     assert decode(many_scans(100), "image").shape == (256, 256, 3)
+
+
+@pytest.mark.parametrize("compression", [1, 2])
+@pytest.mark.parametrize("header", [40, 52, 56, 64, 108, 124])
+def test_bmps_of_runs_are_refused_though_they_would_be_decoded(client, compression, header):
+    data = bmp_of_runs(8, compression, header)
+    assert decode(data, "image").shape == (8, 8, 3)
+    response = post(client, data)
+    assert is_problem(response, "unusable-image")
+    assert "found a run-length encoded one" in response.json()["detail"]
 
 
 def resident(client) -> float:

@@ -9,6 +9,7 @@ from crossfer.runtime.image import ImageError, decode
 from crossfer.runtime.recognizer import Found, Recognizer
 from crossfer.serve.answer import Answer
 from crossfer.serve.batcher import Batcher
+from crossfer.serve.bmp_runs import is_run_length_encoded
 from crossfer.serve.jpeg_scans import count_scans
 from crossfer.serve.limits import MAX_SCANS
 from crossfer.serve.monitoring import Monitoring
@@ -60,10 +61,7 @@ class Engine:
         self._batcher.close()
 
     def _find(self, data: bytes, name: str) -> Found:
-        if count_scans(data, MAX_SCANS) > MAX_SCANS:
-            raise ImageError(
-                f"{name}: expected a JPEG of at most {MAX_SCANS} scans, found more; save it anew"
-            )
+        _check_cost(data, name)
         return self.recognizer.find(decode(data, name, self.limits.pixels), self.limits.faces)
 
     def _classify(self, found: Sequence[Found]) -> list[Answer]:
@@ -72,3 +70,13 @@ class Engine:
             Answer(one.width, one.height, faces, one.left_out)
             for one, faces in zip(found, self.recognizer.answer(found), strict=True)
         ]
+
+
+def _check_cost(data: bytes, name: str) -> None:
+    """Refuses small files that take long to decode, however few their pixels."""
+    if count_scans(data, MAX_SCANS) > MAX_SCANS:
+        raise ImageError(f"{name}: expected a JPEG of at most {MAX_SCANS} scans, found more; save it anew")
+    if is_run_length_encoded(data):  # Pillow decodes it in Python: half a minute for 40 megapixels
+        raise ImageError(
+            f"{name}: expected a BMP without compression, found a run-length encoded one; save it anew, as PNG"
+        )
