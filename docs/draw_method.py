@@ -2,7 +2,7 @@
 
     python docs/draw_method.py RUN [--photo FILE] [--output docs/images]
 
-RUN is the folder of a training run, or its ``best.safetensors``. The photo is by default the portrait that
+RUN is the folder of a training run, or its weights: those on the page are ``src/crossfer/models/base.safetensors``. The photo is by default the portrait that
 scikit-image carries.
 """
 
@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from crossfer.labels import label_set
 from crossfer.method.coding import encode, top_two_positions
-from crossfer.method.contrast import assign, deep_centroids
+from crossfer.method.contrast import assign, deep_centroids, has_direction
 from crossfer.method.model import CrossLayerNet, Output
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.detector import CenterFace
@@ -57,13 +57,24 @@ def canvas(rows: int, columns: int, width: float, height: float) -> tuple[Figure
     return figure, np.asarray(figure.subplots(rows, columns, squeeze=False))
 
 
-def over_face(axis: Any, face: np.ndarray, cells: np.ndarray, colors: str, limit: float) -> None:
-    """A map of cells over the grey face; colours run from -limit (or 0) to limit."""
+def over_face(axis: Any, face: np.ndarray, cells: np.ndarray, colors: str, limit: float) -> Any:
+    """Cells over the grey face; colours run from -limit (or 0) to limit. Gives what its key is made of."""
     side = face.shape[-1]
     low = -limit if colors == "RdBu_r" else 0.0
     axis.imshow(face[0], cmap="gray", extent=(0, side, side, 0))
-    axis.imshow(cells, cmap=colors, alpha=0.55, vmin=low, vmax=limit, extent=(0, side, side, 0))
+    drawn = axis.imshow(cells, cmap=colors, alpha=0.55, vmin=low, vmax=limit, extent=(0, side, side, 0))
     axis.set_axis_off()
+    return drawn
+
+
+def add_key(figure: Figure, drawn: Any, axes: np.ndarray, text: str, ends: tuple[str, ...] = ()) -> None:
+    """What the colours mean; with ``ends`` the words stand for the lowest and the highest value."""
+    key = figure.colorbar(drawn, ax=axes.ravel().tolist(), shrink=0.8, aspect=14, pad=0.01)
+    key.set_label(text, fontsize=8)
+    key.ax.tick_params(labelsize=7)
+    key.outline.set_visible(False)
+    if ends:
+        key.set_ticks([drawn.norm.vmin, drawn.norm.vmax], labels=list(ends))
 
 
 def draw_codes(face: np.ndarray, output: Output) -> Figure:
@@ -75,13 +86,14 @@ def draw_codes(face: np.ndarray, output: Output) -> Figure:
     figure, axes = canvas(1, CHANNELS, 2.0 * CHANNELS, 2.5)
     for axis, channel, code in zip(axes[0], strongest.tolist(), codes.tolist(), strict=True):
         cells = deep[0, channel].numpy()
-        over_face(axis, face, cells, "magma", float(cells.max()))
+        drawn = over_face(axis, face, cells, "magma", float(cells.max()))
         for rank, (row, column) in enumerate((code[:2], code[2:]), start=1):
             place = [((p + 1) / 2 * (grid - 1) + 0.5) / grid * side for p in (column, row)]
             disc = {"boxstyle": "circle", "facecolor": "black", "edgecolor": "none", "alpha": 0.7}
             axis.text(*place, str(rank), color="white", ha="center", va="center", weight="bold", bbox=disc)
-        axis.set_title(f"channel {channel}\n({', '.join(f'{p:+.0f}' for p in code)})", fontsize=8)
-    figure.suptitle("deep channels, and the places (row, column) of their two highest cells", fontsize=9)
+        places = [f"({row:+.0f}, {column:+.0f})" for row, column in (code[:2], code[2:])]
+        axis.set_title(f"channel {channel}\n1: {places[0]}   2: {places[1]}", fontsize=8)
+    add_key(figure, drawn, axes, "activation", ("0", "the channel's\nhighest"))
     return figure
 
 
@@ -90,12 +102,17 @@ def draw_clusters(face: np.ndarray, output: Output) -> Figure:
     grid = output.features[-1].shape[-1]
     codes = [encode(f, grid, "pooled") for f in output.features]
     centroids = deep_centroids(codes[-1], CLUSTERS, generator=torch.Generator().manual_seed(0))
-    joined = [assign(c, centroids)[0].bincount(minlength=CLUSTERS) / c.shape[1] for c in codes]
+    live = [has_direction(c)[0] for c in codes]
+    joined = [
+        assign(c, centroids)[0, alive].bincount(minlength=CLUSTERS) / alive.sum()
+        for c, alive in zip(codes, live, strict=True)
+    ]
     figure, axes = canvas(1, CLUSTERS + 1, 2.2 * (CLUSTERS + 1), 2.6)
     limit = float(centroids.max())
     for k, axis in enumerate(axes[0, :CLUSTERS]):
-        over_face(axis, face, centroids[0, k].reshape(grid, grid).numpy(), "magma", limit)
+        drawn = over_face(axis, face, centroids[0, k].reshape(grid, grid).numpy(), "magma", limit)
         axis.set_title(f"cluster {k + 1}", fontsize=9, color=COLORS[k], weight="bold")
+    add_key(figure, drawn, axes[0, :CLUSTERS], "mean code (each of length 1)")
     bars = axes[0, CLUSTERS]
     left = np.zeros(len(STAGES))
     for k in range(CLUSTERS):
@@ -104,7 +121,7 @@ def draw_clusters(face: np.ndarray, output: Output) -> Figure:
         left += share
     bars.set_yticks(STAGES, [f"stage {j}" for j in STAGES], fontsize=8)
     bars.invert_yaxis()
-    bars.set_title("share of the channels that join", fontsize=9)
+    bars.set_title("share of a stage's live channels", fontsize=9)
     bars.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -117,7 +134,7 @@ def draw_scales(output: Output) -> Figure:
     for j, weight in enumerate(weights):
         axes[0, 0].text(j, weight, f"{weight:.2f}", ha="center", va="bottom", fontsize=8)
     axes[0, 0].set_ylim(0, 1.1)
-    axes[0, 0].set_ylabel("a_j", fontsize=9)
+    axes[0, 0].set_ylabel("weight of the scale, 0 to 1", fontsize=9)
     axes[0, 0].spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -129,8 +146,9 @@ def draw_evidence(face: np.ndarray, output: Output, labels: tuple[str, ...]) -> 
     limit = float(np.abs(evidence).max())
     figure, axes = canvas(2, len(labels) // 2, 2.0 * len(labels) / 2, 4.6)
     for axis, name, cells in zip(axes.flat, labels, evidence, strict=True):
-        over_face(axis, face, cells, "RdBu_r", limit)
+        drawn = over_face(axis, face, cells, "RdBu_r", limit)
         axis.set_title(f"{name}\nsum {cells.sum():+.2f}", fontsize=9)
+    add_key(figure, drawn, axes, "evidence for the class (logits), less the mean over all classes")
     return figure
 
 
