@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from crossfer.train.config import Recipe, RecipeError, load_recipe, parse_recipe
+from crossfer.train.config import Recipe, RecipeError, filled, load_recipe, parse_recipe
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
@@ -113,6 +113,46 @@ def test_impossible_value_names_key_value_and_what_is_allowed(
     assert str(value) in message
 
 
+@pytest.mark.parametrize(
+    ("table", "key", "value", "allowed"),
+    [
+        ("optim", "epochs", True, "valid integer"),
+        ("optim", "epochs", 5.0, "valid integer"),
+        ("optim", "lr", "0.1", "valid number"),
+        ("optim", "compile", 1, "valid boolean"),
+        ("model", "embed_norm", "yes", "valid boolean"),
+        ("model", "depth", True, "18 or 34"),
+        ("augment", "flip", False, "valid number"),
+        ("data", "class_limit", "5", "valid integer"),
+        ("data", "root", 5, "not a valid path"),
+        ("distill", "teachers", "default", "valid tuple"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(table: str, key: str, value: Any, allowed: str) -> None:
+    with pytest.raises(RecipeError, match=f"^test.toml: {table}.{key} = {value!r}: .*{allowed}"):
+        parse(**{table: {key: value}})
+
+
+def test_what_is_in_a_list_is_of_its_type_too() -> None:
+    with pytest.raises(RecipeError, match=r"method\.lambdas\.0 = True: .*lambdas\.1 = '0.1': .*valid number"):
+        parse(method={"lambdas": [True, "0.1", 0]})
+    with pytest.raises(RecipeError, match=r"seed = True: .*valid integer"):
+        parse(seed=True)
+
+
+def test_whole_numbers_pass_for_numbers_and_text_for_files() -> None:
+    recipe = parse(
+        data={"root": "here"},
+        model={"init": "default"},
+        method={"lambdas": [0, 1, 0]},
+        distill={"teachers": ["default", "runs/big"]},
+        optim={"lr": 1, "warmup_epochs": 2},
+    )
+    assert (recipe.optim.lr, recipe.method.lambdas, recipe.data.root) == (1.0, (0.0, 1.0, 0.0), Path("here"))
+    assert recipe.distill.teachers == (Path("default"), Path("runs/big"))
+    assert filled(recipe.model_dump(mode="json")) == recipe.model_dump(mode="json")
+
+
 @pytest.mark.parametrize("seed", [-1, 2**43])
 def test_seed_that_torch_cannot_take_is_named(seed: int) -> None:
     with pytest.raises(RecipeError, match=rf"test.toml: seed = {seed}: .*(greater|less) than"):
@@ -155,6 +195,11 @@ def test_seed_that_torch_cannot_take_is_named(seed: int) -> None:
             ".*k_feature_map must be at most 32, .* got 33",
         ),
         ({"data": 3}, "data = 3: .*valid dictionary"),
+        (
+            {"method": {"k_feature_map": 1}},
+            "recipe: method.k_feature_map 1 leaves contrast 'infonce' no other cluster .* 'cosine'",
+        ),
+        ({"method": {"k_batch": 1}}, "recipe: method.k_batch 1 leaves contrast 'infonce' no other cluster"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(tables: dict[str, Any], message: str) -> None:
@@ -175,6 +220,12 @@ def test_the_released_variant_is_a_preset() -> None:
 def test_what_only_clfm_needs_is_not_asked_without_it() -> None:
     parse(model={"image_size": 16}, method={"feature_map": False, "coding": "hash"})
     parse(model={"width": 1}, method={"lambdas": [0.0, 0.0, 0.0], "k_feature_map": 100})
+
+
+def test_one_cluster_is_enough_where_nothing_is_told_apart() -> None:
+    for changes in ({"contrast": "cosine"}, {"lambdas": [0, 0, 0]}, {"feature_map": False, "batch": False}):
+        parse(method={"k_feature_map": 1, "k_batch": 1} | changes)
+    parse(variant="released", model={"image_size": 96}, method={"k_feature_map": 1, "k_batch": 1})
 
 
 def test_all_faults_are_named_at_once() -> None:
@@ -231,6 +282,13 @@ def test_a_recipe_that_extends_another_holds_what_differs(tmp_path: Path) -> Non
 def test_what_cannot_be_extended_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.toml").write_text(text)
     with pytest.raises(RecipeError, match=message):
+        load_recipe(tmp_path / "a.toml")
+
+
+def test_a_loop_is_found_however_its_files_are_spelt(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(f'extends = "../{tmp_path.name}/b.toml"')
+    (tmp_path / "b.toml").symlink_to("a.toml")
+    with pytest.raises(RecipeError, match=r"b\.toml: extends itself, by way of .*a\.toml$"):
         load_recipe(tmp_path / "a.toml")
 
 

@@ -32,11 +32,11 @@ def test_learning_rate_warms_up_in_a_line_then_follows_a_cosine_to_zero() -> Non
 
 
 @settings(deadline=None, derandomize=True, max_examples=100)
-@given(st.integers(1, 50), st.floats(0.5, 60), st.floats(0, 1))
+@given(st.integers(1, 50), st.floats(0.001, 60), st.floats(0, 1))
 def test_learning_rate_stays_positive_and_below_the_base(epochs: int, warmup: float, share: float) -> None:
     optim = OptimConfig(lr=0.1, epochs=epochs, warmup_epochs=warmup)
     rate = learning_rate(optim, epochs * share)
-    assert 0 <= rate <= 0.1 * (1 + 0.01 / warmup)
+    assert 0 <= rate <= 0.1
 
 
 def test_ema_starts_as_a_short_average_and_ends_with_its_decay() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from crossfer.method.encoder import feature_sides
 Probability = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0)]
+# TOML and JSON have neither paths nor tuples: text and lists stand for them, hence strict=False.
+File = Annotated[Path, Field(strict=False)]
 
 
 class RecipeError(ValueError):
@@ -26,9 +29,9 @@ OF_THE_MACHINE = frozenset({"root", "memory_gb", "workers"})
 
 
 class Section(BaseModel):
-    """A table of the recipe: frozen, and closed to unknown keys."""
+    """A table of the recipe: frozen, closed to unknown keys, and of the very types (1 passes for 1.0)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class DataConfig(Section):
@@ -37,10 +40,10 @@ class DataConfig(Section):
     name: Literal[DatasetName, "synthetic"] = Field(
         default="ferplus", description="data set; synthetic faces are drawn, not loaded"
     )
-    root: Path | None = Field(
+    root: File | None = Field(
         default=None, description="folder, zip or table that holds the data set; `--root` on the command line"
     )
-    split_file: Path | None = Field(
+    split_file: File | None = Field(
         default=None, description="cuts validation images out of train where a set has none; relative to here"
     )
     valid_share: Fraction = Field(
@@ -115,7 +118,7 @@ class ModelConfig(Section):
     branch: Literal["msr", "gap", "msr+gap"] = Field(
         default="msr+gap", description="what the head sees; 'gap' is a plain ResNet without MSR"
     )
-    init: Path | None = Field(
+    init: File | None = Field(
         default=None,
         description="weights to start from: an embedded model's name, such as 'default', or a safetensors "
         "file of a whole network or of a ResNet encoder",
@@ -133,7 +136,7 @@ class MethodConfig(Section):
     """The cross-layer terms of the loss, see `crossfer.method.CrossLayerLoss`."""
 
     lambdas: tuple[Weight, Weight, Weight] = Field(
-        default=(0.0, 0.1, 0.0), description="weights of stages 1, 2, 3"
+        default=(0.0, 0.1, 0.0), strict=False, description="weights of stages 1, 2, 3"
     )
     feature_map: bool = Field(default=True, description="CLFM")
     batch: bool = Field(default=True, description="CLBS")
@@ -152,8 +155,9 @@ class MethodConfig(Section):
 class DistillConfig(Section):
     """Teachers whose answers are part of the targets, see `crossfer.train.teachers`."""
 
-    teachers: tuple[Path, ...] = Field(
+    teachers: tuple[File, ...] = Field(
         default=(),
+        strict=False,
         description="embedded models' names, such as 'default', safetensors files of whole networks, or "
         "folders of runs; `--teacher` of crossfer distill",
     )
@@ -186,7 +190,7 @@ class AugmentConfig(Section):
     noise: Probability = Field(default=0.0, description="probability of Gaussian noise")
     noise_std: float = Field(default=0.05, gt=0, le=1, description="its standard deviation, of white")
     erasing: Probability = Field(default=0.3, description="probability of a grey rectangle")
-    erasing_area: tuple[Fraction, Fraction] = (0.02, 0.1)
+    erasing_area: tuple[Fraction, Fraction] = Field(default=(0.02, 0.1), strict=False)
     mixup: float = Field(default=0.0, ge=0, description="alpha of the Beta distribution; 0 for none")
 
     @model_validator(mode="after")
@@ -309,6 +313,19 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _clusters_can_be_told_apart(self) -> Recipe:
+        method = self.method
+        if method.contrast == "cosine" or not any(method.lambdas):
+            return self
+        for part, key in (("feature_map", "k_feature_map"), ("batch", "k_batch")):
+            if getattr(method, part) and getattr(method, key) == 1:
+                raise ValueError(
+                    f"method.{key} 1 leaves contrast 'infonce' no other cluster to tell its own from, so "
+                    f"that the term is always 0; use at least 2, {part} = false, or contrast = 'cosine'"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _clfm_can_learn(self) -> Recipe:
         if not (self.method.feature_map and any(self.method.lambdas)):
             return self
@@ -367,7 +384,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def _read(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The document of a recipe, put over that of the one it extends."""
-    if path in below:
+    if os.path.realpath(path) in map(os.path.realpath, below):
         raise RecipeError(f"{path}: extends itself, by way of {', '.join(map(str, below))}")
     try:
         document = tomllib.loads(path.read_text("utf-8"))

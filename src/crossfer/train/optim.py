@@ -36,7 +36,7 @@ def learning_rate(optim: OptimConfig, epoch: float) -> float:
         epoch: epochs done, with the fraction of the current one.
     """
     if epoch < optim.warmup_epochs:
-        return optim.lr * (epoch + 0.01) / optim.warmup_epochs
+        return optim.lr * min(1.0, (epoch + 0.01) / optim.warmup_epochs)
     if optim.schedule == "constant":
         return optim.lr
     if optim.schedule == "exponential":
