@@ -2,8 +2,8 @@
 
     python docs/draw_method.py RUN [--photo FILE] [--output docs/images]
 
-RUN is the folder of a training run, or its weights: those on the page are ``src/crossfer/models/base.safetensors``. The photo is by default the portrait that
-scikit-image carries.
+RUN is the folder of a training run, or its weights; the page shows ``src/crossfer/models/base.safetensors``.
+The photo is by default the portrait that scikit-image carries.
 """
 
 from __future__ import annotations
