@@ -49,7 +49,7 @@ def test_the_linter_finds_nothing():
 
 def test_it_runs_as_nobody_with_a_health_check_and_listens_with_a_token(steps):
     assert last(steps, "USER") == "10001:10001"
-    assert "/readyz" in last(steps, "HEALTHCHECK")
+    assert "/healthz" in last(steps, "HEALTHCHECK")
     program, *arguments = json.loads(last(steps, "ENTRYPOINT"))
     assert program == "crossfer"
     result = CliRunner().invoke(cli.app, arguments, env={"CROSSFER_TOKEN": None})

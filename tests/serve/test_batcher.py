@@ -203,6 +203,26 @@ def test_a_batch_that_fails_reaches_everyone_in_it_and_nobody_else():
     assert not batcher.alive()
 
 
+def test_it_is_stuck_while_every_thread_has_been_at_one_source_for_too_long():
+    first, second = Held(), Held()
+    batcher = Doubling(prepare={0: first}, run={1: second}).batcher(threads=2, max_wait=0)
+    assert not batcher.stuck(0)
+    futures = [batcher.submit(0)]
+    assert first.reached.wait(SECONDS)
+    time.sleep(0.02)
+    assert not batcher.stuck(0.01), "the other thread is free"
+    futures.append(batcher.submit(1))
+    assert second.reached.wait(SECONDS)
+    assert not batcher.stuck(SECONDS), "it may still be in time"
+    time.sleep(0.02)
+    assert batcher.stuck(0.01)
+    second.let_go()
+    assert futures[1].result(SECONDS) == 2
+    first.let_go()
+    batcher.close()
+    assert not batcher.stuck(0)
+
+
 def test_a_result_too_few_is_an_error_and_not_a_wait_forever():
     batcher = Batcher(int, lambda items: items[:-1], lambda _: 1, max_size=4, max_wait=0)
     with pytest.raises(ValueError, match="zip"):

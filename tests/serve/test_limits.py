@@ -145,8 +145,10 @@ def test_a_full_queue_is_answered_at_once_and_the_others_are_finished(model, pho
         assert is_problem(refused, "busy")
         assert refused.headers["retry-after"] == "1"
         assert client.get("/healthz").status_code == 200, "the event loop is blocked"
+        assert is_problem(client.get("/readyz"), "busy"), "a load balancer would send more"
         held.go.set()
         assert [future.result().status_code for future in waiting] == [200, 200, 200]
+        assert client.get("/readyz").status_code == 200
         assert post(client, photo).status_code == 200
 
 
@@ -167,6 +169,22 @@ def test_an_answer_that_takes_too_long_is_a_problem_and_frees_its_place(model, p
         held.go.set()
         wait_for(client, "crossfer_requests_in_flight 0.0")
         assert post(client, photo).status_code == 200
+
+
+def test_it_is_not_ready_while_every_thread_is_stuck(model, photo):
+    held = Held(model)
+    with running(Service(model, workers=1, limits=Limits(timeout=0.3)), held) as client:
+        held.go.clear()
+        assert is_problem(post(client, photo), "timeout")
+        wait_for(client, "crossfer_requests_in_flight 0.0")
+        response = client.get("/readyz")
+        assert is_problem(response, "not-ready")
+        assert "within 0.3 seconds" in response.json()["detail"]
+        assert "retry-after" in response.headers
+        assert client.get("/healthz").status_code == 200
+        held.go.set()
+        assert post(client, photo).status_code == 200
+        assert client.get("/readyz").status_code == 200
 
 
 def test_a_body_that_trickles_is_given_up(model, photo):

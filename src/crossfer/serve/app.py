@@ -61,8 +61,9 @@ def create_app(service: Service, recognizer: Recognizer | None = None) -> FastAP
         redirect_slashes=False,
     )
     _handle_errors(app)
-    _add_probes(app, engine, monitoring)
-    Recognition(service, engine, monitoring).add_to(app)
+    recognition = Recognition(service, engine, monitoring)
+    _add_probes(app, recognition, monitoring)
+    recognition.add_to(app)
     for address, file in page_files().items():
         app.add_route(address, _sender(file), include_in_schema=False)
     schema.complete(app, token=service.access.token is not None)
@@ -120,7 +121,7 @@ def _handle_errors(app: FastAPI) -> None:
     handle(WebSocketRequestValidationError, lambda error: for_parameters(error.errors()))
 
 
-def _add_probes(app: FastAPI, engine: Engine, monitoring: Monitoring) -> None:
+def _add_probes(app: FastAPI, recognition: Recognition, monitoring: Monitoring) -> None:
     @app.get("/healthz", **schema.HEALTH)
     async def healthz() -> Response:
         """Whether the process answers at all."""
@@ -128,9 +129,8 @@ def _add_probes(app: FastAPI, engine: Engine, monitoring: Monitoring) -> None:
 
     @app.get("/readyz", **schema.READINESS)
     async def readyz() -> Response:
-        """Whether images would be worked on: model and detector are loaded."""
-        if not engine.ready():
-            raise Problem("not-ready", "A part of the service has stopped; start it anew.")
+        """Whether a request that came now would be worked on: there is room in the queue, and a thread."""
+        recognition.check_ready()
         return JSONResponse({"status": "ready"}, headers=NO_STORE)
 
     @app.get("/metrics", **schema.METRICS)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from math import ceil
 from typing import Generic, TypeVar
 
 Source = TypeVar("Source")
@@ -56,8 +56,9 @@ class Batcher(Generic[Source, Item, Result]):
         self._pace = 0.0  # how long the last source took
         self._changed = threading.Condition()
         self._closed = False
+        self._began = [math.inf] * threads  # when each thread began its step; those that wait have none
         self._threads = [
-            threading.Thread(target=self._work, name=f"crossfer-batch-{n}", daemon=True)
+            threading.Thread(target=self._work, args=(n,), name=f"crossfer-batch-{n}", daemon=True)
             for n in range(threads)
         ]
         for thread in self._threads:
@@ -89,9 +90,15 @@ class Batcher(Generic[Source, Item, Result]):
         """Whether all threads are at work or waiting for it."""
         return all(thread.is_alive() for thread in self._threads)
 
-    def _work(self) -> None:
+    def stuck(self, seconds: float) -> bool:
+        """Whether every thread has been at one source, or one batch, for longer than that."""
+        return time.monotonic() - max(self._began) > seconds
+
+    def _work(self, number: int) -> None:
         while (step := self._next()) is not None:
+            self._began[number] = time.monotonic()
             step()
+            self._began[number] = math.inf
 
     def _next(self) -> Callable[[], None] | None:
         """What to do now; None when the batcher is closed and there is nothing left to take."""
@@ -112,7 +119,7 @@ class Batcher(Generic[Source, Item, Result]):
         """Whether the items that are ready should run now rather than wait for more."""
         if not self._ready:
             return False
-        share = ceil((len(self._ready) + len(self._waiting)) / len(self._threads))
+        share = math.ceil((len(self._ready) + len(self._waiting)) / len(self._threads))
         return (
             len(self._ready) >= share
             or sum(self._size(item) for item, _ in self._ready) >= self._max_size

@@ -53,8 +53,8 @@ class Engine:
         self._batcher.submit((image, "warm-up")).result()
 
     def ready(self) -> bool:
-        """Whether images would be worked on."""
-        return self._batcher.alive()
+        """Whether an image that came now would be worked on: not if no thread will be free in time for it."""
+        return self._batcher.alive() and not self._batcher.stuck(self.limits.timeout)
 
     def close(self) -> None:
         """Finishes what was taken on and ends all threads."""
@@ -78,5 +78,5 @@ def _check_cost(data: bytes, name: str) -> None:
         raise ImageError(f"{name}: expected a JPEG of at most {MAX_SCANS} scans, found more; save it anew")
     if is_run_length_encoded(data):  # Pillow decodes it in Python: half a minute for 40 megapixels
         raise ImageError(
-            f"{name}: expected a BMP without compression, found a run-length encoded one; save it anew, as PNG"
+            f"{name}: expected a BMP without compression, found a run-length encoded one; save it as PNG"
         )

@@ -23,6 +23,15 @@ class Places:
         self._most, self._what, self._gauge = most, what, gauge
         self._taken = 0
 
+    def check(self) -> None:
+        """Looks for a place without taking it.
+
+        Raises:
+            Problem: if there is none.
+        """
+        if self._taken >= self._most:
+            raise busy(f"{self._most} {self._what} are open, which is all it takes on at once")
+
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Takes a place.
@@ -30,8 +39,7 @@ class Places:
         Raises:
             Problem: if there is none.
         """
-        if self._taken >= self._most:
-            raise busy(f"{self._most} {self._what} are open, which is all it takes on at once")
+        self.check()
         self._taken += 1
         self._gauge.set(self._taken)
         try:

@@ -65,6 +65,20 @@ class Recognition:
             },
         }
 
+    def check_ready(self) -> None:
+        """Lets a probe pass if a request that came now would be taken on and worked on.
+
+        Raises:
+            Problem: if not.
+        """
+        if not self._engine.ready():
+            seconds = f"{self._engine.limits.timeout:g} seconds"
+            detail = (
+                f"Expected a thread that is free within {seconds}, found none; start it anew if that stays."
+            )
+            raise Problem("not-ready", detail, {"Retry-After": "5"})
+        self._requests.check()
+
     def add_to(self, app: FastAPI) -> None:
         """Registers the endpoints."""
 

@@ -208,7 +208,7 @@ def problem_responses(*names: str) -> dict[int | str, dict[str, Any]]:
 
 _PLAIN = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 HEALTH: dict[str, Any] = {"tags": ["operation"], "response_model": Status}
-READINESS: dict[str, Any] = {**HEALTH, "responses": problem_responses("not-ready")}
+READINESS: dict[str, Any] = {**HEALTH, "responses": problem_responses("not-ready", "busy")}
 METRICS: dict[str, Any] = {
     "tags": ["operation"],
     "response_class": Response,
