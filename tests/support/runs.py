@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
+from lightning_fabric.plugins import MixedPrecision
 
 from crossfer.train import checkpoint
 
@@ -22,3 +25,12 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert ours.keys() == theirs.keys()
     different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
     assert different == []
+
+
+def scaled_from(begin: float) -> Callable[[Any, str], MixedPrecision]:
+    """In place of Fabric's ``MixedPrecision``: one whose gradients in float16 are scaled so much at first."""
+
+    def made(precision: Any, device: str) -> MixedPrecision:
+        return MixedPrecision(precision, device, torch.amp.GradScaler(device, init_scale=begin))
+
+    return made

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from crossfer.method import build_model
+from crossfer.train.faults import TrainingError
 from crossfer.train.intensity import (
     GradientProbe,
     conditions,
@@ -20,6 +21,7 @@ from crossfer.train.intensity import (
 from crossfer.train.loop import train
 from crossfer.train.record import Progress
 from crossfer.train.study import TrialResult
+from support.runs import scaled_from
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 
 
@@ -48,7 +50,7 @@ def test_intensity_is_the_root_mean_square_of_the_gradient(tmp_path: Path) -> No
         loss = nn.functional.cross_entropy(net(images).logits, labels)
         probe.before_backward()
         loss.backward()
-        probe.after_backward()
+        probe.after_backward(1.0)
         stages = [net.encoder.layer1, net.encoder.layer2, net.encoder.layer3, net.encoder.layer4]
         parameters = [torch.cat([p.grad.flatten() for p in s.parameters()]) for s in stages]
         expected.append([float(g.square().mean().sqrt()) for g in parameters])
@@ -65,7 +67,7 @@ def test_intensity_on_a_map_counts_all_ways_from_it_to_the_loss(tmp_path: Path) 
     loss = nn.functional.cross_entropy(net(images).logits, labels)
     probe.before_backward()
     loss.backward()
-    probe.after_backward()
+    probe.after_backward(1.0)
     probe.finish_epoch()
     (row,) = read_rows(tmp_path)
     stages = (net.encoder.layer1, net.encoder.layer2, net.encoder.layer3, net.encoder.layer4)
@@ -112,6 +114,29 @@ def test_bfloat16_intensities_are_near_those_of_single_precision(tmp_path: Path)
     mixed = run(tmp_path / "b", toy_recipe(optim={"epochs": 1, "precision": "bf16-mixed"}))[0]
     for part in ("maps", "parameters"):
         assert mixed[part] == pytest.approx(single[part], rel=0.3)
+
+
+@pytest.mark.parametrize("begin", [2.0**10, 2.0**18])
+def test_float16_intensities_are_those_of_single_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: float
+) -> None:
+    """Gradients are scaled; from 2**18 the first ones overflow, and those steps are left out."""
+    monkeypatch.setattr("crossfer.train.device.MixedPrecision", scaled_from(begin))
+    still = {"augment": {"mixup": 0.0, "flip": 0.0}}
+    single = run(tmp_path / "a", toy_recipe(optim={"epochs": 2, "lr": 1e-6}, **still))
+    mixed = run(tmp_path / "b", toy_recipe(optim={"epochs": 2, "lr": 1e-6, "precision": "16-mixed"}, **still))
+    for ours, theirs in zip(mixed, single, strict=True):
+        for part in ("maps", "parameters"):
+            assert ours[part] == pytest.approx(theirs[part], rel=0.1)
+
+
+def test_an_epoch_whose_gradients_all_overflow_has_no_intensity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crossfer.train.device.MixedPrecision", scaled_from(2.0**60))
+    with pytest.raises(TrainingError, match=r"epoch 1: the gradient overflows .*optim.precision=32-true"):
+        run(tmp_path, toy_recipe(optim={"precision": "16-mixed"}))
+    assert read_rows(tmp_path) == []
 
 
 @pytest.mark.parametrize("target", ["permuted", "random"])

@@ -17,7 +17,7 @@ from crossfer.train.observer import Observer
 from crossfer.train.record import EpochRecord, Progress
 from crossfer.train.state import RunState
 from crossfer.train.step import Step
-from support.runs import assert_same_run
+from support.runs import assert_same_run, scaled_from
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 
 
@@ -90,15 +90,9 @@ def stop(progress: Progress) -> None:
         raise KeyboardInterrupt
 
 
-def overflowing(precision: Any, device: str) -> Any:
-    from lightning_fabric.plugins import MixedPrecision
-
-    return MixedPrecision(precision, device, torch.amp.GradScaler(device, init_scale=2.0**20))
-
-
 def test_float16_goes_on_with_the_scale_it_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The scale begins so high that the first gradients overflow: it falls, and the fall must be kept."""
-    monkeypatch.setattr("crossfer.train.device.MixedPrecision", overflowing)
+    monkeypatch.setattr("crossfer.train.device.MixedPrecision", scaled_from(2.0**20))
     recipe = toy_recipe(optim={"precision": "16-mixed"})
     train(recipe, LABELS, toy_faces(48), toy_faces(12), tmp_path / "whole")
     meta = checkpoint.load(tmp_path / "whole" / "last.safetensors")[1]

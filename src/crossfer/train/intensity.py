@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from crossfer.method import CrossLayerNet
 from crossfer.runtime.atomic import write_atomically
 from crossfer.train.config import Recipe
+from crossfer.train.faults import TrainingError
 from crossfer.train.observer import Observer
 from crossfer.train.study import TrialResult, paired_difference, spread
 
@@ -37,8 +38,6 @@ class GradientProbe(Observer):
     def __init__(self) -> None:
         self._rows: list[dict[str, list[float]]] = []
         self._maps: list[Tensor] = []
-        self._sums: Tensor | None = None
-        self._steps = 0
 
     def begin(self, net: CrossLayerNet, folder: Path, epoch: int) -> None:
         """Watch the stages of a net; of an earlier start's rows those of whole epochs are kept."""
@@ -48,7 +47,10 @@ class GradientProbe(Observer):
         self._stages: list[nn.Module] = [encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4]
         for stage in self._stages:
             stage.register_forward_hook(self._keep)
-        self._sums = None
+        self._forget_steps()
+
+    def _forget_steps(self) -> None:
+        self._sums, self._steps = torch.zeros(()), torch.zeros(())  # go to the device with the first step
 
     def _keep(self, module: nn.Module, _: object, output: Tensor) -> None:
         if module.training and output.requires_grad:
@@ -62,22 +64,31 @@ class GradientProbe(Observer):
         for f in self._maps:
             f.grad = None
 
-    def after_backward(self) -> None:
-        """Add the step's intensities, on the device."""
+    def after_backward(self, scale: float) -> None:
+        """Add the step's intensities, on the device; a step whose gradient overflows in float16 is none."""
         step = torch.stack(
             [_rms([f.grad]) for f in self._maps]
             + [_rms([p.grad for p in stage.parameters()]) for stage in self._stages]
         )
-        self._sums = step if self._sums is None else self._sums + step
-        self._steps += 1
+        counts = torch.isfinite(step).all()
+        self._sums = self._sums + torch.where(counts, step / scale, 0)
+        self._steps = self._steps + counts
         self._maps = []
 
     def finish_epoch(self) -> None:
-        """Write the epoch's means."""
-        assert self._sums is not None  # noqa: S101
+        """Write the epoch's means.
+
+        Raises:
+            TrainingError: if the gradient overflowed in all its steps.
+        """
+        if not self._steps:
+            raise TrainingError(
+                f"epoch {len(self._rows) + 1}: the gradient overflows in float16 in every step, so there is "
+                "no intensity; start again with --set optim.precision=32-true or bf16-mixed"
+            )
         means = (self._sums / self._steps).tolist()
         self._rows.append({"maps": means[:STAGES], "parameters": means[STAGES:]})
-        self._sums, self._steps = None, 0
+        self._forget_steps()
         write_atomically(self._path, json.dumps(self._rows).encode())
 
 

@@ -18,8 +18,8 @@ class Observer:
     def before_backward(self) -> None:
         """Before the gradients of a step are computed."""
 
-    def after_backward(self) -> None:
-        """Once they are there, before they are clipped and used."""
+    def after_backward(self, scale: float) -> None:
+        """Once they are there, ``scale`` times too large, before they are clipped and used."""
 
     def finish_epoch(self) -> None:
         """Before the epoch's checkpoint is written."""

@@ -89,6 +89,12 @@ class RunState:
         """The epoch with the highest validation accuracy; the later one of equals."""
         return max(self.history, key=lambda record: (record.valid_accuracy, record.epoch))
 
+    @property
+    def gradient_scale(self) -> float:
+        """How many times too large gradients are before they are clipped; 1 but in float16."""
+        scaler = getattr(self.fabric.strategy.precision, "scaler", None)
+        return 1.0 if scaler is None else scaler.get_scale()
+
     def begin_epoch(self) -> None:
         """Set everything random by seed, epoch and rank."""
         self.place.epoch = self.epoch + 1

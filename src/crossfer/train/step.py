@@ -89,7 +89,7 @@ class Step:
             self._stop(f"the loss is no longer finite ({', '.join(broken)})")
         self.observer.before_backward()
         run.fabric.backward(terms.total * share)
-        self.observer.after_backward()
+        self.observer.after_backward(run.gradient_scale)
         return values * share
 
     def _clip(self, norm: float) -> None:
