@@ -35,6 +35,18 @@ def as_tar(images: list[Path], target: Path) -> Path:
     return target
 
 
+def tar_of(members: list[tuple[str, bytes]], target: Path, links: list[tarfile.TarInfo] = []) -> Path:  # noqa: B006
+    """A tar with members of any names, and after them what is no file."""
+    with tarfile.open(target, "w:gz" if target.suffix == ".gz" else "w") as archive:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        for info in links:
+            archive.addfile(info)
+    return target
+
+
 def as_parquet(images: list[Path], target: Path, *, group: int = 7, struct: bool = False) -> Path:
     data = contents(images)
     column = pa.array(data, pa.binary())

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import http.server
 import io
 import os
+import stat
 import tarfile
 import threading
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from zipfile import ZipFile
 
 import fsspec
 import pytest
@@ -136,6 +139,15 @@ def test_names_may_hold_any_byte(images, tmp_path):
     assert read([listed]) == corpora.contents(images[:1])
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_name(images, tmp_path):
+    path = corpora.as_list(images, tmp_path / "x.txt", b"\r\n")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read(entries(path)) == corpora.contents(images)
+    (tmp_path / "\ufeff.png").write_bytes(images[0].read_bytes())
+    (tmp_path / "x.lst").write_bytes("\ufeff.png\0".encode())  # exact, as find writes it
+    assert read(entries(tmp_path / "x.lst")) == corpora.contents(images[:1])
+
+
 def test_patterns(images, tmp_path):
     for place in range(3):
         corpora.as_zip(images[place : place + 1], tmp_path / f"part-{place}.zip")
@@ -152,6 +164,81 @@ def test_faults_of_listing_become_entries(images, tmp_path):
     assert {fault.cause for fault in faults} == {"archive"}
     assert ["bad.parquet" in faults[0].message, "bad.zip" in faults[1].message] == [True, True]
     assert 1 <= len(listed) - len(faults) < 20
+
+
+def cut_after(data: bytes, place: int) -> bytes:
+    return data[:place]
+
+
+def broken_at(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :]
+
+
+def zeroed_at(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes(tarfile.BLOCKSIZE) + data[place + tarfile.BLOCKSIZE :]
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.tar.gz"])
+@pytest.mark.parametrize("damage", [cut_after, broken_at, zeroed_at])
+def test_a_tar_that_is_damaged_between_members_says_so_after_those_before(damage, name, images, tmp_path):
+    """Python's tarfile takes a damaged header for the end, and tells nobody."""
+    whole = corpora.as_tar(images, tmp_path / "whole.tar")
+    with tarfile.open(whole) as archive:
+        place = archive.getmember(images[5].name).offset
+    data = damage(whole.read_bytes(), place)
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    *found, fault = read(entries(tmp_path / name))
+    assert found == corpora.contents(images[:5])
+    assert isinstance(fault, Fault)
+    assert fault.cause == "archive"
+    assert f"at byte {place:,}" in fault.message
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz"])
+def test_members_are_read_whatever_their_names_point_at(name, images, tmp_path):
+    names = ["./a.png", "../x.png", "a/./b.png", "/etc/c.png"]
+    members = list(zip(names, corpora.contents(images), strict=False))
+    hidden = [("./.a.png", b""), ("../.git/x.png", b""), ("__MACOSX/./a.png", b"")]
+    if name == "x.zip":
+        with ZipFile(tmp_path / name, "w") as archive:
+            for member, data in members + hidden:
+                archive.writestr(member, data)
+    else:
+        corpora.tar_of(members + hidden, tmp_path / name)
+    assert read(entries(tmp_path / name)) == corpora.contents(images[:4])
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.tar.gz"])
+def test_links_and_devices_in_a_tar_are_faults(name, images, tmp_path):
+    others = []
+    for kind, member in [(tarfile.SYMTYPE, "s"), (tarfile.LNKTYPE, "h"), (tarfile.CHRTYPE, "d")]:
+        others.append(info := tarfile.TarInfo(f"{member}.png"))
+        info.type, info.linkname = kind, "" if kind == tarfile.CHRTYPE else "in/\udcff.png"
+    others.append(folder := tarfile.TarInfo("folder.png"))
+    folder.type = tarfile.DIRTYPE
+    path = corpora.tar_of([("in/\udcff.png", images[0].read_bytes())], tmp_path / name, others)
+    found, *faults = read(entries(path))
+    assert found == images[0].read_bytes()
+    assert [fault.cause for fault in faults if isinstance(fault, Fault)] == ["archive"] * 3
+    for fault, words in zip(faults, ["s.png: ", "h.png: ", "d.png: "], strict=True):
+        assert words in fault.message  # type: ignore[union-attr]
+        assert ("device" if words[0] == "d" else r"a link to in/\xff.png") in fault.message  # type: ignore[union-attr]
+
+
+def test_links_and_encrypted_members_of_a_zip_are_faults(images, tmp_path):
+    path = corpora.as_zip(images[:3], tmp_path / "x.zip")
+    with ZipFile(path, "a") as archive:
+        infos = archive.infolist()[1:]  # as they are written into the directory
+        infos[0].flag_bits |= 1
+        infos[1].external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.comment = b"changed"
+    encrypted, link, found = read(entries(path))
+    assert found == images[2].read_bytes()
+    assert isinstance(encrypted, Fault)
+    assert isinstance(link, Fault)
+    assert (encrypted.cause, link.cause) == ("archive", "archive")
+    assert "inner/00000.png: expected a file that can be read, found an encrypted one" in encrypted.message
+    assert "inner/00001.png: expected a file that can be read, found a link" in link.message
 
 
 def test_a_damaged_member_is_a_fault_and_the_others_are_read(images, tmp_path):
@@ -180,6 +267,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         ("x.csv", b"", "found none"),
         ("x.parquet", b"junk", "expected a whole Parquet file"),
         ("x.txt", b"x" * (1 << 20), "a line of more than"),
+        ("x.txt", "a.png\r\n".encode("utf-16"), "in UTF-8, found UTF-16"),
     ],
 )
 def test_an_input_of_no_use_is_one_sentence(tmp_path, name, content, message):
@@ -188,6 +276,16 @@ def test_an_input_of_no_use_is_one_sentence(tmp_path, name, content, message):
         path.write_bytes(content)
     with pytest.raises(ScoreError, match=message):
         entries(path)
+
+
+def test_a_link_that_leads_round_in_a_circle_is_one_sentence_about_itself(tmp_path):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for given in (loop, tmp_path / "lo*"):
+        with pytest.raises(ScoreError, match=f"^{loop}: Too many levels of symbolic links; check the input$"):
+            entries(given)
+    with pytest.raises(ScoreError, match=f"^{loop}: "):
+        _ = Listing([str(loop)]).folders
 
 
 def test_a_column_of_ones_own(images, tmp_path):

@@ -62,8 +62,11 @@ def test_what_was_named_before_is_found(tmp_path):
         Entry("file", b"/x/./00003.png"),
         Entry("file", b"/x/00049.png"),
         Entry("zip", b"/x/a.zip", b"m", 0),
-        Entry("zip", b"/x/a.zip", b"m", 1),
+        Entry("zip", b"/x/a.zip", b"m", 0),
         Entry("file", b"/x/00003.png"),
+        Entry("zip", b"/x/a.zip", b"m", 1),  # another image of the same name
+        Entry("tar", b"/x/a.tar", b"m", 512),
+        Entry("tar", b"/x/a.tar", b"m", 2048),
     ]
     plan = written(tmp_path / "plan", entries)
     assert [copy for shard in plan.shards() for copy in shard.copies] == [

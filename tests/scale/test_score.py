@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from crossfer import Recognizer
+from crossfer.cli.score import _until_stopped
 from crossfer.runtime.bundle import read_bundle
 from crossfer.scale import storage
 from crossfer.scale.entries import to_table
@@ -153,6 +154,17 @@ def test_duplicates_are_scored_once(images, options, tmp_path):
     assert "duplicate: 1" in done.stdout
 
 
+@pytest.mark.parametrize("name", ["x.tar", "x.tar.gz"])
+def test_a_name_that_occurs_twice_in_a_tar_is_two_images(name, images, options, tmp_path):
+    contents = corpora.contents(sorted(images.iterdir())[:2])
+    path = corpora.tar_of([("a.png", data) for data in contents], tmp_path / name)
+    run_here(path, "-o", tmp_path / "out", *options)
+    table = rows(tmp_path / "out")
+    assert table["member"].to_pylist() == ["a.png", "a.png"]
+    assert table["image_sha256"].to_pylist() == [hashlib.sha256(data).hexdigest() for data in contents]
+    assert table["cause"].to_pylist() == [None, None]
+
+
 # ---- runs that are there already ----
 
 
@@ -278,6 +290,35 @@ def test_archives_that_vanish_stop_the_run_too(images, tiny_model, tmp_path):
     corpus.unlink()
     with closing(Scorer(setup)) as scorer, pytest.raises(InputGoneError, match="bring the input back"):
         scorer.score(shard)
+
+
+def test_an_archive_of_which_nothing_can_be_unpacked_is_rows_and_not_the_end_of_the_run(
+    images, tiny_model, tmp_path
+):
+    """Unlike one that is no longer there, it would be as it is at each ``--resume``."""
+    some = sorted(images.iterdir())[:20]
+    corpus = corpora.as_zip(some, tmp_path / "x.zip")
+    data = bytearray(corpus.read_bytes())
+    for path in some:
+        data[data.index(path.read_bytes()) + 50] ^= 255
+    corpus.write_bytes(data)
+    bundle = read_bundle(tiny_model)
+    setup = Setup(tiny_model.read_bytes(), bundle.sha256, bundle.meta.labels, detector="none")
+    shard = Shard(0, 0, to_table(list(Listing([str(corpus)]))))
+    with closing(Scorer(setup)) as scorer:
+        assert scorer.score(shard).tally.errors == {"archive": 20}
+    corpus.unlink()
+    corpus.mkdir()
+    with closing(Scorer(setup)) as scorer, pytest.raises(InputGoneError, match="bring the input back"):
+        scorer.score(shard)
+
+
+def test_an_error_about_a_file_that_has_a_name_does_not_blame_the_output(tmp_path):
+    def fail():
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "model.onnx")
+
+    with pytest.raises(OSError, match=r"^model\.onnx: Permission denied$"):
+        _until_stopped(fail, tmp_path)
 
 
 def test_what_never_was_there_is_a_row_each(options, tmp_path):

@@ -134,7 +134,8 @@ def _until_stopped(run: Callable[[], dict[str, Any]], output: Path) -> dict[str,
     except OSError as error:
         begun = (output / RUN).exists()
         kept = f"; what is done stays as it is; {how}" if begun else ""
-        raise OSError(one_line(error, output) + kept) from error
+        place = output if error.filename is None else None
+        raise OSError(one_line(error, place) + kept) from error
 
 
 @contextmanager

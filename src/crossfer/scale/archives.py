@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import stat
 import tarfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, Self
 from zipfile import ZipFile, ZipInfo
 
 from crossfer.runtime.image import SUFFIXES
@@ -15,12 +16,20 @@ from crossfer.scale.names import is_address, shown, suffix
 from crossfer.scale.storage import Listed, check_size, open_file, reason
 
 TARS = frozenset({".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"})
+_ENCRYPTED = 1  # of the flags of a zip's member
 
 
 def is_image_member(name: bytes) -> bool:
-    """Whether a member is an image of the user's: by its suffix, not hidden, no litter."""
-    parts = name.split(b"/")
+    """Whether a member is an image of the user's: by its suffix, not hidden, no litter.
+
+    A name is only a name, ``../x.png`` too: nothing is written where it points.
+    """
+    parts = [part for part in name.split(b"/") if part not in {b".", b".."}]
     return suffix(name) in SUFFIXES and not any(part.startswith((b".", b"__MACOSX")) for part in parts)
+
+
+def _no_file(path: bytes, name: bytes, found: str) -> Fault:
+    return Fault("archive", f"{entry_name(path, name)}: expected a file that can be read, found {found}")
 
 
 # ---- zip ----
@@ -33,10 +42,20 @@ def list_zip(found: Listed) -> Iterator[Entry]:
             for number, info in enumerate(archive.infolist()):
                 name = info.filename.encode("utf-8", "surrogateescape")
                 if not info.is_dir() and is_image_member(name):
-                    yield Entry("zip", found.path, name, number, size=info.file_size, stamp=f"{info.CRC:08x}")
+                    yield _zip_entry(found.path, name, number, info)
     except Exception as error:  # a damaged directory raises whatever it leads to
         message = f"{shown(found.path)}: expected a whole zip file ({reason(error)}); obtain it again"
         yield fault_entry(found.path, "archive", message)
+
+
+def _zip_entry(path: bytes, name: bytes, number: int, info: ZipInfo) -> Entry:
+    if info.flag_bits & _ENCRYPTED:
+        fault = _no_file(path, name, "an encrypted one; unpack it with its password and score the folder")
+    elif stat.S_ISLNK(info.external_attr >> 16):
+        fault = _no_file(path, name, "a link, which is not followed")
+    else:
+        return Entry("zip", path, name, number, size=info.file_size, stamp=f"{info.CRC:08x}")
+    return fault_entry(path, fault.cause, fault.message, name)
 
 
 class ZipReader:
@@ -78,9 +97,12 @@ def list_tar(found: Listed) -> Iterator[Entry]:
         yield Entry("stream", found.path, size=found.size, stamp=found.stamp)
         return
     try:
-        with open(found.path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+        with (
+            open(found.path, "rb") as file,
+            tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as archive,
+        ):
             for name, info in _members(archive):
-                yield Entry("tar", found.path, name, info.offset_data, size=info.size, stamp=found.stamp)
+                yield _tar_entry(found, name, info)
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
         yield fault_entry(found.path, "archive", _broken_tar(found.path, error))
 
@@ -104,9 +126,10 @@ def read_tar_member(file: BinaryIO, entry: Entry) -> bytes:
 def stream_tar(path: bytes) -> Iterator[tuple[bytes | None, bytes | Fault]]:
     """Each image of a tar with its name, from front to back; a damaged end is one more, without a name."""
     try:
-        with open_file(path) as file, tarfile.open(fileobj=file, mode="r|*") as archive:
+        with open_file(path) as file, tarfile.open(fileobj=file, mode="r|*", tarinfo=_Header) as archive:
             for name, info in _members(archive):
                 try:
+                    _check_regular(path, name, info)
                     check_size(info.size, entry_name(path, name))
                 except Fault as fault:
                     yield name, fault
@@ -121,12 +144,60 @@ def stream_tar(path: bytes) -> Iterator[tuple[bytes | None, bytes | Fault]]:
         yield None, Fault("archive", _broken_tar(path, error))
 
 
+class _Header(tarfile.TarInfo):
+    """A header that must be whole: ``tarfile`` takes a damaged one for the archive's end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if buf and not any(buf):  # the mark of the end
+                raise
+            raise tarfile.ReadError(str(error)) from None
+
+
 def _members(archive: tarfile.TarFile) -> Iterator[tuple[bytes, tarfile.TarInfo]]:
-    while (info := archive.next()) is not None:
+    """The images, links and the like included, with their names.
+
+    Raises:
+        tarfile.TarError: if the archive is damaged; what follows that place cannot be found.
+    """
+    while (info := _next(archive)) is not None:
         vars(archive)["members"].clear()  # which would otherwise hold a description of each member read
         name = str(PurePosixPath(info.name)).encode("utf-8", "surrogateescape")
-        if info.isreg() and is_image_member(name):
+        if not info.isdir() and is_image_member(name):
             yield name, info
+    if archive.fileobj is not None and any(archive.fileobj.read(tarfile.BLOCKSIZE)):
+        raise tarfile.ReadError(f"empty header at byte {archive.offset:,}")
+
+
+def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+    try:
+        return archive.next()
+    except tarfile.ReadError as error:
+        raise tarfile.ReadError(f"{error} at byte {archive.offset:,}") from None
+
+
+def _tar_entry(found: Listed, name: bytes, info: tarfile.TarInfo) -> Entry:
+    try:
+        _check_regular(found.path, name, info)
+    except Fault as fault:
+        return fault_entry(found.path, fault.cause, fault.message, name)
+    return Entry("tar", found.path, name, info.offset_data, size=info.size, stamp=found.stamp)
+
+
+def _check_regular(path: bytes, name: bytes, info: tarfile.TarInfo) -> None:
+    """Refuses a member without bytes of its own.
+
+    Raises:
+        Fault: if it is one.
+    """
+    if info.issym() or info.islnk():
+        target = shown(info.linkname.encode("utf-8", "surrogateescape"))
+        raise _no_file(path, name, f"a link to {target}, which is not followed")
+    if not info.isreg():
+        raise _no_file(path, name, "a device or pipe")
 
 
 def _broken_tar(path: bytes, error: BaseException) -> str:

@@ -7,7 +7,7 @@ CAUSES = {
     "missing": "no such file, though it was listed",
     "permission": "reading it is not allowed",
     "reading": "the file or its storage answered with another error, or what was listed is no regular file",
-    "archive": "the zip, tar or Parquet file that holds it, or the member, is damaged or cannot be unpacked",
+    "archive": "the archive that holds it, or the member, is damaged, a link, or cannot be unpacked",
     "too large": "more bytes than an image may have",
     "decoding": "empty, no image, damaged, or of a kind that is not read; the column error says which",
     "recognising": "detector or model failed on it, as for want of memory",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from crossfer.runtime.image import SUFFIXES
 from crossfer.scale.archives import TARS, list_tar, list_zip
@@ -37,8 +38,12 @@ class Listing:
 
     @property
     def folders(self) -> tuple[bytes, ...]:
-        """The inputs that are folders on this machine."""
-        return tuple(n for n in self.names if not is_address(n) and kind_of(n) == "folder")
+        """The inputs that are folders on this machine.
+
+        Raises:
+            ScoreError: if one cannot be looked at.
+        """
+        return tuple(n for n in self.names if not is_address(n) and _kind(n) == "folder")
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries.
@@ -48,15 +53,11 @@ class Listing:
         """
         self.passed_over.clear()
         for name in self.names:
-            try:
+            with _in_one_sentence(name):
                 yield from self._below(name)
-            except OSError as error:
-                text = reason(error)
-                place = "" if shown(name) in text else f"{shown(name)}: "
-                raise ScoreError(f"{place}{text}; check the input") from error
 
     def _below(self, name: bytes) -> Iterator[Entry]:
-        kind = kind_of(name)
+        kind = _kind(name)
         if kind == "folder":
             for found in walk(name):
                 yield from self._in_folder(found)
@@ -106,6 +107,21 @@ class Listing:
             case ending if ending in LISTS:
                 return list_names(found)
         return iter([file_entry(found)])
+
+
+@contextmanager
+def _in_one_sentence(name: bytes) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        text = reason(error)
+        place = "" if shown(name) in text else f"{shown(name)}: "
+        raise ScoreError(f"{place}{text}; check the input") from error
+
+
+def _kind(name: bytes) -> str:
+    with _in_one_sentence(name):
+        return kind_of(name)
 
 
 def _matches(pattern: bytes) -> list[bytes]:

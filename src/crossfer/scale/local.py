@@ -6,20 +6,25 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import cache
 from itertools import islice
 from multiprocessing.connection import Connection
+from typing import TypeVar
 
 from crossfer.scale.plan import Shard
-from crossfer.scale.work import Scored, Scorer, Setup, crashed, joined
+from crossfer.scale.storage import reason
+from crossfer.scale.work import Scored, Scorer, Setup, crashed, joined, not_started
 
 AHEAD = 2  # shards that each process has, the one at work included: bounds what is in memory
 TRIES_ALONE = 2
 
-_scorers: list[Scorer] = []  # one in a worker process, which has no other place to keep it
+Answer = TypeVar("Answer")
+
+_setups: list[Setup] = []  # one in a worker process, which has no other place to keep it
 
 
 def cores() -> int:
@@ -31,7 +36,8 @@ def score_locally(shards: Iterator[Shard], setup: Setup, workers: int) -> Genera
     """What comes of each shard, as it is done.
 
     Shards whose worker dies are done again, each by a process of its own; if that dies too, the image at
-    fault is found by halving, and gets a row that says so.
+    fault is found by halving, and gets a row that says so. Where a process dies before it has begun, no image
+    is at fault, and the run stops.
 
     Args:
         shards: what to do; taken as workers become free.
@@ -39,6 +45,7 @@ def score_locally(shards: Iterator[Shard], setup: Setup, workers: int) -> Genera
         workers: processes.
 
     Raises:
+        ScoreError: if no worker can start.
         Exception: what a worker raised.
     """
     while True:
@@ -61,7 +68,7 @@ def _through(
     while True:
         for shard in islice(shards, most - len(running)):
             taken[shard.number] = shard
-            running.add(_submit(pool, shard))
+            running.add(_submit(pool, _work, shard))
         if not running:
             return
         done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -74,13 +81,31 @@ def _through(
 def _alone(shard: Shard, setup: Setup) -> Scored:
     for _ in range(TRIES_ALONE):
         try:
-            with _pool(setup, 1) as pool:
-                return _submit(pool, shard).result()
+            with _begun(setup) as pool:
+                return _submit(pool, _work, shard).result()
         except BrokenProcessPool:
             continue
     if len(shard) == 1:
         return crashed(shard, setup)
     return joined(*(_alone(half, setup) for half in shard.halves()))
+
+
+@contextmanager
+def _begun(setup: Setup) -> Iterator[ProcessPoolExecutor]:
+    """A pool of one process, which is ready to work.
+
+    Raises:
+        ScoreError: if it cannot start.
+    """
+    for _ in range(TRIES_ALONE):
+        with _pool(setup, 1) as pool:
+            try:
+                _submit(pool, _begin).result()
+            except BrokenProcessPool:
+                continue
+            yield pool
+            return
+    raise not_started("it ended each time before it had begun")
 
 
 @contextmanager
@@ -97,11 +122,17 @@ def _pool(setup: Setup, workers: int) -> Iterator[ProcessPoolExecutor]:
         ours_to_hear.close()
 
 
-def _submit(pool: ProcessPoolExecutor, shard: Shard) -> Future[Scored]:
-    """A process that starts here never sees Ctrl-C: this process alone decides what follows from it."""
+def _submit(pool: ProcessPoolExecutor, task: Callable[..., Answer], *given: Shard) -> Future[Answer]:
+    """A process that starts here never sees Ctrl-C: this process alone decides what follows from it.
+
+    Raises:
+        ScoreError: if none can start.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return pool.submit(_work, shard)
+        return pool.submit(task, *given)
+    except OSError as error:
+        raise not_started(f"it cannot start: {reason(error)}") from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -111,7 +142,7 @@ def _submit(pool: ProcessPoolExecutor, shard: Shard) -> Future[Scored]:
 
 def _start(setup: Setup, parent: Connection) -> None:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _scorers.append(Scorer(setup))
+    _setups.append(setup)
 
 
 def _end_with(parent: Connection) -> None:
@@ -122,5 +153,15 @@ def _end_with(parent: Connection) -> None:
         os._exit(1)
 
 
+@cache
+def _scorer() -> Scorer:
+    """Not made in ``_start``, since only what is raised by a task comes back."""
+    return Scorer(_setups[0])
+
+
+def _begin() -> None:
+    _scorer()
+
+
 def _work(shard: Shard) -> Scored:
-    return _scorers[0].score(shard)
+    return _scorer().score(shard)

@@ -149,12 +149,12 @@ class _Files(AbstractContextManager["_Files"]):
 
 
 def _mark(entry: Entry) -> bytes:
-    """What two entries share if they stand for the same image."""
+    """What two entries share if they stand for the same image; a name may occur twice in an archive."""
     path = entry.path
     if entry.kind == "file" and not is_address(path) and b".." not in path:
         path = os.path.normpath(path)
     member = entry.member if entry.kind != "fault" else (entry.detail or "").encode()
-    return hashlib.blake2b(b"%r\0%r" % (path, member), digest_size=_DIGEST).digest()
+    return hashlib.blake2b(b"%r\0%r\0%r" % (path, member, entry.place), digest_size=_DIGEST).digest()
 
 
 def _copies(marks: bytearray) -> np.ndarray:

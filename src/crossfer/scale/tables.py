@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator, Sequence
@@ -26,10 +27,18 @@ MAX_NAME = 1 << 16
 
 
 def list_names(found: Listed) -> Iterator[Entry]:
-    """The images that a text file names, one a line; or with a zero byte after each, as ``find -print0``."""
+    """The images that a text file names, one a line; or with a zero byte after each, as ``find -print0``.
+
+    Raises:
+        ScoreError: if it is no such file.
+    """
     with open_file(found.path) as file:
-        zeros = b"\0" in file.read(READ_AHEAD)
-        file.seek(0)
+        start = file.read(READ_AHEAD)
+        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in start[:4]:
+            raise ScoreError(f"{shown(found.path)}: expected a list in UTF-8, found UTF-16; save it as UTF-8")
+        zeros = b"\0" in start
+        marked = start.startswith(codecs.BOM_UTF8) and not zeros
+        file.seek(len(codecs.BOM_UTF8) if marked else 0)
         for name in _split(file, b"\0") if zeros else _split(file, b"\n"):
             if name := name if zeros else name.rstrip(b"\r"):
                 yield _named(found.path, name)

@@ -27,6 +27,7 @@ from crossfer.scale.names import is_address, shown
 from crossfer.scale.plan import Shard
 from crossfer.scale.reading import Image, Reader
 from crossfer.scale.rows import Rows, Tally
+from crossfer.scale.storage import open_file, reason
 
 FACES_AT_ONCE = 256  # from several images; they go through the model together
 ALL_LOST = 8  # that many listed images, and no other, that cannot be read: the input is gone
@@ -63,19 +64,22 @@ class Setup:
         """The recogniser, on one thread.
 
         Raises:
-            BundleError: if the model cannot be used.
+            ScoreError: if this machine cannot load the model, as for want of memory or disk space.
         """
-        with NamedTemporaryFile(suffix=".onnx") as file:
-            file.write(self.model)
-            file.flush()
-            return Recognizer(
-                file.name,
-                self.detector,
-                self.min_face_score,
-                threads=1,
-                coverage=self.coverage,
-                abstain=self.abstain,
-            )
+        try:
+            with NamedTemporaryFile(suffix=".onnx") as file:
+                file.write(self.model)
+                file.flush()
+                return Recognizer(
+                    file.name,
+                    self.detector,
+                    self.min_face_score,
+                    threads=1,
+                    coverage=self.coverage,
+                    abstain=self.abstain,
+                )
+        except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
+            raise not_started(f"it cannot load the model: {reason(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class Scorer:
         setup: what to do.
 
     Raises:
-        ScoreError: if this machine has another version of crossfer.
+        ScoreError: if this machine has another version of crossfer, or cannot load the model.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -162,6 +166,15 @@ class Scorer:
             if image is None:
                 return
             yield image
+
+
+def not_started(why: str) -> ScoreError:
+    """What to say where a process cannot begin to work, for which no image is to blame."""
+    return ScoreError(
+        f"expected a process to work on {os.uname().nodename}, found that {why}; give it memory, processes "
+        "and disk space for temporary files (TMPDIR); no image is to blame, and what is done stays as it is; "
+        "go on with the same command and --resume"
+    )
 
 
 def joined(first: Scored, second: Scored) -> Scored:
@@ -209,7 +222,7 @@ class _Pass:
     rows: Rows
     seconds: dict[str, float]
     waiting: list[tuple[Image, str | None, tuple[int, int], Found | Fault]] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
+    lost: list[tuple[bytes, Fault]] = field(default_factory=list)
     faces: int = 0
     read: int = 0
 
@@ -218,10 +231,10 @@ class _Pass:
             self._take(image)
             if self.faces >= FACES_AT_ONCE:
                 self._flush()
-        if not self.read and len(self.lost) >= ALL_LOST:
+        if not self.read and len(gone := self._gone()) >= ALL_LOST:
             raise InputGoneError(
-                f"none of {len(self.lost):,} images that were listed one after the other can be read "
-                f"({self.lost[0]}); bring the input back"
+                f"none of {len(gone):,} images that were listed one after the other can be read "
+                f"({gone[0]}); bring the input back"
             )
         self._flush()
 
@@ -256,13 +269,19 @@ class _Pass:
         """Stops if a file that was listed is gone together with the folder that was given."""
         if not image.entry.listed or fault.cause not in {"missing", "reading", "archive"}:
             return
-        self.lost.append(fault.message)
+        self.lost.append((image.entry.path, fault))
         for folder in self.setup.folders:
             if image.entry.path.startswith(folder.rstrip(b"/") + b"/") and not _anything_in(folder):
                 raise InputGoneError(
                     f"{shown(folder)}: expected the folder that was listed, found it gone or empty; "
                     "bring it back, or mount it again"
                 )
+
+    def _gone(self) -> list[str]:
+        """What was said of lost images, without those whose archive is there and only damaged."""
+        archives = {path for path, fault in self.lost if fault.cause == "archive"}
+        there = {path for path in archives if _can_be_read(path)}
+        return [f.message for path, f in self.lost if f.cause != "archive" or path not in there]
 
     def _flush(self) -> None:
         with _timed(self.seconds, "classify"):
@@ -285,6 +304,14 @@ def _anything_in(folder: bytes) -> bool:
         with os.scandir(folder) as entries:
             return next(entries, None) is not None
     except OSError:
+        return False
+
+
+def _can_be_read(path: bytes) -> bool:
+    try:
+        with open_file(path) as file:
+            return bool(file.read(1))
+    except Exception:  # each file system has its own errors
         return False
 
 

@@ -1,0 +1,70 @@
+"""Workers that cannot start: no image is to blame for it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from crossfer.runtime.bundle import read_bundle
+from crossfer.scale import local, work
+from crossfer.scale.entries import to_table
+from crossfer.scale.faults import ScoreError
+from crossfer.scale.listing import Listing
+from crossfer.scale.local import score_locally
+from crossfer.scale.plan import Shard
+from crossfer.scale.work import Scorer, Setup
+from scale.runs import draw, rows, run_here, summary
+
+
+@pytest.fixture
+def setup(tiny_model: Path) -> Setup:
+    bundle = read_bundle(tiny_model)
+    return Setup(tiny_model.read_bytes(), bundle.sha256, bundle.meta.labels, detector="none")
+
+
+@pytest.fixture
+def shard(tmp_path: Path) -> Shard:
+    draw(tmp_path / "images", 3)
+    return Shard(0, 0, to_table(list(Listing([str(tmp_path / "images")]))))
+
+
+@dataclass(frozen=True)
+class Deadly(Setup):
+    """Ends the process that it is sent to, before that has begun."""
+
+    def __reduce__(self):
+        return os._exit, (9,)
+
+
+def test_a_worker_that_dies_before_it_has_begun_stops_the_run(setup, shard, monkeypatch):
+    monkeypatch.setattr(local, "TRIES_ALONE", 1)
+    with pytest.raises(ScoreError, match=r"ended each time before it had begun.*--resume$"):
+        list(score_locally(iter([shard]), Deadly(setup.model, setup.sha256, setup.labels), 1))
+
+
+def test_what_a_worker_says_that_cannot_start_is_said(setup, shard, capfd):
+    with pytest.raises(ScoreError, match=r"expected crossfer 0\.0 on every machine"):
+        list(score_locally(iter([shard]), replace(setup, version="0.0"), 1))
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_no_place_for_temporary_files_is_one_sentence(setup, shard, tmp_path, tiny_model, monkeypatch):
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    output, asked = tmp_path / "out", ["--model", tiny_model, "--detector", "none"]
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "NamedTemporaryFile", full)
+        with pytest.raises(ScoreError, match="cannot load the model: No space left on device"):
+            Scorer(setup)
+        message = run_here(tmp_path / "images", "-o", output, *asked, code=1).stderr
+        assert "No space left on device" in message
+        assert "no image is to blame" in message
+        assert not list((output / "faces").iterdir())
+    run_here(tmp_path / "images", "-o", output, *asked, "--resume")
+    assert rows(output)["cause"].to_pylist() == [None] * 3
+    assert summary(output)["complete"]
