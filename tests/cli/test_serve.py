@@ -71,9 +71,19 @@ def test_what_is_loopback(host, loopback):
     assert is_loopback(host) == loopback
 
 
-def test_a_host_that_is_none_is_one_line():
-    result = run("--host", "no such host")
-    assert "cannot be resolved" in str(result.exception)
+@pytest.mark.parametrize("host", ["no such host", "a" * 70, f"{'a' * 70}.example", f"{'ä' * 70}.example", ""])
+@pytest.mark.parametrize("token", [None, TOKEN])
+def test_a_host_that_is_none_is_one_line(host, token):
+    result = run("--host", host, **({"CROSSFER_TOKEN": token} if token else {}))
+    assert result.exit_code == 1
+    assert f"host {host!r}: cannot be resolved" in str(result.exception)
+    assert "codec" not in str(result.exception)
+
+
+def test_a_site_that_is_none_is_one_line():
+    result = run("--allow-origin", "https://example.org/", "--allow-origin", "*")
+    assert result.exit_code == 1
+    assert str(result.exception).startswith("--allow-origin '*': expected scheme, host (in ASCII) and port")
 
 
 @pytest.mark.parametrize("token", ["", "short", "a" * 15, "with space in the middle", "ümlaut-ümlaut-ümlaut"])
@@ -217,17 +227,23 @@ def test_the_audit_would_notice():
     assert "WRITES" in done.stderr
 
 
-def test_https(tmp_path, tiny_model):
-    key, chain = tmp_path / "key.pem", tmp_path / "chain.pem"
+def certificate(folder: Path, *protection: str) -> tuple[Path, Path]:
+    """A chain for 127.0.0.1 and its key, made by openssl, whose option ``-nodes`` leaves the key plain."""
+    key, chain = folder / "key.pem", folder / "chain.pem"
     made = subprocess.run(
         ["/usr/bin/env", "openssl", "req", "-x509",
-         "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+         "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", *protection,
          "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2",
          "-keyout", str(key), "-out", str(chain)],
         check=False, capture_output=True,
     )  # fmt: skip
     if made.returncode:
         pytest.skip("openssl cannot make a certificate here")
+    return chain, key
+
+
+def test_https(tmp_path, tiny_model):
+    chain, key = certificate(tmp_path, "-nodes")
     with process(tmp_path / "log", "--model", tiny_model, "--tls-cert", chain, "--tls-key", key) as server:
         assert server.url.startswith("https://127.0.0.1:")
         context = ssl.create_default_context(cafile=str(chain))
@@ -238,6 +254,15 @@ def test_files_that_are_no_certificate_are_one_line():
     result = run("--tls-cert", __file__, "--tls-key", __file__)
     assert result.exit_code == 1
     assert "expected a certificate chain and its private key" in str(result.exception)
+    assert "\n" not in str(result.exception)
+
+
+def test_a_key_with_a_pass_phrase_is_one_line_and_no_question(tmp_path):
+    chain, key = certificate(tmp_path, "-passout", "pass:phrase")
+    result = run("--tls-cert", chain, "--tls-key", key)
+    assert result.exit_code == 1
+    assert str(result.exception).startswith(f"{key}: expected a private key without a pass phrase")
+    assert f"openssl pkey -in {key}" in str(result.exception)
     assert "\n" not in str(result.exception)
 
 

@@ -147,6 +147,17 @@ def test_a_stream_that_may_not_be_is_refused_with_a_problem(client, parameters, 
     assert refused.value.response.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("path", ["/", "/v1/nothing", "/v1/stream/", "/v1/recognize"])
+def test_where_there_is_no_stream_the_answer_is_the_problem(client, path):
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"ws://{client.base_url.netloc.decode()}{path}")
+    response = refused.value.response
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/problem+json"
+    assert json.loads(response.body)["type"] == "urn:crossfer:problem:not-found"
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
 def test_the_token_comes_as_a_header_or_as_a_subprotocol(guarded, photo):
     protocols = [Subprotocol(PROTOCOL), Subprotocol(TOKEN_PROTOCOL + TOKEN.encode().hex())]
     for options in (

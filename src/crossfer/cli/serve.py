@@ -94,7 +94,7 @@ def serve(
     memory until they are answered and never written to disk. Ctrl-C or SIGTERM finishes what was taken on.
     """
     need_extra("serve")
-    from crossfer.serve.access import Access, check_host, read_token
+    from crossfer.serve.access import Access, check_host, read_origin, read_token
     from crossfer.serve.limits import Limits
     from crossfer.serve.server import Certificate, address, bind
     from crossfer.serve.server import serve as run
@@ -103,6 +103,7 @@ def serve(
     if (tls_cert is None) != (tls_key is None):
         raise typer.BadParameter("expected both --tls-cert and --tls-key, or neither")
     certificate = None if tls_cert is None or tls_key is None else Certificate(tls_cert, tls_key)
+    origins = tuple(map(read_origin, allow_origin or ()))
     token = read_token(token_file)
     check_host(host, token)
     cores = os.cpu_count() or 1
@@ -125,7 +126,7 @@ def serve(
             timeout=timeout,
             streams=max_streams,
         ),
-        access=Access(token, host, tuple(allow_origin or ())),
+        access=Access(token, host, origins),
     )
     with bind(host, port) as listening:
         place = address(listening, certificate)

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ MIN_TOKEN, MAX_TOKEN = 16, 1024
 # hexadecimal behind it.
 PROTOCOL, TOKEN_PROTOCOL = "crossfer.v1", "crossfer.token."
 GUARDED_PREFIXES = ("/v1/", "/metrics")  # the rest is the page's own files, probes and the description
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?")
+_USUAL_PORTS = {"http": 80, "https": 443}  # browsers leave them out
+_MAX_PORT = 65535
 _MAKE_ONE = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 
@@ -48,6 +52,26 @@ def read_token(file: Path | None, environment: Mapping[str, str] = os.environ) -
     return token
 
 
+def read_origin(text: str) -> str:
+    """A site as browsers name it in ``Origin``: in lower case, without a slash at the end or a usual port.
+
+    >>> read_origin("https://Example.org:443/")
+    'https://example.org'
+
+    Raises:
+        ValueError: if it is no site's address, such as ``*`` or an address with a path.
+    """
+    found = _ORIGIN.fullmatch(text.lower())
+    if found is None or int(found[3] or 0) > _MAX_PORT:
+        raise ValueError(
+            f"--allow-origin {text!r}: expected scheme, host (in ASCII) and port of one site, no path and no "
+            "wildcard, as in https://example.org:8443; give the option once for each site"
+        )
+    scheme, host, port = found.groups("")
+    usual = not port or int(port) == _USUAL_PORTS.get(scheme)
+    return f"{scheme}://{host}" if usual else f"{scheme}://{host}:{int(port)}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether only programs on this machine can reach a server bound to ``host``.
 
@@ -60,8 +84,9 @@ def is_loopback(host: str) -> bool:
         pass
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
-    except OSError as error:
-        raise ValueError(f"host {host!r}: cannot be resolved ({error.strerror}); check its name") from error
+    except (OSError, UnicodeError) as error:  # the latter: no name at all, since a part of it is too long
+        reason = error.strerror if isinstance(error, OSError) else "no host has such a name"
+        raise ValueError(f"host {host!r}: cannot be resolved ({reason}); check its name") from error
     return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in found)
 
 
@@ -69,9 +94,9 @@ def check_host(host: str, token: str | None) -> None:
     """Refuses to be reachable from elsewhere without a token.
 
     Raises:
-        ValueError: if it would be.
+        ValueError: if it would be, or if the host's name cannot be resolved.
     """
-    if token is None and not is_loopback(host):
+    if not is_loopback(host) and token is None:
         raise ValueError(
             f"refusing to listen on {host}, which other machines can reach, without a token; "
             f"set {TOKEN_VARIABLE} or name a file with --token-file ({_MAKE_ONE})"
@@ -85,7 +110,7 @@ class Access:
     Attributes:
         token: what clients must show; None if none is asked for.
         host: what the server is bound to.
-        origins: sites whose pages may use the service besides its own, as in ``"https://example.org"``.
+        origins: sites whose pages may use the service besides its own, as ``read_origin`` gives them.
     """
 
     token: str | None = None

@@ -64,6 +64,7 @@ def create_app(service: Service, recognizer: Recognizer | None = None) -> FastAP
     recognition = Recognition(service, engine, monitoring)
     _add_probes(app, recognition, monitoring)
     recognition.add_to(app)
+    app.add_api_websocket_route("/{path:path}", _no_stream)
     for address, file in page_files().items():
         app.add_route(address, _sender(file), include_in_schema=False)
     schema.complete(app, token=service.access.token is not None)
@@ -81,6 +82,11 @@ def _lifespan(engine: Engine) -> Callable[[FastAPI], AbstractAsyncContextManager
         await asyncio.to_thread(engine.close)
 
     return lifespan
+
+
+async def _no_stream(_: WebSocket) -> None:
+    """Where no other WebSocket is; the framework alone would close without a word."""
+    raise HTTPException(404)
 
 
 def _sender(file: PageFile) -> Callable[[Request], Awaitable[Response]]:

@@ -24,7 +24,7 @@ class Certificate:
     """PEM files for HTTPS.
 
     Raises:
-        ValueError: if they are no certificate and its key.
+        ValueError: if they are no certificate and its key, or the key is encrypted.
         OSError: if they cannot be read.
     """
 
@@ -33,12 +33,20 @@ class Certificate:
 
     def __post_init__(self) -> None:
         try:
-            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(self.chain, self.key)
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(self.chain, self.key, password=self._no_pass_phrase)
         except ssl.SSLError as error:
             raise ValueError(
                 f"{self.chain}, {self.key}: expected a certificate chain and its private key as PEM, "
                 f"found other files ({error.reason or 'no PEM'}); check which is which"
             ) from error
+
+    def _no_pass_phrase(self) -> str:
+        """Is asked for one; without it OpenSSL would ask on the terminal."""
+        raise ValueError(
+            f"{self.key}: expected a private key without a pass phrase, found an encrypted one; "
+            f"decrypt it: openssl pkey -in {self.key} -out plain-key.pem"
+        )
 
 
 def bind(host: str, port: int) -> socket.socket:
