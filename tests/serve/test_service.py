@@ -241,13 +241,28 @@ def test_every_answer_carries_the_security_headers(client, photo):
         assert "server" not in response.headers
 
 
-def test_the_model_is_described_with_the_accuracy_measured_for_its_file(photo):
+def test_the_default_model_is_described_with_its_accuracy_and_answers_the_example(astronaut_path):
     with running(Service("default")) as client:
         values = client.get("/v1/models").json()
+        answer = post(client, astronaut_path.read_bytes(), coverage=0.9, abstain=True, top_k=3).json()
+    assert answer["model"] == EXAMPLE["model"] == values["models"][0]["name"]
+    assert {**answer["images"][0], "name": "photo.jpg"} == nearly(EXAMPLE["images"][0])
     Models.model_validate(values)
     (model,) = values["models"]
     scored = json.loads((files("crossfer.models") / "base.json").read_text("utf-8"))
     assert (model["accuracy"]["n"], model["accuracy"]["accuracy"]) == (3152, scored["accuracy"])
+
+
+def nearly(values: object) -> object:
+    """The same values, numbers to within what processors round differently."""
+    match values:
+        case dict():
+            return {key: nearly(value) for key, value in values.items()}
+        case list():
+            return [nearly(value) for value in values]
+        case float():
+            return pytest.approx(values, abs=0.02)
+    return values
 
 
 def test_metrics_count_what_happened(model, photo):

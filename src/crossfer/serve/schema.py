@@ -136,8 +136,9 @@ class Status(BaseModel):
     status: str
 
 
+# What the default model says about the portrait that scikit-image carries: coverage=0.9, abstain, top_k=3.
 EXAMPLE = {
-    "model": "ferplus-48",
+    "model": "ferplus-48-distil",
     "images": [
         {
             "name": "photo.jpg",
@@ -145,18 +146,18 @@ EXAMPLE = {
             "height": 512,
             "faces": [
                 {
-                    "box": {"x": 181.9, "y": 57.72, "width": 87.6, "height": 119.86},
-                    "detection_score": 0.9018,
+                    "box": {"x": 181.53, "y": 58.2, "width": 88.35, "height": 119.61},
+                    "detection_score": 0.9291,
                     "landmarks": [
-                        [205.4, 107.2],
-                        [243.6, 104.7],
-                        [225.9, 129.0],
-                        [210.6, 148.0],
-                        [243.3, 146.2],
+                        [203.15, 101.68],
+                        [247.01, 104.51],
+                        [223.26, 125.08],
+                        [203.38, 142.33],
+                        [241.33, 144.42],
                     ],
                     "expression": "happiness",
-                    "confidence": 0.999812,
-                    "probabilities": {"happiness": 0.999812, "neutral": 0.000121, "surprise": 0.000067},
+                    "confidence": 0.999998,
+                    "probabilities": {"happiness": 0.999998, "neutral": 1e-06, "surprise": 0.0},
                     "prediction_set": ["happiness"],
                     "answer": "happiness",
                 }
