@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from crossfer.cli.ablate import ablate
+from crossfer.cli.intensity import intensity
+from crossfer.train.study import StudyError
 from support.command import crossfer
 
 BASE = """
@@ -63,6 +67,9 @@ def test_ablate_writes_result_files_a_table_and_a_plot(tmp_path: Path, recipes: 
     unknown = crossfer("ablate", *recipes, *folders, "--reference", "nothing")
     assert unknown.returncode == 1
     assert "--reference nothing: expected one of the rows all, msr" in unknown.stderr
+    recipes[1].write_text(recipes[1].read_text() + "k_feature_map = 3\n")
+    with pytest.raises(StudyError, match=r"msr-s0\.json: came from another recipe \(method = "):
+        ablate(recipes, results=tmp_path / "results", table_only=True)
 
 
 def test_intensity_writes_a_table_a_verdict_and_a_plot(tmp_path: Path, recipes: list[Path]) -> None:
@@ -76,3 +83,19 @@ def test_intensity_writes_a_table_a_verdict_and_a_plot(tmp_path: Path, recipes: 
     refused = crossfer("intensity", recipes[1], *folders)
     assert refused.returncode == 1
     assert "expected a recipe with the cross-layer terms" in refused.stderr
+    with pytest.raises(StudyError, match=r"classification-s0\.json: came from another recipe \(model = "):
+        intensity(recipes[0], set_=["model.dim=4"], results=tmp_path / "results", table_only=True)
+    found = tmp_path / "results" / "whole-s0.json"
+    found.write_text(json.dumps(json.loads(found.read_text()) | {"observed": {}}))
+    with pytest.raises(StudyError, match=r"whole-s0\.json: expected a run whose intensity was noted"):
+        intensity(recipes[0], results=tmp_path / "results", table_only=True)
+
+
+def test_what_has_no_controls_is_refused_before_its_faces_are_read(
+    tmp_path: Path, recipes: list[Path]
+) -> None:
+    released = ["variant=released", "model.image_size=96", "data.name=rafdb", "data.target=majority"]
+    with pytest.raises(
+        ValueError, match=r"all\.toml: expected variant = 'corrected', found 'released', whose"
+    ):
+        intensity(recipes[0], root=tmp_path, set_=released, results=tmp_path / "results")

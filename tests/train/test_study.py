@@ -10,7 +10,9 @@ import pytest
 from scipy import stats
 
 from crossfer.labels import LabelSet
-from crossfer.train.config import Recipe
+from crossfer.train.ablate import load_rows
+from crossfer.train.config import Recipe, load_recipe
+from crossfer.train.intensity import conditions
 from crossfer.train.loader import FaceTensors
 from crossfer.train.record import Progress
 from crossfer.train.study import (
@@ -25,6 +27,8 @@ from crossfer.train.study import (
     trials,
 )
 from support.toy_faces import LABELS, toy_faces, toy_recipe
+
+ROOT = Path(__file__).parents[2]
 
 
 def faces(_: Recipe) -> tuple[LabelSet, FaceTensors, FaceTensors]:
@@ -57,7 +61,7 @@ def test_a_trial_leaves_one_result_file_and_no_run(whole: tuple[Path, TrialResul
     assert 0 <= found.valid_accuracy <= found.best_accuracy <= 1
     assert found.precision == "32-true"
     assert found.seconds > 0
-    assert read_results(folder / "results") == [found]
+    assert read_results(folder / "results", [("toy", toy_recipe())]) == [found]
     assert list((folder / "runs").iterdir()) == []
     assert "root" not in json.loads((folder / "results" / "toy-s0.json").read_text())["recipe"]["data"]
 
@@ -76,6 +80,28 @@ def test_a_result_of_another_recipe_is_named(whole: tuple[Path, TrialResult]) ->
     folder, _ = whole
     with pytest.raises(StudyError, match=r"toy-s0\.json: came from another recipe \(optim = .*remove it"):
         run(Trial("toy", toy_recipe(optim={"lr": 0.01})), folder)
+
+
+def test_results_are_those_of_the_recipes_alone(whole: tuple[Path, TrialResult]) -> None:
+    folder = whole[0] / "results"
+    assert read_results(folder, [("other", toy_recipe())]) == []
+    changed = toy_recipe(optim={"lr": 0.01})
+    with pytest.raises(StudyError, match=r"toy-s0\.json: came from another recipe \(optim = .*remove it"):
+        read_results(folder, [("other", toy_recipe()), ("toy", changed)])
+
+
+def test_a_result_without_what_an_observer_notes_is_named(whole: tuple[Path, TrialResult]) -> None:
+    with pytest.raises(StudyError, match=r"toy-s0\.json: expected a run whose intensity was noted, .*remove"):
+        read_results(whole[0] / "results", [("toy", toy_recipe())], observed="intensity")
+
+
+@pytest.mark.parametrize("study", ["ablation", "intensity"])
+def test_the_results_that_are_kept_are_those_of_the_recipes_that_are_kept(study: str) -> None:
+    recipes = sorted((ROOT / "recipes" / "ablation").glob("*.toml"))
+    whole = load_recipe(ROOT / "recipes" / "ablation" / "all.toml")
+    rows = load_rows(recipes) if study == "ablation" else conditions(whole)
+    files = list((ROOT / "results" / study).glob("*.json"))
+    assert len(read_results(ROOT / "results" / study, rows)) == len(files) > 0
 
 
 def test_a_result_from_before_a_key_existed_counts_as_having_its_default(

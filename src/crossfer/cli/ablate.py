@@ -48,11 +48,12 @@ def ablate(
     names = [name for name, _ in rows]
     if reference not in names:
         raise ValueError(f"--reference {reference}: expected one of the rows {', '.join(names)}")
+    found = read_results(results, rows)
     if not table_only:
         run_study(
             trials(rows, range(seeds)), root=root, results=results, runs=runs, console=Console(stderr=True)
         )
-    found = read_results(results)
+        found = read_results(results, rows)
     table = ablation_table(names, found, reference)
     if output is None:
         typer.echo(table, nl=False)

@@ -46,11 +46,17 @@ def intensity(
     plan = load_recipe(recipe, set_ or ())
     if not any(plan.method.lambdas) or plan.method.target != "clusters":
         raise ValueError(f"{recipe}: expected a recipe with the cross-layer terms and target = 'clusters'")
+    if plan.variant == "released":
+        raise ValueError(
+            f"{recipe}: expected variant = 'corrected', found 'released', whose loss has no controls"
+        )
+    rows = conditions(plan)
+    found = read_results(results, rows, observed="intensity")
     if not table_only:
         console = Console(stderr=True)
-        planned = trials(conditions(plan), range(seeds))
+        planned = trials(rows, range(seeds))
         run_study(planned, root=root, results=results, runs=runs, console=console, probe=True)
-    found = read_results(results)
+        found = read_results(results, rows, observed="intensity")
     text = intensity_table(found) + "\n" + verdict(found)
     if output is None:
         typer.echo(text, nl=False)

@@ -21,7 +21,7 @@ from rich.progress import (
 
 from crossfer.data.sample import Dataset
 from crossfer.labels import LabelSet
-from crossfer.train.config import Recipe
+from crossfer.train.config import DataConfig, Recipe
 from crossfer.train.faults import TrainingError
 from crossfer.train.intensity import GradientProbe, read_rows
 from crossfer.train.loader import decoded_bytes, load_faces
@@ -80,7 +80,7 @@ def run_recipe(
 
 def _begin(recipe: Recipe, folder: Path, root: Path | None, console: Console) -> None:
     """What a new run needs before its images are read: weights that fit, and a validation split."""
-    dataset = open_split(recipe.data.model_copy(update={"class_limit": None}), "train", root)
+    dataset = _whole_train(recipe.data, root)
     if recipe.distill.teachers:
         names = ", ".join(teacher.name for teacher in load_teachers(recipe.distill, dataset.labels))
         console.print(f"taught by {names}", highlight=False, soft_wrap=True)
@@ -88,12 +88,23 @@ def _begin(recipe: Recipe, folder: Path, root: Path | None, console: Console) ->
         net = network(recipe.model, len(dataset.labels))
         taken = start_from(recipe.model.init, net, recipe.model, dataset.labels)
         console.print(f"starts from {taken}", highlight=False, soft_wrap=True)
-    with _counting(console, "looking for duplicates", len(dataset)) as advance:
-        path = cut_valid(recipe.data, dataset, folder, root, progress=advance)
+    _cut_valid(recipe.data, dataset, folder, root, console)
+
+
+def _whole_train(config: DataConfig, root: Path | None) -> Dataset:
+    return open_split(config.model_copy(update={"class_limit": None}), "train", root)
+
+
+def _cut_valid(
+    config: DataConfig, train: Dataset, folder: Path, root: Path | None, console: Console
+) -> Path | None:
+    with _counting(console, "looking for duplicates", len(train)) as advance:
+        path = cut_valid(config, train, folder, root, progress=advance)
     if path is not None:
-        share = f"{100 * recipe.data.valid_share:g} %"
+        share = f"{100 * config.valid_share:g} %"
         said = f"{share} of each class cut out of train for validation: {path}"
         console.print(said, highlight=False, soft_wrap=True)
+    return path
 
 
 def _load(recipe: Recipe, split: Literal["train", "valid"], dataset: Dataset, console: Console) -> Faces:
@@ -137,7 +148,7 @@ def run_study(
         trials: what to run.
         root: where the data lies, instead of the recipes' ``data.root``.
         results: folder of the result files, one a trial.
-        runs: where unfinished runs lie.
+        runs: where unfinished runs lie, and the validation split that was cut where a recipe asks for one.
         console: where progress goes.
         probe: note the learning intensity of every stage.
 
@@ -146,7 +157,7 @@ def run_study(
     """
     if this_rank().count > 1:
         raise TrainingError("a study runs in one process; only 'crossfer train' is shared by ranks")
-    load = _Shelf(root, console).faces
+    load = _Shelf(root, runs, console).faces
     done = []
     for number, trial in enumerate(trials, start=1):
         console.print(f"{number}/{len(trials)}  {trial.name}", highlight=False)
@@ -169,15 +180,16 @@ def run_study(
 class _Shelf:
     """The faces of the recipe loaded last; the trials of a study mostly share theirs."""
 
-    def __init__(self, root: Path | None, console: Console) -> None:
-        self.root, self.console = root, console
+    def __init__(self, root: Path | None, runs: Path, console: Console) -> None:
+        self.root, self.runs, self.console = root, runs, console
         self._key: str | None = None
 
     def faces(self, recipe: Recipe) -> tuple[LabelSet, Faces, Faces]:
         """Label set, training and validation faces."""
         key = f"{recipe.data!r} {input_contract(recipe.model)!r}"
         if key != self._key:
-            learnt, held_out = (open_split(recipe.data, part, self.root) for part in ("train", "valid"))
+            data = self._with_valid(recipe.data)
+            learnt, held_out = (open_split(data, part, self.root) for part in ("train", "valid"))
             self._faces = (
                 learnt.labels,
                 _load(recipe, "train", learnt, self.console),
@@ -185,6 +197,14 @@ class _Shelf:
             )
             self._key = key
         return self._faces
+
+    def _with_valid(self, config: DataConfig) -> DataConfig:
+        """Cut anew at each start of a study: always the same, and never that of another data set."""
+        if not config.valid_share:
+            return config
+        train = _whole_train(config, self.root)
+        path = _cut_valid(config, train, self.runs, self.root, self.console)
+        return config if path is None else config.model_copy(update={"split_file": path})
 
 
 class _Display:

@@ -151,9 +151,32 @@ def read_result(path: Path) -> TrialResult:
         raise StudyError(f"{path}: expected the result file of a run, found another file ({error})") from None
 
 
-def read_results(folder: Path) -> list[TrialResult]:
-    """All result files of a folder, by name."""
-    return [read_result(path) for path in sorted(folder.glob("*.json"))]
+def read_results(
+    folder: Path, rows: Iterable[tuple[str, Recipe]], *, observed: str | None = None
+) -> list[TrialResult]:
+    """The results of a study's rows that are there, of all seeds, by the names of their files.
+
+    Args:
+        folder: of the result files; those of other rows may lie there too.
+        rows: what each row trains.
+        observed: what an observer has to have noted.
+
+    Raises:
+        StudyError: if a result of a row came from another recipe, or nothing was noted.
+    """
+    recipes, results = dict(rows), []
+    for path in sorted(folder.glob("*.json")):
+        found = read_result(path)
+        if found.row not in recipes:
+            continue
+        recipe = recipes[found.row].model_copy(update={"seed": found.seed})
+        results.append(_same_trial(found, Trial(found.row, recipe), path))
+        if observed is not None and not found.observed.get(observed):
+            raise StudyError(
+                f"{path}: expected a run whose {observed} was noted, found one without; remove it, or name "
+                "another --results folder"
+            )
+    return results
 
 
 @dataclass(frozen=True)

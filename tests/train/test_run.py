@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from crossfer.data.splitfile import read_split_file
+from crossfer.train.run import run_study
+from crossfer.train.study import trials
+from data.layouts import write_class_folders
+from support.toy_faces import toy_recipe
+
+
+def test_a_study_cuts_its_validation_split_as_a_run_does(tmp_path: Path) -> None:
+    root = write_class_folders(tmp_path / "faces", {"Bored": 20, "Happy": 20}, size=(32, 32))
+    data = {"name": "folder", "target": "majority", "classes": "found", "valid_share": 0.2, "class_limit": 12}
+    planned = trials([("mine", toy_recipe(data=data, optim={"epochs": 1, "batch_size": 8}))], range(2))
+    told = io.StringIO()
+    folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "split.csv").write_text("of another study")
+    found = run_study(planned, root=root, console=Console(file=told), **folders)
+    assert [(result.train_n, result.valid_n) for result in found] == [(24, 8), (24, 8)]
+    assert told.getvalue().count("20 % of each class cut out of train for validation: ") == 1
+    parts = list(read_split_file(tmp_path / "runs" / "split.csv").split_of.values())
+    assert (parts.count("train"), parts.count("valid")) == (32, 8)
