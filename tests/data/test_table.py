@@ -97,6 +97,11 @@ def test_numbers_need_an_order(tmp_path: Path):
         (("path", "label", "Label"), ("faces/a.png", "sad", "fear"), "expected one column label, found 2 of"),
         (("path", "path", "label"), ("faces/a.png", "faces/b.png", "sad"), "expected one column path"),
         (("path", "sad", "fear", "sad"), ("faces/a.png", 1, 0, 0), "expected one column sad, found 2 of"),
+        (
+            ("path", "happy", "sad", "Happiness"),
+            ("faces/a.png", 0, 1, 9),
+            "expected one column of votes for happiness, found happy and Happiness; leave one",
+        ),
     ],
 )
 def test_bad_tables_are_named(header, row, message: str, tmp_path: Path):

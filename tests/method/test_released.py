@@ -185,3 +185,11 @@ def test_the_variant_and_other_options_contradict_each_other(option: str, value:
     options = {"coding": "hash", "contrast": "cosine", option: value}
     with pytest.raises(ValueError, match=f"variant 'released' means {option} = '.*', got '{value}'"):
         CrossLayerLoss(num_classes=3, channels=(4, 8, 16, 32), embedding_dim=4, variant="released", **options)
+
+
+def test_a_batch_smaller_than_its_clusters_is_named() -> None:
+    vectors = [torch.randn(3, 8) for _ in range(4)]
+    with pytest.raises(
+        ValueError, match=r"CLBS .*'released': expected at least 4 faces in a batch.*found 3;"
+    ):
+        clbs_loss(vectors, STAGES, k=4)

@@ -94,6 +94,21 @@ def test_of_each_class_at_most_so_many_are_learnt_from_and_all_held_out(tmp_path
     assert len(open_split(config, "valid")) == 3
 
 
+def test_of_each_drawn_class_at_most_so_many_are_learnt_from() -> None:
+    config = DataConfig(name="synthetic", samples=40, class_limit=2)
+    train = open_split(config, "train")
+    assert [sum(s.label == k for s in train.samples) for k in range(8)] == [2] * 8
+    assert len(open_split(config, "valid")) == 64
+
+
+def test_a_name_that_the_split_file_cannot_hold_is_refused_before_the_cut(tmp_path: Path) -> None:
+    config = own(tmp_path)
+    (tmp_path / "faces/Bored/0.png").rename(tmp_path / "faces/Bored/a\nb.png")
+    with pytest.raises(DataError, match="expected names in UTF-8 without line breaks"):
+        cut_valid(config, open_split(config, "train"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_keeps_the_classes_that_it_learnt(tmp_path: Path) -> None:
     config = own(tmp_path)
     labels = open_split(config, "train").labels

@@ -28,7 +28,7 @@ from crossfer.data.folder import SPLIT_FOLDERS
 from crossfer.data.listing import csv_lines, note_missing, note_twins, read_from
 from crossfer.data.sample import DataError, Dataset, Faults
 from crossfer.data.tree import FolderTree, Tree, ZipTree, list_some
-from crossfer.labels import LabelSet
+from crossfer.labels import LabelSet, canonical
 
 PATHS = ("path", "file", "filename", "file_name", "image", "image_path")
 LABELS = ("label", "expression", "emotion", "class")
@@ -224,7 +224,7 @@ def _parquet_rows(tree: Tree, name: str) -> Iterator[Row]:
 def _columns(header: Row, labels: LabelSet, where: str) -> _Columns:
     names = [name for name in header if name]
     path, label = _named(PATHS, names), _named(LABELS, names)
-    votes = tuple(_named((expression,), names, labels) for expression in labels.expressions)
+    votes = tuple(_vote_column(expression, names, where) for expression in labels.expressions)
     if path is None:
         raise DataError(
             f"{where}: expected a header with a column {', '.join(PATHS[:-1])} or {PATHS[-1]}, "
@@ -240,15 +240,19 @@ def _columns(header: Row, labels: LabelSet, where: str) -> _Columns:
     return columns
 
 
-def _named(wanted: Iterable[str], names: Sequence[str], labels: LabelSet | None = None) -> str | None:
+def _named(wanted: Iterable[str], names: Sequence[str]) -> str | None:
     """The first of the wanted columns that is there, under the name it has there."""
-    for want in wanted:
-        for name in names:
-            if name.strip().lower() == want or (
-                labels is not None and labels.has(name) and labels.index(name) == labels.index(want)
-            ):
-                return name
-    return None
+    return next((name for want in wanted for name in names if name.strip().lower() == want), None)
+
+
+def _vote_column(expression: str, names: Sequence[str], where: str) -> str | None:
+    """The column with an expression's votes, under the name it has there."""
+    found = [name for name in names if canonical(name) == expression]
+    if len(found) > 1:
+        raise DataError(
+            f"{where}: expected one column of votes for {expression}, found {' and '.join(found)}; leave one"
+        )
+    return found[0] if found else None
 
 
 # ---- rows as images ----

@@ -101,8 +101,16 @@ def clbs_loss(
         k: K_bs, clusters in the batch.
         generator: source of the k-means start.
         start: (1, K, d) centroids to start from instead.
+
+    Raises:
+        ValueError: if the batch has fewer samples than clusters.
     """
     vectors = [ranks.gather(v) for v in vectors]
+    if k > (batch := vectors[-1].shape[0]):
+        raise ValueError(
+            f"CLBS of variant 'released': expected at least {k} faces in a batch, one a cluster, "
+            f"found {batch}; use larger batches or a smaller k_batch"
+        )
     deep = vectors[-1].detach()[None]
     centroids = kmeans(deep, k, generator=generator, start=start).centroids
     return [align(vectors[j - 1][None], centroids, over=-1) for j in stages]

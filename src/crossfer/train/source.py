@@ -13,7 +13,7 @@ from crossfer.data.names import FOUND
 from crossfer.data.sample import Dataset
 from crossfer.data.source import SOURCES, classes_of, open_dataset, splits_of
 from crossfer.data.split import cut
-from crossfer.data.splitfile import SplitFile
+from crossfer.data.splitfile import SplitFile, require_plain_names
 from crossfer.data.subset import take
 from crossfer.data.synthetic import load_synthetic
 from crossfer.labels import LabelSet
@@ -40,12 +40,22 @@ def open_split(config: DataConfig, split: Literal["train", "valid"], root: Path 
         RecipeError: if the data set needs a place and none is named, or nothing is there.
         DataError: if the data is not as its layout promises, or there is no validation split.
     """
-    if config.name == "synthetic":
-        return load_synthetic(
-            split=split, samples=config.samples if split == "train" else max(64, config.samples // 4)
-        )
+    dataset = _drawn(config, split) if config.name == "synthetic" else _opened(config, split, root)
+    if split == "train" and config.class_limit is not None:
+        dataset = replace(dataset, samples=take(dataset.samples, _at_most(config.class_limit, dataset)))
+    return dataset
+
+
+def _drawn(config: DataConfig, split: Literal["train", "valid"]) -> Dataset:
+    return load_synthetic(
+        split=split, samples=config.samples if split == "train" else max(64, config.samples // 4)
+    )
+
+
+def _opened(config: DataConfig, split: Literal["train", "valid"], root: Path | None) -> Dataset:
+    assert config.name != "synthetic"  # noqa: S101
     place = _place(config, root)
-    dataset = open_dataset(
+    return open_dataset(
         config.name,
         place,
         split=split,
@@ -56,9 +66,6 @@ def open_split(config: DataConfig, split: Literal["train", "valid"], root: Path 
         split_file=config.split_file,
         skip_bad=config.skip_bad,
     )
-    if split == "train" and config.class_limit is not None:
-        dataset = replace(dataset, samples=take(dataset.samples, _at_most(config.class_limit, dataset)))
-    return dataset
 
 
 def _at_most(limit: int, dataset: Dataset) -> list[int]:
@@ -105,12 +112,14 @@ def cut_valid(
         The split file; None where none is needed.
 
     Raises:
-        DataError: if an image cannot be read, or train is too small to cut from.
+        DataError: if an image cannot be read, a split file cannot hold its name, or train is too small to cut
+            from.
     """
     if config.name == "synthetic" or not config.valid_share or config.split_file is not None:
         return None
     if "valid" in splits_of(config.name, _place(config, root), train.labels):
         return None
+    require_plain_names(train)
     parts = cut(train, {"valid": config.valid_share}, progress=progress)
     command = f"crossfer data split {config.name} --valid {config.valid_share:g} --seed 0 --duplicates near"
     split_of = {sample.name: part for sample, part in zip(train.samples, parts, strict=True)}
