@@ -161,6 +161,22 @@ def test_weights_without_a_recipe_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "model.onnx").exists()
 
 
+def test_what_a_run_goes_on_from_is_no_model(run: Path, tmp_path: Path) -> None:
+    tensors, meta = checkpoint.load(run / "best.safetensors")
+    last = checkpoint.with_prefix("model", tensors)
+    checkpoint.save(tmp_path / "last.safetensors", last, meta | {"history": []})
+    with pytest.raises(
+        checkpoint.CheckpointError,
+        match=rf"last.safetensors: expected the weights of a network, .* name the run's folder, {tmp_path}",
+    ):
+        export(tmp_path / "last.safetensors", tmp_path / "model.onnx")
+    with pytest.raises(checkpoint.CheckpointError, match=rf"^{tmp_path}: .* found no best.safetensors in it"):
+        export(tmp_path, tmp_path / "model.onnx")
+    checkpoint.save(tmp_path / "best.safetensors", {"x": torch.zeros(1)}, meta)
+    with pytest.raises(checkpoint.CheckpointError, match=r"does not fit its own recipe in \d+ tensors"):
+        export(tmp_path, tmp_path / "model.onnx")
+
+
 def test_a_failed_export_leaves_an_older_bundle_alone(run: Path, bundle: Path, tmp_path: Path) -> None:
     target = tmp_path / "model.onnx"
     target.write_bytes(bundle.read_bytes())

@@ -190,6 +190,22 @@ def test_what_is_not_there_is_named(init: str, message: str) -> None:
         started(Path(init))
 
 
+def test_a_run_s_folder_stands_for_its_chosen_weights(
+    tmp_path: Path, whole: tuple[Path, CrossLayerNet]
+) -> None:
+    with pytest.raises(
+        CheckpointError, match=rf"'{tmp_path}': {tmp_path}: .*found no best.safetensors in it"
+    ):
+        started(tmp_path)
+    tensors, meta = checkpoint.load(whole[0])
+    checkpoint.save(tmp_path / "best.safetensors", tensors, meta)
+    assert started(tmp_path)[1] == "the network of toy; its head kept for neutral, happiness, surprise"
+    last = checkpoint.with_prefix("model", tensors)
+    checkpoint.save(tmp_path / "last.safetensors", last, meta | {"history": []})
+    with pytest.raises(CheckpointError, match=rf"found what a run goes on from; name .*folder, {tmp_path},"):
+        started(tmp_path / "last.safetensors")
+
+
 def test_the_embedded_weights_by_their_name() -> None:
     config = ModelConfig(width=32, dim=64, grid=6)
     said = start_from(Path("default"), network(config, 8), config, FERPLUS)

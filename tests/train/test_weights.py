@@ -74,3 +74,38 @@ def test_weights_without_a_recipe_are_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "best.safetensors", {"a": torch.zeros(1)}, {})
     with pytest.raises(CheckpointError, match="carry no recipe"):
         export_weights(tmp_path, tmp_path / "w.safetensors")
+
+
+def test_tensors_that_are_not_those_of_the_recipe_are_refused(tmp_path: Path) -> None:
+    folder = run(tmp_path / "run")
+    tensors, meta = checkpoint.load(folder / "best.safetensors")
+    del tensors["head.bias"]
+    checkpoint.save(folder / "best.safetensors", tensors, meta)
+    with pytest.raises(CheckpointError, match=r"best.safetensors does not fit its own recipe in 1 tensors"):
+        export_weights(folder, tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("source", ["best.safetensors", "last.safetensors"])
+def test_the_files_of_a_run_are_not_written_over(tmp_path: Path, source: str) -> None:
+    mine, other = run(tmp_path / "mine"), run(tmp_path / "other")
+    for folder in (mine, other):
+        (folder / "last.safetensors").write_bytes(b"precious")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.safetensors")}
+    for output in (mine / source, other / source, other / "../mine" / source):
+        with pytest.raises(CheckpointError, match=rf"{source}: is the file of a run, which would be lost"):
+            export_weights(mine, output)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.safetensors")} == before
+    (other / "last.safetensors").unlink()
+    assert export_weights(mine, other / "best.safetensors").change < 0.05  # of no run any more
+    with pytest.raises(CheckpointError, match=r"best.safetensors: is the file of a run"):
+        export_weights(other / "best.safetensors", other / "best.safetensors")
+
+
+def test_what_cannot_be_written_is_refused_before_the_weights_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "best.safetensors").write_bytes(b"never read")
+    with pytest.raises(CheckpointError, match=r"run: expected a file to write, found a folder"):
+        export_weights(folder, folder)
+    with pytest.raises(CheckpointError, match=r"best.safetensors: expected a folder to write, found"):
+        export_weights(folder, folder / "best.safetensors" / "w.safetensors")

@@ -24,8 +24,8 @@ from crossfer.train.config import Recipe, placeless
 from crossfer.train.loader import load_faces
 from crossfer.train.network import input_contract, network
 from crossfer.train.source import LICENSES, data_of_run, open_split
-from crossfer.train.start import recipe_of
-from crossfer.train.weights import best_of
+from crossfer.train.start import best_of, fill, recipe_of
+from crossfer.train.weights import require_place
 
 TOLERANCE = 1e-4
 OPSET = 18
@@ -92,10 +92,11 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
         mirror: see :class:`Inference`.
 
     Raises:
-        CheckpointError: if the weights cannot be read.
+        CheckpointError: if the weights cannot be read, or the output cannot be written.
         ExportError: if the graph and torch differ by more than 1e-4, or predictions depend on their batch.
     """
     path = best_of(run)
+    require_place(output, path)
     weights, meta = checkpoint.load(path)
     recipe, labels = recipe_of(meta, path)
     if recipe.model.batch_mean == "batch":
@@ -104,7 +105,7 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
             "other faces of its batch, so no file was written; train with variant = 'corrected'"
         )
     net = network(recipe.model, len(labels)).eval()
-    net.load_state_dict(weights)
+    fill(net, weights, f"{path} does not fit its own recipe")
     contract = input_contract(recipe.model)
     dataset = open_split(data_of_run(recipe.data, path.parent, labels), "valid", root)
     faces = load_faces(dataset, contract, votes=False)

@@ -29,7 +29,7 @@ def start_from(init: Path, net: CrossLayerNet, config: ModelConfig, labels: Labe
     their class, in whatever order, and those of new classes stay as they are.
 
     Args:
-        init: the name of an embedded model, or a safetensors file.
+        init: the name of an embedded model, a safetensors file, or the folder of a run.
         net: freshly built; its weights are overwritten.
         config: what it was built from.
         labels: its classes.
@@ -44,7 +44,7 @@ def start_from(init: Path, net: CrossLayerNet, config: ModelConfig, labels: Labe
     try:
         path = find_weights(init)
         tensors, meta = checkpoint.load(path)
-        if any(name.startswith("encoder.") for name in tensors):
+        if "recipe" in meta or any(name.startswith("encoder.") for name in tensors):
             recipe, theirs = recipe_of(meta, path)
             head = _take_rows(tensors, theirs, net, labels)
             fill(net, tensors, f"{path} does not fit the network", _difference(recipe.model, config))
@@ -72,15 +72,37 @@ def find_weights(init: Path) -> Path:
             f"{init}: expected weights, found a bundle, which has none to train with; write them with: "
             "crossfer export RUN -o FILE.safetensors"
         )
-    return init
+    return best_of(init)
+
+
+def best_of(run: Path) -> Path:
+    """The chosen weights of a run that is given by its folder; a file as it is.
+
+    Raises:
+        CheckpointError: if it is a folder without them.
+    """
+    if not run.is_dir():
+        return run
+    best = run / "best.safetensors"
+    if not best.is_file():
+        raise CheckpointError(
+            f"{run}: expected the folder of a run, found no best.safetensors in it, which is written with "
+            "the first whole epoch"
+        )
+    return best
 
 
 def recipe_of(meta: dict[str, Any], path: Path) -> tuple[Recipe, LabelSet]:
     """Recipe and labels in the metadata of a whole network.
 
     Raises:
-        CheckpointError: if they are not there.
+        CheckpointError: if they are not there, or the file is the one that a run goes on from.
     """
+    if "history" in meta:
+        raise CheckpointError(
+            f"{path}: expected the weights of a network, found what a run goes on from; name the run's "
+            f"folder, {path.parent}, or its best.safetensors"
+        )
     if "recipe" not in meta or "label_set" not in meta:
         raise CheckpointError(
             f"{path}: the weights carry no recipe and labels; expected best.safetensors as training writes "

@@ -120,7 +120,7 @@ def load_teachers(config: DistillConfig, labels: LabelSet) -> list[Teacher]:
 
 def _load(where: Path, labels: LabelSet) -> Teacher:
     try:
-        path = where / "best.safetensors" if where.is_dir() else find_weights(where)
+        path = find_weights(where)
         tensors, meta = checkpoint.load(path)
         recipe, theirs = recipe_of(meta, path)
         if theirs.expressions != labels.expressions:

@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from crossfer.method import CrossLayerNet
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
-from crossfer.train.config import ModelConfig, placeless
+from crossfer.train.config import placeless
 from crossfer.train.network import input_contract, network
-from crossfer.train.start import recipe_of
+from crossfer.train.start import best_of, fill, recipe_of
 
 MOST_CHANGE = 0.05  # of a logit
 
@@ -47,13 +48,16 @@ def export_weights(run: Path, output: Path) -> WeightsFile:
 
     Raises:
         CheckpointError: if the weights cannot be read, have no recipe, or half precision changes a logit by
-            more than 0.05.
+            more than 0.05; if the output cannot be written, or is one of a run's own files.
     """
     path = best_of(run)
+    require_place(output, path)
     tensors, meta = checkpoint.load(path)
     recipe, labels = recipe_of(meta, path)
     half = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
-    change = _change(recipe.model, len(labels), tensors, half)
+    net = network(recipe.model, len(labels)).eval()
+    fill(net, tensors, f"{path} does not fit its own recipe")
+    change = _change(net, input_contract(recipe.model).shape, half)
     if not change <= MOST_CHANGE:
         raise CheckpointError(
             f"{path}: half precision changes a logit by {change:.2g}, expected at most {MOST_CHANGE:g}, so "
@@ -72,19 +76,29 @@ def export_weights(run: Path, output: Path) -> WeightsFile:
     return WeightsFile(output, len(content), hashlib.sha256(content).hexdigest(), change)
 
 
-def best_of(run: Path) -> Path:
-    """The chosen weights of a run that is given by its folder or by that file."""
-    return run / "best.safetensors" if run.is_dir() else run
+def require_place(output: Path, weights: Path) -> None:
+    """Refuse, before any work, a file that cannot be written, or in whose place lies one that a run needs.
+
+    Args:
+        output: the file to write; nothing of it is left.
+        weights: what it is to be made from.
+
+    Raises:
+        CheckpointError: says why.
+    """
+    if output.is_dir():
+        raise CheckpointError(f"{output}: expected a file to write, found a folder; name a file in it")
+    beside = output.resolve().parent / "last.safetensors"
+    of_a_run = output.resolve().name in {"best.safetensors", "last.safetensors"} and beside.exists()
+    if output.exists() and (of_a_run or output.samefile(weights)):
+        raise CheckpointError(f"{output}: is the file of a run, which would be lost; name another to write")
+    checkpoint.require_writable(output.parent)
 
 
 @torch.no_grad()
-def _change(config: ModelConfig, classes: int, one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
-    """The largest difference between the logits of two sets of weights, over 16 random images."""
-    net = network(config, classes).eval()
-    shape = input_contract(config).shape
+def _change(net: CrossLayerNet, shape: tuple[int, int, int], tensors: dict[str, Tensor]) -> float:
+    """The largest difference to a network's logits with other weights, over 16 random images."""
     images = torch.randn(16, *shape, generator=torch.Generator().manual_seed(0))
-    logits = []
-    for tensors in (one, other):
-        net.load_state_dict(tensors)
-        logits.append(net(images).logits)
-    return float((logits[0] - logits[1]).abs().max())
+    before = net(images).logits
+    net.load_state_dict(tensors)
+    return float((before - net(images).logits).abs().max())
