@@ -117,6 +117,9 @@ def run_main(monkeypatch, *arguments: object) -> object:
     ("options", "message"),
     [
         (["none.mp4"], "none.mp4: no such file; check the path"),
+        (["none.mp4", "--timeline", "new/t"], "none.mp4: no such file; check the path"),
+        (["clip.mp4", "--timeline", "clip.mp4/t"], "--timeline clip.mp4/t: cannot be written"),
+        (["clip.mp4", "-o", "r.jsonl", "--annotate", "/proc/c.mp4"], "--annotate /proc/c.mp4: cannot be wr"),
         (["99"], "camera 99: no device /dev/video99"),
         (["clip.mp4", "-o", "none/r.csv"], "no folder none; make it first"),
         (["clip.mp4", "--annotate", "none/c.mp4"], "no folder none; make it first"),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from crossfer.runtime.atomic import write_atomically
+from support.full_disk import files_of_at_most
 
 
 def test_an_existing_file_is_replaced(tmp_path):
@@ -72,3 +73,11 @@ def test_an_error_names_the_file_that_was_asked_for(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         write_atomically(path, b"new")
     assert error.value.filename == str(path)
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
+    path = tmp_path / "a.txt"
+    with files_of_at_most(10), pytest.raises(OSError, match="too large") as error:
+        write_atomically(path, b"x" * 11)
+    assert error.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == []

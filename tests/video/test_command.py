@@ -13,6 +13,7 @@ from crossfer.video.command import Wishes, run_video
 from crossfer.video.recognize import VideoSettings
 from crossfer.video.source import VideoError
 from support.clips import Place, background, cut, frames_with, head, line, write_clip
+from support.full_disk import files_of_at_most
 
 COUNT, WIDTH, HEIGHT, SIDE = 46, 224, 128, 64
 TIMES = [number / 25 + (0.5 if number > 30 else 0.0) for number in range(COUNT)]
@@ -258,6 +259,106 @@ def test_a_video_that_cannot_be_used_leaves_nothing_behind(tmp_path, recognizer)
     with pytest.raises(VideoError, match="found no frame"):
         run_video(path, recognizer, Wishes("json", tmp_path / "r.jsonl"), write=nowhere)
     assert names(tmp_path) == ["empty.y4m"]
+
+
+def test_a_second_run_with_the_same_output_is_refused(tmp_path, clip, recognizer):
+    output, link = tmp_path / "rows.jsonl", tmp_path / "link.jsonl"
+    link.symlink_to(output.name)
+    wishes = [Wishes("json", path, resume=resume) for path in (output, link) for resume in (False, True)]
+    refused = []
+
+    def again(source) -> None:
+        if source.end in (pytest.approx(0.04), pytest.approx(0.8)):  # before the first commit, and after it
+            for wish in wishes:
+                with pytest.raises(ValueError, match="another run is writing here now; wait for it") as error:
+                    run_video(clip, recognizer, wish, write=nowhere)
+                refused.append(str(error.value))
+
+    run_video(clip, recognizer, Wishes("json", output, seconds=0.8), write=nowhere, progress=again)
+    assert [str(output) in text for text in refused] == [True] * 8
+    assert {row["frame"] for row in rows_of(output)} == set(range(20))
+    assert names(tmp_path) == ["link.jsonl", "rows.jsonl"]
+
+
+def test_a_link_stays_and_leads_to_the_rows_and_the_copy(tmp_path, clip, recognizer):
+    links = [tmp_path / "rows.csv", tmp_path / "copy.mp4"]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for link in links:
+        link.symlink_to(elsewhere / link.name)
+    run_video(clip, recognizer, Wishes("csv", *links, seconds=0.2), write=nowhere)
+    assert all(link.is_symlink() for link in links)
+    assert names(elsewhere) == ["copy.mp4", "rows.csv"]
+    assert names(tmp_path) == ["copy.mp4", "elsewhere", "rows.csv"]
+
+
+@pytest.mark.parametrize("annotate", [False, True])
+def test_a_run_that_ends_before_the_first_frame_is_an_error_and_leaves_nothing(
+    tmp_path, clip, recognizer, annotate
+):
+    copy = tmp_path / "c.mp4" if annotate else None
+    wishes = Wishes("json", tmp_path / "r.jsonl", copy, tmp_path / "t", seconds=0.0)
+    with pytest.raises(
+        VideoError, match=r"clip.mp4: expected a frame before --seconds .* found none; let it"
+    ):
+        run_video(clip, recognizer, wishes, write=nowhere)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("option", ["output", "annotate", "timeline"])
+@pytest.mark.parametrize("place", ["/proc/crossfer.mp4", "/proc/version/crossfer.mp4", "loop.mp4", "a" * 252])
+def test_what_cannot_be_written_is_refused_before_the_first_frame(
+    tmp_path, clip, recognizer, option, place, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("loop.mp4").symlink_to("loop.mp4")
+    monkeypatch.setattr(command, "VideoSource", None)  # which is not to be opened
+    wishes = Wishes("json", **{"output": Path("r.jsonl"), option: Path(place).with_suffix(".mp4")})
+    with pytest.raises(ValueError, match=f"^--{option} .*: cannot be written .*; choose another place$"):
+        run_video(clip, recognizer, wishes, write=nowhere)
+    assert names(tmp_path) == ["loop.mp4"]
+
+
+def test_a_pipe_is_not_replaced(tmp_path, clip, recognizer):
+    os.mkfifo(tmp_path / "r.jsonl")
+    with pytest.raises(ValueError, match=r"--output .*: expected a file to write, found a folder, device"):
+        run_video(clip, recognizer, Wishes("json", tmp_path / "r.jsonl"), write=nowhere)
+    assert (tmp_path / "r.jsonl").is_fifo()
+
+
+def test_the_folder_of_the_timelines_is_not_left_behind_empty(tmp_path, clip, recognizer):
+    wishes = Wishes("json", tmp_path / "r.jsonl", timeline=tmp_path / "new" / "t", seconds=0.6)
+
+    def fail(source) -> None:
+        raise OSError("unplugged")
+
+    with pytest.raises(OSError, match="unplugged"):
+        run_video(clip, recognizer, wishes, write=nowhere, progress=fail)
+    assert names(tmp_path) == ["r.jsonl.partial"]
+    assert run_video(clip, recognizer, wishes, write=nowhere, progress=StopAt(3)).interrupted
+    assert names(tmp_path) == ["r.jsonl.partial"]
+
+
+def test_an_interrupted_run_may_lie_in_the_new_folder_of_the_timelines(tmp_path, clip, recognizer):
+    wishes = Wishes(timeline=tmp_path / "t", seconds=0.6)
+    assert run_video(clip, recognizer, wishes, write=nowhere, progress=StopAt(3)).interrupted
+    assert names(tmp_path / "t") == ["timeline.partial"]
+
+
+def test_a_full_disk_is_an_error_that_names_the_file_and_loses_nothing(tmp_path, clip, recognizer, whole):
+    output = tmp_path / "r.jsonl"
+    with files_of_at_most(20_000), pytest.raises(OSError, match="too large") as error:
+        run_video(clip, recognizer, Wishes("json", output), write=nowhere)
+    assert error.value.filename == str(tmp_path / "r.jsonl.partial" / "rows.jsonl")
+    outcome = run_video(clip, recognizer, Wishes("json", output, resume=True), write=nowhere)
+    assert outcome.worked < COUNT
+    assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()
+
+
+def test_a_disk_too_full_for_any_of_the_files_is_an_error_that_names_one(tmp_path, clip, recognizer):
+    with files_of_at_most(100), pytest.raises(OSError, match="too large") as error:
+        run_video(clip, recognizer, Wishes("json", tmp_path / "r.jsonl", seconds=0.2), write=nowhere)
+    assert Path(error.value.filename).parent == tmp_path / "r.jsonl.partial"
 
 
 def test_a_copy_that_cannot_be_completed_leaves_the_work_to_be_resumed(tmp_path, clip, recognizer, whole):

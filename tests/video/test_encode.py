@@ -5,8 +5,10 @@ import av
 import numpy as np
 import pytest
 
-from crossfer.video.encode import SegmentWriter, join
+from crossfer.video.encode import MOST_SIDE, SegmentWriter, join
+from crossfer.video.source import VideoError
 from support.clips import FINE, background, write_clip
+from support.full_disk import files_of_at_most
 
 RATE = Fraction(25)
 
@@ -95,6 +97,22 @@ def test_odd_sizes_get_one_more_row_and_column(tmp_path):
     assert decoded(tmp_path / "c.mp4")[1][0].shape == (48, 64, 3)
 
 
+@pytest.mark.parametrize("shape", [(2, MOST_SIDE, 3), (MOST_SIDE, 2, 3)])
+def test_the_longest_side_there_can_be(tmp_path, shape):
+    writer = SegmentWriter(tmp_path, FINE, RATE)
+    writer.write(np.zeros(shape, np.uint8), 0.0)
+    writer.end_segment()
+    assert decoded(tmp_path / "segment-00000.mp4")[1][0].shape == shape
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, MOST_SIDE + 1), (MOST_SIDE + 1, 2)])
+def test_a_side_too_long_for_the_encoder_is_refused(tmp_path, height, width):
+    writer = SegmentWriter(tmp_path, FINE, RATE)
+    with pytest.raises(VideoError, match=f"at most 16384 pixels a side.*found {width} x {height}; scale"):
+        writer.write(np.zeros((height, width, 3), np.uint8), 0.0)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_time_base_too_fine_for_the_file_is_rounded(tmp_path):
     writer = encoded(tmp_path, numbered(3), [0, 0.04, 0.08], time_base=Fraction(1, 1_000_000_000))
     join(writer.segments, tmp_path, tmp_path / "c.mp4", time_base=writer.time_base, end=0.12, sound=None)
@@ -158,6 +176,25 @@ def test_a_copy_that_cannot_be_written_is_an_os_error_that_names_it(tmp_path):
     with pytest.raises(OSError, match="cannot be written") as caught:
         join(writer.segments, tmp_path, target, time_base=FINE, end=0.12, sound=None)
     assert caught.value.filename == str(target)
+
+
+def test_a_full_disk_is_an_error_that_names_the_copy(tmp_path):
+    writer = encoded(tmp_path, numbered(3), [0, 0.04, 0.08])
+    target = tmp_path / "c.mp4"
+    with files_of_at_most(500), pytest.raises(OSError, match="cannot be written") as caught:
+        join(writer.segments, tmp_path, target, time_base=FINE, end=0.12, sound=None)
+    assert caught.value.filename == str(target)
+    assert [path.name for path in tmp_path.iterdir()] == ["segment-00000.mp4"]
+
+
+def test_names_that_ffmpeg_takes_for_protocols_are_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("talk:one.mp4.partial")
+    folder.mkdir()
+    source = write_clip(Path("s.mp4"), numbered(3), sound="aac").rename("talk:two.mp4")
+    writer = encoded(folder, numbered(3), [0, 0.04, 0.08])
+    join(writer.segments, folder, Path("talk:one.mp4"), time_base=FINE, end=0.12, sound=source)
+    assert len(decoded(tmp_path / "talk:one.mp4")[0]) == 3
 
 
 def test_sound_ends_where_the_pictures_end(tmp_path):

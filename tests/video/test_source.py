@@ -212,6 +212,8 @@ def only_sound(path: Path) -> None:
         ("frames.mkv", no_frames, "expected a video, found none"),
         ("frames.y4m", lambda path: path.write_bytes(b"YUV4MPEG2 W64 H48 F25:1 C420\n"), "found no frame"),
         ("frames.avi", no_frames, "found no frame"),
+        ("notes.txt", lambda path: path.write_text("a text, no video\n" * 200), "found text"),
+        ("data.bin", lambda path: path.write_bytes(bytes(range(256)) * 40), "found text"),
         ("frames.mp4", no_frames, "found a file without pictures"),
         ("sound.m4a", only_sound, "found only sound"),
         ("list.m3u8", lambda path: path.write_text("#EXTM3U\nhttp://127.0.0.1:9/a.ts\n"), "expected a video"),
@@ -251,6 +253,26 @@ def test_a_file_whose_name_is_a_number_or_looks_like_an_option_is_a_file(tmp_pat
     for name in ("97", "pipe:0", "concat:a|b"):
         Path(name).write_bytes(content)
         assert len(read(name)[1]) == 3
+
+
+def test_a_file_whose_name_looks_like_an_address_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("http:").mkdir()
+    write_clip(tmp_path / "a.mp4", counted(3)).rename("http:/talk:one.mp4")
+    source, frames = read("http://talk:one.mp4")
+    assert len(frames) == 3
+    assert source.file == Path("http:/talk:one.mp4")
+
+
+def test_reading_that_stops_before_the_first_frame_is_an_error(tmp_path, monkeypatch):
+    def broken(*_):
+        raise av.error.ConnectionResetError(104, "Connection reset by peer")
+        yield
+
+    path = write_clip(tmp_path / "a.mp4", counted(3))
+    monkeypatch.setattr(source_module, "packets_of", broken)
+    with pytest.raises(VideoError, match=r"reading stopped after 0.00 s .Connection reset by peer"):
+        read(path)
 
 
 @pytest.mark.parametrize("address", ["ftp://127.0.0.1/a.mp4", "file:///etc/passwd", "concat://a"])

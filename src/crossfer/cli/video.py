@@ -103,8 +103,6 @@ def video(
     )
     check_outputs(wishes, source)
     recognizer = Recognizer(model, "none", coverage=coverage, abstain=abstain)
-    if timeline is not None:
-        timeline.mkdir(parents=True, exist_ok=True)
     with _progress() as progress:
         outcome = run_video(source, recognizer, wishes, write=_to_stdout, progress=progress)
     _report(source, outcome, table=form is None)

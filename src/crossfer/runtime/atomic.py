@@ -50,7 +50,8 @@ def whole_file(path: Path) -> Iterator[Path]:
             part.chmod(target.stat().st_mode & 0o7777)
         part.replace(target)
     except OSError as error:
-        if error.filename == str(part):  # of which nobody knows
+        # Nobody knows of the part, and a full disk names no file.
+        if error.filename == str(part) or (error.filename is None and error.errno is not None):
             error.filename, error.filename2 = str(path), None
         raise
     finally:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from crossfer import __version__
@@ -97,17 +99,44 @@ def check_outputs(wishes: Wishes, source: str | Path | int) -> None:
     files = {"--output": wishes.output, "--annotate": wishes.annotate}
     if wishes.annotate is not None and wishes.annotate.suffix.lower() not in COPIES:
         raise ValueError(f"--annotate {wishes.annotate}: expected a name that ends in {', '.join(COPIES)}")
-    taken = {Path(str(source)).resolve(): "the video itself"}
+    taken = {os.path.realpath(str(source)): "the video itself"}
     for option, path in files.items():
         if path is None:
             continue
-        if path.resolve() in taken:
-            raise ValueError(f"{option} {path}: is {taken[path.resolve()]}; choose another name")
-        taken[path.resolve()] = f"the file of {option} too"
+        if (place := os.path.realpath(path)) in taken:
+            raise ValueError(f"{option} {path}: is {taken[place]}; choose another name")
+        taken[place] = f"the file of {option} too"
+        _need_file(option, path)
     if wishes.resume and (wishes.target is None or wishes.streams_rows):
         raise ValueError(
             "--resume: rows that went to standard output cannot be taken up again; give --output FILE"
         )
+    if wishes.timeline is not None:
+        there = next(folder for folder in _with_parents(wishes.timeline) if os.path.lexists(folder))
+        _need_writable("--timeline", wishes.timeline, there)
+
+
+def _need_file(option: str, path: Path) -> None:
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{option} {path}: expected a file to write, found a folder, device or pipe")
+    _need_writable(option, path, Path(os.path.realpath(path)).parent)
+
+
+def _need_writable(option: str, path: Path, folder: Path) -> None:
+    """Proves that something can be written into a folder, and leaves nothing there."""
+    try:
+        with suppress(FileNotFoundError):
+            os.stat(path)  # a loop of links, a name that is too long
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"{option} {path}: cannot be written ({error.strerror}); choose another place"
+        ) from error
+
+
+def _with_parents(folder: Path) -> tuple[Path, ...]:
+    return folder, *folder.parents
 
 
 def run_video(
@@ -133,10 +162,28 @@ def run_video(
         OSError: if an output cannot be written.
     """
     check_outputs(wishes, source)
-    with VideoSource(source) as opened:
+    with VideoSource(source) as opened, ExitStack() as unwanted:
         if wishes.resume and opened.file is None:
             raise ValueError(f"--resume: only a file can be taken up again, not {opened.name}")
-        return _Run(opened, recognizer, wishes, write).go(progress)
+        if wishes.timeline is not None:
+            _make_folder(wishes.timeline, unwanted)
+        outcome = _Run(opened, recognizer, wishes, write).go(progress)
+        if not outcome.interrupted:
+            unwanted.pop_all()
+        return outcome
+
+
+def _make_folder(folder: Path, unwanted: ExitStack) -> None:
+    """Makes a folder; what was not there before is removed with the stack, where it is still empty."""
+
+    def remove(made: Path) -> None:
+        with suppress(OSError):  # an unfinished run lies there
+            made.rmdir()
+
+    for one in reversed(_with_parents(folder)):
+        if not os.path.lexists(one):
+            one.mkdir(exist_ok=True)
+            unwanted.callback(remove, one)
 
 
 class _Run:
@@ -201,6 +248,11 @@ class _Run:
                 if self._working.next_index - self._committed >= COMMIT_FRAMES:
                     self._commit()
         self._take(self._working.finish())
+        if not self._frames:
+            raise VideoError(
+                f"{self._source.name}: expected a frame before --seconds or Ctrl-C ended it, found none; "
+                "let it go on for longer"
+            )
 
     def _take(self, recognized: Sequence[RecognizedFrame]) -> None:
         """Writes what is ready, wherever it goes."""
@@ -243,18 +295,23 @@ class _Run:
         unfinished, wishes = self._unfinished, self._wishes
         if unfinished is None:
             return notes
-        unfinished.close()
+        unfinished.end_rows()
         if wishes.timeline is not None:
             step = 1 / float(self._source.rate)
             notes += _draw(
                 self._people.all(), unfinished.rows_path, wishes.timeline, self._columns.labels, step
             )
         if self._copy is not None and wishes.annotate is not None:
-            notes += _join(self._copy, unfinished.folder, wishes.annotate, self._source, self._end)
+            notes += self._join(self._copy, unfinished.folder, wishes.annotate)
         if wishes.output is not None:
-            _write_rows(unfinished, wishes.output, wishes.format, self._columns)
+            _write_rows(unfinished, wishes.format, self._columns)
         unfinished.remove()
         return notes
+
+    def _join(self, copy: SegmentWriter, folder: Path, target: Path) -> list[str]:
+        copy.end_segment()
+        sound = self._source.file if self._source.has_audio else None
+        return join(copy.segments, folder, target, time_base=copy.time_base, end=self._end, sound=sound)
 
     def _losses(self) -> list[str]:
         notes = []
@@ -295,19 +352,7 @@ def _draw(people: list[Person], rows: Path, folder: Path, labels: Sequence[str],
     return [f"timelines of the {len(drawn)} people seen most, of {len(people)}"] if few else []
 
 
-def _join(copy: SegmentWriter, folder: Path, target: Path, source: VideoSource, end: float) -> list[str]:
-    copy.end_segment()
-    part = target.with_name(f".{target.stem}.part{target.suffix}")
-    sound = source.file if source.has_audio else None
-    try:
-        notes = join(copy.segments, folder, part, time_base=copy.time_base, end=end, sound=sound)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-    return notes
-
-
-def _write_rows(unfinished: Unfinished, target: Path, form: RowFormat | None, columns: Columns) -> None:
+def _write_rows(unfinished: Unfinished, form: RowFormat | None, columns: Columns) -> None:
     rows, made = unfinished.rows_path, unfinished.folder / "made"
     if form == "csv":
         with made.open("w", encoding="utf-8", newline="") as file:
@@ -316,7 +361,7 @@ def _write_rows(unfinished: Unfinished, target: Path, form: RowFormat | None, co
         write_parquet(read_rows(rows), columns, made)
     else:
         made = rows
-    made.replace(target)
+    made.replace(unfinished.target)
 
 
 @contextmanager

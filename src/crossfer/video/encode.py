@@ -21,11 +21,13 @@ from av.audio import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 
-from crossfer.video.source import packets_of
+from crossfer.runtime.atomic import whole_file
+from crossfer.video.source import VideoError, packets_of
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 # No frames that refer to later ones: so segments can be joined packet by packet, whatever the frame times.
 _CODEC, _OPTIONS = "libx264", {"crf": "20", "preset": "veryfast", "bf": "0"}
+MOST_SIDE = 16_384  # pixels that libx264 takes in a row or column
 _BT709 = 1  # FFmpeg's number for these primaries, transfer and matrix
 _LIMITED = 1  # likewise for luma from 16 to 235, which every player expects
 _FINEST = 1_000_000  # units of time a second that an MP4 file can hold
@@ -79,8 +81,14 @@ class SegmentWriter:
 
         Raises:
             OSError: if the segment cannot be written.
+            VideoError: if a side is longer than ``MOST_SIDE``.
         """
         height, width = pixels.shape[:2]
+        if max(width, height) > MOST_SIDE:
+            raise VideoError(
+                f"--annotate: expected frames of at most {MOST_SIDE} pixels a side, the limit of the encoder "
+                f"(H.264), found {width} x {height}; scale the video down first, or leave out --annotate"
+            )
         if height % 2 or width % 2:
             pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         stamp = max(round(time / self.time_base), self._last + 1)
@@ -115,7 +123,7 @@ class SegmentWriter:
 
     def _begin(self, width: int, height: int, stamp: int) -> tuple[OutputContainer, av.VideoStream, Segment]:
         segment = Segment(f"segment-{len(self.segments):05d}.mp4", stamp)
-        container = av.open(str(self._folder / segment.name), "w", format="mp4")
+        container = av.open(f"file:{self._folder / segment.name}", "w", format="mp4")
         stream = container.add_stream(_CODEC, rate=self._rate, options=_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context
@@ -135,7 +143,7 @@ def join(
     end: float,
     sound: Path | None,
 ) -> list[str]:
-    """Writes the annotated copy from its segments and the sound of the source.
+    """Writes the annotated copy from its segments and the sound of the source; it is whole or not there.
 
     Args:
         segments: in order, at least one.
@@ -151,13 +159,13 @@ def join(
     Raises:
         OSError: if the copy cannot be written.
     """
-    with _clear_errors(target), ExitStack() as stack:
+    with whole_file(target) as part, _clear_errors(target), ExitStack() as stack:
         kind = _kind(target)
         # The index at the start: a browser can play the file before it has all of it.
         options = {} if kind == "matroska" else {"movflags": "faststart"}
-        output = stack.enter_context(av.open(str(target), "w", format=kind, options=options))
+        output = stack.enter_context(av.open(f"file:{part}", "w", format=kind, options=options))
         source = stack.enter_context(av.open(f"file:{sound}")) if sound is not None else None
-        first = stack.enter_context(av.open(str(folder / segments[0].name)))
+        first = stack.enter_context(av.open(f"file:{folder / segments[0].name}"))
         video = output.add_stream_from_template(first.streams.video[0])
         video.time_base = time_base
         tracks, notes = _sound_tracks(output, source, kind)
@@ -202,7 +210,7 @@ def _stamped(
     segments: Sequence[Segment], folder: Path, time_base: Fraction
 ) -> Iterator[tuple[av.Packet, int]]:
     for segment in segments:
-        with av.open(str(folder / segment.name)) as container:
+        with av.open(f"file:{folder / segment.name}") as container:
             for packet in container.demux(container.streams.video[0]):
                 if packet.pts is not None and packet.time_base is not None:
                     yield packet, segment.first + round(packet.pts * packet.time_base / time_base)

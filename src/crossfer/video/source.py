@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ _USUAL_RATE = Fraction(25)
 _SHORT = 0.5  # seconds that a file may lack before it is called cut off
 _RESTART = 1.0  # seconds that time may run back before its counter is taken to have begun anew
 _PICTURES = ("image2", "_pipe")
+_TEXT = frozenset({"adf", "bin", "idf", "tty", "xbin"})  # which FFmpeg draws, as on a terminal
 
 
 class VideoError(ValueError):
@@ -114,8 +116,10 @@ class VideoSource:
                 yield Frame(count - 1, time, self._pixels(decoded))
             else:
                 passed()
-        if count == 0 and self.problem is None:
-            raise VideoError(f"{self.name}: expected a video, found no frame in it; obtain it again")
+        if count == 0:
+            raise VideoError(
+                self.problem or f"{self.name}: expected a video, found no frame in it; obtain it again"
+            )
         self.problem = self.problem or self._missing(count)
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
@@ -170,6 +174,10 @@ class VideoSource:
         form = self._container.format.name
         if form.endswith(_PICTURES):
             raise VideoError(f"{self.name}: expected a video, found a picture; use: crossfer predict")
+        if form in _TEXT:
+            raise VideoError(
+                f"{self.name}: expected a video, found text, or what FFmpeg takes for text; check the path"
+            )
         streams = [
             stream
             for stream in self._container.streams.video
@@ -237,7 +245,8 @@ def packets_of(container: InputContainer, *streams: Stream) -> Iterator[av.Packe
 def _address(source: str | Path | int) -> tuple[str, str, dict[str, Any]]:
     """The name for messages, what FFmpeg opens, and with which options."""
     text = str(source)
-    if scheme := re.match(r"([a-zA-Z][\w+.-]*)://", text):
+    scheme = re.match(r"([a-zA-Z][\w+.-]*)://", text)
+    if scheme and not os.path.exists(text):
         if scheme[1].lower() not in SCHEMES:
             name = without_password(text)
             raise VideoError(f"{name}: expected an address with {', '.join(SCHEMES)}, found {scheme[1]}")

@@ -11,7 +11,9 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,53 +21,65 @@ from crossfer.runtime.atomic import write_atomically
 from crossfer.runtime.detector import Detection
 from crossfer.video.tracks import Look, look_from_dict
 
+if sys.platform != "win32":
+    import fcntl
+
 _HEAD = 1 << 20  # bytes of a source that tell it from another
+_LOCK = "lock"
 
 
 class Unfinished:
     """The folder of a run.
 
     Args:
-        target: the run's first output; the folder lies beside it and has its name with ``.partial``.
+        target: the run's first output; the folder lies beside it, or beside what it leads to if it is a
+            link, and has its name with ``.partial``.
         request: what decides the result, as plain values; a run can only be resumed with the same.
         resume: go on with what is there; if nothing is, start at the beginning.
 
     Attributes:
+        target: the output, or what it leads to.
         state: of the last commit; None at the beginning.
 
     Raises:
-        ValueError: if an interrupted run is there but ``resume`` is not asked for, or it is of another
-            request.
-        OSError: if the folder cannot be made.
+        ValueError: if another process writes there now; if an interrupted run is there but ``resume`` is not
+            asked for, or it is of another request.
+        OSError: if the folder cannot be made, or later, if a file in it cannot be written; it names which.
     """
 
     def __init__(self, target: Path, request: dict[str, Any], *, resume: bool) -> None:
-        self.folder = target.with_name(f"{target.name}.partial")
+        self.target = Path(os.path.realpath(target)) if target.is_symlink() else target
+        self.folder = self.target.with_name(f"{self.target.name}.partial")
+        self.rows_path, self._looks_path = self.folder / "rows.jsonl", self.folder / "looks.jsonl"
         self._request = request
-        if (self.folder / "state.json").exists() and not resume:
-            raise ValueError(
-                f"{self.folder}: an interrupted run lies here; go on with it with --resume, "
-                "or remove the folder to start anew"
-            )
         self.folder.mkdir(exist_ok=True)
-        if any(self.folder.iterdir()) and not (self.folder / "rows.jsonl").exists():
+        self._refuse_strangers()
+        with ExitStack() as opened:
+            opened.enter_context(_locked(self.folder))
+            self.state = self._read_state(resume=resume)
+            self._rows = self._opened(self.rows_path, "rows")
+            opened.callback(_close, self._rows)
+            self._looks = self._opened(self._looks_path, "looks")
+            opened.callback(_close, self._looks)
+            self._open = opened.pop_all()
+
+    def _refuse_strangers(self) -> None:
+        found = {path.name for path in self.folder.iterdir()}
+        if found - {_LOCK} and self.rows_path.name not in found:
             raise ValueError(
                 f"{self.folder}: expected a folder for this run's unfinished files, found one that holds "
                 "others; move it away, or name another output"
             )
-        self.state: dict[str, Any] | None = self._read_state()
-        self.rows_path = self.folder / "rows.jsonl"
-        self._looks_path = self.folder / "looks.jsonl"
-        self._rows = self._opened(self.rows_path, "rows")
-        self._looks = self._opened(self._looks_path, "looks")
 
     def write_rows(self, lines: str) -> None:
         """Appends rows."""
-        self._rows.write(lines.encode())
+        with _naming(self._rows):
+            self._rows.write(lines.encode())
 
     def write_look(self, look: Look) -> None:
         """Appends a look."""
-        self._looks.write(json.dumps(look.to_dict()).encode() + b"\n")
+        with _naming(self._looks):
+            self._looks.write(json.dumps(look.to_dict()).encode() + b"\n")
 
     def looks(self) -> Iterator[tuple[int, float, tuple[Detection, ...]]]:
         """Every look up to the last commit: frame number, time, detections."""
@@ -79,20 +93,31 @@ class Unfinished:
         self.state = {"request": self._request, "bytes": sizes, **state}
         write_atomically(self.folder / "state.json", json.dumps(self.state).encode())
 
+    def end_rows(self) -> None:
+        """No more rows and looks come: what was written can be read."""
+        _close(self._rows)
+        _close(self._looks)
+
     def close(self) -> None:
-        """Closes the files; the folder stays."""
-        self._rows.close()
-        self._looks.close()
+        """Closes the files and lets others go on; the folder stays."""
+        with self._open:
+            self.end_rows()
 
     def remove(self) -> None:
         """Removes the folder: the run is complete, or its user does not want it."""
-        self.close()
-        shutil.rmtree(self.folder)
+        with self._open:
+            self.end_rows()
+            shutil.rmtree(self.folder)
 
-    def _read_state(self) -> dict[str, Any] | None:
+    def _read_state(self, *, resume: bool) -> dict[str, Any] | None:
         path = self.folder / "state.json"
         if not path.exists():
             return None
+        if not resume:
+            raise ValueError(
+                f"{self.folder}: an interrupted run lies here; go on with it with --resume, "
+                "or remove the folder to start anew"
+            )
         try:
             state = json.loads(path.read_bytes())
             request = state["request"]
@@ -121,8 +146,42 @@ def source_id(path: Path) -> dict[str, Any]:
         return {"bytes": path.stat().st_size, "head": hashlib.sha256(file.read(_HEAD)).hexdigest()}
 
 
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes out of a folder; a process that is killed keeps nobody out."""
+    if sys.platform == "win32":
+        yield
+        return
+    with (folder / _LOCK).open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"{folder}: another run is writing here now; wait for it, or name another output"
+            ) from None
+        except OSError:
+            pass  # some network file systems know no locks
+        yield
+
+
+@contextmanager
+def _naming(file: IO[bytes]) -> Iterator[None]:
+    """Errors name the file; those of a full disk name none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(file.name)
+        raise
+
+
+def _close(file: IO[bytes]) -> None:
+    with _naming(file):
+        file.close()
+
+
 def _flushed(file: IO[bytes]) -> int:
     """The size of a file that is safely on disk up to there."""
-    file.flush()
-    os.fsync(file.fileno())
+    with _naming(file):
+        file.flush()
+        os.fsync(file.fileno())
     return os.fstat(file.fileno()).st_size
