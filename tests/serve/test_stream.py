@@ -140,15 +140,17 @@ def test_clients_that_leave_in_the_middle_leave_nothing_behind(model, photo):
         ("", {"Origin": "https://evil.example"}, 403),
     ],
 )
-def test_a_stream_that_may_not_be_is_refused_with_a_problem(client, parameters, headers, status):
+def test_a_stream_that_may_not_be_is_refused_with_a_problem(client, parameters, headers, status, caplog):
     with pytest.raises(InvalidStatus) as refused:
         connect(url(client, parameters), additional_headers=headers)
     assert refused.value.response.status_code == status
     assert refused.value.response.headers["content-type"] == "application/problem+json"
+    assert client.get("/healthz").status_code == 200  # by now the server is done with the stream
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/nothing", "/v1/stream/", "/v1/recognize"])
-def test_where_there_is_no_stream_the_answer_is_the_problem(client, path):
+def test_where_there_is_no_stream_the_answer_is_the_problem(client, path, caplog):
     with pytest.raises(InvalidStatus) as refused:
         connect(f"ws://{client.base_url.netloc.decode()}{path}")
     response = refused.value.response
@@ -156,6 +158,8 @@ def test_where_there_is_no_stream_the_answer_is_the_problem(client, path):
     assert response.headers["content-type"] == "application/problem+json"
     assert json.loads(response.body)["type"] == "urn:crossfer:problem:not-found"
     assert response.headers["x-content-type-options"] == "nosniff"
+    assert client.get("/healthz").status_code == 200  # by now the server is done with the stream
+    assert caplog.messages == []
 
 
 def test_the_token_comes_as_a_header_or_as_a_subprotocol(guarded, photo):

@@ -113,6 +113,7 @@ class _Server(uvicorn.Server):
 def configure(app: object, service: Service, certificate: Certificate | None = None) -> uvicorn.Config:
     """The web server's configuration: the limits that it can keep, and nothing logged but errors."""
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
         loop="asyncio",
@@ -133,3 +134,8 @@ def configure(app: object, service: Service, certificate: Certificate | None = N
     )
     config.load()
     return config
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """Leaves out what the web server says of each stream that was refused with a problem: no error."""
+    return record.msg != "ASGI callable returned without completing handshake."
