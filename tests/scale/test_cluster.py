@@ -103,6 +103,27 @@ def test_a_killed_ray_run_is_resumed_by_either_engine(images, options, expected,
     assert rows(tmp_path / "out").equals(rows(expected))
 
 
+NO_NODE = """
+import ray
+def init(*_, **__):
+    raise Exception("The current node timed out during startup")
+ray.init = init
+from crossfer.scale.cluster import connect
+from crossfer.scale.faults import ScoreError
+try:
+    connect(None, 1, 1)
+except ScoreError as error:
+    print(error)
+"""
+
+
+def test_a_node_that_does_not_start_is_one_sentence():
+    done = subprocess.run([sys.executable, "-c", NO_NODE], capture_output=True, text=True, check=True)
+    assert done.stdout == (
+        "Ray cannot be started here (The current node timed out during startup); use the engine local\n"
+    )
+
+
 def test_no_cluster_at_the_address_is_one_sentence(images, options, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
