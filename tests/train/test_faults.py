@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from crossfer.data.synthetic import load_synthetic
+from crossfer.runtime.preprocess import InputContract
 from crossfer.train import checkpoint
 from crossfer.train.faults import Place, RankError, TrainingError, in_words
-from crossfer.train.loop import train
+from crossfer.train.loader import load_faces
+from crossfer.train.loop import _refuse_what_does_not_fit, train
+from crossfer.train.network import network
 from crossfer.train.ranks import ALONE, Rank
 from crossfer.train.record import Progress
 from support.toy_faces import LABELS, toy_faces, toy_recipe
@@ -22,8 +29,8 @@ def too_much() -> None:
     torch.empty(2**50)
 
 
-def raising(error: Exception) -> Callable[[], None]:
-    def fail() -> None:
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
         raise error
 
     return fail
@@ -68,13 +75,33 @@ def test_a_rank_says_who_it_is() -> None:
         raise MemoryError
 
 
-def test_parts_that_cannot_be_halved_again_ask_for_a_smaller_batch() -> None:
-    recipe = toy_recipe(optim={"batch_size": 6, "accumulate": 3})
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("accumulate", [1, 2, 3, 4])
+@pytest.mark.parametrize("faces", [2, 3, 4, 5, 8])
+def test_what_is_advised_is_smaller_and_is_not_refused(
+    monkeypatch: pytest.MonkeyPatch, faces: int, accumulate: int, count: int
+) -> None:
+    optim = {"batch_size": faces * accumulate * count, "accumulate": accumulate}
+    monkeypatch.setattr("crossfer.train.loop.this_rank", lambda: Rank(0, count, count))
     with (
-        pytest.raises(TrainingError, match=r"with --set optim.batch_size=3"),
-        in_words(Place(), recipe, ALONE),
+        pytest.raises(TrainingError) as caught,
+        in_words(Place(), toy_recipe(optim=optim), Rank(0, count, count)),
     ):
         raise MemoryError
+    message = str(caught.value)
+    assert f"{faces} faces of 32 x 32 pixels at once" in message
+    advised = re.findall(r"optim\.(accumulate|batch_size)=(\d+)", message)
+    for key, value in advised:
+        changed = toy_recipe(optim=optim | {key: int(value)})
+        _refuse_what_does_not_fit(changed, 48, observed=False)
+        assert 2 <= changed.optim.batch_size // (changed.optim.accumulate * count) <= max(2, faces // 2)
+    if faces < 3:
+        assert not advised
+        assert (
+            "start again with a smaller network or smaller images (model.width, model.image_size)" in message
+        )
+    else:
+        assert "batch_size" in dict(advised)
 
 
 def test_a_full_disk_leaves_the_last_whole_epoch(tmp_path: Path) -> None:
@@ -103,3 +130,80 @@ def test_a_gradient_that_is_not_finite_is_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *a, **k: whole(*a, **k) * torch.inf)
     with pytest.raises(TrainingError, match=r"^epoch 1, step 1: the gradient is no longer finite; "):
         train(toy_recipe(), LABELS, toy_faces(48), toy_faces(6), tmp_path)
+
+
+NOTHING = "no epoch was whole yet, so nothing is kept"
+
+
+def test_before_the_first_epoch_is_whole_nothing_is_said_to_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crossfer.train.step.mixup", lambda *_: too_much())
+    with pytest.raises(TrainingError, match=rf"^epoch 1, step 1: out of memory .*; {NOTHING} \("):
+        train(toy_recipe(), LABELS, toy_faces(48), toy_faces(6), tmp_path)
+
+    def full(*_: object) -> None:
+        raise checkpoint.CheckpointError("no room")
+
+    monkeypatch.undo()
+    monkeypatch.setattr("crossfer.train.checkpoint.save", full)
+    with pytest.raises(TrainingError, match=rf"^no room; {NOTHING}: make room"):
+        train(toy_recipe(), LABELS, toy_faces(48), toy_faces(6), tmp_path)
+
+
+def test_validation_needs_no_more_memory_than_a_step_and_says_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def normalize(images: torch.Tensor, _: InputContract) -> torch.Tensor:
+        seen.append(len(images))
+        if len(seen) == 3:
+            too_much()
+        return images
+
+    monkeypatch.setattr("crossfer.train.loop.normalize", normalize)
+    with pytest.raises(TrainingError, match=r"^epoch 1, validation: out of memory .* 8 faces of 32 x 32"):
+        train(toy_recipe(optim={"accumulate": 2}), LABELS, toy_faces(48), toy_faces(24), tmp_path)
+    assert seen == [8, 8, 8]
+
+
+class NoRoom:
+    """Stands for faces that do not fit on the device."""
+
+    def __len__(self) -> int:
+        return 48
+
+    def to(self, _: torch.device) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried\nmuch")
+
+
+def test_memory_that_is_short_before_the_first_step_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faces: Any = NoRoom()
+    with pytest.raises(
+        TrainingError,
+        match=r"^out of memory for the faces on the device .*Tried\); stream them .*memory_gb=0$",
+    ):
+        train(toy_recipe(), LABELS, faces, toy_faces(6), tmp_path)
+    smaller = r"take a smaller network or smaller images \(model.width, model.image_size\)$"
+    with pytest.raises(TrainingError, match=rf"^out of memory for the network \(.*\); {smaller}"):
+        network(toy_recipe(model={"width": 2**24}).model, 3)
+    monkeypatch.setattr("crossfer.train.state.build_optimizer", lambda *_: too_much())
+    with pytest.raises(TrainingError, match=rf"^out of memory for the network \(.*\); {smaller}"):
+        train(toy_recipe(), LABELS, toy_faces(48), toy_faces(6), tmp_path)
+
+
+def test_memory_that_is_short_for_the_images_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(np, "empty", raising(MemoryError("Unable to allocate")))
+    dataset = load_synthetic(split="train", samples=9)
+    with pytest.raises(
+        TrainingError, match=r"^out of memory for 9 faces of 48 x 48 pixels \(Unable .*stream"
+    ):
+        load_faces(dataset, InputContract(size=48), votes=False)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RankError, match=r"^rank 1, out of memory for 9 faces"):
+        load_faces(dataset, InputContract(size=48), votes=False)

@@ -203,6 +203,11 @@ def test_a_last_checkpoint_that_is_truncated_or_of_something_else_is_named(
     last.write_bytes((whole / "last.safetensors").read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=r"last.safetensors: not a whole safetensors file"):
         run(toy_recipe(), tmp_path, resume=True)
+    tensors, meta = checkpoint.load(whole / "last.safetensors")
+    del tensors["averaged.module.head.bias"]
+    checkpoint.save(last, tensors, meta)
+    with pytest.raises(CheckpointError, match=r"last.safetensors: averaged does not fit .* in 1 tensors: "):
+        run(toy_recipe(), tmp_path, resume=True)
     checkpoint.save(last, {"w": torch.zeros(1)}, {})
     with pytest.raises(CheckpointError, match=r"last.safetensors: no run to resume: .*recipe.*history"):
         run(toy_recipe(), tmp_path, resume=True)
@@ -245,10 +250,18 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_term(tmp_path: Pa
     assert not (tmp_path / "run" / "last.safetensors").exists()
 
 
-def test_diverging_keeps_the_last_whole_epoch(tmp_path: Path) -> None:
-    recipe = toy_recipe(optim={"lr": 1e30, "clip_norm": 1e30, "epochs": 5, "warmup_epochs": 2.0})
-    with pytest.raises(TrainingError, match=r"^epoch \d, step \d: .*(finite|NaN).*last whole epoch is kept"):
-        run(recipe, tmp_path / "run")
+@pytest.mark.parametrize("whole_epochs", [0, 1])
+def test_diverging_keeps_the_last_whole_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_epochs: int
+) -> None:
+    monkeypatch.setattr(
+        "crossfer.train.loop.learning_rate", lambda _, epoch: 1e30 if epoch >= whole_epochs else 0.01
+    )
+    kept = "last whole epoch is kept" if whole_epochs else "no epoch was whole yet, so nothing is kept"
+    place = rf"epoch {whole_epochs + 1}, step \d"
+    with pytest.raises(TrainingError, match=rf"^{place}: .*(finite|NaN).*{kept}"):
+        run(toy_recipe(optim={"clip_norm": 1e30, "epochs": 5}), tmp_path / "run")
+    assert (tmp_path / "run" / "last.safetensors").exists() == bool(whole_epochs)
 
 
 def test_a_run_starts_from_other_weights(tmp_path: Path) -> None:

@@ -13,14 +13,17 @@ from torch.distributed import DistBackendError, DistNetworkError
 from crossfer.data.sample import DataError
 from crossfer.method import FeatureError
 from crossfer.train.config import Recipe
-from crossfer.train.ranks import Rank
+from crossfer.train.ranks import Rank, this_rank
 
-KEPT = "the last whole epoch is kept"
 # What torch writes where it raises a plain RuntimeError.
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+OUT_OF_MEMORY = (MemoryError | torch.OutOfMemoryError, NO_MEMORY)
 DEVICE_LOST = ("CUDA error", "HIP error", "device-side assert")
 RANK_LOST = ("gloo", "Connection closed by peer", "NCCL")
 WORKER_LOST = ("DataLoader worker",)
+STREAM_THEM = "stream them from disk with --set data.memory_gb=0"
+SMALLER_NETWORK = "a smaller network or smaller images (model.width, model.image_size)"
+Kinds = type | UnionType | tuple[type, ...]
 
 
 class TrainingError(ValueError):
@@ -33,13 +36,25 @@ class RankError(TrainingError):
 
 @dataclass
 class Place:
-    """Where a run stands, from 1; changed as it goes."""
+    """Where a run stands; changed as it goes.
+
+    Attributes:
+        epoch: from 1.
+        step: of it, from 1; 0 in validation.
+        saved: whether a whole epoch is on disk.
+    """
 
     epoch: int = 1
     step: int = 1
+    saved: bool = False
 
     def __str__(self) -> str:
-        return f"epoch {self.epoch}, step {self.step}"
+        return f"epoch {self.epoch}, {f'step {self.step}' if self.step else 'validation'}"
+
+    @property
+    def kept(self) -> str:
+        """What is left of the run."""
+        return "the last whole epoch is kept" if self.saved else "no epoch was whole yet, so nothing is kept"
 
 
 @contextmanager
@@ -54,57 +69,86 @@ def in_words(place: Place, recipe: Recipe, rank: Rank) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError, FeatureError, DataError) as error:
-        told = _told(error, recipe, rank)
+        told = _told(error, place.kept, recipe, rank)
         if told is None:
             raise
-        message = f"{place}: {told}"
-        if rank.count > 1:
-            raise RankError(f"rank {rank.number}, {message}") from error
-        raise TrainingError(message) from error
+        raise _of_rank(rank, f"{place}: {told}") from error
 
 
-def _told(error: Exception, recipe: Recipe, rank: Rank) -> str | None:
-    text = str(error)
-    first = text.strip().partition("\n")[0]
+@contextmanager
+def enough_memory(what: str, remedy: str) -> Iterator[None]:
+    """Raise a lack of memory inside, before there are steps, as an error that says it in a sentence.
 
-    def is_one(kinds: type | UnionType | tuple[type, ...], signs: Sequence[str] = ()) -> bool:
-        return isinstance(error, kinds) or any(sign in text for sign in signs)
+    Args:
+        what: is held in memory.
+        remedy: what to do.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not _is_one(error, *OUT_OF_MEMORY):
+            raise
+        raise _of_rank(this_rank(), f"out of memory for {what}{_in_brackets(error)}; {remedy}") from error
 
+
+def _of_rank(rank: Rank, message: str) -> TrainingError:
+    return RankError(f"rank {rank.number}, {message}") if rank.count > 1 else TrainingError(message)
+
+
+def _is_one(error: Exception, kinds: Kinds, signs: Sequence[str]) -> bool:
+    return isinstance(error, kinds) or any(sign in str(error) for sign in signs)
+
+
+def _in_brackets(error: Exception) -> str:
+    """The first line of what was raised, if there is one."""
+    first = str(error).strip().partition("\n")[0]
+    return f" ({first})" if first else ""
+
+
+def _told(error: Exception, kept: str, recipe: Recipe, rank: Rank) -> str | None:
+    raised = _in_brackets(error)
     sentences = (
-        (is_one(FeatureError), f"{error}; {KEPT}: lower optim.lr and start again"),
-        (is_one(DataError), f"{error}; {KEPT}"),
+        (FeatureError, (), f"{error}; {kept}: lower optim.lr and start again"),
+        (DataError, (), f"{error}; {kept}"),
+        (*OUT_OF_MEMORY, f"{_too_large(recipe, rank)}; {kept}{raised}"),
         (
-            is_one(MemoryError | torch.OutOfMemoryError, NO_MEMORY),
-            f"{_too_large(recipe, rank)}; {KEPT} ({first})",
-        ),
-        (
-            is_one(torch.AcceleratorError, DEVICE_LOST),
-            f"the GPU does not answer any more ({first}); {KEPT}: look at it with nvidia-smi, and go on with "
+            torch.AcceleratorError,
+            DEVICE_LOST,
+            f"the GPU does not answer any more{raised}; {kept}: look at it with nvidia-smi, and go on with "
             "--resume, there or on another",
         ),
         (
-            is_one(DistBackendError | DistNetworkError, RANK_LOST),
-            f"another rank does not answer any more ({first}); {KEPT}: go on with --resume",
+            DistBackendError | DistNetworkError,
+            RANK_LOST,
+            f"another rank does not answer any more{raised}; {kept}: go on with --resume",
         ),
         (
-            is_one((), WORKER_LOST),
-            f"a process that decodes images is gone ({first}); {KEPT}: memory may be short, or /dev/shm too "
+            (),
+            WORKER_LOST,
+            f"a process that decodes images is gone{raised}; {kept}: memory may be short, or /dev/shm too "
             "small; go on with --resume and fewer data.workers (0 for none)",
         ),
     )
-    return next((sentence for applies, sentence in sentences if applies), None)
+    return next((sentence for kinds, signs, sentence in sentences if _is_one(error, kinds, signs)), None)
 
 
 def _too_large(recipe: Recipe, rank: Rank) -> str:
-    """What did not fit, and what would."""
-    optim = recipe.optim
-    part = max(1, optim.batch_size // (optim.accumulate * rank.count))
-    smaller = next(n for n in range(2 * optim.accumulate, optim.batch_size + 1) if optim.batch_size % n == 0)
-    side = recipe.model.image_size
+    """What did not fit, and what would: half as many faces at once or fewer, but two at least."""
+    optim, side, count = recipe.optim, recipe.model.image_size, rank.count
+    size, parts = optim.batch_size, optim.accumulate
+    part = max(1, size // (parts * count))
     found = (
-        f"out of memory with optim.batch_size = {optim.batch_size} (optim.accumulate = {optim.accumulate}: "
+        f"out of memory with optim.batch_size = {size} (optim.accumulate = {parts}: "
         f"{part} faces of {side} x {side} pixels at once)"
     )
-    if smaller < optim.batch_size:
-        return f"{found}; start again with --set optim.accumulate={smaller}, or optim.batch_size={part // 2}"
-    return f"{found}; start again with --set optim.batch_size={max(2, optim.batch_size // 2)}"
+    changes = [
+        f"optim.accumulate={more}"
+        for more in range(2 * parts, size // (2 * count) + 1)
+        if size % (more * count) == 0
+    ][:1]
+    smaller = max(2, part // 2) * parts * count
+    if smaller < size:
+        changes.append(f"optim.batch_size={smaller}")
+    if not changes:
+        return f"{found}; start again with {SMALLER_NETWORK}"
+    return f"{found}; start again with --set {', or '.join(changes)}"

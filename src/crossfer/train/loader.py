@@ -12,6 +12,7 @@ from torch import Tensor
 
 from crossfer.data.sample import DataError, Dataset
 from crossfer.runtime.preprocess import InputContract, resize_crop
+from crossfer.train.faults import STREAM_THEM, enough_memory
 from crossfer.train.ranks import ALONE, Rank
 
 Batch = tuple[Tensor, Tensor]
@@ -64,13 +65,15 @@ def load_faces(
 
     Raises:
         DataError: if the set is empty or an image cannot be read, or votes are asked of a set without them.
+        TrainingError: if memory is too short for them.
     """
     chosen = drawn(dataset, limit)
     targets, labels = answers(dataset, chosen, votes=votes)
-    images = np.empty((len(chosen), *contract.shape), np.uint8)
-    for i, row in enumerate(chosen):
-        images[i] = resize_crop(dataset.read(dataset.samples[row]), contract)
-        progress(1)
+    with enough_memory(f"{len(chosen):,} faces of {contract.size} x {contract.size} pixels", STREAM_THEM):
+        images = np.empty((len(chosen), *contract.shape), np.uint8)
+        for i, row in enumerate(chosen):
+            images[i] = resize_crop(dataset.read(dataset.samples[row]), contract)
+            progress(1)
     return FaceTensors(torch.from_numpy(images), targets, labels)
 
 

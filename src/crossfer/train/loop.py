@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from crossfer.labels import LabelSet
@@ -15,7 +14,7 @@ from crossfer.method import ranks
 from crossfer.runtime.preprocess import InputContract, normalize
 from crossfer.train.config import Recipe
 from crossfer.train.device import choose_device, choose_precision, open_fabric, part_at_exit
-from crossfer.train.faults import TrainingError, in_words
+from crossfer.train.faults import SMALLER_NETWORK, STREAM_THEM, TrainingError, enough_memory, in_words
 from crossfer.train.loader import Waited, in_order, shuffled
 from crossfer.train.network import input_contract, network
 from crossfer.train.observer import Observer, Tracker
@@ -65,19 +64,23 @@ def train(
             gives up: memory, disk, a device or another rank.
     """
     _refuse_what_does_not_fit(recipe, len(train_faces), observed=observer is not None)
-    run, observer = _open_run(recipe, labels, folder, resume, len(train_faces)), observer or Observer()
-    learn = Step(run, input_contract(recipe.model), observer, _open_teachers(run))
+    observer = observer or Observer()
+    with enough_memory("the network", f"take {SMALLER_NETWORK}"):
+        run = _open_run(recipe, labels, folder, resume, len(train_faces))
+        learn = Step(run, input_contract(recipe.model), observer, _open_teachers(run))
     observer.begin(run.bare, folder, run.epoch)
     trackers = trackers if run.rank.number == 0 else ()
     if run.history:
         _tell(trackers, run.history[-1])
     with in_words(run.place, recipe, run.rank):
-        train_faces, valid_faces = (faces.to(run.fabric.device) for faces in (train_faces, valid_faces))
+        with enough_memory("the faces on the device", STREAM_THEM):
+            train_faces, valid_faces = (faces.to(run.fabric.device) for faces in (train_faces, valid_faces))
         while run.epoch < recipe.optim.epochs:
             began = time.perf_counter()
             terms, data_wait = _learn_epoch(run, learn, train_faces, report)
             observer.finish_epoch()
-            accuracy, valid_loss = validate(run.averaged.module, valid_faces, learn.contract, run.fabric)
+            run.place.step = 0
+            accuracy, valid_loss = validate(run, valid_faces, learn.contract)
             record = EpochRecord(
                 run.epoch + 1,
                 *terms,
@@ -139,11 +142,14 @@ def _learn_epoch(
 
 
 @torch.no_grad()
-def validate(net: nn.Module, faces: Faces, contract: InputContract, fabric: Fabric) -> tuple[float, float]:
-    """Accuracy in 0..1 and mean negative log-likelihood of the labels; each rank judges some of the faces."""
-    net.eval()
+def validate(run: RunState, faces: Faces, contract: InputContract) -> tuple[float, float]:
+    """Accuracy in 0..1 and mean negative log-likelihood of the labels, of the averaged weights.
+
+    Each rank judges some of the faces, as many at once as it learns from, which need more memory.
+    """
+    net, fabric, optim = run.averaged.module.eval(), run.fabric, run.recipe.optim
     scores = torch.zeros(faces.targets.shape, device=fabric.device)
-    plan = in_order(len(faces), 512, this_rank())
+    plan = in_order(len(faces), optim.batch_size // (optim.accumulate * run.rank.count), run.rank)
     for rows, (pixels, _) in zip(plan, faces.read(plan), strict=True):
         images = normalize(pixels.float(), contract).to(memory_format=torch.channels_last)
         with fabric.autocast():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from crossfer.method import CrossLayerNet, build_model
 from crossfer.runtime.preprocess import InputContract
 from crossfer.train.config import ModelConfig
+from crossfer.train.faults import SMALLER_NETWORK, enough_memory
 
 
 def input_contract(config: ModelConfig) -> InputContract:
@@ -12,8 +13,13 @@ def input_contract(config: ModelConfig) -> InputContract:
     return InputContract(size=config.image_size, color=config.color)
 
 
+@enough_memory("the network", f"take {SMALLER_NETWORK}")
 def network(config: ModelConfig, num_classes: int) -> CrossLayerNet:
-    """The network of a recipe, freshly initialised."""
+    """The network of a recipe, freshly initialised.
+
+    Raises:
+        TrainingError: if memory is too short for it.
+    """
     return build_model(
         num_classes=num_classes,
         image_size=config.image_size,

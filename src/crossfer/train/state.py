@@ -19,10 +19,11 @@ from crossfer.provenance import code_commit
 from crossfer.train import checkpoint
 from crossfer.train.config import OF_THE_MACHINE, Recipe, filled
 from crossfer.train.device import Precision
-from crossfer.train.faults import KEPT, Place, TrainingError
+from crossfer.train.faults import Place, TrainingError
 from crossfer.train.optim import averaging, build_optimizer
 from crossfer.train.ranks import this_rank
 from crossfer.train.record import EpochRecord, write_log
+from crossfer.train.start import fill
 
 FORMAT = 2  # of a run's checkpoints; 1 kept the momentum under other names
 
@@ -97,7 +98,7 @@ class RunState:
 
     def begin_epoch(self) -> None:
         """Set everything random by seed, epoch and rank."""
-        self.place.epoch = self.epoch + 1
+        self.place.epoch, self.place.step = self.epoch + 1, 1
         seed = self.recipe.seed * 1_000_003 + self.epoch
         torch.manual_seed(seed + self.rank.number * 2**40)  # augmentation: other draws on each rank
         self.generator.manual_seed(seed)  # clusters: the same on each
@@ -143,12 +144,12 @@ class RunState:
                 f"{self.folder}: was trained for {meta['label_set']}, the data now has {self.labels.name}; "
                 "put the class folders back as they were, or name another folder"
             )
-        self.bare.load_state_dict(checkpoint.under("model", tensors))
-        self.loss.load_state_dict(checkpoint.under("loss", tensors))
-        self.averaged.load_state_dict(checkpoint.under("averaged", tensors))
+        for name, module in {"model": self.bare, "loss": self.loss, "averaged": self.averaged}.items():
+            fill(module, checkpoint.under(name, tensors), f"{last}: {name} does not fit the run's own recipe")
         checkpoint.restore_optimizer(self.optimizer, checkpoint.under("optimizer", tensors))
         self.fabric.strategy.precision.load_state_dict(meta.get("scaler", {}))
         self.history = [EpochRecord(**record) for record in meta["history"]]
+        self.place.saved = True
         self.teachers = meta.get("teachers", {})
         if self.fabric.is_global_zero:  # it may have been stopped between checkpoint and log
             write_log(self.folder / "log.csv", self.history)
@@ -178,8 +179,10 @@ class RunState:
                 self._write(record)
             except (checkpoint.CheckpointError, OSError) as error:
                 raise TrainingError(
-                    f"{error}; {KEPT}: make room, or mend what is wrong there, and go on with --resume"
+                    f"{error}; {self.place.kept}: make room, or mend what is wrong there, and go on with "
+                    "--resume"
                 ) from error
+        self.place.saved = True
 
     def _write(self, record: EpochRecord) -> None:
         meta: dict[str, Any] = {
@@ -207,6 +210,7 @@ class RunState:
         checkpoint.save(
             self.folder / "last.safetensors", tensors, {**meta, "history": [asdict(r) for r in self.history]}
         )
+        self.place.saved = True  # even if the log cannot be written
         write_log(self.folder / "log.csv", self.history)
 
 

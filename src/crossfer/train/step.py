@@ -8,7 +8,7 @@ from torch import Tensor
 from crossfer.method import Output, ranks
 from crossfer.runtime.preprocess import InputContract, normalize
 from crossfer.train.augment import Augment, mixup
-from crossfer.train.faults import KEPT, TrainingError
+from crossfer.train.faults import TrainingError
 from crossfer.train.observer import Observer
 from crossfer.train.state import RunState
 from crossfer.train.teachers import Teachers
@@ -101,7 +101,8 @@ class Step:
             self._stop("the gradient is no longer finite")
 
     def _stop(self, why: str) -> None:
-        raise TrainingError(f"{self.run.place}: {why}; {KEPT}: lower optim.lr and start again")
+        place = self.run.place
+        raise TrainingError(f"{place}: {why}; {place.kept}: lower optim.lr and start again")
 
 
 def _as_views(output: Output) -> Output:
