@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from crossfer.data.synthetic import load_synthetic
 from crossfer.labels import FERPLUS
 from crossfer.method import build_model
+from crossfer.runtime import preprocess
 from crossfer.runtime.bundle import METADATA_KEY, read_bundle
-from crossfer.runtime.preprocess import preprocess
+from crossfer.runtime.preprocess import InputContract
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe, parse_recipe
@@ -71,12 +72,16 @@ def torch_net(run: Path) -> nn.Module:
     return net.eval()
 
 
+def faces(count: int) -> Tensor:
+    return torch.randint(0, 256, (count, 1, 48, 48), dtype=torch.uint8)
+
+
 @torch.no_grad()
 def test_the_bundle_answers_as_torch_does_through_the_runtime(run: Path, bundle: Path) -> None:
     dataset = load_synthetic(split="test", samples=9)
     crops = [dataset.read(s) for s in dataset.samples]
     recognizer = Recognizer(bundle, detector="none")
-    output = torch_net(run)(torch.from_numpy(preprocess(crops, recognizer.meta.input)))
+    output = torch_net(run)(torch.from_numpy(preprocess.preprocess(crops, recognizer.meta.input)))
     for i, prediction in enumerate(recognizer.classify(crops)):
         np.testing.assert_allclose(prediction.logits, output.logits[i].numpy(), atol=1e-4)
         np.testing.assert_allclose(prediction.evidence, output.evidence[i].numpy(), atol=1e-4)
@@ -119,9 +124,27 @@ def test_every_kind_of_network_takes_any_batch(
         branch=branch, weighting=weighting,
     ).eval()  # fmt: skip
     model = Inference(net).eval()
-    difference, logits = parity(model, to_graph(model, (1, 48, 48)), torch.randn(5, 1, 48, 48))
+    difference, logits = parity(model, to_graph(model, (1, 48, 48)), faces(5), InputContract(size=48))
     assert difference < 1e-4
     assert logits.shape == (5, 3)
+
+
+def test_faces_are_in_single_precision_a_batch_at_a_time(
+    run: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def normalize(images: Tensor, contract: InputContract) -> Tensor:
+        seen.append(len(images))
+        return preprocess.normalize(images, contract)
+
+    monkeypatch.setattr("crossfer.train.export.normalize", normalize)
+    model, images = Inference(torch_net(run)).eval(), faces(300)
+    _, logits = parity(model, onnx.load(bundle), images, InputContract(size=48))
+    assert seen == [256, 44]
+    with torch.no_grad():
+        expected = model(preprocess.normalize(images.float(), InputContract(size=48)))[0]
+    np.testing.assert_allclose(logits, expected.numpy(), atol=1e-4)
 
 
 @torch.no_grad()
@@ -151,7 +174,7 @@ def test_a_graph_that_differs_is_refused(run: Path) -> None:
     net = torch_net(run)
     graph = to_graph(Inference(net).eval(), (1, 48, 48))
     with pytest.raises(ExportError, match=r"differs from torch by 0\.001 in logits on random inputs"):
-        parity(Other(net), graph, torch.zeros(2, 1, 48, 48))
+        parity(Other(net), graph, faces(2), InputContract(size=48))
 
 
 def test_weights_without_a_recipe_are_refused(tmp_path: Path) -> None:

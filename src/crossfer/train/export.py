@@ -18,7 +18,7 @@ from crossfer.calibration import fit_temperature
 from crossfer.method.collapse import collapse
 from crossfer.metrics import wilson_interval
 from crossfer.runtime.bundle import BundleMeta, write_bundle
-from crossfer.runtime.preprocess import normalize
+from crossfer.runtime.preprocess import InputContract, normalize
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe, placeless
 from crossfer.train.loader import load_faces
@@ -109,10 +109,9 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
     contract = input_contract(recipe.model)
     dataset = open_split(data_of_run(recipe.data, path.parent, labels), "valid", root)
     faces = load_faces(dataset, contract, votes=False)
-    images = normalize(faces.images.float(), contract)
 
     graph = to_graph(Inference(collapse(net), mirror=mirror).eval(), contract.shape)
-    difference, logits = parity(Inference(net, mirror=mirror).eval(), graph, images)
+    difference, logits = parity(Inference(net, mirror=mirror).eval(), graph, faces.images, contract)
     temperature = fit_temperature(logits, faces.labels.numpy())
     right = int((logits.argmax(axis=1) == faces.labels.numpy()).sum())
     bundle = BundleMeta(
@@ -184,13 +183,16 @@ def to_graph(model: nn.Module, shape: tuple[int, int, int]) -> onnx.ModelProto:
 
 
 @torch.no_grad()
-def parity(model: nn.Module, graph: onnx.ModelProto, images: Tensor) -> tuple[float, np.ndarray]:
+def parity(
+    model: nn.Module, graph: onnx.ModelProto, images: Tensor, contract: InputContract
+) -> tuple[float, np.ndarray]:
     """Compare a graph with torch on random and on real inputs, and give its logits for the real ones.
 
     Args:
         model: gives logits and evidence.
         graph: should give the same.
-        images: real normalised inputs, (N, C, S, S).
+        images: real faces, (N, C, S, S) uint8; in single precision a batch at a time, to spare memory.
+        contract: how they are normalised.
 
     Returns:
         The largest absolute difference, and the graph's logits (N, K).
@@ -202,7 +204,8 @@ def parity(model: nn.Module, graph: onnx.ModelProto, images: Tensor) -> tuple[fl
     random = torch.randn(64, *images.shape[1:], generator=torch.Generator().manual_seed(0))
     worst, logits = 0.0, []
     for kind, inputs in (("random", random), ("real", images)):
-        for batch in inputs.split(256):
+        for part in inputs.split(256):
+            batch = part if kind == "random" else normalize(part.float(), contract)
             expected = model(batch)
             found = session.run(["logits", "evidence"], {"image": batch.numpy()})
             for name, e, f in zip(("logits", "evidence"), expected, found, strict=True):
