@@ -75,3 +75,10 @@ def test_who_cannot_teach_is_named_before_a_face_is_read(tmp_path: Path, named: 
     assert done.stderr.count("\n") == 1, done.stderr
     assert message in done.stderr
     assert not run.exists()
+
+
+def test_a_teacher_s_name_may_have_any_characters(run, tmp_path: Path) -> None:
+    for name in ("\N{GRINNING FACE}", "Lehrerin mit ß", 'with "quotes" and \\'):
+        path = tmp_path / f"{name}.safetensors"
+        message = run("distill", RECIPES / "smoke.toml", "--teacher", path, "-o", tmp_path / "run", *SMALL)
+        assert str(message).endswith(f"{path}: no such checkpoint")

@@ -100,3 +100,53 @@ def test_a_streamed_run_shows_how_it_reads_and_writes_event_files(tmp_path: Path
     assert "train: 64 faces (synthetic, drawn), streamed by 1 processes" in done.stderr
     assert "% waiting for data" in done.stderr
     assert [p.name for p in run.iterdir() if p.name.startswith("events.out.tfevents.")]
+
+
+@pytest.fixture
+def no_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where the data set is opened."""
+
+    def opened(*_: object, **__: object) -> None:
+        raise AssertionError("the data is read")
+
+    monkeypatch.setattr("crossfer.train.run.open_split", opened)
+
+
+@pytest.mark.parametrize(("command", "option"), [("train", "-o"), ("intensity", "--results")])
+@pytest.mark.usefixtures("no_data")
+def test_what_cannot_be_written_or_is_not_there_is_refused_before_the_data_is_read(
+    run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, option: str
+) -> None:
+    (tmp_path / "file").touch()
+    message = run(command, RECIPES / "smoke.toml", option, tmp_path / "file" / "a" / "b")
+    assert f"{tmp_path / 'file' / 'a' / 'b'}: expected a folder to write, found that nothing" in str(message)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    cuda = ("--set", "optim.device=cuda")
+    message = run(command, RECIPES / "smoke.toml", option, tmp_path / "a", *cuda)
+    assert "optim.device = 'cuda', but torch finds no CUDA device" in str(message)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_rank_says_what_befell_it_before_the_first_step(
+    run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told = {"TORCHELASTIC_RUN_ID": "x", "RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    options = ("-o", tmp_path / "run", "--set", "data.name=ferplus", "--root", tmp_path / "gone")
+    message = str(run("train", RECIPES / "smoke.toml", *options))
+    assert message.startswith(f"crossfer: rank 1: data.root = '{tmp_path}/gone': expected FERPlus")
+    assert waited == [2]
+
+
+def test_stopped_before_an_epoch_is_whole_nothing_is_promised(
+    run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("crossfer.train.run.open_split", stop)
+    assert run("train", RECIPES / "smoke.toml", "-o", tmp_path / "run") == 130
+    assert capsys.readouterr().err == "stopped; no epoch was whole yet, so nothing is kept\n"

@@ -48,7 +48,7 @@ def distill(
     """
     overrides = [*(set_ or ()), *(["data.skip_bad=true"] if skip_bad else ())]
     if teachers:
-        overrides.append(f"distill.teachers={json.dumps(teachers)}")
+        overrides.append(f"distill.teachers={json.dumps(teachers, ensure_ascii=False)}")
     if share is not None:
         overrides.append(f"distill.share={share}")
     run(recipe, overrides, output, root, resume=resume, tensorboard=tensorboard, taught=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from crossfer.cli.errors import need_extra
+from crossfer.cli.errors import need_extra, one_line
 from crossfer.cli.options import (
     Override,
     RecipeFile,
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from crossfer.train.observer import Tracker
+    from crossfer.train.ranks import Rank
+
+PATIENCE = 2.0  # seconds; torchrun looks ten times a second whether a rank has failed, and ends the others
 
 
 def train(
@@ -56,30 +60,25 @@ def run(
 ) -> None:
     """Train a recipe, which has to name teachers if it is ``taught``, and say what came of it.
 
-    The other ranks of ``torchrun`` are silent.
+    Of ``torchrun``'s ranks the first alone speaks, another only of what befell it alone.
     """
     need_extra("train")
     from rich.console import Console
 
     from crossfer.train.config import load_recipe
-    from crossfer.train.faults import RankError
     from crossfer.train.ranks import this_rank
     from crossfer.train.run import run_recipe
 
-    silent = this_rank().number > 0
-    console = Console(stderr=True, quiet=silent)
-    try:
+    rank = this_rank()
+    console = Console(stderr=True, quiet=rank.number > 0)
+    with _one_voice(rank):
         plan = load_recipe(recipe, overrides)
         if taught and not plan.distill.teachers:
             raise ValueError(f"{recipe}: names no teachers under [distill]; name them with --teacher MODEL")
         folder = output or Path("runs") / plan.name
         with _told_how_to_go_on(folder, console), _trackers(folder, tensorboard=tensorboard) as trackers:
             result = run_recipe(plan, folder, root=root, resume=resume, console=console, trackers=trackers)
-    except (ValueError, OSError) as error:
-        if silent and not isinstance(error, RankError):
-            raise typer.Exit(1) from None  # rank 0 says the same
-        raise
-    if not silent:
+    if rank.number == 0:
         typer.echo(
             f"{folder / 'best.safetensors'}: epoch {result.best_epoch}, "
             f"validation accuracy {100 * result.best_accuracy:.2f} %"
@@ -99,11 +98,29 @@ def _trackers(folder: Path, *, tensorboard: bool) -> Iterator[tuple[Tracker, ...
 
 
 @contextmanager
+def _one_voice(rank: Rank) -> Iterator[None]:
+    """Leave to rank 0 what befell all ranks."""
+    from crossfer.train.faults import RankError, TrainingError
+
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if rank.number == 0 or isinstance(error, RankError):
+            raise
+        if isinstance(error, TrainingError):
+            raise typer.Exit(1) from None  # rank 0 says the same
+        time.sleep(PATIENCE)  # if rank 0 says it, this process is ended meanwhile
+        raise RankError(f"rank {rank.number}: {one_line(error)}") from error
+
+
+@contextmanager
 def _told_how_to_go_on(folder: Path, console: Console) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        console.print(
-            f"stopped; what was learnt up to the last whole epoch is in {folder}: go on with --resume"
-        )
+        if (folder / "last.safetensors").exists():
+            said = f"what was learnt up to the last whole epoch is in {folder}: go on with --resume"
+        else:
+            said = "no epoch was whole yet, so nothing is kept"
+        console.print(f"stopped; {said}")
         raise

@@ -120,8 +120,8 @@ class ModelConfig(Section):
     )
     init: File | None = Field(
         default=None,
-        description="weights to start from: an embedded model's name, such as 'default', or a safetensors "
-        "file of a whole network or of a ResNet encoder",
+        description="weights to start from: an embedded model's name, such as 'default', the folder of a "
+        "run, or a safetensors file of a whole network or of a ResNet encoder",
     )
 
     @model_validator(mode="after")

@@ -21,7 +21,9 @@ from rich.progress import (
 
 from crossfer.data.sample import Dataset
 from crossfer.labels import LabelSet
+from crossfer.train.checkpoint import require_writable
 from crossfer.train.config import DataConfig, Recipe
+from crossfer.train.device import choose_device
 from crossfer.train.faults import TrainingError
 from crossfer.train.intensity import GradientProbe, read_rows
 from crossfer.train.loader import decoded_bytes, load_faces
@@ -61,6 +63,9 @@ def run_recipe(
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of ranks and precision
     if not resume:
         require_free(folder)
+    if this_rank().number == 0:
+        require_writable(folder)
+    choose_device(recipe.optim.device)  # before the images are read
     if not (folder / "last.safetensors").exists():
         _begin(recipe, folder, root, console)
     data = data_of_run(recipe.data, folder)
@@ -157,6 +162,10 @@ def run_study(
     """
     if this_rank().count > 1:
         raise TrainingError("a study runs in one process; only 'crossfer train' is shared by ranks")
+    for folder in (results, runs):
+        require_writable(folder)
+    for trial in trials:
+        choose_device(trial.recipe.optim.device)
     load = _Shelf(root, runs, console).faces
     done = []
     for number, trial in enumerate(trials, start=1):
