@@ -138,7 +138,7 @@ def test_a_rank_says_what_befell_it_before_the_first_step(
     options = ("-o", tmp_path / "run", "--set", "data.name=ferplus", "--root", tmp_path / "gone")
     message = str(run("train", RECIPES / "smoke.toml", *options))
     assert message.startswith(f"crossfer: rank 1: data.root = '{tmp_path}/gone': expected FERPlus")
-    assert waited == [2]
+    assert waited == [5]
 
 
 def test_stopped_before_an_epoch_is_whole_nothing_is_promised(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from crossfer.train.observer import Tracker
     from crossfer.train.ranks import Rank
 
-PATIENCE = 2.0  # seconds; torchrun looks ten times a second whether a rank has failed, and ends the others
+PATIENCE = 5.0  # seconds; torchrun looks ten times a second whether a rank has failed, and ends the others
 
 
 def train(

@@ -162,10 +162,11 @@ def run_study(
     """
     if this_rank().count > 1:
         raise TrainingError("a study runs in one process; only 'crossfer train' is shared by ranks")
-    for folder in (results, runs):
-        require_writable(folder)
     for trial in trials:
-        choose_device(trial.recipe.optim.device)
+        if not (results / f"{trial.name}.json").exists():
+            require_writable(results)
+            require_writable(runs)
+            choose_device(trial.recipe.optim.device)
     load = _Shelf(root, runs, console).faces
     done = []
     for number, trial in enumerate(trials, start=1):
