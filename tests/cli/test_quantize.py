@@ -97,4 +97,6 @@ def test_bad_input_is_one_sentence_and_no_file(monkeypatch, tmp_path: Path, mode
 def test_what_is_missing_is_named_with_its_extra(monkeypatch, capsys, tmp_path: Path, model: Path):
     monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "onnx" else object())
     assert run(monkeypatch, "quantize", model, "--root", tmp_path, "-o", tmp_path / "int8.onnx") == 2
-    assert "pip install '.[quantize]' in a checkout" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert "pip install '.[quantize]' in a checkout" in " ".join(
+        capsys.readouterr().err.replace("│", " ").split()
+    )

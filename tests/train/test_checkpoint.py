@@ -184,7 +184,5 @@ def test_a_folder_that_cannot_be_written_is_named_before_any_work(tmp_path: Path
     checkpoint.require_writable(tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
-    with pytest.raises(
-        CheckpointError, match=rf"b: .* nothing can be written in {tmp_path}/file"
-    ):
+    with pytest.raises(CheckpointError, match=rf"b: .* nothing can be written in {tmp_path}/file"):
         checkpoint.require_writable(tmp_path / "file" / "b")
