@@ -170,6 +170,12 @@ class DistillConfig(Section):
     mirror: bool = Field(
         default=False, description="a teacher's answer is the mean over a face and its mirror image"
     )
+    teaching: Literal["consistent", "fixed"] = Field(
+        default="consistent",
+        description="`consistent`: teachers are asked at every step, about the very images that the student "
+        "sees; `fixed`: once before the training, about each face as it is, so that a step costs no more "
+        "than without them",
+    )
 
 
 class AugmentConfig(Section):

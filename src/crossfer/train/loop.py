@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -67,7 +68,9 @@ def train(
     observer = observer or Observer()
     with enough_memory("the network", f"take {SMALLER_NETWORK}"):
         run = _open_run(recipe, labels, folder, resume, len(train_faces))
-        learn = Step(run, input_contract(recipe.model), observer, _open_teachers(run))
+        teachers = _open_teachers(run)
+        fixed = recipe.distill.teaching == "fixed"
+        learn = Step(run, input_contract(recipe.model), observer, None if fixed else teachers)
     observer.begin(run.bare, folder, run.epoch)
     trackers = trackers if run.rank.number == 0 else ()
     if run.history:
@@ -75,6 +78,8 @@ def train(
     with in_words(run.place, recipe, run.rank):
         with enough_memory("the faces on the device", STREAM_THEM):
             train_faces, valid_faces = (faces.to(run.fabric.device) for faces in (train_faces, valid_faces))
+        if fixed and teachers is not None and run.epoch < recipe.optim.epochs:
+            train_faces = _taught(run, train_faces, teachers)
         while run.epoch < recipe.optim.epochs:
             began = time.perf_counter()
             terms, data_wait = _learn_epoch(run, learn, train_faces, report)
@@ -120,6 +125,20 @@ def _open_teachers(run: RunState) -> Teachers | None:
     teachers = load_teachers(run.recipe.distill, run.labels)
     run.be_taught_by({teacher.sha256: teacher.name for teacher in teachers})
     return Teachers(teachers, run.recipe.distill)
+
+
+def _taught(run: RunState, faces: Faces, teachers: Teachers) -> Faces:
+    """The same faces, the answers of the teachers about each of them in its target.
+
+    Each rank asks about some of the faces. A run that goes on asks again.
+    """
+    teachers.to(run.fabric.device)
+    targets = torch.zeros_like(faces.targets)
+    plan = in_order(len(faces), run.recipe.optim.batch_size // run.rank.count, run.rank)
+    for rows, (pixels, given) in zip(plan, faces.read(plan), strict=True):
+        with run.fabric.autocast():
+            targets[rows.to(run.fabric.device)] = teachers.blend(pixels.float() / 255, given)
+    return replace(faces, targets=ranks.total(targets))
 
 
 def _learn_epoch(

@@ -2,7 +2,8 @@
 
 Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, with the teachers looking at the very
 images that the student learns from, changed at random alike (Beyer et al., "Knowledge distillation: A good
-teacher is patient and consistent", CVPR 2022).
+teacher is patient and consistent", CVPR 2022), or asked once about each face as it is, that paper's fixed
+teacher.
 """
 
 from __future__ import annotations
