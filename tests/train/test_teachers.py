@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from crossfer.data.synthetic import load_synthetic
 from crossfer.labels import FERPLUS, LabelSet, label_set
 from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.preprocess import InputContract, preprocess
@@ -17,13 +19,14 @@ from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import DistillConfig, Recipe, RecipeError, placeless
 from crossfer.train.faults import TrainingError
-from crossfer.train.loader import FaceTensors
+from crossfer.train.loader import FaceTensors, load_faces
 from crossfer.train.loop import train
 from crossfer.train.network import network
 from crossfer.train.record import Progress
+from crossfer.train.stream import stream_faces
 from crossfer.train.teachers import Teacher, Teachers, as_input, load_teachers
 from crossfer.train.weights import export_weights
-from support.runs import assert_same_run
+from support.runs import assert_same_run, tensors_of
 from support.toy_faces import toy_faces, toy_recipe
 
 NAMED = label_set("neutral,happiness,surprise")
@@ -132,12 +135,49 @@ def test_a_student_learns_what_its_teacher_says_and_not_the_labels(tmp_path: Pat
     assert result.best_accuracy > 0.9
 
 
-def test_stopped_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mirror", [False, True])
+def test_fixed_teachers_leave_targets_of_each_face_as_it_is(tmp_path: Path, mirror: bool) -> None:
+    told: list[tuple[int, int]] = []
+    distill = {"teaching": "fixed", "mirror": mirror, "share": 0.75}
+    # Small steps and no clusters, so that rounding does not grow.
+    student = {"optim": {"epochs": 1, "lr": 1e-3}, "method": {"lambdas": (0.0, 0.0, 0.0)}}
+    recipe = taught(weights(tmp_path / "t.safetensors"), distill=distill, **student)
+    faces, held_out = toy_faces(40), toy_faces(24, seed=1)
+    train(recipe, NAMED, faces, held_out, tmp_path / "taught", asked=lambda *now: told.append(now))
+    assert told == [(13, 40), (26, 40), (40, 40)]
+
+    (teacher,) = load_teachers(recipe.distill, NAMED)
+    logits = answer(teacher, faces.images / 255)
+    if mirror:
+        logits = (logits + answer(teacher, faces.images.flip(3) / 255)) / 2
+    targets = 0.25 * faces.targets + 0.75 * logits.softmax(dim=1)
+    train(toy_recipe(**student), NAMED, replace(faces, targets=targets), held_out, tmp_path / "told")
+    ours, theirs = tensors_of(tmp_path / "taught"), tensors_of(tmp_path / "told")
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_fixed_teachers_answer_alike_about_faces_in_a_stream(tmp_path: Path) -> None:
+    learnt, held_out = load_synthetic(samples=40), load_synthetic(split="valid", samples=16)
+    teacher = weights(tmp_path / "t.safetensors", labels=learnt.labels)
+    recipe = taught(teacher, distill={"teaching": "fixed"}, optim={"epochs": 1})
+    contract = InputContract(size=32)
+    for name, faces in {
+        "memory": load_faces(learnt, contract, votes=True),
+        "stream": stream_faces(learnt, contract, votes=True, workers=1),
+    }.items():
+        train(recipe, learnt.labels, faces, load_faces(held_out, contract, votes=True), tmp_path / name)
+    assert_same_run(tmp_path / "memory", tmp_path / "stream")
+
+
+@pytest.mark.parametrize("teaching", ["consistent", "fixed"])
+def test_stopped_and_resumed_equals_uninterrupted(tmp_path: Path, teaching: str) -> None:
     def stop(progress: Progress) -> None:
         if (progress.epoch, progress.step) == (2, 2):
             raise KeyboardInterrupt
 
-    recipe = taught(weights(tmp_path / "t.safetensors"), distill={"mirror": True})
+    distill = {"mirror": True, "teaching": teaching}
+    recipe = taught(weights(tmp_path / "t.safetensors"), distill=distill)
     faces = toy_faces(48), toy_faces(24, seed=1)
     train(recipe, NAMED, *faces, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):

@@ -43,8 +43,9 @@ def distill(
 ) -> None:
     """Train a student of any size with teachers, whose answers are part of its targets.
 
-    The teachers see the very images that the student sees, changed at random alike; the mean of their
-    answers is blended with the labels. What a recipe says under `[distill]` holds where no option is given.
+    The teachers see the very images that the student sees, changed at random alike, or with
+    `--set distill.teaching=fixed` once each face as it is; the mean of their answers is blended with the
+    labels. What a recipe says under `[distill]` holds where no option is given.
     """
     overrides = [*(set_ or ()), *(["data.skip_bad=true"] if skip_bad else ())]
     if teachers:

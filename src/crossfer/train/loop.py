@@ -38,6 +38,7 @@ def train(
     *,
     resume: bool = False,
     report: Callable[[Progress], None] = lambda _: None,
+    asked: Callable[[int, int], None] = lambda _, __: None,
     trackers: Sequence[Tracker] = (),
     observer: Observer | None = None,
 ) -> RunResult:
@@ -56,6 +57,8 @@ def train(
             ``log.csv``.
         resume: go on from ``last.safetensors``.
         report: called after every step, on rank 0.
+        asked: called with the faces that fixed teachers have answered about and those that they are to, on
+            rank 0.
         trackers: each called with the record of an epoch once its checkpoint is written, on rank 0; on
             resuming first with that of the last whole epoch, so that none is missed.
         observer: looks on.
@@ -79,7 +82,7 @@ def train(
         with enough_memory("the faces on the device", STREAM_THEM):
             train_faces, valid_faces = (faces.to(run.fabric.device) for faces in (train_faces, valid_faces))
         if fixed and teachers is not None and run.epoch < recipe.optim.epochs:
-            train_faces = _taught(run, train_faces, teachers)
+            train_faces = _taught(run, train_faces, teachers, asked)
         while run.epoch < recipe.optim.epochs:
             began = time.perf_counter()
             terms, data_wait = _learn_epoch(run, learn, train_faces, report)
@@ -127,17 +130,21 @@ def _open_teachers(run: RunState) -> Teachers | None:
     return Teachers(teachers, run.recipe.distill)
 
 
-def _taught(run: RunState, faces: Faces, teachers: Teachers) -> Faces:
-    """The same faces, the answers of the teachers about each of them in its target.
+def _taught(run: RunState, faces: Faces, teachers: Teachers, asked: Callable[[int, int], None]) -> Faces:
+    """The same faces, with the teachers' share in their targets: fixed teachers answer once.
 
     Each rank asks about some of the faces. A run that goes on asks again.
     """
-    teachers.to(run.fabric.device)
+    rank, device = run.rank, run.fabric.device
+    teachers.to(device)
     targets = torch.zeros_like(faces.targets)
-    plan = in_order(len(faces), run.recipe.optim.batch_size // run.rank.count, run.rank)
-    for rows, (pixels, given) in zip(plan, faces.read(plan), strict=True):
+    plan = in_order(len(faces), run.recipe.optim.batch_size // rank.count, rank)
+    for number, (rows, batch) in enumerate(zip(plan, faces.read(plan), strict=True), start=1):
+        images, given = batch
         with run.fabric.autocast():
-            targets[rows.to(run.fabric.device)] = teachers.blend(pixels.float() / 255, given)
+            targets[rows.to(device)] = teachers.blend(images.float() / 255, given)
+        if rank.number == 0:
+            asked(len(faces) * number // len(plan), len(faces))
     return replace(faces, targets=ranks.total(targets))
 
 

@@ -79,6 +79,7 @@ def run_recipe(
             folder,
             resume=resume,
             report=display.update,
+            asked=display.asked,
             trackers=trackers,
         )
 
@@ -179,6 +180,7 @@ def run_study(
                     results=results,
                     runs=runs,
                     report=display.update,
+                    asked=display.asked,
                     observer=GradientProbe() if probe else None,
                     observed=(lambda folder: {"intensity": read_rows(folder)}) if probe else (lambda _: {}),
                 )
@@ -238,6 +240,13 @@ class _Display:
 
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
+
+    def asked(self, done: int, faces: int) -> None:
+        """Show how far fixed teachers are with their answers."""
+        self.bar.update(self.task, completed=done, total=faces, description="asking the teachers")
+        if done == faces and not self.console.is_terminal:
+            said = f"asked the teachers about {faces:,} faces"
+            self.console.print(said, highlight=False, soft_wrap=True)
 
     def update(self, step: Step) -> None:
         """Show a step."""

@@ -93,6 +93,7 @@ def run_trial(
     results: Path,
     runs: Path,
     report: Callable[[Progress], None] = lambda _: None,
+    asked: Callable[[int, int], None] = lambda _, __: None,
     observer: Observer | None = None,
     observed: Callable[[Path], dict[str, Any]] = lambda _: {},
 ) -> TrialResult:
@@ -104,6 +105,7 @@ def run_trial(
         results: folder of the result files; ``NAME.json`` appears once the run is whole.
         runs: where the run itself lies until then; one that was stopped goes on from its last whole epoch.
         report: called after every step.
+        asked: called as fixed teachers answer, see :func:`crossfer.train.loop.train`.
         observer: looks on.
         observed: reads what the observer left in the run's folder.
 
@@ -115,7 +117,15 @@ def run_trial(
         return _same_trial(read_result(path), trial, path)
     labels, learnt, held_out = faces(trial.recipe)
     done = train(
-        trial.recipe, labels, learnt, held_out, folder, resume=True, report=report, observer=observer
+        trial.recipe,
+        labels,
+        learnt,
+        held_out,
+        folder,
+        resume=True,
+        report=report,
+        asked=asked,
+        observer=observer,
     )
     last = done.history[-1]
     result = TrialResult(
