@@ -270,7 +270,9 @@ def test_a_second_run_with_the_same_output_is_refused(tmp_path, clip, recognizer
     def again(source) -> None:
         if source.end in (pytest.approx(0.04), pytest.approx(0.8)):  # before the first commit, and after it
             for wish in wishes:
-                with pytest.raises(ValueError, match="another run is writing here now; wait for it") as error:
+                with pytest.raises(
+                    ValueError, match="another run is writing there now; wait for it"
+                ) as error:
                     run_video(clip, recognizer, wish, write=nowhere)
                 refused.append(str(error.value))
 

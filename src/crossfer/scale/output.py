@@ -7,7 +7,6 @@ and its line after that, so a run that ends anywhere leaves whole parts, and at 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from crossfer.runtime.atomic import write_atomically
+from crossfer.runtime.lock import FolderInUseError, lock_folder
 from crossfer.scale.faults import ScoreError
 from crossfer.scale.work import Scored
 
@@ -45,12 +45,10 @@ class OutputFolder:
         self._made = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
         _refuse_strangers(path)
-        self._lock = (path / LOCK).open("w")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise ScoreError(f"{path}: another run is writing there now; wait for it, or stop it") from None
+            self._lock = lock_folder(path, LOCK)
+        except FolderInUseError as error:
+            raise ScoreError(str(error)) from None
         self._manifest: FileIO | None = None
 
     def run(self) -> dict[str, Any] | None:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,10 +18,8 @@ from typing import IO, Any
 
 from crossfer.runtime.atomic import write_atomically
 from crossfer.runtime.detector import Detection
+from crossfer.runtime.lock import lock_folder
 from crossfer.video.tracks import Look, look_from_dict
-
-if sys.platform != "win32":
-    import fcntl
 
 _HEAD = 1 << 20  # bytes of a source that tell it from another
 _LOCK = "lock"
@@ -55,7 +52,7 @@ class Unfinished:
         self.folder.mkdir(exist_ok=True)
         self._refuse_strangers()
         with ExitStack() as opened:
-            opened.enter_context(_locked(self.folder))
+            opened.enter_context(lock_folder(self.folder, _LOCK))
             self.state = self._read_state(resume=resume)
             self._rows = self._opened(self.rows_path, "rows")
             opened.callback(_close, self._rows)
@@ -144,24 +141,6 @@ def source_id(path: Path) -> dict[str, Any]:
     """What tells a file from another: its size and the SHA-256 of its first MiB."""
     with path.open("rb") as file:
         return {"bytes": path.stat().st_size, "head": hashlib.sha256(file.read(_HEAD)).hexdigest()}
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keeps other processes out of a folder; a process that is killed keeps nobody out."""
-    if sys.platform == "win32":
-        yield
-        return
-    with (folder / _LOCK).open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"{folder}: another run is writing here now; wait for it, or name another output"
-            ) from None
-        except OSError:
-            pass  # some network file systems know no locks
-        yield
 
 
 @contextmanager

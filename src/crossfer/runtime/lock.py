@@ -1,0 +1,42 @@
+"""A folder that one process at a time may write to."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import IO
+
+if sys.platform != "win32":
+    import fcntl
+
+
+class FolderInUseError(ValueError):
+    """Another process writes to the folder now."""
+
+
+def lock_folder(folder: Path, name: str) -> IO[bytes]:
+    """Keep other processes out of a folder until the file that is given back is closed.
+
+    A process that is killed keeps nobody out. Where there are no locks, as on Windows and some network file
+    systems, nobody is kept out.
+
+    Args:
+        folder: to write to.
+        name: of the file in it that is locked.
+
+    Raises:
+        FolderInUseError: if another process, or this one, has locked it.
+        OSError: if the file cannot be made.
+    """
+    file = (folder / name).open("wb")
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise FolderInUseError(
+                f"{folder}: another run is writing there now; wait for it, or name another output"
+            ) from None
+        except OSError:
+            pass
+    return file

@@ -1,0 +1,48 @@
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from crossfer.runtime import lock
+from crossfer.runtime.lock import FolderInUseError, lock_folder
+
+HOLD = (
+    "import sys, time, pathlib; from crossfer.runtime.lock import lock_folder\n"
+    "held = lock_folder(pathlib.Path(sys.argv[1]), '.lock'); print('held', flush=True); time.sleep(60)"
+)
+MESSAGE = "another run is writing there now; wait for it, or name another output"
+
+
+def test_one_process_at_a_time_and_none_once_it_was_killed(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(FolderInUseError, match=MESSAGE) as error:
+            lock_folder(tmp_path, ".lock")
+        assert str(error.value).startswith(f"{tmp_path}: ")
+        os.kill(holder.pid, signal.SIGKILL)
+    lock_folder(tmp_path, ".lock").close()
+
+
+def test_closing_lets_others_in(tmp_path):
+    with lock_folder(tmp_path, "lock"):
+        with pytest.raises(FolderInUseError):
+            lock_folder(tmp_path, "lock")
+        lock_folder(tmp_path, "other").close()
+    lock_folder(tmp_path, "lock").close()
+
+
+def test_file_systems_without_locks_are_written_to(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
+    lock_folder(tmp_path, "lock").close()
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="missing"):
+        lock_folder(tmp_path / "missing", "lock")
