@@ -313,6 +313,8 @@ def test_overrides(tmp_path: Path) -> None:
         ("optim.epoch=5", "unknown key 'optim.epoch'"),
         ("optim.lr=-1", "optim.lr = -1: .*greater than 0"),
         ("optim.lr=", "optim.lr = '': .*valid number"),
+        ("optim.lr=.1", "optim.lr = '.1': .*valid number.*; as in TOML, numbers are written like 0.1"),
+        ("optim.compile=True", "optim.compile = 'True': .*truth values like true"),
     ],
 )
 def test_bad_override_is_named(tmp_path: Path, override: str, message: str) -> None:

@@ -457,7 +457,10 @@ def _describe(error: Any, source: str) -> str:
         return f"{source}: key {key!r} is missing"
     if error["type"] == "value_error":  # one of ours, about a whole table: it names key and value itself
         return f"{source}: {key}: {error['msg'].removeprefix('Value error, ')}"
-    return f"{source}: {key} = {error['input']!r}: {error['msg']}"
+    hint = ""
+    if isinstance(error["input"], str) and error["type"] in ("float_type", "int_type", "bool_type"):
+        hint = "; as in TOML, numbers are written like 0.1 and truth values like true, without quotes"
+    return f"{source}: {key} = {error['input']!r}: {error['msg']}{hint}"
 
 
 def _siblings(loc: tuple[Any, ...]) -> list[str]:
