@@ -11,7 +11,14 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from crossfer.data.names import FOUND, DatasetName, LabelVersion, Protocol
-from crossfer.method.encoder import feature_sides
+from crossfer.method import losses
+from crossfer.method.clbs import Projection
+from crossfer.method.coding import Coding
+from crossfer.method.contrast import Contrast
+from crossfer.method.controls import Target
+from crossfer.method.encoder import Stem, feature_sides
+from crossfer.method.head import BatchMean, Branch
+from crossfer.method.msr import Weighting
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -105,17 +112,17 @@ class ModelConfig(Section):
     color: Literal["gray", "rgb"] = "gray"
     depth: Literal[10, 14, 18, 34] = 18
     width: int = Field(default=64, gt=0, description="channels of the first stage")
-    stem: Literal["standard", "small"] = "small"
+    stem: Stem = "small"
     dim: int = Field(default=64, gt=0, description="D, channels of an MSR embedding")
     grid: int = Field(default=6, gt=1, description="G, cells a side")
-    weighting: Literal["adaptive", "sum"] = "adaptive"
+    weighting: Weighting = "adaptive"
     embed_norm: bool = Field(
         default=True, description="batch norm on each embedding; without it one stage drowns the others"
     )
-    batch_mean: Literal["running", "none", "batch"] = Field(
+    batch_mean: BatchMean = Field(
         default="running", description="'batch' as released: predictions depend on their batch"
     )
-    branch: Literal["msr", "gap", "msr+gap"] = Field(
+    branch: Branch = Field(
         default="msr+gap", description="what the head sees; 'gap' is a plain ResNet without MSR"
     )
     init: File | None = Field(
@@ -142,12 +149,12 @@ class MethodConfig(Section):
     batch: bool = Field(default=True, description="CLBS")
     k_feature_map: int = Field(default=4, gt=0)
     k_batch: int | None = Field(default=None, gt=0, description="number of classes if not given")
-    coding: Literal["pooled", "straight_through", "hash"] = "pooled"
-    contrast: Literal["infonce", "cosine"] = "infonce"
+    coding: Coding = "pooled"
+    contrast: Contrast = "infonce"
     temperature: float = Field(default=0.1, gt=0)
     stop_gradient: bool = True
-    projection: Literal["embedding", "stage"] = "embedding"
-    target: Literal["clusters", "permuted", "random"] = Field(
+    projection: Projection = "embedding"
+    target: Target = Field(
         default="clusters", description="what shallow stages are pulled to; the others are controls"
     )
 
@@ -254,14 +261,7 @@ class OptimConfig(Section):
 # the weights of the stages are the release's for RAF-DB, and free.
 RELEASED: dict[str, dict[str, Any]] = {
     "model": {"weighting": "sum", "embed_norm": False, "batch_mean": "batch", "branch": "msr"},
-    "method": {
-        "lambdas": [0.0, 0.1, 0.0],
-        "coding": "hash",
-        "contrast": "cosine",
-        "stop_gradient": True,
-        "projection": "embedding",
-        "target": "clusters",
-    },
+    "method": {"lambdas": [0.0, 0.1, 0.0], **losses.RELEASED},
 }
 
 
@@ -270,7 +270,7 @@ class Recipe(Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     seed: int = Field(default=0, ge=0, lt=2**32)
-    variant: Literal["corrected", "released"] = Field(
+    variant: losses.Variant = Field(
         default="corrected", description="'released' computes what the released code does, defects included"
     )
     data: DataConfig = DataConfig()
