@@ -9,6 +9,7 @@ import typer
 
 from crossfer.cli.errors import need_extra, need_folder
 from crossfer.cli.options import StudyResults, StudyRuns, TableFile, TableOnly, TrainRoot
+from crossfer.cli.output import give
 
 
 def ablate(
@@ -36,7 +37,6 @@ def ablate(
     need_folder("--plot", plot)
     from rich.console import Console
 
-    from crossfer.runtime.atomic import write_atomically
     from crossfer.train.ablate import ablation_table, load_rows
     from crossfer.train.plots import plot_ablation, require_matplotlib
     from crossfer.train.run import run_study
@@ -55,9 +55,6 @@ def ablate(
         )
         found = read_results(results, rows)
     table = ablation_table(names, found, reference)
-    if output is None:
-        typer.echo(table, nl=False)
-    else:
-        write_atomically(output, table.encode())
+    give(table, output)
     if plot is not None:
         plot_ablation(names, found, reference, plot)

@@ -12,6 +12,7 @@ import typer
 
 from crossfer.cli.errors import need_folder
 from crossfer.cli.options import ResultFile, TextOrJson
+from crossfer.cli.output import give
 
 
 def bench(
@@ -53,16 +54,12 @@ def bench(
 
     from crossfer.bench.run import run_bench
     from crossfer.bench.tables import bench_text
-    from crossfer.runtime.atomic import write_atomically
 
     with _progress() as tell:
         result = run_bench(model or ["default"], photo, threads=threads, quick=quick, tell=tell)
     values = result.to_dict()
     text = json.dumps(values) + "\n" if format_ == "json" else bench_text(values)
-    if output is None:
-        typer.echo(text, nl=False)
-    else:
-        write_atomically(output, text.encode("utf-8", "backslashreplace"))
+    give(text, output)
 
 
 @contextmanager

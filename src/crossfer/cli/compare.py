@@ -9,6 +9,7 @@ import typer
 
 from crossfer.cli.errors import need_folder
 from crossfer.cli.options import ResultFile, TextOrJson
+from crossfer.cli.output import give
 
 
 def compare(
@@ -33,7 +34,6 @@ def compare(
     from crossfer.evaluate.result import plain
     from crossfer.evaluate.run_file import read_run
     from crossfer.evaluate.tables import comparison_tables
-    from crossfer.runtime.atomic import write_atomically
 
     first, second = [read_run(path) for path in runs], [read_run(path) for path in with_ or ()]
     if not second:
@@ -44,7 +44,4 @@ def compare(
         result = compare_networks(first[0], second[0]) if pair else compare_recipes(first, second)
         values = {**plain(result), "statement": result.statement}
     text = as_json(values) if format_ == "json" else as_text(comparison_tables(result))
-    if output is None:
-        typer.echo(text, nl=False)
-    else:
-        write_atomically(output, text.encode())
+    give(text, output)

@@ -23,6 +23,7 @@ from crossfer.cli.options import (
     VoteLabels,
     VoteProtocol,
 )
+from crossfer.cli.output import give
 from crossfer.data.names import DatasetName, Split
 
 
@@ -97,7 +98,6 @@ def evaluate(
     from crossfer.evaluate.subsets import read_subset
     from crossfer.evaluate.tables import evaluation_tables
     from crossfer.provenance import code_commit
-    from crossfer.runtime.atomic import write_atomically
     from crossfer.runtime.recognizer import Recognizer
 
     recognizer = Recognizer(model, detector=detector, min_face_score=min_face_score)
@@ -125,7 +125,4 @@ def evaluate(
     if predictions is not None:
         write_run(result, answers, predictions)
     text = as_json(result.to_dict()) if format_ == "json" else as_text(evaluation_tables(result))
-    if output is None:
-        typer.echo(text, nl=False)
-    else:
-        write_atomically(output, text.encode())
+    give(text, output)

@@ -9,6 +9,7 @@ import typer
 
 from crossfer.cli.errors import need_extra, need_folder
 from crossfer.cli.options import Override, StudyResults, StudyRuns, TableFile, TableOnly, TrainRoot
+from crossfer.cli.output import give
 
 
 def intensity(
@@ -34,7 +35,6 @@ def intensity(
     need_folder("--plot", plot)
     from rich.console import Console
 
-    from crossfer.runtime.atomic import write_atomically
     from crossfer.train.config import load_recipe
     from crossfer.train.intensity import conditions, intensity_table, verdict
     from crossfer.train.plots import plot_intensity, require_matplotlib
@@ -58,9 +58,6 @@ def intensity(
         run_study(planned, root=root, results=results, runs=runs, console=console, probe=True)
         found = read_results(results, rows, observed="intensity")
     text = intensity_table(found) + "\n" + verdict(found)
-    if output is None:
-        typer.echo(text, nl=False)
-    else:
-        write_atomically(output, text.encode())
+    give(text, output)
     if plot is not None:
         plot_intensity(found, plot)

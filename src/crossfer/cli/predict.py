@@ -12,6 +12,7 @@ import typer
 
 from crossfer.cli.errors import one_line
 from crossfer.cli.options import Abstain, Coverage, Detector, MinFaceScore, Model
+from crossfer.cli.output import to_file, to_stdout
 
 if TYPE_CHECKING:
     from crossfer.runtime.recognizer import Recognizer
@@ -48,7 +49,6 @@ def predict(
     Results go to stdout, everything else to stderr. Exit status 1 if an image could not be used; the others
     are still answered. An expression is what a face shows, not what a person feels.
     """
-    from crossfer.runtime.atomic import write_atomically
     from crossfer.runtime.files import annotated_paths, find_images, in_words
     from crossfer.runtime.recognizer import Recognizer
     from crossfer.runtime.results import result_format
@@ -76,7 +76,7 @@ def predict(
         answers=abstain,
     )
     kept: list[str] = []
-    write = _to_stdout if output is None else kept.append
+    write = to_stdout if output is None else kept.append
     write(form.header)
     errors = 0
     for image, drawing in _with_progress(list(zip(images, drawings, strict=True))):
@@ -86,14 +86,9 @@ def predict(
             errors += 1
             typer.echo(f"crossfer: {wrong}", err=True)
     if output is not None:
-        write_atomically(output, "".join(kept).encode("utf-8", "backslashreplace"))
+        to_file("".join(kept), output)
     if errors:
         raise typer.Exit(1)
-
-
-def _to_stdout(text: str) -> None:
-    # Looked up anew each time: a progress bar puts a stand-in there that prints above it.
-    sys.stdout.write(text)
 
 
 def _recognize_file(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from crossfer.cli.errors import need_extra, need_folder
+from crossfer.cli.output import to_file
 
 if TYPE_CHECKING:
     from crossfer.evaluate.examples import Example
@@ -38,7 +39,6 @@ def report(
         need_extra("report")
     from crossfer.evaluate.report import html_report, json_report, markdown_report
     from crossfer.evaluate.run_file import read_run
-    from crossfer.runtime.atomic import write_atomically
 
     found = [read_run(path) for path in runs]
     if len({run.name for run in found}) < len(found):
@@ -49,7 +49,7 @@ def report(
         text = markdown_report(found)
     else:
         text = html_report(found, _figures(found), _examples(found, model) if examples else {})
-    write_atomically(output, text.encode())
+    to_file(text, output)
     typer.echo(f"{output}: {len(found)} run{'s' if len(found) > 1 else ''}, {len(text) / 1e6:.1f} MB")
 
 

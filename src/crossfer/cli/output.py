@@ -1,0 +1,26 @@
+"""What a command gives: on standard output, or whole in a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def to_stdout(text: str) -> None:
+    """Write a text as it is, above a progress bar if there is one."""
+    sys.stdout.write(text)  # looked up anew each time: a bar puts a stand-in there
+
+
+def to_file(text: str, output: Path) -> None:
+    """Write a text whole or not at all; what is no UTF-8, as in names of files, is escaped."""
+    from crossfer.runtime.atomic import write_atomically
+
+    write_atomically(output, text.encode("utf-8", "backslashreplace"))
+
+
+def give(text: str, output: Path | None) -> None:
+    """Write a text to a file if one is named, else to standard output."""
+    if output is None:
+        to_stdout(text)
+    else:
+        to_file(text, output)
