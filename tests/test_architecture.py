@@ -15,8 +15,8 @@ SHARED_WITH_TRAINING = {f"runtime.{name}" for name in ("image", "align", "prepro
 # What each room may import of crossfer; a room also imports itself. Nothing imports train but cli.
 ALLOWED = {
     "__init__": EVERYONE | {"runtime.recognizer", "video"},
-    "labels": EVERYONE | {"metrics"},
-    "types": EVERYONE | {"metrics"},
+    "labels": EVERYONE,
+    "types": EVERYONE,
     "metrics": EVERYONE,
     "calibration": EVERYONE,
     "provenance": set(),

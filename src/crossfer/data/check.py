@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfer.data.duplicates import TABLES, NearPairs, find_near_pairs, group_duplicates, members
+from crossfer.data.duplicates import TABLES, find_near_pairs, group_duplicates, members
 from crossfer.data.findings import CheckReport, DuplicateGroup, Finding, Overlap, Severity, SplitCount
 from crossfer.data.fingerprint import Fingerprints, take_fingerprints
 from crossfer.data.names import DatasetName
@@ -107,7 +107,7 @@ def _list_parts(name: DatasetName, root: Path, request: Request) -> Iterator[_Pa
         yield _Part(dataset, labels, faults, split)
 
 
-def _compare(prints: Fingerprints, progress: Progress) -> NearPairs:
+def _compare(prints: Fingerprints, progress: Progress) -> np.ndarray:
     done = 0
 
     def step(tables: int) -> None:

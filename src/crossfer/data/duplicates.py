@@ -16,13 +16,11 @@ drops out, and sums of whole numbers are exact, so that every machine finds the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import shake_256
 
 import numpy as np
 
-from crossfer.data.fingerprint import SIDE, Fingerprints, take_fingerprints
-from crossfer.data.sample import Dataset
+from crossfer.data.fingerprint import SIDE, Fingerprints
 
 NEAR = 0.94
 TABLES, BITS = 32, 20
@@ -32,57 +30,18 @@ SLACK = 0.02  # and how far below the threshold they may correlate there
 PAIRS_AT_ONCE = 100_000
 
 
-@dataclass(frozen=True)
-class NearPairs:
-    """Pairs of images that are nearly the same.
-
-    Attributes:
-        pairs: (P, 2) int64, indices of the two images, the smaller first; each pair once, in order.
-        correlation: (P,) float64, of the two thumbnails, the second mirrored if that is how they match.
-        mirrored: (P,) bool, whether they match better with one of them mirrored.
-    """
-
-    pairs: np.ndarray
-    correlation: np.ndarray
-    mirrored: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-
-def leaked(
-    test: Dataset,
-    others: Sequence[Dataset],
-    *,
-    near: bool = False,
-    progress: Callable[[int], None] = lambda _: None,
-) -> frozenset[int]:
-    """Indices of the test images that also occur in other splits.
-
-    Args:
-        test: the images asked about.
-        others: the splits to look in, train and valid as a rule.
-        near: count images that are only nearly the same, or mirrored, too.
-        progress: called with the number of images read since the last call; all data sets are read once.
-    """
-    prints = take_fingerprints([test, *others], progress=progress)
-    groups = group_duplicates(prints, find_near_pairs(prints) if near else None)
-    elsewhere = set(groups[len(test) :].tolist())
-    return frozenset(i for i in range(len(test)) if groups[i] in elsewhere)
-
-
-def group_duplicates(prints: Fingerprints, near: NearPairs | None = None) -> np.ndarray:
+def group_duplicates(prints: Fingerprints, near: np.ndarray | None = None) -> np.ndarray:
     """The group of each image, (N,) int64: the index of the first image that it is the same as, or its own.
 
     Args:
         prints: fingerprints of the images.
-        near: pairs to count as the same besides identical ones; being the same is carried on from pair to
-            pair.
+        near: (P, 2), pairs of indices to count as the same besides identical ones; being the same is carried
+            on from pair to pair.
     """
     groups = _first_of_equal(prints)
     if near is None:
         return groups
-    return _joined(groups, near.pairs.tolist())
+    return _joined(groups, near.tolist())
 
 
 def join_groups(groups: np.ndarray, keys: Sequence[str | None]) -> np.ndarray:
@@ -137,7 +96,7 @@ def find_near_pairs(
     *,
     threshold: float = NEAR,
     progress: Callable[[int], None] = lambda _: None,
-) -> NearPairs:
+) -> np.ndarray:
     """Pairs of images whose thumbnails correlate by at least ``threshold``, as they are or mirrored.
 
     Of identical images only the first takes part. Thumbnails without any contrast are like no other.
@@ -146,22 +105,23 @@ def find_near_pairs(
         prints: fingerprints of the images.
         threshold: least correlation, in 0..1.
         progress: called with 1 after each of the ``TABLES`` tables.
+
+    Returns:
+        (P, 2) int64, indices of the two images, the smaller first; each pair once, in order.
     """
     rows = np.flatnonzero(_first_of_equal(prints) == np.arange(len(prints)))
     rows = rows[prints.thumbnails[rows].std(axis=1) >= FLATTEST]
     upright = _Pictures(prints.thumbnails[rows])
     turned = _Pictures(_mirrored(upright.thumbnails))
-    found: dict[tuple[int, int], tuple[float, bool]] = {}
+    found: set[tuple[int, int]] = set()
     for table in range(TABLES):
         codes, turned_codes = _codes(upright.thumbnails, table), _codes(turned.thumbnails, table)
-        for mirrored, theirs, pictures in ((False, codes, upright), (True, turned_codes, turned)):
-            for pairs in _meetings(codes, theirs, symmetric=not mirrored):
-                near, scores = _near(upright, pictures, pairs, threshold)
-                for (one, other), score in zip(near.tolist(), scores.tolist(), strict=True):
-                    key = (min(one, other), max(one, other))
-                    found[key] = max(found.get(key, (0.0, mirrored)), (score, mirrored), key=lambda f: f[0])
+        for theirs, pictures in ((codes, upright), (turned_codes, turned)):
+            for pairs in _meetings(codes, theirs, symmetric=pictures is upright):
+                near = _near(upright, pictures, pairs, threshold)
+                found.update(map(tuple, np.sort(near, axis=1).tolist()))
         progress(1)
-    return _near_pairs(found, rows)
+    return rows[np.array(sorted(found), np.int64).reshape(-1, 2)]
 
 
 class _Pictures:
@@ -184,21 +144,12 @@ def _mirrored(thumbnails: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(thumbnails.reshape(-1, SIDE, SIDE)[:, :, ::-1]).reshape(-1, SIDE * SIDE)
 
 
-def _near(
-    ours: _Pictures, theirs: _Pictures, pairs: np.ndarray, threshold: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of some candidate pairs those that correlate by at least ``threshold``, and by how much."""
+def _near(ours: _Pictures, theirs: _Pictures, pairs: np.ndarray, threshold: float) -> np.ndarray:
+    """Of some candidate pairs those that correlate by at least ``threshold``."""
     coarse = np.einsum("ij,ij->i", ours.coarse[pairs[:, 0]], theirs.coarse[pairs[:, 1]])
     pairs = pairs[coarse >= threshold - SLACK]
     scores = _correlations(ours.thumbnails, theirs.thumbnails, pairs)
-    return pairs[scores >= threshold], scores[scores >= threshold]
-
-
-def _near_pairs(found: dict[tuple[int, int], tuple[float, bool]], rows: np.ndarray) -> NearPairs:
-    ordered = sorted(found)
-    pairs = rows[np.array(ordered, np.int64).reshape(-1, 2)]
-    scores, mirrored = [found[key][0] for key in ordered], [found[key][1] for key in ordered]
-    return NearPairs(pairs, np.array(scores, np.float64), np.array(mirrored, bool))
+    return pairs[scores >= threshold]
 
 
 def _codes(thumbnails: np.ndarray, table: int) -> np.ndarray:

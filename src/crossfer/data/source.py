@@ -53,7 +53,6 @@ class Source:
         list: lists a split without reading images.
         labels: its classes; of a folder or table, those assumed unless told.
         splits: the parts it comes in; None if that depends on the copy.
-        crops: whether its images are faces already framed, rather than photos to find faces in.
         license: what may be done with weights trained on it, for a model's metadata.
     """
 
@@ -61,7 +60,6 @@ class Source:
     list: Callable[[Path, Request, Faults], Dataset]
     labels: LabelSet
     splits: tuple[Split, ...] | None
-    crops: bool
     license: str
 
 
@@ -105,17 +103,15 @@ SOURCES: dict[DatasetName, Source] = {
         _ferplus,
         FERPLUS,
         ("train", "valid", "test"),
-        True,
         "weights trained on FER2013 images (research use) with FER+ votes (MIT)",
     ),
-    "rafdb": Source("RAF-DB", _rafdb, RAFDB, ("train", "test"), True, _RESEARCH.format("RAF-DB")),
-    "sfew": Source("SFEW 2.0", _sfew, SFEW, ("train", "test"), True, _RESEARCH.format("SFEW 2.0")),
+    "rafdb": Source("RAF-DB", _rafdb, RAFDB, ("train", "test"), _RESEARCH.format("RAF-DB")),
+    "sfew": Source("SFEW 2.0", _sfew, SFEW, ("train", "test"), _RESEARCH.format("SFEW 2.0")),
     "affectnet7": Source(
         "AffectNet, 7 classes",
         partial(_affectnet, classes=7),
         AFFECTNET7,
         ("train", "test"),
-        True,
         _RESEARCH.format("AffectNet"),
     ),
     "affectnet8": Source(
@@ -123,11 +119,10 @@ SOURCES: dict[DatasetName, Source] = {
         partial(_affectnet, classes=8),
         AFFECTNET8,
         ("train", "test"),
-        True,
         _RESEARCH.format("AffectNet"),
     ),
-    "folder": Source("a folder per class", _folder, FERPLUS, None, False, _OWN),
-    "table": Source("a table of images", _table, FERPLUS, None, False, _OWN),
+    "folder": Source("a folder per class", _folder, FERPLUS, None, _OWN),
+    "table": Source("a table of images", _table, FERPLUS, None, _OWN),
 }
 
 

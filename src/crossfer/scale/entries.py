@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
+from crossfer.scale.faults import Cause
 from crossfer.scale.names import shown
 from crossfer.scale.storage import Listed
 
@@ -41,7 +42,7 @@ class Entry(NamedTuple):
         size: bytes of the image, or of a tar that is streamed; None where listing does not tell.
         stamp: when it was changed, or another mark of its content; None where listing does not tell.
         detail: the column of a Parquet file; of a fault, what happened.
-        cause: of a fault, one of ``CAUSES``.
+        cause: of a fault, the kind of it.
     """
 
     kind: Kind
@@ -52,7 +53,7 @@ class Entry(NamedTuple):
     size: int | None = None
     stamp: str | None = None
     detail: str | None = None
-    cause: str | None = None
+    cause: Cause | None = None
 
     @property
     def listed(self) -> bool:
@@ -65,7 +66,7 @@ def file_entry(found: Listed) -> Entry:
     return Entry("file", found.path, size=found.size, stamp=found.stamp)
 
 
-def fault_entry(path: bytes, cause: str, message: str, member: bytes | None = None) -> Entry:
+def fault_entry(path: bytes, cause: Cause, message: str, member: bytes | None = None) -> Entry:
     """An entry that becomes a row with an error."""
     return Entry("fault", path, member, detail=message, cause=cause)
 

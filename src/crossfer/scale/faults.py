@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 # What the column ``cause`` may say, and what is meant by it.
-CAUSES = {
-    "missing": "no such file, though it was listed",
-    "permission": "reading it is not allowed",
-    "reading": "the file or its storage answered with another error, or what was listed is no regular file",
-    "archive": "the archive that holds it, or the member, is damaged, a link, or cannot be unpacked",
-    "too large": "more bytes than an image may have",
-    "decoding": "empty, no image, damaged, or of a kind that is not read; the column error says which",
-    "recognising": "detector or model failed on it, as for want of memory",
-    "crash": "it ended the process that worked on it, twice",
-    "duplicate": "named before: scored there, and not again",
-    "listing": "a folder that could not be listed, or a row of a list that names nothing",
-}
+Cause = Literal[
+    "missing",  # no such file, though it was listed
+    "permission",  # reading it is not allowed
+    "reading",  # the file or its storage answered with another error, or what was listed is no regular file
+    "archive",  # the archive that holds it, or the member, is damaged, a link, or cannot be unpacked
+    "too large",  # more bytes than an image may have
+    "decoding",  # empty, no image, damaged, or of a kind that is not read; the column error says which
+    "recognising",  # detector or model failed on it, as for want of memory
+    "crash",  # it ended the process that worked on it, twice
+    "duplicate",  # named before: scored there, and not again
+    "listing",  # a folder that could not be listed, or a row of a list that names nothing
+]
 
 
 class ScoreError(ValueError):
@@ -29,10 +31,10 @@ class Fault(Exception):  # noqa: N818 - it becomes a row, not a failure of the r
     """Why one image has no answer.
 
     Args:
-        cause: one of ``CAUSES``.
+        cause: the kind of it.
         message: one sentence: what was expected, what was found.
     """
 
-    def __init__(self, cause: str, message: str) -> None:
+    def __init__(self, cause: Cause, message: str) -> None:
         super().__init__(cause, message)
         self.cause, self.message = cause, message
