@@ -30,10 +30,12 @@ lint: .venv-dev/installed
 types: .venv-dev/installed
 	$(DEV)/pyright
 
-## Writes docs/commands.md anew from the commands themselves, and the README's accuracies from the result files
+## Writes docs/commands.md anew from the commands, docs/recipes.md from the recipes' types, accuracies from result files
 docs: .venv-dev/installed
 	$(DEV)/python docs/accuracy_table.py --write README.md
 	$(DEV)/python docs/card_tables.py
+	$(DEV)/python docs/recipe_keys.py >docs/recipes.md.partial
+	mv docs/recipes.md.partial docs/recipes.md
 	$(DEV)/python -m typer crossfer.cli utils docs --name crossfer >docs/commands.md.partial
 	mv docs/commands.md.partial docs/commands.md
 

@@ -35,6 +35,16 @@ def test_the_command_reference_is_the_generated_one() -> None:
     assert written.split() == generated.split(), "run `make docs`"
 
 
+def test_the_reference_of_recipes_is_the_generated_one() -> None:
+    command = [sys.executable, str(ROOT / "docs" / "recipe_keys.py")]
+    generated = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert (ROOT / "docs" / "recipes.md").read_text("utf-8") == generated, "run `make docs`"
+    undescribed = [
+        line for line in generated.splitlines() if line.startswith("| `") and line.endswith("|  |")
+    ]
+    assert undescribed == []
+
+
 def test_every_command_and_option_has_help() -> None:
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
         assert command.help, name

@@ -109,13 +109,18 @@ class ModelConfig(Section):
     """Sizes of the network, see `crossfer.method.build_model`."""
 
     image_size: int = Field(default=48, gt=0, description="side of the square input in pixels")
-    color: Literal["gray", "rgb"] = "gray"
-    depth: Literal[10, 14, 18, 34] = 18
+    color: Literal["gray", "rgb"] = Field(default="gray", description="of the input")
+    depth: Literal[10, 14, 18, 34] = Field(default=18, description="layers of the ResNet")
     width: int = Field(default=64, gt=0, description="channels of the first stage")
-    stem: Stem = "small"
+    stem: Stem = Field(
+        default="small",
+        description="'small': 3 x 3 at stride 1, for small inputs; 'standard': 7 x 7 at stride 2",
+    )
     dim: int = Field(default=64, gt=0, description="D, channels of an MSR embedding")
     grid: int = Field(default=6, gt=1, description="G, cells a side")
-    weighting: Weighting = "adaptive"
+    weighting: Weighting = Field(
+        default="adaptive", description="attention over the scales, cell by cell, or their plain sum"
+    )
     embed_norm: bool = Field(
         default=True, description="batch norm on each embedding; without it one stage drowns the others"
     )
@@ -147,13 +152,19 @@ class MethodConfig(Section):
     )
     feature_map: bool = Field(default=True, description="CLFM")
     batch: bool = Field(default=True, description="CLBS")
-    k_feature_map: int = Field(default=4, gt=0)
-    k_batch: int | None = Field(default=None, gt=0, description="number of classes if not given")
-    coding: Coding = "pooled"
-    contrast: Contrast = "infonce"
-    temperature: float = Field(default=0.1, gt=0)
-    stop_gradient: bool = True
-    projection: Projection = "embedding"
+    k_feature_map: int = Field(default=4, gt=0, description="clusters of the channels of an image, in CLFM")
+    k_batch: int | None = Field(
+        default=None, gt=0, description="clusters of the batch, in CLBS; the number of classes if not given"
+    )
+    coding: Coding = Field(default="pooled", description="what a channel is known by in CLFM")
+    contrast: Contrast = Field(
+        default="infonce", description="each cluster against the others, or the cosine to its own alone"
+    )
+    temperature: float = Field(default=0.1, gt=0, description="of InfoNCE")
+    stop_gradient: bool = Field(default=True, description="the deep side teaches and is not moved")
+    projection: Projection = Field(
+        default="embedding", description="CLBS's vectors: from MSR's embeddings, or from the stages' own maps"
+    )
     target: Target = Field(
         default="clusters", description="what shallow stages are pulled to; the others are controls"
     )
@@ -192,8 +203,10 @@ class AugmentConfig(Section):
     rotation: float = Field(default=10.0, ge=0, le=180, description="degrees")
     shift: Fraction = Field(default=0.08, description="fraction of the side")
     scale: Fraction = Field(default=0.1, description="factor from 1 - scale to 1 + scale")
-    brightness: Fraction = 0.2
-    contrast: Fraction = 0.2
+    brightness: Fraction = Field(default=0.2, description="added, as a fraction of white")
+    contrast: Fraction = Field(
+        default=0.2, description="factor from 1 - contrast to 1 + contrast, around the mean of the face"
+    )
     low_resolution: Probability = Field(
         default=0.2, description="probability of losing detail: shrunk and enlarged again"
     )
@@ -203,7 +216,9 @@ class AugmentConfig(Section):
     noise: Probability = Field(default=0.0, description="probability of Gaussian noise")
     noise_std: float = Field(default=0.05, gt=0, le=1, description="its standard deviation, of white")
     erasing: Probability = Field(default=0.3, description="probability of a grey rectangle")
-    erasing_area: tuple[Fraction, Fraction] = Field(default=(0.02, 0.1), strict=False)
+    erasing_area: tuple[Fraction, Fraction] = Field(
+        default=(0.02, 0.1), strict=False, description="smallest and largest, as fractions of the face"
+    )
     mixup: float = Field(default=0.0, ge=0, description="alpha of the Beta distribution; 0 for none")
 
     @model_validator(mode="after")
@@ -226,15 +241,17 @@ class OptimConfig(Section):
     )
     decay: float = Field(default=0.9, gt=0, le=1, description="the factor of the exponential schedule")
 
-    epochs: int = Field(default=40, gt=0)
+    epochs: int = Field(default=40, gt=0, description="passes over the training faces")
     batch_size: int = Field(default=128, gt=1, description="faces a step learns from, over all ranks")
     accumulate: int = Field(
         default=1, gt=0, description="parts in which a batch is computed one by one, to save memory"
     )
-    lr: float = Field(default=0.1, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=5e-4, ge=0)
-    warmup_epochs: float = Field(default=1.0, ge=0)
+    lr: float = Field(default=0.1, gt=0, description="highest learning rate")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of SGD")
+    weight_decay: float = Field(
+        default=5e-4, ge=0, description="of matrices and kernels; not of biases and norms"
+    )
+    warmup_epochs: float = Field(default=1.0, ge=0, description="the learning rate rises from zero in these")
     clip_norm: float = Field(default=5.0, gt=0, description="largest norm of the gradient")
     average: Literal["ema", "swa"] = Field(
         default="ema", description="how weights and statistics are averaged: moving, or all alike at the end"
@@ -243,8 +260,12 @@ class OptimConfig(Section):
     swa_start: float = Field(
         default=0.75, ge=0, lt=1, description="fraction of the epochs before the equal average begins"
     )
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
+        default="auto", description="of the arithmetic; 'auto' is the fastest that the device does well"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="'auto' is CUDA where there is one"
+    )
     compile: bool = Field(default=False, description="torch.compile the network; its start takes a minute")
 
     @model_validator(mode="after")
@@ -268,8 +289,8 @@ RELEASED: dict[str, dict[str, Any]] = {
 class Recipe(Section):
     """One training run."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    seed: int = Field(default=0, ge=0, lt=2**32)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="of the run, and of its folder")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="of all that is drawn at random")
     variant: losses.Variant = Field(
         default="corrected", description="'released' computes what the released code does, defects included"
     )
@@ -431,6 +452,30 @@ def filled(document: dict[str, Any]) -> dict[str, Any]:
         return Recipe.model_validate(document).model_dump(mode="json")
     except ValidationError:
         return document
+
+
+def first_difference(found: dict[str, Any], recipe: Recipe) -> tuple[str, Any, Any] | None:
+    """The first key, in alphabetical order, in which a recipe that was written down is not this one.
+
+    Where the data lies and how it is read may differ; keys that came later have their defaults.
+
+    Returns:
+        The key, such as ``"optim.lr"``, what was written down and what the recipe says, each None where the
+        key is absent; None alone if it is the same recipe.
+    """
+    theirs, ours = _flat(filled(found)), _flat(recipe.model_dump(mode="json"))
+    free = {f"data.{key}" for key in OF_THE_MACHINE}
+    for key in sorted((theirs.keys() | ours.keys()) - free):
+        if theirs.get(key) != ours.get(key):
+            return key, theirs.get(key), ours.get(key)
+    return None
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return flat
 
 
 def _apply(document: dict[str, Any], override: str) -> None:
