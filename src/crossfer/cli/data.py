@@ -10,7 +10,7 @@ import typer
 from crossfer.cli.crop import crop
 from crossfer.cli.errors import need_folder
 from crossfer.cli.options import DataRoot
-from crossfer.data.names import DatasetName, LabelVersion, Protocol
+from crossfer.data.names import OWN, DatasetName, LabelVersion, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -129,7 +129,7 @@ def _request(
 ) -> Request:
     from crossfer.data.source import SOURCES, Request, classes_of
 
-    if classes is not None and name not in {"folder", "table"}:
+    if classes is not None and name not in OWN:
         raise ValueError(f"--classes belongs to folder and table; {name} has classes of its own")
     chosen = SOURCES[name].labels if classes is None else classes_of(name, root, classes)
     return Request("train", protocol, labels, chosen, numbered=classes is not None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crossfer.data.names import DatasetName, LabelVersion, Protocol, Split
+from crossfer.data.names import OWN, DatasetName, LabelVersion, Protocol, Split
 
 if TYPE_CHECKING:
     from crossfer.data.sample import Dataset
@@ -40,7 +40,7 @@ class Asked:
             raise ValueError(
                 f"--protocol and --labels belong to --data ferplus; leave them out with {self.data}"
             )
-        if self.data not in {"folder", "table"} and self.classes:
+        if self.data not in OWN and self.classes:
             raise ValueError(
                 f"--classes belongs to --data folder and table; {self.data} has classes of its own"
             )
@@ -48,7 +48,7 @@ class Asked:
     @property
     def crops(self) -> bool:
         """The images are face crops already."""
-        return self.data not in {"folder", "table"}
+        return self.data not in OWN
 
     def open(self, split: Split, known: LabelSet, *, every: bool = False) -> Dataset:
         """One split.
@@ -65,7 +65,7 @@ class Asked:
             self.root,
             split=split,
             protocol=self.protocol or "majority",
-            labels=self.labels or "fer2013new",
+            label_version=self.labels or "fer2013new",
             classes=classes_of(self.data, self.root, self.classes) if self.classes else known,
             numbered=self.classes is not None,
             split_file=self.split_file,

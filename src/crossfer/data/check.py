@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
 
@@ -97,12 +97,9 @@ def check_dataset(
 
 
 def _list_parts(name: DatasetName, root: Path, request: Request) -> Iterator[_Part]:
-    for split in splits_of(name, root, request.labels):
+    for split in splits_of(name, root, request.classes):
         faults = Faults(skip=True)
-        asked = Request(
-            split, request.protocol, request.version, request.labels, numbered=request.numbered, every=True
-        )
-        dataset = SOURCES[name].list(root, asked, faults)
+        dataset = SOURCES[name].list(root, replace(request, split=split, every=True), faults)
         labels = np.fromiter((sample.label for sample in dataset.samples), np.int32, len(dataset))
         yield _Part(dataset, labels, faults, split)
 

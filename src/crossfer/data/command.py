@@ -45,7 +45,7 @@ def cut_split_file(
         DataError: if the set already has one of these splits, or as ``crossfer.data.split.cut`` and
             ``crossfer.data.splitfile.require_plain_names`` do.
     """
-    own = splits_of(name, root, request.labels)
+    own = splits_of(name, root, request.classes)
     if taken := [split for split in fractions if split in own]:
         raise DataError(
             f"{root}: {SOURCES[name].title} has a {taken[0]} split of its own; use that, or cut only what "

@@ -9,4 +9,7 @@ Split = Literal["train", "valid", "test"]
 Protocol = Literal["majority", "argmax"]
 LabelVersion = Literal["fer2013new", "label-csv"]
 
+# The user's own images: photos to find faces in, of the classes that the user names.
+OWN: frozenset[DatasetName] = frozenset({"folder", "table"})
+
 FOUND = "found"  # in place of the classes of a folder: those whose folders are there

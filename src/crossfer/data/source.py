@@ -30,16 +30,16 @@ class Request:
     Attributes:
         split: the part, one that the set has.
         protocol: how FERPlus votes become labels.
-        version: which FERPlus labels.
-        labels: the classes of a folder or table.
-        numbered: a table's labels may be numbers in the order of ``labels``.
+        label_version: which FERPlus labels.
+        classes: the classes of a folder or table.
+        numbered: a table's labels may be numbers in the order of ``classes``.
         every: list images that the protocol leaves out too, with the label ``NO_LABEL``.
     """
 
     split: Split
     protocol: Protocol
-    version: LabelVersion
-    labels: LabelSet
+    label_version: LabelVersion
+    classes: LabelSet
     numbered: bool = False
     every: bool = False
 
@@ -69,7 +69,7 @@ def _ferplus(root: Path, request: Request, faults: Faults) -> Dataset:
         request.split,
         faults,
         protocol=request.protocol,
-        labels=request.version,
+        labels=request.label_version,
         every=request.every,
     )
 
@@ -87,11 +87,11 @@ def _affectnet(root: Path, request: Request, faults: Faults, *, classes: int) ->
 
 
 def _folder(root: Path, request: Request, faults: Faults) -> Dataset:
-    return list_folder(root, request.labels, request.split, faults)
+    return list_folder(root, request.classes, request.split, faults)
 
 
 def _table(root: Path, request: Request, faults: Faults) -> Dataset:
-    return list_table(root, request.labels, request.split, faults, numbered=request.numbered)
+    return list_table(root, request.classes, request.split, faults, numbered=request.numbered)
 
 
 _RESEARCH = "weights trained on {} images (for non-commercial research, by its licence)"
@@ -132,7 +132,7 @@ def open_dataset(
     *,
     split: Split = "test",
     protocol: Protocol = "majority",
-    labels: LabelVersion = "fer2013new",
+    label_version: LabelVersion = "fer2013new",
     classes: LabelSet | None = None,
     numbered: bool = False,
     split_file: str | Path | None = None,
@@ -150,7 +150,7 @@ def open_dataset(
         split: which part. A folder or table that is not parted gives all its images as ``"train"`` and as
             ``"test"``.
         protocol: how FERPlus votes become labels; other sets have one protocol.
-        labels: which FERPlus labels.
+        label_version: which FERPlus labels.
         classes: the classes of a folder or table; FERPlus's eight if not given.
         numbered: a table's labels may be numbers, counted from 0 in the order of ``classes``.
         split_file: as ``crossfer data split`` writes it.
@@ -162,7 +162,9 @@ def open_dataset(
         DataError: if the data is not there or not as its layout promises, or the set has no such split.
     """
     root, source, faults = Path(root), SOURCES[name], Faults(skip_bad)
-    request = Request(split, protocol, labels, classes or source.labels, numbered=numbered, every=every)
+    request = Request(
+        split, protocol, label_version, classes or source.labels, numbered=numbered, every=every
+    )
     if split_file is None:
         _require_split(name, root, request)
         dataset = source.list(root, request, faults)
@@ -205,7 +207,7 @@ def _from_split_file(name: DatasetName, root: Path, request: Request, faults: Fa
     if file.data != name:
         raise DataError(f"{path}: expected a split of {name}, found one of {file.data}; name another file")
     if request.split not in file.splits:
-        own = splits_of(name, root, request.labels)
+        own = splits_of(name, root, request.classes)
         if request.split not in own or request.split == "train":
             raise DataError(
                 f"{path}: expected images of split {request.split}, found {', '.join(sorted(file.splits))} "
@@ -216,7 +218,7 @@ def _from_split_file(name: DatasetName, root: Path, request: Request, faults: Fa
 
 
 def _require_split(name: DatasetName, root: Path, request: Request) -> None:
-    source, own = SOURCES[name], splits_of(name, root, request.labels)
+    source, own = SOURCES[name], splits_of(name, root, request.classes)
     whole = source.splits is None and own == ("train",)
     if request.split not in own and not (whole and request.split == "test"):
         raise DataError(

@@ -60,7 +60,7 @@ def _opened(config: DataConfig, split: Literal["train", "valid"], root: Path | N
         place,
         split=split,
         protocol=config.protocol if split == "train" else config.valid_protocol,
-        labels=config.labels,
+        label_version=config.labels,
         classes=None if config.classes is None else classes_of(config.name, place, config.classes),
         numbered=config.classes is not None,
         split_file=config.split_file,
