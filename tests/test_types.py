@@ -25,6 +25,15 @@ def test_a_prediction_orders_its_expressions():
     assert PREDICTION.to_dict(top_k=1)["probabilities"] == {"happiness": 0.6}
 
 
+def test_evidence_for_an_expression_is_what_it_has_beyond_all():
+    cells = np.array([[[3, 1]], [[1, 1]], [[2, 4]]], np.float32)
+    prediction = Prediction(PREDICTION.probabilities, cells.sum(axis=(1, 2)), cells)
+    assert prediction.evidence_for("neutral").tolist() == [[1, -1]]
+    assert prediction.evidence_for("anger").tolist() == [[0, 2]]
+    with pytest.raises(ValueError, match="expected one of neutral, happiness, anger, got 'joy'"):
+        prediction.evidence_for("joy")
+
+
 def test_results_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         PREDICTION.logits = np.zeros(3)  # pyright: ignore[reportAttributeAccessIssue]

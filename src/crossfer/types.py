@@ -74,6 +74,18 @@ class Prediction:
         """The most probable expression, or ``"uncertain"`` where the model abstained."""
         return UNCERTAIN if self.abstained else self.expression
 
+    def evidence_for(self, expression: str) -> np.ndarray:
+        """Evidence for an expression beyond the mean of all classes, (G, G).
+
+        Softmax ignores what all classes share, so only this decides.
+
+        Raises:
+            ValueError: if the model does not know the expression.
+        """
+        if expression not in self.probabilities:
+            raise ValueError(f"expected one of {', '.join(self.probabilities)}, got {expression!r}")
+        return self.evidence[list(self.probabilities).index(expression)] - self.evidence.mean(axis=0)
+
     def top(self, k: int) -> list[tuple[str, float]]:
         """The ``k`` most probable expressions with their probabilities, best first."""
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:k]

@@ -115,9 +115,7 @@ def _areas(recognizer: Recognizer, pixels: np.ndarray, rng: np.random.Generator)
 
 def rank_cells(prediction: Prediction) -> np.ndarray:
     """Cells (row times G plus column) from the strongest evidence for the answer to the weakest: (G * G,)."""
-    shown = list(prediction.probabilities).index(prediction.expression)
-    beyond = prediction.evidence[shown] - prediction.evidence.mean(axis=0)
-    return np.argsort(-beyond.ravel(), kind="stable")
+    return np.argsort(-prediction.evidence_for(prediction.expression).ravel(), kind="stable")
 
 
 def _steps(pixels: np.ndarray, order: np.ndarray, grid: int, *, delete: bool) -> Sequence[np.ndarray]:

@@ -56,7 +56,7 @@ def _example(predictions: Predictions, row: int, recognizer: Recognizer | None) 
     pixels, evidence = read_again(path), None
     if pixels is not None and recognizer is not None:
         (answer,) = recognizer.classify([pixels])
-        evidence = answer.evidence[predictions.predicted[row]] - answer.evidence.mean(axis=0)
+        evidence = answer.evidence_for(labels[predictions.predicted[row]])
     return Example(
         path,
         labels[predictions.truth[row]],

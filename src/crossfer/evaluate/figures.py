@@ -15,6 +15,7 @@ from crossfer.evaluate.corruptions import STRENGTHS
 from crossfer.evaluate.robustness import curves
 from crossfer.evaluate.run_file import Run
 from crossfer.metrics import reliability_bins, risk_coverage
+from crossfer.runtime.annotate import evidence_layers
 
 DPI = 130
 # Okabe and Ito's colours, which colour-blind readers tell apart, and a dark grey for the eighth class.
@@ -111,13 +112,8 @@ def face_picture(pixels: np.ndarray, evidence: np.ndarray | None, side: int = 14
     """
     face = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
     if evidence is not None:
-        strength = evidence / max(float(np.abs(evidence).max()), 1e-12)
-        strength = np.asarray(
-            Image.fromarray(strength.astype(np.float32)).resize(face.size, Image.Resampling.BICUBIC)
-        )
-        colors = np.where(strength[:, :, None] > 0, (255, 150, 0), (20, 90, 255)).astype(np.uint8)
-        opacity = (np.clip(np.abs(strength), 0, 1) * 150).astype(np.uint8)
-        face.paste(Image.fromarray(colors), (0, 0), Image.fromarray(opacity))
+        colors, opacity = evidence_layers(evidence, face.size)
+        face.paste(colors, (0, 0), opacity)
     buffer = BytesIO()
     face.save(buffer, "PNG")
     return buffer.getvalue()

@@ -85,7 +85,8 @@ def _lay_evidence(photo: Image.Image, face: Face, geometry: CropGeometry, zoom: 
     if right <= left or bottom <= top:
         return
     shares = ((left - x) / width, (top - y) / height, (right - x) / width, (bottom - y) / height)
-    colors, opacity = _evidence_layers(face, (right - left, bottom - top), shares)
+    cells = face.prediction.evidence_for(face.expression)
+    colors, opacity = evidence_layers(cells, (right - left, bottom - top), shares)
     photo.paste(colors, (left, top), opacity)
 
 
@@ -97,17 +98,19 @@ def seen_region(face: Face, geometry: CropGeometry) -> tuple[float, float, float
     return square.left, square.top, square.side, square.side
 
 
-def _evidence_layers(
-    face: Face, size: tuple[int, int], shares: tuple[float, float, float, float] = (0, 0, 1, 1)
+def evidence_layers(
+    cells: np.ndarray, size: tuple[int, int], shares: tuple[float, float, float, float] = (0, 0, 1, 1)
 ) -> tuple[Image.Image, Image.Image]:
-    """Colour and opacity of the evidence for the recognised expression, smoothly enlarged to ``size``.
+    """Colour and opacity of an evidence map: orange for, blue against, relative to its strongest cell.
 
-    ``shares`` (left, top, right, bottom) picks the visible part of the map, as fractions of its sides.
+    Args:
+        cells: (G, G), as ``Prediction.evidence_for`` gives them.
+        size: (width, height) in pixels to which the map is smoothly enlarged.
+        shares: (left, top, right, bottom) of the visible part of the map, as fractions of its sides.
+
+    Returns:
+        An RGB image and its opacity, to paste over a face.
     """
-    evidence = face.prediction.evidence
-    shown = list(face.prediction.probabilities).index(face.expression)
-    # Softmax ignores what all classes share, so only the evidence beyond the classes' mean decides.
-    cells = evidence[shown] - evidence.mean(axis=0)
     cells = cells / max(float(np.abs(cells).max()), 1e-12)
     grid = len(cells)
     left, top, right, bottom = (min(max(share, 0.0), 1.0) * grid for share in shares)
@@ -179,7 +182,7 @@ def _draw_card(
     draw = ImageDraw.Draw(panel)
     margin, side, color = round(unit * 2), round(unit * (LARGE if large else SMALL)), _color(number)
     seen = seen.resize((side, side), Image.Resampling.BICUBIC)
-    colors, opacity = _evidence_layers(face, seen.size)
+    colors, opacity = evidence_layers(face.prediction.evidence_for(face.expression), seen.size)
     seen.paste(colors, (0, 0), opacity)
     panel.paste(seen, (margin, top))
     draw.rectangle((margin, top, margin + side, top + side), outline=color, width=max(2, round(unit * 0.3)))
