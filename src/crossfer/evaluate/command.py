@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from crossfer.data.duplicates import TABLES
 from crossfer.data.sample import Dataset
 from crossfer.evaluate.evaluation import score, score_part
-from crossfer.evaluate.evidence_test import IMAGES, measure_evidence
+from crossfer.evaluate.faithfulness import IMAGES, measure_evidence
 from crossfer.evaluate.leaks import Leaks, find_leaks, score_leaks
 from crossfer.evaluate.predictions import Predictions, predict
 from crossfer.evaluate.result import EvaluationResult, Provenance, SubsetResult

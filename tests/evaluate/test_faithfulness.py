@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crossfer.data.sample import DataError, Dataset, Sample
-from crossfer.evaluate.evidence_test import measure_evidence, rank_cells
+from crossfer.evaluate.faithfulness import measure_evidence, rank_cells
 from crossfer.labels import FERPLUS
 from crossfer.types import Prediction
 
