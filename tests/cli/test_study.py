@@ -68,7 +68,9 @@ def test_ablate_writes_result_files_a_table_and_a_plot(tmp_path: Path, recipes: 
     assert unknown.returncode == 1
     assert "--reference nothing: expected one of the rows all, msr" in unknown.stderr
     recipes[1].write_text(recipes[1].read_text() + "k_feature_map = 3\n")
-    with pytest.raises(StudyError, match=r"msr-s0\.json: came from another recipe \(method = "):
+    with pytest.raises(
+        StudyError, match=r"msr-s0\.json: .* another recipe \(method.k_feature_map = 2, now 3\)"
+    ):
         ablate(recipes, results=tmp_path / "results", table_only=True)
 
 
@@ -83,7 +85,9 @@ def test_intensity_writes_a_table_a_verdict_and_a_plot(tmp_path: Path, recipes: 
     refused = crossfer("intensity", recipes[1], *folders)
     assert refused.returncode == 1
     assert "expected a recipe with the cross-layer terms" in refused.stderr
-    with pytest.raises(StudyError, match=r"classification-s0\.json: came from another recipe \(model = "):
+    with pytest.raises(
+        StudyError, match=r"classification-s0\.json: .* another recipe \(model.dim = 8, now 4\)"
+    ):
         intensity(recipes[0], set_=["model.dim=4"], results=tmp_path / "results", table_only=True)
     found = tmp_path / "results" / "whole-s0.json"
     found.write_text(json.dumps(json.loads(found.read_text()) | {"observed": {}}))

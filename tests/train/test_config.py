@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from crossfer.train.config import Recipe, RecipeError, filled, load_recipe, parse_recipe
+from crossfer.train.config import Recipe, RecipeError, filled, first_difference, load_recipe, parse_recipe
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
@@ -151,6 +151,16 @@ def test_whole_numbers_pass_for_numbers_and_text_for_files() -> None:
     assert (recipe.optim.lr, recipe.method.lambdas, recipe.data.root) == (1.0, (0.0, 1.0, 0.0), Path("here"))
     assert recipe.distill.teachers == (Path("default"), Path("runs/big"))
     assert filled(recipe.model_dump(mode="json")) == recipe.model_dump(mode="json")
+
+
+def test_a_recipe_that_was_written_down_is_told_from_another_by_its_first_key() -> None:
+    recipe = parse(data={"root": "here", "workers": 2})
+    document = recipe.model_dump(mode="json")
+    for table, key in (("data", "root"), ("data", "workers"), ("optim", "average")):
+        del document[table][key]
+    assert first_difference(document, recipe) is None
+    assert first_difference(document, parse(optim={"lr": 0.2}, seed=3)) == ("optim.lr", 0.1, 0.2)
+    assert first_difference(document | {"gone": 1}, recipe) == ("gone", 1, None)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**43])

@@ -17,7 +17,7 @@ from crossfer.labels import LabelSet
 from crossfer.method import CrossLayerLoss, CrossLayerNet, ranks
 from crossfer.provenance import code_commit
 from crossfer.train import checkpoint
-from crossfer.train.config import OF_THE_MACHINE, Recipe, filled
+from crossfer.train.config import Recipe, first_difference
 from crossfer.train.device import Precision
 from crossfer.train.faults import Place, TrainingError
 from crossfer.train.optim import averaging, build_optimizer
@@ -229,19 +229,9 @@ def recorded_precision(folder: Path) -> str | None:
 
 
 def _refuse_other_recipe(found: dict[str, Any], recipe: Recipe, folder: Path) -> None:
-    free = {f"data.{key}" for key in OF_THE_MACHINE}
-    theirs_flat, ours_flat = _flatten(filled(found)), _flatten(recipe.model_dump(mode="json"))
-    for key in sorted(ours_flat.keys() | theirs_flat.keys()):
-        if key not in free and theirs_flat.get(key) != ours_flat.get(key):
-            raise TrainingError(
-                f"{folder}: was trained with {key} = {theirs_flat.get(key)!r}, "
-                f"the recipe now says {ours_flat.get(key)!r}; "
-                "resume with the same recipe or name another folder"
-            )
-
-
-def _flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat.update(_flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
-    return flat
+    if (difference := first_difference(found, recipe)) is not None:
+        key, theirs, ours = difference
+        raise TrainingError(
+            f"{folder}: was trained with {key} = {theirs!r}, the recipe now says {ours!r}; "
+            "resume with the same recipe or name another folder"
+        )

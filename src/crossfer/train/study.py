@@ -13,7 +13,7 @@ from typing import Any
 from crossfer.labels import LabelSet
 from crossfer.provenance import code_commit
 from crossfer.runtime.atomic import write_atomically
-from crossfer.train.config import OF_THE_MACHINE, Recipe, filled
+from crossfer.train.config import OF_THE_MACHINE, Recipe, first_difference
 from crossfer.train.loop import train
 from crossfer.train.observer import Observer
 from crossfer.train.record import Progress
@@ -61,7 +61,7 @@ class TrialResult:
         seconds: time of training and validation.
         precision: arithmetic of the run, such as ``"bf16-mixed"``.
         commit: of the code.
-        recipe: the whole recipe.
+        recipe: the whole recipe, but for what concerns the machine alone.
         observed: what an observer noted, by its own keys.
     """
 
@@ -140,7 +140,7 @@ def run_trial(
         seconds=round(sum(record.seconds for record in done.history), 1),
         precision=done.precision,
         commit=code_commit(),
-        recipe=_plain(trial.recipe),
+        recipe=trial.recipe.model_dump(mode="json", exclude={"data": {*OF_THE_MACHINE}}),
         observed=observed(folder),
     )
     results.mkdir(parents=True, exist_ok=True)
@@ -233,22 +233,11 @@ def spread(values: Sequence[float]) -> tuple[float, float | None]:
     return mean(values), stdev(values) if len(values) > 1 else None
 
 
-def _plain(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as plain values, without what concerns this machine alone."""
-    return _without_machine(recipe.model_dump(mode="json"))
-
-
-def _without_machine(recipe: dict[str, Any]) -> dict[str, Any]:
-    data = {key: value for key, value in recipe.get("data", {}).items() if key not in OF_THE_MACHINE}
-    return {**recipe, "data": data}
-
-
 def _same_trial(found: TrialResult, trial: Trial, path: Path) -> TrialResult:
-    ours, theirs = _plain(trial.recipe), _without_machine(filled(found.recipe))
-    for table in sorted(ours.keys() | theirs.keys()):
-        if theirs.get(table) != ours.get(table):
-            raise StudyError(
-                f"{path}: came from another recipe ({table} = {theirs.get(table)!r}, now "
-                f"{ours.get(table)!r}); remove it, or name another --results folder"
-            )
+    if (difference := first_difference(found.recipe, trial.recipe)) is not None:
+        key, theirs, ours = difference
+        raise StudyError(
+            f"{path}: came from another recipe ({key} = {theirs!r}, now {ours!r}); remove it, or name "
+            "another --results folder"
+        )
     return found
