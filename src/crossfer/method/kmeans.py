@@ -98,7 +98,7 @@ def cluster_means(points: Tensor, assignments: Tensor, k: int) -> tuple[Tensor, 
 
     Args:
         points: (B, N, d).
-        assignments: (B, N) in 0..K-1.
+        assignments: (B, N), the cluster of each point, 0..K-1; K for one that is in none.
         k: K.
 
     Returns:
