@@ -18,10 +18,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from crossfer.train.ranks import this_rank
 
+Device = Literal["cpu", "cuda"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
-def choose_device(wanted: str) -> Literal["cpu", "cuda"]:
+def choose_device(wanted: Literal["auto"] | Device) -> Device:
     """``"auto"`` takes a CUDA device where there is one.
 
     Raises:
@@ -32,14 +33,14 @@ def choose_device(wanted: str) -> Literal["cpu", "cuda"]:
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def choose_precision(wanted: str, device: str) -> Precision:
+def choose_precision(wanted: Literal["auto"] | Precision, device: Device) -> Precision:
     """``"auto"`` is what trains fastest here.
 
     On CUDA bfloat16, or float16 where the device lacks that; on a CPU bfloat16 if measured to be faster, but
     not with several ranks: each would measure for itself, and they might not agree.
     """
     if wanted != "auto":
-        return wanted  # type: ignore[return-value]
+        return wanted
     if device == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
     if this_rank().count > 1:
@@ -47,7 +48,7 @@ def choose_precision(wanted: str, device: str) -> Precision:
     return "bf16-mixed" if _training_step_seconds(False) > 1.3 * _training_step_seconds(True) else "32-true"
 
 
-def open_fabric(device: Literal["cpu", "cuda"], precision: Precision) -> Fabric:
+def open_fabric(device: Device, precision: Precision) -> Fabric:
     """Device and arithmetic of this process: alone, or one of the ranks that ``torchrun`` started.
 
     Ranks talk over gloo on CPUs and NCCL on GPUs. Statistics of batch norm are not sent from rank 0 to the

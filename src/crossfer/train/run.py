@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     SpinnerColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as Bars
 
 from crossfer.data.sample import Dataset
 from crossfer.labels import LabelSet
@@ -31,8 +31,7 @@ from crossfer.train.loop import train
 from crossfer.train.network import input_contract, network
 from crossfer.train.observer import Tracker
 from crossfer.train.ranks import this_rank
-from crossfer.train.record import Progress as Step
-from crossfer.train.record import RunResult
+from crossfer.train.record import Progress, RunResult
 from crossfer.train.source import cut_valid, data_of_run, open_split
 from crossfer.train.start import start_from
 from crossfer.train.state import require_free
@@ -134,7 +133,7 @@ def _load(recipe: Recipe, split: Literal["train", "valid"], dataset: Dataset, co
 @contextmanager
 def _counting(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=total)
         yield lambda n: bar.advance(task, n)
 
@@ -224,7 +223,7 @@ class _Display:
 
     def __init__(self, console: Console, epochs: int) -> None:
         self.console = console
-        self.bar = Progress(
+        self.bar = Bars(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -248,21 +247,21 @@ class _Display:
             said = f"asked the teachers about {faces:,} faces"
             self.console.print(said, highlight=False, soft_wrap=True)
 
-    def update(self, step: Step) -> None:
-        """Show a step."""
-        text = describe(step)
-        self.bar.update(self.task, completed=step.step, total=step.steps, description=text)
-        if step.step == step.steps and not self.console.is_terminal:
+    def update(self, now: Progress) -> None:
+        """Show where the run stands."""
+        text = describe(now)
+        self.bar.update(self.task, completed=now.step, total=now.steps, description=text)
+        if now.step == now.steps and not self.console.is_terminal:
             self.console.print(text, highlight=False, soft_wrap=True)
 
 
-def describe(step: Step) -> str:
+def describe(now: Progress) -> str:
     """One line on where a run stands."""
-    accuracy = "" if step.valid_accuracy is None else f"  valid {100 * step.valid_accuracy:.2f} %"
-    minutes, seconds = divmod(round(step.seconds_left), 60)
+    accuracy = "" if now.valid_accuracy is None else f"  valid {100 * now.valid_accuracy:.2f} %"
+    minutes, seconds = divmod(round(now.seconds_left), 60)
     return (
-        f"epoch {step.epoch}/{step.epochs}  loss {step.loss:.3f} (class {step.classification:.3f}, "
-        f"maps {step.feature_map:.3f}, batch {step.batch:.3f}){accuracy}  "
-        f"{step.images_per_second:.0f} images/s, {100 * step.data_wait:.0f} % waiting for data  "
+        f"epoch {now.epoch}/{now.epochs}  loss {now.loss:.3f} (class {now.classification:.3f}, "
+        f"maps {now.feature_map:.3f}, batch {now.batch:.3f}){accuracy}  "
+        f"{now.images_per_second:.0f} images/s, {100 * now.data_wait:.0f} % waiting for data  "
         f"{minutes}:{seconds:02d} left"
     )

@@ -222,7 +222,7 @@ def require_free(folder: Path) -> None:
         )
 
 
-def recorded_precision(folder: Path) -> str | None:
+def recorded_precision(folder: Path) -> Precision | None:
     """The precision of the run in a folder, if there is one that says."""
     last = folder / "last.safetensors"
     return checkpoint.load(last)[1].get("precision") if last.exists() else None
