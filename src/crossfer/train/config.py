@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from crossfer.data.names import FOUND, DatasetName, LabelVersion, Protocol
+from crossfer.data.names import FOUND, OWN, DatasetName, LabelVersion, Protocol
 from crossfer.method import losses
 from crossfer.method.clbs import Projection
 from crossfer.method.coding import Coding
@@ -92,7 +92,7 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _keys_belong_to_the_set(self) -> DataConfig:
-        if self.classes is not None and self.name not in {"folder", "table"}:
+        if self.classes is not None and self.name not in OWN:
             raise ValueError(f"classes belongs to name 'folder' and 'table', got it with {self.name!r}")
         if self.name in {"ferplus", "synthetic"}:
             for key in ("split_file", "valid_share"):
