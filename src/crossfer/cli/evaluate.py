@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -25,6 +25,7 @@ from crossfer.cli.options import (
 )
 from crossfer.cli.output import give
 from crossfer.data.names import DatasetName, Split
+from crossfer.runtime.names import DetectorName
 
 
 def evaluate(
@@ -39,7 +40,7 @@ def evaluate(
     protocol: VoteProtocol = None,
     labels: VoteLabels = None,
     detector: Annotated[
-        Literal["centerface", "none"] | None,
+        DetectorName | None,
         typer.Option(
             help="none: images are face crops. [default: centerface for folder and table, else none]",
             show_default=False,

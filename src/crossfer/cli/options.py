@@ -12,11 +12,12 @@ from typing import Annotated, Literal
 import typer
 
 from crossfer.data.names import LabelVersion, Protocol
+from crossfer.runtime.names import DetectorName
 
 # What recognises.
 Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="An embedded model, or a bundle (.onnx).")]
 Detector = Annotated[
-    Literal["centerface", "none"],
+    DetectorName,
     typer.Option(help="What finds the faces; none: every image is a face crop already."),
 ]
 MinFaceScore = Annotated[

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from io import StringIO
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -21,6 +21,7 @@ from crossfer.evaluate.predictions import Predictions, predict
 from crossfer.evaluate.result import EvaluationResult, Provenance, SubsetResult
 from crossfer.evaluate.robustness import PASSES, measure_robustness
 from crossfer.evaluate.subsets import Subset, count_found, find_subset, require_own_names
+from crossfer.runtime.names import DetectorName
 from crossfer.runtime.recognizer import Recognizer
 
 TEXT_WIDTH = 100  # the same wherever the text goes: eight classes fit
@@ -52,7 +53,7 @@ class Progressive:
     console: Console = field(default_factory=lambda: Console(stderr=True))
 
     @contextmanager
-    def bar(self, name: str, total: int) -> Iterator[Any]:
+    def bar(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
         """A bar for one step; gives what is to be called with the number of images done."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(
@@ -71,7 +72,7 @@ def run_evaluation(
     dataset: Dataset,
     wishes: Wishes,
     *,
-    detector: Literal["centerface", "none"],
+    detector: DetectorName,
     skip_bad: bool = False,
     provenance: Provenance | None = None,
 ) -> tuple[EvaluationResult, Predictions]:
@@ -121,7 +122,7 @@ def predict_with_progress(
     dataset: Dataset,
     shown: Progressive,
     *,
-    detector: Literal["centerface", "none"] = "none",
+    detector: DetectorName = "none",
     skip_bad: bool = False,
 ) -> Predictions:
     """``predict`` with a bar; what was left out is named on stderr."""
@@ -153,7 +154,7 @@ def _look_up_subsets(dataset: Dataset, subsets: Sequence[Subset], shown: Progres
         shown.say(f"subset {subset.name}: {found:,} of {len(subset.names):,} names found")
 
 
-def _score_subsets(predictions: Predictions, subsets: Sequence[Subset]) -> dict[str, Any]:
+def _score_subsets(predictions: Predictions, subsets: Sequence[Subset]) -> dict[str, SubsetResult]:
     return {
         subset.name: SubsetResult(
             **vars(score_part(predictions.select(find_subset(subset, predictions.paths)))),

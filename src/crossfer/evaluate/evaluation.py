@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from statistics import NormalDist
-from typing import Literal
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from crossfer.evaluate.result import (
     EvaluationResult,
     PartResult,
 )
+from crossfer.runtime.names import DetectorName
 from crossfer.runtime.recognizer import Recognizer
 
 RESAMPLES, SEED = 1000, 0
@@ -31,7 +31,7 @@ def evaluate(
     recognizer: Recognizer,
     dataset: Dataset,
     *,
-    detector: Literal["centerface", "none"] = "none",
+    detector: DetectorName = "none",
     skip_bad: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> EvaluationResult:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from crossfer.data.fingerprint import pixel_digest
 from crossfer.data.sample import DataError, Dataset, Faults, Sample
 from crossfer.labels import LabelSet
 from crossfer.metrics import NO_ANSWER
+from crossfer.runtime.names import DetectorName
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.types import Prediction
 
@@ -112,7 +112,7 @@ def predict(
     recognizer: Recognizer,
     dataset: Dataset,
     *,
-    detector: Literal["centerface", "none"] = "none",
+    detector: DetectorName = "none",
     skip_bad: bool = False,
     transform: Transform | None = None,
     progress: Callable[[int], None] = lambda _: None,

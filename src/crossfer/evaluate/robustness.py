@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from crossfer.data.sample import Dataset
 from crossfer.evaluate.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from crossfer.evaluate.predictions import predict
 from crossfer.evaluate.result import CorruptionResult
+from crossfer.runtime.names import DetectorName
 from crossfer.runtime.recognizer import Recognizer
 
 PASSES = len(CORRUPTIONS) * len(STRENGTHS)
@@ -21,7 +22,7 @@ def measure_robustness(
     recognizer: Recognizer,
     dataset: Dataset,
     *,
-    detector: Literal["centerface", "none"] = "none",
+    detector: DetectorName = "none",
     skip_bad: bool = False,
     seed: int = 0,
     progress: Callable[[int], None] = lambda _: None,

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from crossfer.runtime.bundle import BundleMeta, read_bundle
 from crossfer.runtime.decision import Decision
 from crossfer.runtime.detector import CenterFace, Detection, Detector
 from crossfer.runtime.image import ImageSource, load_image
+from crossfer.runtime.names import DetectorName
 from crossfer.runtime.preprocess import normalize, resize_crop
 from crossfer.runtime.session import ModelSession
 from crossfer.types import Box, Face, Prediction
@@ -71,14 +72,14 @@ class Recognizer:
     def __init__(
         self,
         model: str | Path = "default",
-        detector: Literal["centerface", "none"] | Detector = "centerface",
+        detector: DetectorName | Detector = "centerface",
         min_face_score: float = 0.5,
         threads: int | None = None,
         *,
         coverage: float | None = None,
         abstain: bool = False,
     ) -> None:
-        if isinstance(detector, str) and detector not in ("centerface", "none"):
+        if isinstance(detector, str) and detector not in get_args(DetectorName):
             raise ValueError(f"detector: expected 'centerface', 'none' or a Detector, got {detector!r}")
         if not 0 < min_face_score < 1:
             raise ValueError(f"min_face_score: expected a number between 0 and 1, got {min_face_score}")

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from crossfer import __version__
 from crossfer.runtime.bundle import resolve_model
+from crossfer.runtime.names import DetectorName
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.scale.faults import ScoreError
 from crossfer.scale.listing import Listing
@@ -53,7 +54,7 @@ class Request:
     inputs: tuple[str, ...]
     output: Path
     model: str = "default"
-    detector: Literal["centerface", "none"] = "centerface"
+    detector: DetectorName = "centerface"
     min_face_score: float = 0.5
     coverage: float | None = None
     abstain: bool = False

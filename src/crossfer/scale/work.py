@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from tempfile import NamedTemporaryFile
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 from pyarrow.parquet import read_table, write_table
 
 from crossfer import __version__
 from crossfer.runtime.image import ImageError, decode
+from crossfer.runtime.names import DetectorName
 from crossfer.runtime.recognizer import Found, Recognizer
 from crossfer.scale.entries import Entry, entry_name, from_table
 from crossfer.scale.faults import Fault, InputGoneError, ScoreError
@@ -53,7 +54,7 @@ class Setup:
     model: bytes = field(repr=False)
     sha256: str
     labels: tuple[str, ...]
-    detector: Literal["centerface", "none"] = "centerface"
+    detector: DetectorName = "centerface"
     min_face_score: float = 0.5
     coverage: float | None = None
     abstain: bool = False

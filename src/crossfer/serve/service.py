@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
+from crossfer.runtime.names import DetectorName
 from crossfer.serve.access import Access
 from crossfer.serve.limits import Limits
 
@@ -29,7 +29,7 @@ class Service:
     """
 
     model: str | Path = "default"
-    detector: Literal["centerface", "none"] = "centerface"
+    detector: DetectorName = "centerface"
     min_face_score: float = 0.5
     coverage: float | None = None
     abstain: bool = False
