@@ -116,7 +116,7 @@ def _need_video() -> None:
         raise ValueError(str(error)) from error
 
 
-def _row_format(given: str | None, output: Path | None) -> RowFormat | None:
+def _row_format(given: Literal["text"] | RowFormat | None, output: Path | None) -> RowFormat | None:
     """The form of the rows; None if there are to be none."""
     from crossfer.video.rows import SUFFIXES
 
@@ -124,7 +124,7 @@ def _row_format(given: str | None, output: Path | None) -> RowFormat | None:
     if output is None:
         if given == "parquet":
             raise ValueError("--format parquet: expected a file to write, found none; give --output FILE")
-        return None if given in {None, "text"} else given  # type: ignore[return-value]
+        return None if given == "text" else given
     if given == "text":
         raise ValueError(
             "--format text: is for standard output; give --output a name ending in .jsonl or .csv"
@@ -133,7 +133,7 @@ def _row_format(given: str | None, output: Path | None) -> RowFormat | None:
         raise ValueError(
             f"--output {output}: expected a name that ends in {', '.join(SUFFIXES)}; or say --format"
         )
-    return given or named  # type: ignore[return-value]
+    return given or named
 
 
 def _to_stdout(text: str) -> None:

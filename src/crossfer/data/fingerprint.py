@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 
 import numpy as np
 from PIL import Image
 
-from crossfer.data.sample import DataError, Dataset
+from crossfer.data.sample import DataError, Dataset, Sample
 
 SIDE = 24  # pixels of a thumbnail's side
 CHUNK = 256  # images decoded ahead: memory stays that of so many
@@ -61,12 +62,12 @@ def _read_all(datasets: Sequence[Dataset]) -> Iterator[tuple[np.ndarray, np.ndar
         for dataset in datasets:
             for start in range(0, len(dataset), CHUNK):
                 chunk = dataset.samples[start : start + CHUNK]
-                yield from pool.map(lambda sample, data=dataset: _fingerprint_of(data, sample), chunk)
+                yield from pool.map(partial(_fingerprint_of, dataset), chunk)
 
 
-def _fingerprint_of(dataset: Dataset, sample: object) -> tuple[np.ndarray, np.ndarray] | DataError:
+def _fingerprint_of(dataset: Dataset, sample: Sample) -> tuple[np.ndarray, np.ndarray] | DataError:
     try:
-        pixels = dataset.read(sample)  # type: ignore[arg-type]
+        pixels = dataset.read(sample)
     except DataError as error:
         return error
     return pixel_digest(pixels), thumbnail(pixels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from crossfer.evaluate.predictions import Predictions
 from crossfer.evaluate.result import EvaluationResult, plain
 from crossfer.runtime.bundle import BundleMeta
 
+SET_COVERAGES = (0.8, 0.9, 0.95, 0.99)  # of the prediction sets that are shown
 FEWEST = 100  # images below which quantiles and a bias would be guesses
 
 
@@ -44,10 +45,15 @@ class Calibrated:
     before: EvaluationResult
     after: EvaluationResult
 
+    @property
+    def calibration(self) -> Calibration:
+        """What was fitted."""
+        assert self.meta.calibration is not None  # noqa: S101 - fitted just now
+        return self.meta.calibration
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as ``crossfer calibrate --format json`` writes them."""
-        calibration = self.meta.calibration
-        assert calibration is not None  # noqa: S101 - fitted just now
+        calibration = self.calibration
         figures = ("accuracy", "nll", "brier", "ece", "ece_equal_mass")
         return plain(
             {
@@ -56,7 +62,7 @@ class Calibrated:
                 "bias": list(calibration.bias),
                 "bias_trial": {**vars(self.bias_trial), "helps": self.bias_trial.helps},
                 "abstention": calibration.abstention,
-                "set_thresholds": {str(c): calibration.set_threshold(c) for c in (0.8, 0.9, 0.95, 0.99)},
+                "set_thresholds": {str(c): calibration.set_threshold(c) for c in SET_COVERAGES},
                 "fitted_on": calibration.fitted_on,
                 "before": {name: getattr(self.before, name) for name in figures},
                 "after": {name: getattr(self.after, name) for name in figures},
@@ -108,7 +114,7 @@ def calibrate(
     return Calibrated(new, trial, score(_reread(used, meta.temperature, meta.bias)), score(fitted))
 
 
-def _reread(predictions: Predictions, temperature: float, bias: Any) -> Predictions:
+def _reread(predictions: Predictions, temperature: float, bias: Sequence[float] | np.ndarray) -> Predictions:
     """The same answers under another calibration."""
     return replace(predictions, probabilities=softmax(predictions.logits, temperature, bias))
 

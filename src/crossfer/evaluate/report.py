@@ -14,7 +14,7 @@ from crossfer.evaluate.corruptions import STRENGTHS
 from crossfer.evaluate.examples import Example
 from crossfer.evaluate.robustness import curves
 from crossfer.evaluate.run_file import Run, RunError
-from crossfer.evaluate.tables import decimal, percent
+from crossfer.evaluate.tables import decimal, percent, span
 from crossfer.page import Rows, html_page, html_table
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -75,7 +75,7 @@ def _headline(result: Mapping[str, Any]) -> str:
     return (
         f"{model['name']} (SHA-256 {model['sha256'][:12]}) on {result['data']} {result['split']}, protocol "
         f"{result['protocol']}, n = {result['n']:,}, detector {result['detector']}: accuracy "
-        f"{percent(result['accuracy'])} % (95 % interval {_range(result['interval'])})."
+        f"{percent(result['accuracy'])} % (95 % interval {span(result['interval'])})."
     )
 
 
@@ -95,7 +95,7 @@ def _overview(runs: Sequence[Run]) -> tuple[Sequence[str], Rows]:
             run.name,
             f"{run.result['n']:,}",
             percent(run.result["accuracy"]),
-            _range(run.result["interval"]),
+            span(run.result["interval"]),
             percent(run.result["mean_class_accuracy"]),
             percent(run.result["macro_f1"]),
             decimal(run.result["nll"]),
@@ -132,7 +132,7 @@ def _tables(result: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str], Row
         "in train or valid too, also nearly": leaks.get("leaked"),
         "all others": leaks.get("clean"),
     }
-    rows = [(n, f"{p['n']:,}", percent(p["accuracy"]), _range(p["interval"])) for n, p in parts.items() if p]
+    rows = [(n, f"{p['n']:,}", percent(p["accuracy"]), span(p["interval"])) for n, p in parts.items() if p]
     if rows:
         yield "Parts of the images", ("part", "images", "accuracy %", "95 % interval"), rows
     if "sets" in result:
@@ -140,7 +140,7 @@ def _tables(result: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str], Row
             "Prediction sets",
             ("promised %", "held %", "99 % band", "mean size"),
             [
-                (percent(s["target"]), percent(s["coverage"]), _range(s["band"]), f"{s['mean_size']:.3f}")
+                (percent(s["target"]), percent(s["coverage"]), span(s["band"]), f"{s['mean_size']:.3f}")
                 for s in result["sets"]
             ],
         )
@@ -181,10 +181,6 @@ def _curve(rates: Sequence[float]) -> str:
     '█▅▁'
     """
     return "".join(BARS[min(int(rate * len(BARS)), len(BARS) - 1)] for rate in rates)
-
-
-def _range(bounds: Sequence[float]) -> str:
-    return f"{percent(bounds[0])} to {percent(bounds[1])}"
 
 
 def _markdown_table(heading: Sequence[str], rows: Rows) -> str:

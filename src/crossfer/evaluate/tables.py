@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from crossfer.evaluate.calibrate import Calibrated
+from crossfer.calibration import Abstention
+from crossfer.evaluate.calibrate import SET_COVERAGES, Calibrated
 from crossfer.evaluate.comparison import AggregateResult, PairResult, RecipeResult
 from crossfer.evaluate.corruptions import STRENGTHS
 from crossfer.evaluate.result import EvaluationResult, PartResult
@@ -37,12 +37,12 @@ def _figures(result: EvaluationResult) -> Table:
     boot = result.bootstrap
     table = Table(show_header=False, box=None)
     for name, value in (
-        ("interval by bootstrap", f"{_range(boot.accuracy)} % ({boot.distinct:,} different images)"),
+        ("interval by bootstrap", f"{span(boot.accuracy)} % ({boot.distinct:,} different images)"),
         (
             "mean class accuracy",
-            f"{percent(result.mean_class_accuracy)} % ({_range(boot.mean_class_accuracy)})",
+            f"{percent(result.mean_class_accuracy)} % ({span(boot.mean_class_accuracy)})",
         ),
-        ("macro F1", f"{percent(result.macro_f1)} % ({_range(boot.macro_f1)})"),
+        ("macro F1", f"{percent(result.macro_f1)} % ({span(boot.macro_f1)})"),
         ("NLL", decimal(result.nll)),
         ("Brier score", decimal(result.brier)),
         ("ECE (15 bins)", f"{decimal(result.ece)}, equal mass {decimal(result.ece_equal_mass)}"),
@@ -72,7 +72,7 @@ def _parts(result: EvaluationResult) -> Iterator[RenderableType]:
                 name,
                 f"{part.n:,}",
                 percent(part.accuracy),
-                _range(part.interval),
+                span(part.interval),
                 percent(part.mean_class_accuracy),
             )
     yield table
@@ -83,7 +83,7 @@ def _promises(result: EvaluationResult) -> Iterator[RenderableType]:
         table = _table("prediction sets", "promised %", "held %", "99 % band", "mean size")
         for held in result.sets:
             table.add_row(
-                percent(held.target), percent(held.coverage), _range(held.band), f"{held.mean_size:.3f}"
+                percent(held.target), percent(held.coverage), span(held.band), f"{held.mean_size:.3f}"
             )
         yield table
     if result.abstention is not None:
@@ -138,34 +138,34 @@ def _confusion(result: EvaluationResult) -> Table:
 
 def calibration_tables(found: Calibrated) -> Group:
     """What calibration fitted, and what it changed on the images that it was fitted on."""
-    values = found.to_dict()
-    on, trial, abstention = values["fitted_on"], values["bias_trial"], values["abstention"]
+    fitted, trial = found.calibration, found.bias_trial
+    on = fitted.fitted_on
     looked = ", ".join(f"{split} ({n:,})" for split, n in on["looked_in"].items())
     origin = f"{on['left_out']:,} left out that occur in {looked}" if looked else "not compared with train"
-    verdict = "kept" if trial["helps"] else "not kept"
+    verdict = "kept" if trial.helps else "not kept"
     table = _table("on these images", "", "before", "after")
     for name in ("nll", "brier", "ece", "ece_equal_mass"):
-        table.add_row(name, decimal(values["before"][name]), decimal(values["after"][name]))
+        table.add_row(name, decimal(getattr(found.before, name)), decimal(getattr(found.after, name)))
     return Group(
-        f"{values['model']} on {on['data']} {on['split']} ({on['protocol']}, n = {on['n']:,}; {origin})",
-        f"temperature {values['temperature']}",
-        f"bias for each class {verdict}: NLL falls by {trial['gain']:.5f} +- {trial['error']:.5f} "
+        f"{found.meta.name} on {on['data']} {on['split']} ({on['protocol']}, n = {on['n']:,}; {origin})",
+        f"temperature {found.meta.temperature}",
+        f"bias for each class {verdict}: NLL falls by {trial.gain:.5f} +- {trial.error:.5f} "
         "in cross-validation",
-        *_abstention_line(abstention, on["selective_accuracy"]),
+        *_abstention_line(fitted.abstention, on["selective_accuracy"]),
         "sets at 80, 90, 95, 99 %: probability of at least "
-        + ", ".join(f"{value:.4f}" for value in values["set_thresholds"].values()),
+        + ", ".join(f"{fitted.set_threshold(coverage):.4f}" for coverage in SET_COVERAGES),
         table,
     )
 
 
-def _abstention_line(abstention: dict[str, Any] | None, wanted: float) -> Iterator[str]:
+def _abstention_line(abstention: Abstention | None, wanted: float) -> Iterator[str]:
     if abstention is None:
         yield f"no confidence gives {percent(wanted)} % right answers: --abstain will not work"
     else:
         yield (
-            f"--abstain answers from a confidence of {abstention['threshold']:.4f} on: "
-            f"{percent(abstention['coverage'])} % of the images, "
-            f"{percent(abstention['selective_accuracy'])} % of them right"
+            f"--abstain answers from a confidence of {abstention.threshold:.4f} on: "
+            f"{percent(abstention.coverage)} % of the images, "
+            f"{percent(abstention.selective_accuracy)} % of them right"
         )
 
 
@@ -214,5 +214,6 @@ def decimal(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _range(bounds: Sequence[float]) -> str:
+def span(bounds: Sequence[float]) -> str:
+    """The ends of an interval of rates, in percent."""
     return f"{percent(bounds[0])} to {percent(bounds[1])}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar, overload
 
 import numpy as np
 from PIL import Image
@@ -102,6 +102,19 @@ def resize_crop(crop: np.ndarray, contract: InputContract) -> np.ndarray:
     return np.array(image).reshape(*size, -1).transpose(2, 0, 1)
 
 
+class _Tensor(Protocol):
+    """What ``normalize`` asks of a torch tensor."""
+
+    def float(self) -> Self: ...
+
+
+Tensor = TypeVar("Tensor", bound=_Tensor)
+
+
+@overload
+def normalize(pixels: np.ndarray, contract: InputContract) -> np.ndarray: ...
+@overload
+def normalize(pixels: Tensor, contract: InputContract) -> Tensor: ...
 def normalize(pixels: Any, contract: InputContract) -> Any:
     """``(pixels / 255 - mean) / std`` as float32, any shape; NumPy arrays and torch tensors alike.
 
