@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from crossfer.calibration import fit_temperature
+from crossfer.data.sample import Dataset
 from crossfer.method.collapse import collapse
 from crossfer.metrics import wilson_interval
 from crossfer.runtime.bundle import BundleMeta, write_bundle
@@ -112,8 +113,10 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
 
     graph = to_graph(Inference(collapse(net), mirror=mirror).eval(), contract.shape)
     difference, logits = parity(Inference(net, mirror=mirror).eval(), graph, faces.images, contract)
-    temperature = fit_temperature(logits, faces.labels.numpy())
-    right = int((logits.argmax(axis=1) == faces.labels.numpy()).sum())
+    truth = faces.labels.numpy()
+    temperature = fit_temperature(logits, truth)
+    right, n = int((logits.argmax(axis=1) == truth).sum()), len(faces)
+    score = {"accuracy": right / n, "n": n, "interval": list(wilson_interval(right, n))}
     bundle = BundleMeta(
         name=recipe.name,
         label_set=labels.name,
@@ -121,27 +124,28 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
         input=contract,
         temperature=temperature,
         grid=recipe.model.grid,
-        provenance={
-            "recipe": placeless(recipe),
-            "mirrored_views": mirror,
-            "epoch": meta["epoch"],
-            "commit": meta.get("commit", "unknown"),
-            "teachers": meta.get("teachers", {}),
-            "data": recipe.data.name,
-            "protocol": dataset.protocol,
-            "scores": {
-                "valid": {
-                    "accuracy": right / len(faces),
-                    "n": len(faces),
-                    "interval": list(wilson_interval(right, len(faces))),
-                }
-            },
-            "license": _license(recipe),
-            "note": meta.get("note", ""),
-        },
+        provenance=_provenance(recipe, meta, dataset, score, mirror),
     )
     write_bundle(graph.SerializeToString(), bundle, output)
-    return Exported(output, difference, right / len(faces), temperature, output.stat().st_size)
+    return Exported(output, difference, right / n, temperature, output.stat().st_size)
+
+
+def _provenance(
+    recipe: Recipe, meta: dict[str, Any], dataset: Dataset, score: dict[str, Any], mirror: bool
+) -> dict[str, Any]:
+    """Where a bundle comes from, and how well it did on the validation faces."""
+    return {
+        "recipe": placeless(recipe),
+        "mirrored_views": mirror,
+        "epoch": meta["epoch"],
+        "commit": meta.get("commit", "unknown"),
+        "teachers": meta.get("teachers", {}),
+        "data": recipe.data.name,
+        "protocol": dataset.protocol,
+        "scores": {"valid": score},
+        "license": _license(recipe),
+        "note": meta.get("note", ""),
+    }
 
 
 def _license(recipe: Recipe) -> str:
