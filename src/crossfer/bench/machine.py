@@ -18,6 +18,7 @@ import PIL
 
 from crossfer import __version__
 from crossfer.provenance import code_commit
+from crossfer.runtime.cores import usable_cores
 
 STAT = Path("/proc/stat")
 # Sets of instructions that ONNX Runtime's kernels choose between, as Linux calls them.
@@ -98,13 +99,6 @@ class Machine:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self) | {"instructions": list(self.instructions)}
-
-
-def usable_cores() -> int:
-    """Logical cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def cpu_name(cpuinfo: str) -> str:

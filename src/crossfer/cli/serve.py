@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -94,6 +93,7 @@ def serve(
     memory until they are answered and never written to disk. Ctrl-C or SIGTERM finishes what was taken on.
     """
     need_extra("serve")
+    from crossfer.runtime.cores import usable_cores
     from crossfer.serve.access import Access, check_host, read_origin, read_token
     from crossfer.serve.limits import Limits
     from crossfer.serve.server import Certificate, address, bind
@@ -106,7 +106,7 @@ def serve(
     origins = tuple(map(read_origin, allow_origin or ()))
     token = read_token(token_file)
     check_host(host, token)
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     service = Service(
         model=model,
         detector=detector,

@@ -5,7 +5,6 @@ The batches are those of a set in memory, bit for bit: the order is the same, an
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from crossfer.data.sample import DataError, Dataset
+from crossfer.runtime.cores import usable_cores
 from crossfer.runtime.preprocess import InputContract, resize_crop
 from crossfer.train.loader import Batch, FaceTensors, answers, drawn
 from crossfer.train.ranks import this_rank
@@ -117,10 +117,5 @@ def stream_faces(
     chosen = drawn(dataset, limit)
     targets, labels = answers(dataset, chosen, votes=votes)
     if workers is None:
-        workers = max(1, _cores() // this_rank().here)
+        workers = max(1, usable_cores() // this_rank().here)
     return FaceStream(_Decoder(dataset, contract, chosen), targets, labels, workers)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
