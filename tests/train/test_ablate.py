@@ -47,7 +47,7 @@ def test_the_table_gives_mean_deviation_and_paired_difference() -> None:
     assert lines[4] == "| clbs | 0 | not run | | |"
     assert lines[5] == "| all | 3 | 81.00 ± 1.00 |  | 61 |"
     assert "10,000 training faces, 10 epochs" in table
-    assert "can detect is about 0.1 points" in table
+    assert "is ± 0.1 points: about the smallest difference that this budget can detect" in table
 
 
 def test_an_empty_study_says_so() -> None:

@@ -86,7 +86,7 @@ def _budget(by_row: dict[str, list[TrialResult]], reference: str) -> str:
     if margins:
         typical = sorted(margins)[len(margins) // 2]
         text += (
-            f" The median of the intervals is ± {100 * typical:.1f} points: about the smallest difference that "
-            "this budget can detect."
+            f" The median of the intervals is ± {100 * typical:.1f} points: about the smallest difference "
+            "that this budget can detect."
         )
     return text + "\n"
