@@ -37,4 +37,5 @@ class Fault(Exception):  # noqa: N818 - it becomes a row, not a failure of the r
 
     def __init__(self, cause: Cause, message: str) -> None:
         super().__init__(cause, message)
-        self.cause, self.message = cause, message
+        self.cause: Cause = cause
+        self.message = message
