@@ -26,7 +26,7 @@ ALLOWED = {
     "runtime": EVERYONE | {"calibration", "models"},
     "bench": EVERYONE | {"runtime", "provenance"},
     # One decoding for what is learnt from and what is recognised; one way to write files that are whole.
-    "data": EVERYONE | {"runtime.image", "runtime.atomic"},
+    "data": EVERYONE | {"runtime.image", "runtime.atomic", "runtime.cores"},
     "method": set(),
     "train": EVERYONE
     | {"method", "data", "models", "metrics", "calibration", "provenance"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from crossfer.data.sample import DataError, Dataset, Sample
+from crossfer.runtime.cores import usable_cores
 
 SIDE = 24  # pixels of a thumbnail's side
 CHUNK = 256  # images decoded ahead: memory stays that of so many
@@ -58,7 +58,7 @@ def take_fingerprints(
 
 
 def _read_all(datasets: Sequence[Dataset]) -> Iterator[tuple[np.ndarray, np.ndarray] | DataError]:
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding leaves the interpreter lock
+    with ThreadPoolExecutor(min(8, usable_cores())) as pool:  # decoding leaves the interpreter lock
         for dataset in datasets:
             for start in range(0, len(dataset), CHUNK):
                 chunk = dataset.samples[start : start + CHUNK]

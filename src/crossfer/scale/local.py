@@ -27,11 +27,6 @@ Answer = TypeVar("Answer")
 _setups: list[Setup] = []  # one in a worker process, which has no other place to keep it
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def score_locally(shards: Iterator[Shard], setup: Setup, workers: int) -> Generator[Scored]:
     """What comes of each shard, as it is done.
 

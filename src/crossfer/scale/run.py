@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 from crossfer import __version__
 from crossfer.runtime.bundle import resolve_model
+from crossfer.runtime.cores import usable_cores
 from crossfer.runtime.names import DetectorName
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.scale.faults import ScoreError
 from crossfer.scale.listing import Listing
-from crossfer.scale.local import cores, score_locally
+from crossfer.scale.local import score_locally
 from crossfer.scale.names import shown
 from crossfer.scale.output import PLAN, OutputFolder
 from crossfer.scale.plan import Plan, Shard, write_plan
@@ -241,7 +242,7 @@ def _work(request: Request, output: OutputFolder, plan: Plan, setup: Setup, tell
 
 def _engine(request: Request) -> tuple[Engine, int]:
     if request.engine == "local":
-        return score_locally, request.workers or cores()
+        return score_locally, request.workers or usable_cores()
     from crossfer.scale.cluster import connect  # noqa: PLC0415 - Ray takes long to import, and see prepare_ray
 
-    return connect(request.address, request.workers, cores())
+    return connect(request.address, request.workers, usable_cores())
