@@ -45,6 +45,15 @@ def test_the_reference_of_recipes_is_the_generated_one() -> None:
     assert undescribed == []
 
 
+def test_the_differences_over_repeated_runs_are_those_that_their_command_prints() -> None:
+    command = [sys.executable, str(ROOT / "docs" / "ablation_repeats.py")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    page = (ROOT / "docs/method.md").read_text("utf-8")
+    for line in printed.splitlines():
+        pair, _, difference = line.partition(": ")
+        assert re.search(rf"^\| {pair} \| .* \| {re.escape(difference)} \|$", page, re.MULTILINE), line
+
+
 def test_every_command_and_option_has_help() -> None:
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
         assert command.help, name
