@@ -23,16 +23,17 @@ ALLOWED = {
     "calibration": EVERYONE,
     "provenance": set(),
     "page": set(),
+    "console": set(),
     "runtime": EVERYONE | {"calibration", "models"},
-    "bench": EVERYONE | {"runtime", "provenance"},
+    "bench": EVERYONE | {"runtime", "provenance", "console"},
     # One decoding for what is learnt from and what is recognised; one way to write files that are whole.
-    "data": EVERYONE | {"runtime.image", "runtime.atomic", "runtime.cores"},
+    "data": EVERYONE | {"runtime.image", "runtime.atomic", "runtime.cores", "console"},
     "method": set(),
     "train": EVERYONE
-    | {"method", "data", "models", "metrics", "calibration", "provenance"}
+    | {"method", "data", "models", "metrics", "calibration", "provenance", "console"}
     | SHARED_WITH_TRAINING,
-    "evaluate": EVERYONE | {"runtime", "data", "metrics", "calibration", "provenance", "page"},
-    "quantize": EVERYONE | {"runtime", "data", "evaluate", "metrics", "calibration", "provenance"},
+    "evaluate": EVERYONE | {"runtime", "data", "metrics", "calibration", "provenance", "page", "console"},
+    "quantize": EVERYONE | {"runtime", "data", "evaluate", "metrics", "calibration", "provenance", "console"},
     "serve": EVERYONE | {"runtime"},
     "scale": EVERYONE | {"runtime", "page"},
     "video": EVERYONE | {"runtime"},

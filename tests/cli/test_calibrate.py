@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from crossfer.cli import main
+from crossfer.console import as_text
 from crossfer.data.sample import DataError
 from crossfer.data.source import open_dataset
-from crossfer.evaluate.command import as_text
 from crossfer.evaluate.comparison import PairResult
 from crossfer.evaluate.examples import choose_examples
 from crossfer.evaluate.leaks import find_leaks

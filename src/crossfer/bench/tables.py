@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from io import StringIO
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
+
+from crossfer.console import as_text, text_table
 
 WIDTH = 200  # room for models with long names, so that a row is a line
 BUSY = 0.05  # share of the processors from which on others disturb
@@ -24,11 +24,7 @@ TITLES = {
 
 def bench_text(values: Values) -> str:
     """What ``BenchResult.to_dict`` gives, for people: plain text that is the same wherever it goes."""
-    console = Console(file=StringIO(), width=WIDTH, highlight=False, markup=False, emoji=False)
-    with console.capture() as capture:
-        for part in _page(values):
-            console.print(part, soft_wrap=isinstance(part, str))
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+    return as_text(*_page(values), width=WIDTH, fold=False)
 
 
 def _page(values: Values) -> Iterator[RenderableType]:
@@ -88,13 +84,12 @@ def _photo(photo: Values) -> str:
 def _table(section: Values, first: str) -> Table:
     """A row a case; columns that no case of the section has anything in are left out."""
     rows = sorted(section["rows"], key=_place)
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     columns = _columns(section["unit"], first)
     shown = {heading: cell for heading, cell in columns.items() if any(map(cell, rows))}
     if len({row["what"] for row in rows}) == 1:  # the title says it
         del shown[WHAT]
-    for heading in shown:
-        table.add_column(heading, justify="left" if heading in {WHAT, "model"} else "right")
+    table = text_table(None, *shown, left={WHAT, "model"})
+    table.show_edge = False
     for row in rows:
         table.add_row(*(cell(row) for cell in shown.values()))
     return table

@@ -50,15 +50,14 @@ def bench(
     and memory: medians with quartiles, models in turn. Needs no network and no data set.
     """
     need_folder("--output", output)
-    import json
-
     from crossfer.bench.run import run_bench
     from crossfer.bench.tables import bench_text
+    from crossfer.console import as_json
 
     with _progress() as tell:
         result = run_bench(model or ["default"], photo, threads=threads, quick=quick, tell=tell)
     values = result.to_dict()
-    text = json.dumps(values) + "\n" if format_ == "json" else bench_text(values)
+    text = as_json(values) if format_ == "json" else bench_text(values)
     give(text, output)
 
 

@@ -59,23 +59,20 @@ def calibrate(
         raise ValueError("--split train: expected images that the model has not learnt from; use valid")
     if split == "test" and (split_file is not None or _parted(asked)):
         raise ValueError("--split test: what a model is fitted on no longer measures it; use valid")
+    from rich.console import Console
+
+    from crossfer.console import as_json, as_text
     from crossfer.evaluate.calibrate import calibrate as fit
-    from crossfer.evaluate.command import (
-        Progressive,
-        as_json,
-        as_text,
-        find_leaks_with_progress,
-        predict_with_progress,
-    )
+    from crossfer.evaluate.command import find_leaks_with_progress, predict_with_progress
     from crossfer.evaluate.tables import calibration_tables
     from crossfer.runtime.bundle import resolve_model, write_bundle
     from crossfer.runtime.recognizer import Recognizer
 
-    shown, recognizer = Progressive(), Recognizer(model, detector="none")
+    console, recognizer = Console(stderr=True), Recognizer(model, detector="none")
     dataset = asked.open(split, recognizer.meta.labelset)
     others = asked.open_others("valid", recognizer.meta.labelset)
-    predictions = predict_with_progress(recognizer, dataset, shown, skip_bad=skip_bad)
-    leaks = find_leaks_with_progress(dataset, others, shown, skip_bad=skip_bad) if others else None
+    predictions = predict_with_progress(recognizer, dataset, console, skip_bad=skip_bad)
+    leaks = find_leaks_with_progress(dataset, others, console, skip_bad=skip_bad) if others else None
     found = fit(recognizer.meta, predictions, leaks, selective_accuracy=selective_accuracy)
     write_bundle(resolve_model(model).read_bytes(), found.meta, output)
     typer.echo(

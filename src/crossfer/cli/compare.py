@@ -29,7 +29,7 @@ def compare(
     against several: two recipes, over seeds and images.
     """
     need_folder("--output", output)
-    from crossfer.evaluate.command import as_json, as_text
+    from crossfer.console import as_json, as_text
     from crossfer.evaluate.comparison import aggregate, compare_networks, compare_recipes
     from crossfer.evaluate.result import plain
     from crossfer.evaluate.run_file import read_run

@@ -28,6 +28,7 @@ def crop(
     from rich.console import Console
     from rich.progress import Progress
 
+    from crossfer.console import say
     from crossfer.runtime.bundle import read_bundle
     from crossfer.runtime.crops import crop_photos
     from crossfer.runtime.detector import CenterFace
@@ -56,7 +57,7 @@ def crop(
         for _, reason in bars.track(found, total=total, description="cutting"):
             cut += not reason
             if reason:
-                console.print(f"left out: {reason}", markup=False, highlight=False, soft_wrap=True)
+                say(console, f"left out: {reason}")
     typer.echo(f"{output}: {cut:,} faces from {total:,} photos")
     if not cut:
         raise typer.Exit(1)

@@ -13,7 +13,6 @@ from crossfer.cli.options import DataRoot
 from crossfer.data.names import OWN, DatasetName, LabelVersion, Protocol
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.progress import Progress as Bars
 
     from crossfer.data.check import Progress
@@ -61,19 +60,17 @@ def check(
     copy is not fit for use: images missing or unreadable, labels that contradict each other or the published
     counts. Leaks are warnings: they belong to the benchmark, and evaluation tells what they change.
     """
-    import json
-
     from rich.console import Console
 
+    from crossfer.console import as_json, counting_bars
     from crossfer.data.check import check_dataset
 
-    console = Console(stderr=True)
-    with _bars(console) as bars:
+    with counting_bars(Console(stderr=True)) as bars:
         report = check_dataset(
             name, root, _request(name, root, protocol, labels, classes), near=near, progress=_progress(bars)
         )
     if format_ == "json":
-        typer.echo(json.dumps(report.to_dict()))
+        typer.echo(as_json(report.to_dict()), nl=False)
     else:
         page = Console(highlight=False, soft_wrap=True)
         page.print(report.to_tables())
@@ -104,12 +101,13 @@ def split(
     """
     from rich.console import Console
 
+    from crossfer.console import counting_bars
     from crossfer.data.command import cut_split_file
     from crossfer.runtime.atomic import write_atomically
 
     need_folder("--output", output)
     fractions = {part: share for part, share in (("valid", valid), ("test", test)) if share}
-    with _bars(Console(stderr=True)) as bars:
+    with counting_bars(Console(stderr=True)) as bars:
         file, summary = cut_split_file(
             name,
             root,
@@ -133,13 +131,6 @@ def _request(
         raise ValueError(f"--classes belongs to folder and table; {name} has classes of its own")
     chosen = SOURCES[name].labels if classes is None else classes_of(name, root, classes)
     return Request("train", protocol, labels, chosen, numbered=classes is not None)
-
-
-def _bars(console: Console) -> Bars:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _progress(bars: Bars) -> Progress:

@@ -93,7 +93,8 @@ def evaluate(
     if evidence_test and detector != "none":
         raise ValueError("--evidence-test: expected face crops, found a detector; add --detector none")
     from crossfer import __version__
-    from crossfer.evaluate.command import Wishes, as_json, as_text, run_evaluation
+    from crossfer.console import as_json, as_text
+    from crossfer.evaluate.command import Wishes, run_evaluation
     from crossfer.evaluate.result import Provenance
     from crossfer.evaluate.run_file import write_run
     from crossfer.evaluate.subsets import read_subset

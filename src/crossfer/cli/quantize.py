@@ -77,7 +77,9 @@ def quantize(
     if output.suffix.lower() != ".onnx":
         raise ValueError(f"--output {output}: expected a name that ends in .onnx")
     need_extra("quantize")
-    from crossfer.evaluate.command import Progressive, as_json
+    from rich.console import Console
+
+    from crossfer.console import as_json, say
     from crossfer.quantize.quantize import Wish
     from crossfer.quantize.quantize import quantize as write
     from crossfer.runtime.bundle import read_bundle
@@ -85,11 +87,11 @@ def quantize(
     meta = read_bundle(model).meta
     asked = Asked(data or _learnt(meta, model), root, protocol, labels, split_file, classes, skip_bad)
     train, valid = asked.open("train", meta.labelset), asked.open("valid", meta.labelset)
-    shown = Progressive()
+    console = Console(stderr=True)
     for reason in (*train.skipped, *valid.skipped):
-        shown.say(f"left out: {reason}")
+        say(console, f"left out: {reason}")
     wish = Wish(faces, seed, method, 8 if weight_bits == 8 else 7, max_loss / 100)
-    done = write(model, train, valid, output, wish, shown=shown)
+    done = write(model, train, valid, output, wish, console=console)
     typer.echo(as_json(done.to_dict()) if format_ == "json" else _text(done, asked), nl=False)
 
 

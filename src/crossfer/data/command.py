@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from crossfer.console import text_table
 from crossfer.data.check import Progress
 from crossfer.data.names import DatasetName
 from crossfer.data.sample import DataError, Dataset, Faults
@@ -67,10 +67,7 @@ def cut_split_file(
 
 def _summary(dataset: Dataset, parts: list[str], splits: list[str]) -> Table:
     counts = Counter((sample.label, part) for sample, part in zip(dataset.samples, parts, strict=True))
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("class")
-    for split in splits:
-        table.add_column(split, justify="right")
+    table = text_table(None, "class", *splits)
     for label, name in enumerate(dataset.labels.expressions):
         table.add_row(name, *(f"{counts[label, split]:,}" for split in splits))
     table.add_row("all", *(f"{parts.count(split):,}" for split in splits))

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+
+from crossfer.console import text_table
 
 Severity = Literal["fatal", "warning", "note"]
 
@@ -167,7 +168,7 @@ class CheckReport:
         )
 
     def _counts(self) -> Table:
-        table = _table("images", "split", "there", "labelled", "published", "repeats", "nearly")
+        table = text_table("images", "split", "there", "labelled", "published", "repeats", "nearly")
         for count in self.splits:
             published = " or ".join(f"{n:,}" for n in count.published) or "-"
             near = f"{count.near_repeats:,}" if self.near else "-"
@@ -176,7 +177,7 @@ class CheckReport:
         return table
 
     def _classes(self) -> Table:
-        table = _table("labelled images by class (published)", "class", *(c.split for c in self.splits))
+        table = text_table("labelled images by class (published)", "class", *(c.split for c in self.splits))
         for k, name in enumerate(self.labels):
             table.add_row(name, *(_with_published(count, k) for count in self.splits))
         return table
@@ -184,7 +185,14 @@ class CheckReport:
     def _overlaps(self) -> RenderableType:
         if not self.overlaps:
             return "one part alone: nothing to compare it with\n"
-        table = _table("images that occur in another part", "of", "in", "identical", "or nearly, or mirrored")
+        table = text_table(
+            "images that occur in another part",
+            "of",
+            "in",
+            "identical",
+            "or nearly, or mirrored",
+            left={"in"},
+        )
         for overlap in self.overlaps:
             near = f"{overlap.near:,}" if self.near else "-"
             table.add_row(overlap.split, overlap.other, f"{overlap.identical:,}", near)
@@ -197,14 +205,6 @@ class CheckReport:
             yield from (f"  {escape(example)}" for example in finding.examples)
         if not self.findings:
             yield "nothing wrong was found"
-
-
-def _table(title: str, first: str, *others: str) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first)
-    for heading in others:
-        table.add_column(heading, justify="left" if heading == "in" else "right", no_wrap=True)
-    return table
 
 
 def _with_published(count: SplitCount, k: int) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import combinations
 from typing import Any
 
+from crossfer.console import as_json
 from crossfer.evaluate.comparison import compare_networks
 from crossfer.evaluate.corruptions import STRENGTHS
 from crossfer.evaluate.examples import Example
@@ -31,7 +31,7 @@ def json_report(runs: Sequence[Run]) -> str:
         },
         "comparisons": _statements(runs),
     }
-    return json.dumps(page) + "\n"
+    return as_json(page)
 
 
 def markdown_report(runs: Sequence[Run]) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from crossfer.calibration import Abstention
+from crossfer.console import text_table
 from crossfer.evaluate.calibrate import SET_COVERAGES, Calibrated
 from crossfer.evaluate.comparison import AggregateResult, PairResult, RecipeResult
 from crossfer.evaluate.corruptions import STRENGTHS
@@ -63,7 +63,7 @@ def _parts(result: EvaluationResult) -> Iterator[RenderableType]:
         rows += [("in those too, also nearly", result.leaks.leaked), ("all others", result.leaks.clean)]
     if not rows:
         return
-    table = _table("parts of the images", "part", "images", "accuracy %", "95 % interval", "mean class %")
+    table = text_table("parts of the images", "part", "images", "accuracy %", "95 % interval", "mean class %")
     for name, part in rows:
         if part is None:
             table.add_row(name, "0", "-", "-", "-")
@@ -80,7 +80,7 @@ def _parts(result: EvaluationResult) -> Iterator[RenderableType]:
 
 def _promises(result: EvaluationResult) -> Iterator[RenderableType]:
     if result.sets:
-        table = _table("prediction sets", "promised %", "held %", "99 % band", "mean size")
+        table = text_table("prediction sets", "promised %", "held %", "99 % band", "mean size")
         for held in result.sets:
             table.add_row(
                 percent(held.target), percent(held.coverage), span(held.band), f"{held.mean_size:.3f}"
@@ -98,7 +98,7 @@ def _corruptions(result: EvaluationResult) -> Iterator[RenderableType]:
     if result.corruptions is None:
         return
     headings = [f"strength {strength}" for strength in STRENGTHS]
-    table = _table("accuracy % under corruption", "kind", *headings, "mean")
+    table = text_table("accuracy % under corruption", "kind", *headings, "mean")
     for kind, accuracies in result.corruptions.accuracy.items():
         mean = sum(accuracies) / len(accuracies)
         table.add_row(kind, *map(percent, accuracies), percent(mean))
@@ -110,7 +110,7 @@ def _evidence(result: EvaluationResult) -> Iterator[RenderableType]:
     found = result.evidence
     if found is None:
         return
-    table = _table(
+    table = text_table(
         f"evidence against random cells (n = {found.n:,}, fill: {found.fill})",
         "curve", "evidence", "random", "gain", "95 % interval",
     )  # fmt: skip
@@ -123,14 +123,14 @@ def _evidence(result: EvaluationResult) -> Iterator[RenderableType]:
 
 
 def _classes(result: EvaluationResult) -> Table:
-    table = _table("each class", "expression", "images", "recall %", "precision %")
+    table = text_table("each class", "expression", "images", "recall %", "precision %")
     for name, scores in zip(result.labels, result.per_class, strict=True):
         table.add_row(name, f"{scores.support:,}", percent(scores.recall), percent(scores.precision))
     return table
 
 
 def _confusion(result: EvaluationResult) -> Table:
-    table = _table("rows: true, columns: predicted", "", *result.labels)
+    table = text_table("rows: true, columns: predicted", "", *result.labels)
     for name, row in zip(result.labels, result.confusion, strict=True):
         table.add_row(name, *(f"{count:,}" for count in row))
     return table
@@ -143,7 +143,7 @@ def calibration_tables(found: Calibrated) -> Group:
     looked = ", ".join(f"{split} ({n:,})" for split, n in on["looked_in"].items())
     origin = f"{on['left_out']:,} left out that occur in {looked}" if looked else "not compared with train"
     verdict = "kept" if trial.helps else "not kept"
-    table = _table("on these images", "", "before", "after")
+    table = text_table("on these images", "", "before", "after")
     for name in ("nll", "brier", "ece", "ece_equal_mass"):
         table.add_row(name, decimal(getattr(found.before, name)), decimal(getattr(found.after, name)))
     return Group(
@@ -172,18 +172,18 @@ def _abstention_line(abstention: Abstention | None, wanted: float) -> Iterator[s
 def comparison_tables(result: AggregateResult | PairResult | RecipeResult) -> Group:
     """What several runs say together."""
     if isinstance(result, AggregateResult):
-        table = _table(f"{len(result.runs)} runs, n = {result.n:,}", "figure", "mean", "deviation")
+        table = text_table(f"{len(result.runs)} runs, n = {result.n:,}", "figure", "mean", "deviation")
         for name, spread in result.figures.items():
             table.add_row(name, decimal(spread.mean), decimal(spread.deviation))
         return Group(table)
     if isinstance(result, RecipeResult):
-        table = _table(f"n = {result.n:,}", "recipe", "runs", "accuracy %", "deviation")
+        table = text_table(f"n = {result.n:,}", "recipe", "runs", "accuracy %", "deviation")
         for name, spread, runs in zip(
             ("first", "second"), (result.first, result.second), result.runs, strict=True
         ):
             table.add_row(name, str(runs), percent(spread.mean), percent(spread.deviation))
         return Group(table, result.statement)
-    table = _table(
+    table = text_table(
         f"n = {result.n:,}, {result.distinct:,} different images", "network", "accuracy %", "only it is right"
     )
     for name, accuracy, alone in zip(
@@ -194,14 +194,6 @@ def comparison_tables(result: AggregateResult | PairResult | RecipeResult) -> Gr
     ):
         table.add_row(name, percent(accuracy), f"{alone:,}")
     return Group(table, result.statement)
-
-
-def _table(title: str, first: str, *others: str) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first)
-    for heading in others:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
 
 
 def percent(rate: float | None) -> str:

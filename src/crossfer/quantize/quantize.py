@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+from rich.console import Console
 
 from crossfer.calibration import fit_temperature, softmax
+from crossfer.console import counting
 from crossfer.data.sample import DataError, Dataset
-from crossfer.evaluate.command import Progressive, predict_with_progress
+from crossfer.evaluate.command import predict_with_progress
 from crossfer.evaluate.comparison import PairResult, compare_networks
 from crossfer.evaluate.predictions import Predictions
 from crossfer.evaluate.result import plain
@@ -102,7 +104,7 @@ def quantize(
     output: Path,
     wish: Wish | None = None,
     *,
-    shown: Progressive | None = None,
+    console: Console | None = None,
 ) -> Quantized:
     """Write a bundle in eight bits, which is used like any other.
 
@@ -116,7 +118,7 @@ def quantize(
         valid: what it has not learnt from, labelled with its classes.
         output: the ``.onnx`` file to write; it appears only if all checks pass.
         wish: how; the defaults if not given.
-        shown: where progress goes.
+        console: where progress goes; standard error if not given.
 
     Raises:
         BundleError: if the model cannot be used.
@@ -125,20 +127,20 @@ def quantize(
         DataError: if there are too few faces, or one cannot be read.
         ValueError: if the model lacks one of the data's classes.
     """
-    wish, shown = wish or Wish(), shown or Progressive()
+    wish, console = wish or Wish(), console or Console(stderr=True)
     source, graph, nodes = _open(model, output)
     if len(valid) < FEWEST_VALID:
         raise DataError(
             f"expected at least {FEWEST_VALID} validation faces to measure the loss on, found {len(valid)}"
         )
     rows = _draw(train, wish)
-    before = _by_logits(predict_with_progress(Recognizer(model, detector="none"), valid, shown))
-    faces = _read(train, rows, source.meta.input, shown)
-    with shown.bar("measuring ranges", len(faces)) as advance:
+    before = _by_logits(predict_with_progress(Recognizer(model, detector="none"), valid, console))
+    faces = _read(train, rows, source.meta.input, console)
+    with counting(console, "measuring ranges", len(faces)) as advance:
         content = to_eight_bits(
             graph, nodes, faces, method=wish.method, weight_bits=wish.weight_bits, progress=advance
         )
-    after, evidence_error = _try_out(content, source.meta, valid, faces, shown)
+    after, evidence_error = _try_out(content, source.meta, valid, faces, console)
     comparison = compare_networks(Run(source.meta.name, {}, before), Run("int8", {}, after))
     _refuse_a_bad_one(comparison, evidence_error, wish)
     every = convolutions(graph)
@@ -184,10 +186,10 @@ def _draw(train: Dataset, wish: Wish) -> list[int]:
     return sorted(np.random.default_rng(wish.seed).permutation(len(train))[: wish.faces].tolist())
 
 
-def _read(dataset: Dataset, rows: list[int], contract: InputContract, shown: Progressive) -> np.ndarray:
+def _read(dataset: Dataset, rows: list[int], contract: InputContract, console: Console) -> np.ndarray:
     """Each face and its mirror image, so that both views get the same ranges: (2 N, C, S, S) float32."""
     crops = []
-    with shown.bar("reading training faces", len(rows)) as advance:
+    with counting(console, "reading training faces", len(rows)) as advance:
         for row in rows:
             crops.append(preprocess([dataset.read(dataset.samples[row])], contract)[0])
             advance(1)
@@ -201,13 +203,13 @@ def _by_logits(predictions: Predictions) -> Predictions:
 
 
 def _try_out(
-    content: bytes, meta: BundleMeta, valid: Dataset, faces: np.ndarray, shown: Progressive
+    content: bytes, meta: BundleMeta, valid: Dataset, faces: np.ndarray, console: Console
 ) -> tuple[Predictions, float]:
     """Answers to the validation faces, and by how much the evidence misses the logits."""
     with TemporaryDirectory(prefix="crossfer-") as folder:
         draft = Path(folder) / "draft.onnx"
         write_bundle(content, replace(meta, calibration=None), draft)
-        after = predict_with_progress(Recognizer(draft, detector="none"), valid, shown)
+        after = predict_with_progress(Recognizer(draft, detector="none"), valid, console)
         return _by_logits(after), _evidence_error(read_bundle(draft), faces)
 
 

@@ -1,0 +1,74 @@
+"""What commands show: bars and lines on stderr while they work, tables and JSON when they are done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from io import StringIO
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+TEXT_WIDTH = 100  # the same wherever the text goes: eight classes fit
+
+
+def counting_bars(console: Console) -> Progress:
+    """Bars that say how many are done of how many and how long it takes yet; none where no terminal is."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def counting(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """One such bar for one step; gives what is to be called with how many more are done."""
+    with counting_bars(console) as bars:
+        task = bars.add_task(what, total=total)
+        yield lambda more: bars.advance(task, more)
+
+
+def say(console: Console, message: str) -> None:
+    """A line as it is, however long and whatever is in it; above the bars if there are any."""
+    console.print(message, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def text_table(title: str | None, first: str, *others: str, left: Collection[str] = ()) -> Table:
+    """A table without rows yet: the first column stands left, the others right, as numbers do.
+
+    Args:
+        title: stands above it; None for none.
+        first: heading of the first column.
+        others: headings of the others, whose cells keep to one line.
+        left: which of those stand left, and may take several lines, too.
+    """
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first)
+    for heading in others:
+        if heading in left:
+            table.add_column(heading)
+        else:
+            table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def as_text(*parts: RenderableType, width: int = TEXT_WIDTH, fold: bool = True) -> str:
+    """What rich would print, as plain text that is the same wherever it goes.
+
+    Args:
+        parts: tables and lines, one below the other.
+        width: in characters.
+        fold: break lines that are longer; tables always keep to the width.
+    """
+    console = Console(file=StringIO(), width=width, highlight=False, markup=False, emoji=False)
+    with console.capture() as capture:
+        for part in parts:
+            console.print(part, soft_wrap=not fold and isinstance(part, str))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def as_json(values: dict[str, Any]) -> str:
+    """One object on one line."""
+    return json.dumps(values) + "\n"

@@ -1,0 +1,75 @@
+"""Bars, lines, tables and JSON as commands show them."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from crossfer.console import as_json, as_text, counting, counting_bars, say, text_table
+
+
+def console(*, terminal: bool) -> tuple[Console, StringIO]:
+    shown = StringIO()
+    return Console(file=shown, force_terminal=terminal, width=80, color_system=None), shown
+
+
+def test_a_bar_counts_on_a_terminal_and_is_silent_elsewhere():
+    for terminal in (True, False):
+        where, shown = console(terminal=terminal)
+        with counting(where, "reading", 1200) as advance:
+            advance(400)
+            advance(350)
+        assert ("reading" in shown.getvalue()) == terminal
+        assert ("750/1200" in shown.getvalue().replace(" ", "")) == terminal
+        assert terminal or not shown.getvalue()
+
+
+def test_several_bars_stand_below_one_another():
+    where, shown = console(terminal=True)
+    with counting_bars(where) as bars:
+        bars.add_task("reading", total=3)
+        bars.add_task("comparing", total=4)
+        bars.refresh()
+    assert shown.getvalue().index("reading") < shown.getvalue().index("comparing")
+
+
+def test_a_line_is_said_as_it_is():
+    where, shown = console(terminal=False)
+    line = "left out: faces/[red]1.png :smile: " + "far " * 40 + "down"
+    say(where, line)
+    assert shown.getvalue() == line + "\n"
+
+
+def test_a_table_in_plain_text():
+    table = text_table("parts", "part", "where", "images", left={"where"})
+    table.add_row("all", "in train", "1,234")
+    table.add_row("[red] ones", "x", "5")
+    assert as_text("a line", table) == (
+        "a line\n"
+        "parts\n"
+        "\n"
+        " part         where      images\n"
+        " ──────────────────────────────\n"
+        " all          in train    1,234\n"
+        " [red] ones   x               5\n"
+        "\n"
+    )
+
+
+@pytest.mark.parametrize("fold", [True, False])
+def test_long_lines_are_folded_only_if_asked(fold):
+    words = ["word"] * 30
+    lines = as_text(" ".join(words), width=50, fold=fold).splitlines()
+    assert (len(lines) > 1) == fold
+    assert " ".join(lines).split() == words
+    assert not fold or max(map(len, lines)) <= 50
+
+
+def test_json_is_one_line():
+    values = {"name": "a\nb", "n": [1, 2.5, None]}
+    text = as_json(values)
+    assert text.count("\n") == 1
+    assert json.loads(text) == values
