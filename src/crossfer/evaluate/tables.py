@@ -142,14 +142,14 @@ def calibration_tables(found: Calibrated) -> Group:
     on = fitted.fitted_on
     looked = ", ".join(f"{split} ({n:,})" for split, n in on["looked_in"].items())
     origin = f"{on['left_out']:,} left out that occur in {looked}" if looked else "not compared with train"
-    verdict = "kept" if trial.helps else "not kept"
+    verdict, moves = "kept" if trial.helps else "not kept", "falls" if trial.gain >= 0 else "rises"
     table = text_table("on these images", "", "before", "after")
     for name in ("nll", "brier", "ece", "ece_equal_mass"):
         table.add_row(name, decimal(getattr(found.before, name)), decimal(getattr(found.after, name)))
     return Group(
         f"{found.meta.name} on {on['data']} {on['split']} ({on['protocol']}, n = {on['n']:,}; {origin})",
         f"temperature {found.meta.temperature}",
-        f"bias for each class {verdict}: NLL falls by {trial.gain:.5f} +- {trial.error:.5f} "
+        f"bias for each class {verdict}: NLL {moves} by {abs(trial.gain):.5f} +- {trial.error:.5f} "
         "in cross-validation",
         *_abstention_line(fitted.abstention, on["selective_accuracy"]),
         "sets at 80, 90, 95, 99 %: probability of at least "
