@@ -27,16 +27,25 @@ CLOCK = 90_000
 
 
 @contextmanager
-def rtsp_server(frames: Sequence[np.ndarray], rate: int = 25) -> Iterator[str]:
-    """The address at which a client may play the frames once, at their own pace; then the server hangs up."""
+def rtsp_server(frames: Sequence[np.ndarray], rate: int = 25, *, silent: bool = False) -> Iterator[str]:
+    """The address at which a client may play the frames once, at their own pace; then the server hangs up.
+
+    A ``silent`` one only does so when the context ends.
+    """
+    over = threading.Event()
+    if not silent:
+        over.set()
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=_serve, args=(listening, frames, rate))
+        thread = threading.Thread(target=_serve, args=(listening, frames, rate, over))
         thread.start()
-        yield f"rtsp://127.0.0.1:{listening.getsockname()[1]}/live"
-        thread.join()
+        try:
+            yield f"rtsp://127.0.0.1:{listening.getsockname()[1]}/live"
+        finally:
+            over.set()
+            thread.join()
 
 
-def _serve(listening: socket.socket, frames: Sequence[np.ndarray], rate: int) -> None:
+def _serve(listening: socket.socket, frames: Sequence[np.ndarray], rate: int, over: threading.Event) -> None:
     listening.settimeout(20)
     connection, _ = listening.accept()
     with connection, connection.makefile("rb") as requests, suppress(OSError):
@@ -46,6 +55,7 @@ def _serve(listening: socket.socket, frames: Sequence[np.ndarray], rate: int) ->
             connection.sendall(_reply(method, headers))
             if method == "PLAY":
                 _play(connection, frames, rate)
+                over.wait(20)
                 return
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from crossfer.train.loop import train
 from crossfer.train.record import Progress
+from support.observers import EachStep
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 
 
@@ -25,5 +26,5 @@ if __name__ == "__main__":
         toy_faces(24, seed=1),
         Path(sys.argv[1]),
         resume=True,
-        report=kill if sys.argv[2] == "stopped" else lambda _: None,
+        observers=[EachStep(kill)] if sys.argv[2] == "stopped" else (),
     )

@@ -20,6 +20,7 @@ from crossfer.train.loop import _refuse_what_does_not_fit, train
 from crossfer.train.network import network
 from crossfer.train.ranks import ALONE, Rank
 from crossfer.train.record import Progress
+from support.observers import EachStep
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 
 CUDA_LOST = "CUDA error: unspecified launch failure\nCUDA kernel errors might be asynchronously reported"
@@ -117,7 +118,7 @@ def test_a_full_disk_leaves_the_last_whole_epoch(tmp_path: Path) -> None:
             TrainingError,
             match=r"safetensors: could not be written: .*; the last whole epoch is kept: make room",
         ):
-            train(toy_recipe(), LABELS, toy_faces(48), toy_faces(6), tmp_path, report=fill)
+            train(toy_recipe(), LABELS, toy_faces(48), toy_faces(6), tmp_path, observers=[EachStep(fill)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["best.safetensors", "last.safetensors", "log.csv"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,20 +20,24 @@ from crossfer.train.intensity import (
     verdict,
 )
 from crossfer.train.loop import train
+from crossfer.train.observer import Observer
 from crossfer.train.record import Progress
 from crossfer.train.study import TrialResult
+from support.observers import EachStep
 from support.runs import scaled_from
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 
 
-def run(folder: Path, recipe: Any = None, **options: Any) -> list[dict[str, list[float]]]:
+def run(
+    folder: Path, recipe: Any = None, observers: Sequence[Observer] = (), **options: Any
+) -> list[dict[str, list[float]]]:
     train(
         recipe or toy_recipe(),
         LABELS,
         toy_faces(48),
         toy_faces(24, seed=1),
         folder,
-        observer=GradientProbe(),
+        observers=[GradientProbe(), *observers],
         **options,
     )
     return read_rows(folder)
@@ -54,7 +59,7 @@ def test_intensity_is_the_root_mean_square_of_the_gradient(tmp_path: Path) -> No
         stages = [net.encoder.layer1, net.encoder.layer2, net.encoder.layer3, net.encoder.layer4]
         parameters = [torch.cat([p.grad.flatten() for p in s.parameters()]) for s in stages]
         expected.append([float(g.square().mean().sqrt()) for g in parameters])
-    probe.finish_epoch()
+    probe.before_checkpoint()
     (row,) = read_rows(tmp_path)
     assert row["parameters"] == pytest.approx([sum(e) / 2 for e in zip(*expected, strict=True)], rel=1e-5)
 
@@ -68,7 +73,7 @@ def test_intensity_on_a_map_counts_all_ways_from_it_to_the_loss(tmp_path: Path) 
     probe.before_backward()
     loss.backward()
     probe.after_backward(1.0)
-    probe.finish_epoch()
+    probe.before_checkpoint()
     (row,) = read_rows(tmp_path)
     stages = (net.encoder.layer1, net.encoder.layer2, net.encoder.layer3, net.encoder.layer4)
     for found, stage in zip(row["maps"], stages, strict=True):
@@ -105,7 +110,7 @@ def test_a_run_that_was_stopped_has_the_rows_of_one_that_was_not(tmp_path: Path)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "stopped", report=stop)
+        run(tmp_path / "stopped", observers=[EachStep(stop)])
     assert run(tmp_path / "stopped", resume=True) == run(tmp_path / "whole")
 
 

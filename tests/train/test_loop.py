@@ -20,6 +20,7 @@ from crossfer.train.loop import (
     train,
 )
 from crossfer.train.network import input_contract, network
+from support.observers import EachStep
 from support.runs import assert_same_run, tensors_of
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 
@@ -50,7 +51,7 @@ def test_a_tiny_run_learns_a_separable_task(tmp_path: Path) -> None:
 
 def test_progress_is_told_after_every_step(tmp_path: Path) -> None:
     seen: list[Progress] = []
-    result = run(toy_recipe(), tmp_path / "run", report=seen.append)
+    result = run(toy_recipe(), tmp_path / "run", observers=[EachStep(seen.append)])
     assert [(p.epoch, p.step) for p in seen] == [(e, s) for e in (1, 2, 3) for s in (1, 2, 3)]
     assert all((p.epochs, p.steps) == (3, 3) for p in seen)
     for p in seen:
@@ -107,7 +108,7 @@ def test_adam_resumed_equals_uninterrupted(tmp_path: Path) -> None:
 
     recipe = toy_recipe(optim={"optimizer": "adam", "lr": 0.003, "schedule": "exponential"})
     with pytest.raises(KeyboardInterrupt):
-        run(recipe, tmp_path / "stopped", report=stop)
+        run(recipe, tmp_path / "stopped", observers=[EachStep(stop)])
     run(recipe, tmp_path / "stopped", resume=True)
     run(recipe, tmp_path / "whole")
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
@@ -132,10 +133,10 @@ def test_stopped_by_an_exception_and_resumed_equals_uninterrupted(
 
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        run(toy_recipe(), folder, report=stop)
+        run(toy_recipe(), folder, observers=[EachStep(stop)])
     torch.manual_seed(99)
     seen: list[int] = []
-    result = run(toy_recipe(), folder, resume=True, report=lambda p: seen.append(p.epoch))
+    result = run(toy_recipe(), folder, resume=True, observers=[EachStep(lambda p: seen.append(p.epoch))])
     assert seen[0] == at[0]
     assert [record.epoch for record in result.history] == [1, 2, 3]
     assert_same_run(whole, folder)
@@ -231,7 +232,7 @@ def test_a_precision_found_by_measuring_stays_that_of_the_run(
 
     monkeypatch.setattr("crossfer.train.loop.choose_precision", choose)
     with pytest.raises(KeyboardInterrupt):
-        run(recipe, tmp_path / "run", report=stop)
+        run(recipe, tmp_path / "run", observers=[EachStep(stop)])
     run(recipe, tmp_path / "run", resume=True)
     assert found == ["32-true", "32-true"]
 

@@ -11,12 +11,13 @@ from crossfer.train import checkpoint
 from crossfer.train.config import Recipe, RecipeError
 from crossfer.train.device import open_fabric
 from crossfer.train.faults import TrainingError
+from crossfer.train.intensity import GradientProbe
 from crossfer.train.loop import train
 from crossfer.train.network import input_contract, network
-from crossfer.train.observer import Observer
 from crossfer.train.record import EpochRecord, Progress
 from crossfer.train.state import RunState
 from crossfer.train.step import Step
+from support.observers import EachEpoch, EachStep
 from support.runs import assert_same_run, scaled_from
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 
@@ -30,7 +31,7 @@ def a_step(recipe: Recipe, folder: Path) -> tuple[Step, dict[str, torch.Tensor]]
     run = RunState(recipe, LABELS, network(recipe.model, 3), fabric, folder, precision=precision, steps=3)
     for module in run.bare.modules():
         module.eval()
-    step = Step(run, input_contract(recipe.model), Observer())
+    step = Step(run, input_contract(recipe.model))
     faces = toy_faces(16)
     step(faces.images, faces.targets, 0.0)
     named = [*run.bare.named_parameters(prefix="net"), *run.loss.named_parameters(prefix="loss")]
@@ -100,7 +101,7 @@ def test_float16_goes_on_with_the_scale_it_had(tmp_path: Path, monkeypatch: pyte
     assert 1 < meta["scaler"]["scale"] < 2.0**20
     assert meta["scaler"]["_growth_tracker"] > 0
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, LABELS, toy_faces(48), toy_faces(12), tmp_path / "stopped", report=stop)
+        train(recipe, LABELS, toy_faces(48), toy_faces(12), tmp_path / "stopped", observers=[EachStep(stop)])
     train(recipe, LABELS, toy_faces(48), toy_faces(12), tmp_path / "stopped", resume=True)
     assert checkpoint.load(tmp_path / "stopped" / "last.safetensors")[1]["scaler"] == meta["scaler"]
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
@@ -119,7 +120,7 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, optim: dict[str, Any]) -> 
     recipe = toy_recipe(optim=optim)
     train(recipe, LABELS, toy_faces(48), toy_faces(12), tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, LABELS, toy_faces(48), toy_faces(12), tmp_path / "stopped", report=stop)
+        train(recipe, LABELS, toy_faces(48), toy_faces(12), tmp_path / "stopped", observers=[EachStep(stop)])
     train(recipe, LABELS, toy_faces(48), toy_faces(12), tmp_path / "stopped", resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 
@@ -133,29 +134,29 @@ def test_gradients_are_noted_in_whole_batches_alone(tmp_path: Path, optim: dict[
             toy_faces(16),
             toy_faces(6),
             tmp_path / "run",
-            observer=Observer(),
+            observers=[GradientProbe()],
         )
     assert not (tmp_path / "run").exists()
 
 
-def test_trackers_are_told_every_epoch_and_the_last_one_again_on_resuming(tmp_path: Path) -> None:
+def test_observers_are_told_every_epoch_and_the_last_one_again_on_resuming(tmp_path: Path) -> None:
     told: list[EpochRecord] = []
-    options: dict[str, Any] = {"trackers": [told.append]}
+    faces, observers = (toy_faces(48), toy_faces(6)), [EachEpoch(told.append), EachStep(stop)]
     with pytest.raises(KeyboardInterrupt):
-        train(toy_recipe(), LABELS, toy_faces(48), toy_faces(6), tmp_path, report=stop, **options)
-    result = train(toy_recipe(), LABELS, toy_faces(48), toy_faces(6), tmp_path, resume=True, **options)
+        train(toy_recipe(), LABELS, *faces, tmp_path, observers=observers)
+    result = train(toy_recipe(), LABELS, *faces, tmp_path, resume=True, observers=observers[:1])
     assert [record.epoch for record in told] == [1, 1, 2, 3]
     assert [replace(record, seconds=0) for record in told[2:]] == [
         replace(record, seconds=0) for record in result.history[1:]
     ]
 
 
-def test_a_tracker_that_fails_loses_nothing(tmp_path: Path) -> None:
+def test_an_observer_that_fails_loses_nothing(tmp_path: Path) -> None:
     def fail(record: EpochRecord) -> None:
         raise ConnectionError("no answer")
 
     with pytest.raises(ConnectionError):
-        train(toy_recipe(), LABELS, toy_faces(48), toy_faces(6), tmp_path, trackers=[fail])
+        train(toy_recipe(), LABELS, toy_faces(48), toy_faces(6), tmp_path, observers=[EachEpoch(fail)])
     assert len(checkpoint.load(tmp_path / "last.safetensors")[1]["history"]) == 1
 
 
@@ -166,9 +167,8 @@ def test_a_compiled_network_learns_as_the_other_does(tmp_path: Path) -> None:
     losses: dict[bool, list[float]] = {False: [], True: []}
     for compiled, seen in losses.items():
         recipe, folder = toy_recipe(optim={"compile": compiled}), tmp_path / str(compiled)
-        train(
-            recipe, LABELS, toy_faces(48), toy_faces(6), folder, report=lambda p, to=seen: to.append(p.loss)
-        )
+        look = EachStep(lambda progress, to=seen: to.append(progress.loss))
+        train(recipe, LABELS, toy_faces(48), toy_faces(6), folder, observers=[look])
     assert losses[True][:2] == pytest.approx(losses[False][:2], rel=1e-4)
     assert losses[True][-1] < 0.7 * losses[True][0]
     net = network(toy_recipe().model, 3)

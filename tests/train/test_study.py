@@ -26,6 +26,7 @@ from crossfer.train.study import (
     t_quantile,
     trials,
 )
+from support.observers import EachStep
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -133,7 +134,7 @@ def test_a_trial_that_was_stopped_ends_as_one_that_was_not(
     whole: tuple[Path, TrialResult], tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(Trial("toy", toy_recipe()), tmp_path, report=stop_after(5))
+        run(Trial("toy", toy_recipe()), tmp_path, observers=[EachStep(stop_after(5))])
     assert not (tmp_path / "results").exists()
     found = run(Trial("toy", toy_recipe()), tmp_path)
     assert replace(found, seconds=0) == replace(whole[1], seconds=0)

@@ -22,10 +22,12 @@ from crossfer.train.faults import TrainingError
 from crossfer.train.loader import FaceTensors, load_faces
 from crossfer.train.loop import train
 from crossfer.train.network import network
+from crossfer.train.observer import Observer
 from crossfer.train.record import Progress
 from crossfer.train.stream import stream_faces
 from crossfer.train.teachers import Teacher, Teachers, as_input, load_teachers
 from crossfer.train.weights import export_weights
+from support.observers import EachStep
 from support.runs import assert_same_run, tensors_of
 from support.toy_faces import toy_faces, toy_recipe
 
@@ -135,6 +137,14 @@ def test_a_student_learns_what_its_teacher_says_and_not_the_labels(tmp_path: Pat
     assert result.best_accuracy > 0.9
 
 
+class Answers(Observer):
+    def __init__(self, told: list[tuple[int, int]]) -> None:
+        self.told = told
+
+    def after_answers(self, done: int, faces: int) -> None:
+        self.told.append((done, faces))
+
+
 @pytest.mark.parametrize("mirror", [False, True])
 def test_fixed_teachers_leave_targets_of_each_face_as_it_is(tmp_path: Path, mirror: bool) -> None:
     told: list[tuple[int, int]] = []
@@ -143,7 +153,7 @@ def test_fixed_teachers_leave_targets_of_each_face_as_it_is(tmp_path: Path, mirr
     student = {"optim": {"epochs": 1, "lr": 1e-3}, "method": {"lambdas": (0.0, 0.0, 0.0)}}
     recipe = taught(weights(tmp_path / "t.safetensors"), distill=distill, **student)
     faces, held_out = toy_faces(40), toy_faces(24, seed=1)
-    train(recipe, NAMED, faces, held_out, tmp_path / "taught", asked=lambda *now: told.append(now))
+    train(recipe, NAMED, faces, held_out, tmp_path / "taught", observers=[Answers(told)])
     assert told == [(13, 40), (26, 40), (40, 40)]
 
     (teacher,) = load_teachers(recipe.distill, NAMED)
@@ -181,7 +191,7 @@ def test_stopped_and_resumed_equals_uninterrupted(tmp_path: Path, teaching: str)
     faces = toy_faces(48), toy_faces(24, seed=1)
     train(recipe, NAMED, *faces, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, NAMED, *faces, tmp_path / "stopped", report=stop)
+        train(recipe, NAMED, *faces, tmp_path / "stopped", observers=[EachStep(stop)])
     train(recipe, NAMED, *faces, tmp_path / "stopped", resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 

@@ -26,15 +26,15 @@ def events(path: Path) -> list[tuple[str, int, float]]:
 
 
 def test_every_number_of_a_record_is_written_at_its_epoch(tmp_path: Path) -> None:
-    tracker = TensorBoard(tmp_path)
+    board = TensorBoard(tmp_path)
     assert not list(tmp_path.iterdir())
-    tracker(RECORD)
+    board.after_epoch(RECORD)
     (path,) = tmp_path.iterdir()
     found = {tag: (step, value) for tag, step, value in events(path)}
     assert found["valid_accuracy"] == (3, 0.75)
     assert found["data_wait"] == (3, 0.25)
     assert len(found) == 9
-    tracker.close()
+    board.close()
 
 
 def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from crossfer.cli.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from crossfer.train.observer import Tracker
+    from crossfer.train.observer import Observer
     from crossfer.train.ranks import Rank
 
 PATIENCE = 5.0  # seconds; torchrun looks ten times a second whether a rank has failed, and ends the others
@@ -76,8 +76,8 @@ def run(
         if taught and not plan.distill.teachers:
             raise ValueError(f"{recipe}: names no teachers under [distill]; name them with --teacher MODEL")
         folder = output or Path("runs") / plan.name
-        with _told_how_to_go_on(folder, console), _trackers(folder, tensorboard=tensorboard) as trackers:
-            result = run_recipe(plan, folder, root=root, resume=resume, console=console, trackers=trackers)
+        with _told_how_to_go_on(folder, console), _observers(folder, tensorboard=tensorboard) as observers:
+            result = run_recipe(plan, folder, root=root, resume=resume, console=console, observers=observers)
     if rank.number == 0:
         typer.echo(
             f"{folder / 'best.safetensors'}: epoch {result.best_epoch}, "
@@ -86,7 +86,7 @@ def run(
 
 
 @contextmanager
-def _trackers(folder: Path, *, tensorboard: bool) -> Iterator[tuple[Tracker, ...]]:
+def _observers(folder: Path, *, tensorboard: bool) -> Iterator[tuple[Observer, ...]]:
     if not tensorboard:
         yield ()
         return

@@ -35,6 +35,8 @@ CONDITIONS = {
 class GradientProbe(Observer):
     """Notes the learning intensity of every stage; rows of an epoch go to ``intensity.json`` in the run."""
 
+    sees_gradients = True
+
     def __init__(self) -> None:
         self._rows: list[dict[str, list[float]]] = []
         self._maps: list[Tensor] = []
@@ -75,7 +77,7 @@ class GradientProbe(Observer):
         self._steps = self._steps + counts
         self._maps = []
 
-    def finish_epoch(self) -> None:
+    def before_checkpoint(self) -> None:
         """Write the epoch's means.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from crossfer.train.device import choose_device, choose_precision, open_fabric, 
 from crossfer.train.faults import SMALLER_NETWORK, STREAM_THEM, TrainingError, enough_memory, in_words
 from crossfer.train.loader import Waited, in_order, shuffled
 from crossfer.train.network import input_contract, network
-from crossfer.train.observer import Observer, Tracker
+from crossfer.train.observer import Observer
 from crossfer.train.optim import learning_rate
 from crossfer.train.ranks import this_rank
 from crossfer.train.record import EpochRecord, Progress, RunResult
@@ -37,10 +37,7 @@ def train(
     folder: Path,
     *,
     resume: bool = False,
-    report: Callable[[Progress], None] = lambda _: None,
-    asked: Callable[[int, int], None] = lambda _, __: None,
-    trackers: Sequence[Tracker] = (),
-    observer: Observer | None = None,
+    observers: Sequence[Observer] = (),
 ) -> RunResult:
     """Train a recipe, choosing the checkpoint on the validation faces.
 
@@ -56,37 +53,34 @@ def train(
         folder: ``last.safetensors`` (to resume), ``best.safetensors`` (averaged weights, to export),
             ``log.csv``.
         resume: go on from ``last.safetensors``.
-        report: called after every step, on rank 0.
-        asked: called with the faces that fixed teachers have answered about and those that they are to, on
-            rank 0.
-        trackers: each called with the record of an epoch once its checkpoint is written, on rank 0; on
-            resuming first with that of the last whole epoch, so that none is missed.
-        observer: looks on.
+        observers: look on, on rank 0.
 
     Raises:
         TrainingError: if the folder holds another run, loss or gradient is no longer finite, or the machine
             gives up: memory, disk, a device or another rank.
     """
-    _refuse_what_does_not_fit(recipe, len(train_faces), observed=observer is not None)
-    observer = observer or Observer()
+    observed = any(observer.sees_gradients for observer in observers)
+    _refuse_what_does_not_fit(recipe, len(train_faces), observed=observed)
     with enough_memory("the network", f"take {SMALLER_NETWORK}"):
         run = _open_run(recipe, labels, folder, resume, len(train_faces))
         teachers = _open_teachers(run)
         fixed = recipe.distill.teaching == "fixed"
-        learn = Step(run, input_contract(recipe.model), observer, None if fixed else teachers)
-    observer.begin(run.bare, folder, run.epoch)
-    trackers = trackers if run.rank.number == 0 else ()
-    if run.history:
-        _tell(trackers, run.history[-1])
+        observers = observers if run.rank.number == 0 else ()
+        learn = Step(run, input_contract(recipe.model), None if fixed else teachers, observers)
+    for observer in observers:
+        observer.begin(run.bare, folder, run.epoch)
+        if run.history:
+            observer.after_epoch(run.history[-1])
     with in_words(run.place, recipe, run.rank):
         with enough_memory("the faces on the device", STREAM_THEM):
             train_faces, valid_faces = (faces.to(run.fabric.device) for faces in (train_faces, valid_faces))
         if fixed and teachers is not None and run.epoch < recipe.optim.epochs:
-            train_faces = _taught(run, train_faces, teachers, asked)
+            train_faces = _taught(run, train_faces, teachers, observers)
         while run.epoch < recipe.optim.epochs:
             began = time.perf_counter()
-            terms, data_wait = _learn_epoch(run, learn, train_faces, report)
-            observer.finish_epoch()
+            terms, data_wait = _learn_epoch(run, learn, train_faces)
+            for observer in observers:
+                observer.before_checkpoint()
             run.place.step = 0
             accuracy, valid_loss = validate(run, valid_faces, learn.contract)
             record = EpochRecord(
@@ -99,7 +93,8 @@ def train(
                 data_wait=data_wait,
             )
             run.finish_epoch(record)
-            _tell(trackers, record)
+            for observer in observers:
+                observer.after_epoch(record)
     part_at_exit(run.fabric)
     return RunResult(folder, run.best.epoch, run.best.valid_accuracy, run.precision, tuple(run.history))
 
@@ -130,7 +125,7 @@ def _open_teachers(run: RunState) -> Teachers | None:
     return Teachers(teachers, run.recipe.distill)
 
 
-def _taught(run: RunState, faces: Faces, teachers: Teachers, asked: Callable[[int, int], None]) -> Faces:
+def _taught(run: RunState, faces: Faces, teachers: Teachers, observers: Sequence[Observer]) -> Faces:
     """The same faces, with the teachers' share in their targets: fixed teachers answer once.
 
     Each rank asks about some of the faces. A run that goes on asks again.
@@ -143,14 +138,12 @@ def _taught(run: RunState, faces: Faces, teachers: Teachers, asked: Callable[[in
         images, given = batch
         with run.fabric.autocast():
             targets[rows.to(device)] = teachers.blend(images.float() / 255, given)
-        if rank.number == 0:
-            asked(len(faces) * number // len(plan), len(faces))
+        for observer in observers:
+            observer.after_answers(len(faces) * number // len(plan), len(faces))
     return replace(faces, targets=ranks.total(targets))
 
 
-def _learn_epoch(
-    run: RunState, learn: Step, faces: Faces, report: Callable[[Progress], None]
-) -> tuple[list[float], float]:
+def _learn_epoch(run: RunState, learn: Step, faces: Faces) -> tuple[list[float], float]:
     """Means of the loss and its terms, and the fraction of the time that was spent on waiting for faces."""
     began = time.perf_counter()
     optim, rank = run.recipe.optim, run.rank
@@ -161,9 +154,9 @@ def _learn_epoch(
     for step, (images, targets) in enumerate(batches):
         run.place.step = step + 1
         sums += learn(images, targets, learning_rate(optim, run.epoch + step / run.steps))
-        if rank.number == 0:
-            spent = time.perf_counter() - began
-            report(_progress(run, sums / (step + 1), len(images), spent, waited=batches.seconds))
+        spent = time.perf_counter() - began
+        for observer in learn.observers:
+            observer.after_step(_progress(run, sums / (step + 1), len(images), spent, waited=batches.seconds))
     return (sums / run.steps).tolist(), batches.seconds / (time.perf_counter() - began)
 
 
@@ -199,11 +192,6 @@ def _progress(run: RunState, means: Tensor, images: int, spent: float, waited: f
         seconds_left=((epochs - run.epoch) * run.steps - step) * spent / step,
         valid_accuracy=run.history[-1].valid_accuracy if run.history else None,
     )
-
-
-def _tell(trackers: Sequence[Tracker], record: EpochRecord) -> None:
-    for tracker in trackers:
-        tracker(record)
 
 
 def _refuse_what_does_not_fit(recipe: Recipe, images: int, *, observed: bool) -> None:

@@ -12,8 +12,6 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    SpinnerColumn,
-    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -24,14 +22,15 @@ from crossfer.labels import LabelSet
 from crossfer.train.checkpoint import require_writable
 from crossfer.train.config import DataConfig, Recipe
 from crossfer.train.device import choose_device
+from crossfer.train.display import Display
 from crossfer.train.faults import TrainingError
 from crossfer.train.intensity import GradientProbe, read_rows
 from crossfer.train.loader import decoded_bytes, load_faces
 from crossfer.train.loop import train
 from crossfer.train.network import input_contract, network
-from crossfer.train.observer import Tracker
+from crossfer.train.observer import Observer
 from crossfer.train.ranks import this_rank
-from crossfer.train.record import Progress, RunResult
+from crossfer.train.record import RunResult
 from crossfer.train.source import cut_valid, data_of_run, open_split
 from crossfer.train.start import start_from
 from crossfer.train.state import require_free
@@ -47,7 +46,7 @@ def run_recipe(
     root: Path | None = None,
     resume: bool = False,
     console: Console,
-    trackers: Sequence[Tracker] = (),
+    observers: Sequence[Observer] = (),
 ) -> RunResult:
     """Load the recipe's faces, train, and say where things stand.
 
@@ -57,7 +56,7 @@ def run_recipe(
         root: where the data lies, instead of the recipe's ``data.root``.
         resume: go on with the run in the folder.
         console: where progress goes; lines instead of bars where it is no terminal.
-        trackers: called with the record of each epoch.
+        observers: look on too.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of ranks and precision
     if not resume:
@@ -70,16 +69,14 @@ def run_recipe(
     data = data_of_run(recipe.data, folder)
     learnt, held_out = open_split(data, "train", root), open_split(data, "valid", root)
     faces = _load(recipe, "train", learnt, console), _load(recipe, "valid", held_out, console)
-    with _Display(console, recipe.optim.epochs) as display:
+    with Display(console, recipe.optim.epochs) as display:
         return train(
             recipe,
             learnt.labels,
             *faces,
             folder,
             resume=resume,
-            report=display.update,
-            asked=display.asked,
-            trackers=trackers,
+            observers=[display, *observers],
         )
 
 
@@ -171,16 +168,14 @@ def run_study(
     done = []
     for number, trial in enumerate(trials, start=1):
         console.print(f"{number}/{len(trials)}  {trial.name}", highlight=False)
-        with _Display(console, trial.recipe.optim.epochs) as display:
+        with Display(console, trial.recipe.optim.epochs) as display:
             done.append(
                 run_trial(
                     trial,
                     load,
                     results=results,
                     runs=runs,
-                    report=display.update,
-                    asked=display.asked,
-                    observer=GradientProbe() if probe else None,
+                    observers=[display, GradientProbe()] if probe else [display],
                     observed=(lambda folder: {"intensity": read_rows(folder)}) if probe else (lambda _: {}),
                 )
             )
@@ -216,52 +211,3 @@ class _Shelf:
         train = _whole_train(config, self.root)
         path = _cut_valid(config, train, self.runs, self.root, self.console)
         return config if path is None else config.model_copy(update={"split_file": path})
-
-
-class _Display:
-    """A bar an epoch: loss terms, last validation accuracy, speed and time left; a line when it is done."""
-
-    def __init__(self, console: Console, epochs: int) -> None:
-        self.console = console
-        self.bar = Bars(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self.task: TaskID = self.bar.add_task(f"0/{epochs} epochs")
-
-    def __enter__(self) -> _Display:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def asked(self, done: int, faces: int) -> None:
-        """Show how far fixed teachers are with their answers."""
-        self.bar.update(self.task, completed=done, total=faces, description="asking the teachers")
-        if done == faces and not self.console.is_terminal:
-            said = f"asked the teachers about {faces:,} faces"
-            self.console.print(said, highlight=False, soft_wrap=True)
-
-    def update(self, now: Progress) -> None:
-        """Show where the run stands."""
-        text = describe(now)
-        self.bar.update(self.task, completed=now.step, total=now.steps, description=text)
-        if now.step == now.steps and not self.console.is_terminal:
-            self.console.print(text, highlight=False, soft_wrap=True)
-
-
-def describe(now: Progress) -> str:
-    """One line on where a run stands."""
-    accuracy = "" if now.valid_accuracy is None else f"  valid {100 * now.valid_accuracy:.2f} %"
-    minutes, seconds = divmod(round(now.seconds_left), 60)
-    return (
-        f"epoch {now.epoch}/{now.epochs}  loss {now.loss:.3f} (class {now.classification:.3f}, "
-        f"maps {now.feature_map:.3f}, batch {now.batch:.3f}){accuracy}  "
-        f"{now.images_per_second:.0f} images/s, {100 * now.data_wait:.0f} % waiting for data  "
-        f"{minutes}:{seconds:02d} left"
-    )

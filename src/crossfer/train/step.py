@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -20,18 +22,18 @@ class Step:
     Args:
         run: what is taught.
         contract: how images are normalised.
-        observer: looks on.
         teachers: whose answers are part of the targets, if there are any.
+        observers: look on.
     """
 
     def __init__(
         self,
         run: RunState,
         contract: InputContract,
-        observer: Observer,
         teachers: Teachers | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
-        self.run, self.contract, self.observer = run, contract, observer
+        self.run, self.contract, self.observers = run, contract, observers
         self.teachers = None if teachers is None else teachers.to(run.fabric.device)
         self.augment = Augment(run.recipe.augment).to(run.fabric.device)
 
@@ -87,9 +89,11 @@ class Step:
                 if not finite
             ]
             self._stop(f"the loss is no longer finite ({', '.join(broken)})")
-        self.observer.before_backward()
+        for observer in self.observers:
+            observer.before_backward()
         run.fabric.backward(terms.total * share)
-        self.observer.after_backward(run.gradient_scale)
+        for observer in self.observers:
+            observer.after_backward(run.gradient_scale)
         return values * share
 
     def _clip(self, norm: float) -> None:

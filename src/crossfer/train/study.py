@@ -16,7 +16,6 @@ from crossfer.runtime.atomic import write_atomically
 from crossfer.train.config import OF_THE_MACHINE, Recipe, first_difference
 from crossfer.train.loop import train
 from crossfer.train.observer import Observer
-from crossfer.train.record import Progress
 from crossfer.train.stream import Faces
 
 # Two-sided 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom.
@@ -92,9 +91,7 @@ def run_trial(
     *,
     results: Path,
     runs: Path,
-    report: Callable[[Progress], None] = lambda _: None,
-    asked: Callable[[int, int], None] = lambda _, __: None,
-    observer: Observer | None = None,
+    observers: Sequence[Observer] = (),
     observed: Callable[[Path], dict[str, Any]] = lambda _: {},
 ) -> TrialResult:
     """Train a trial and write its result, or read the result that is there.
@@ -104,10 +101,8 @@ def run_trial(
         faces: gives label set, training and validation faces of a recipe.
         results: folder of the result files; ``NAME.json`` appears once the run is whole.
         runs: where the run itself lies until then; one that was stopped goes on from its last whole epoch.
-        report: called after every step.
-        asked: called as fixed teachers answer, see :func:`crossfer.train.loop.train`.
-        observer: looks on.
-        observed: reads what the observer left in the run's folder.
+        observers: look on.
+        observed: reads what an observer left in the run's folder.
 
     Raises:
         StudyError: if the result that is there came from another recipe.
@@ -123,9 +118,7 @@ def run_trial(
         held_out,
         folder,
         resume=True,
-        report=report,
-        asked=asked,
-        observer=observer,
+        observers=observers,
     )
     last = done.history[-1]
     result = TrialResult(

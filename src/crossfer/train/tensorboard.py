@@ -1,4 +1,4 @@
-"""A tracker that writes event files for TensorBoard."""
+"""Event files for TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
+from crossfer.train.observer import Observer
 from crossfer.train.record import EpochRecord
 
 
-class TensorBoard:
+class TensorBoard(Observer):
     """Writes every number of an epoch's record under its name; look at them with ``tensorboard --logdir``.
 
     The event file appears with the first record. It is written in place and at once: the library's
@@ -29,7 +30,7 @@ class TensorBoard:
         self._folder = folder
         self._writer: EventsWriter | None = None
 
-    def __call__(self, record: EpochRecord) -> None:
+    def after_epoch(self, record: EpochRecord) -> None:
         """Write a record; it is on disk on return."""
         if self._writer is None:  # not before: a run that is refused leaves nothing
             self._writer = EventsWriter(str(self._folder / "events"))

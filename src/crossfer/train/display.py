@@ -1,0 +1,60 @@
+"""Where a run stands, on the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+
+from crossfer.train.observer import Observer
+from crossfer.train.record import Progress
+
+
+class Display(Observer):
+    """A bar an epoch: loss terms, last validation accuracy, speed and time left; a line when it is done."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self.console = console
+        self.bar = Bars(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.task: TaskID = self.bar.add_task(f"0/{epochs} epochs")
+
+    def __enter__(self) -> Display:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def after_answers(self, done: int, faces: int) -> None:
+        """Show how far fixed teachers are with their answers."""
+        self.bar.update(self.task, completed=done, total=faces, description="asking the teachers")
+        if done == faces and not self.console.is_terminal:
+            said = f"asked the teachers about {faces:,} faces"
+            self.console.print(said, highlight=False, soft_wrap=True)
+
+    def after_step(self, progress: Progress) -> None:
+        """Show where the run stands."""
+        text = describe(progress)
+        self.bar.update(self.task, completed=progress.step, total=progress.steps, description=text)
+        if progress.step == progress.steps and not self.console.is_terminal:
+            self.console.print(text, highlight=False, soft_wrap=True)
+
+
+def describe(progress: Progress) -> str:
+    """One line on where a run stands."""
+    accuracy = "" if progress.valid_accuracy is None else f"  valid {100 * progress.valid_accuracy:.2f} %"
+    minutes, seconds = divmod(round(progress.seconds_left), 60)
+    return (
+        f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.3f} "
+        f"(class {progress.classification:.3f}, maps {progress.feature_map:.3f}, "
+        f"batch {progress.batch:.3f}){accuracy}  "
+        f"{progress.images_per_second:.0f} images/s, {100 * progress.data_wait:.0f} % waiting for data  "
+        f"{minutes}:{seconds:02d} left"
+    )
