@@ -1,6 +1,9 @@
 import json
 import os
 import shutil
+import signal
+import threading
+import time
 from pathlib import Path
 
 import av
@@ -14,6 +17,7 @@ from crossfer.video.recognize import VideoSettings
 from crossfer.video.source import VideoError
 from support.clips import Place, background, cut, frames_with, head, line, write_clip
 from support.full_disk import files_of_at_most
+from support.rtsp import rtsp_server
 
 COUNT, WIDTH, HEIGHT, SIDE = 46, 224, 128, 64
 TIMES = [number / 25 + (0.5 if number > 30 else 0.0) for number in range(COUNT)]
@@ -213,6 +217,49 @@ def test_rows_leave_as_they_come_where_no_file_is_given(clip, recognizer, whole)
     written: list[str] = []
     run_video(clip, recognizer, Wishes("json"), write=written.append)
     assert "".join(written).encode() == (whole / "rows.jsonl").read_bytes()
+
+
+def test_rows_that_left_before_ctrl_c_cannot_be_completed(tmp_path, clip, recognizer):
+    wishes = Wishes("json", annotate=tmp_path / "copy.mp4")
+    with pytest.raises(KeyboardInterrupt):
+        run_video(clip, recognizer, wishes, write=lambda text: None, progress=StopAt(20))
+    assert names(tmp_path) == []
+
+
+def still(count: int) -> list[np.ndarray]:
+    return [background(128, 96)] * count
+
+
+def test_ctrl_c_ends_a_silent_stream_at_once_and_completes_its_files(tmp_path, recognizer):
+    interrupted: list[float] = []
+
+    def interrupt() -> None:
+        interrupted.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(2.0, interrupt)
+
+    def progress(source) -> None:
+        if timer.ident is None:
+            timer.start()
+
+    wishes = Wishes("json", tmp_path / "rows.jsonl", tmp_path / "copy.mp4")
+    with rtsp_server(still(60), rate=50, silent=True) as address:
+        outcome = run_video(address, recognizer, wishes, write=nowhere, progress=progress)
+        assert time.monotonic() - interrupted[0] < 7  # reading gives up 10 seconds after the last frame
+    assert (outcome.interrupted, outcome.problem) == (False, None)
+    assert outcome.frames > 0
+    assert names(tmp_path) == ["copy.mp4", "rows.jsonl"]
+
+
+def test_what_was_read_of_a_stream_is_kept_but_cannot_be_gone_on_with(tmp_path, recognizer):
+    wishes = Wishes("json", tmp_path / "rows.jsonl")
+    with rtsp_server(still(20)) as address:
+        outcome = run_video(address, recognizer, wishes, write=nowhere, progress=StopAt(5))
+    assert outcome.interrupted
+    folder = tmp_path / "rows.jsonl.partial"
+    assert outcome.notes == [f"only a file can be gone on with; what was read of {address} is in {folder}"]
+    assert (folder / "rows.jsonl").exists()
 
 
 def test_seconds_end_video_and_sound_there(tmp_path, clip, recognizer):

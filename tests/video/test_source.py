@@ -332,7 +332,7 @@ def test_a_stream_over_rtsp_plays_at_its_own_pace():
     steps = np.diff([frame.time for frame in frames])
     assert (steps > 0).all()
     assert np.median(steps) == pytest.approx(1 / 60, abs=2e-3)
-    assert frames[0].pixels.mean() == pytest.approx(20, abs=3)
+    assert frames[0].pixels.mean() == pytest.approx(20 + 8 * frames[0].index, abs=3)
 
 
 def test_a_file_cannot_make_it_fetch_something_from_the_network(tmp_path, server):
@@ -387,6 +387,41 @@ def test_a_live_source_may_be_left_early():
     next(frames)
     live.close()
     assert not live._thread.is_alive()
+
+
+class Silent(Burst):
+    """A live source from which nothing comes after the first frame, and that cannot be interrupted."""
+
+    def frames(self):
+        yield from super().frames()
+        assert self.heard.wait(10)
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.heard = threading.Event()
+
+
+def test_a_silent_source_is_left_to_its_thread_when_asked_to_stop():
+    silent, asked = Silent(), threading.Event()
+    live = LiveFrames(silent, asked.is_set)
+    frames = iter(live)
+    next(frames)
+    threading.Timer(0.2, asked.set).start()
+    assert next(frames, None) is None
+    live.close()
+    assert silent.in_use
+    silent.heard.set()
+    live._thread.join(10)
+    live.close()
+    assert not silent.in_use
+
+
+def test_a_source_in_use_is_not_closed_under_its_reader(tmp_path):
+    with VideoSource(write_clip(tmp_path / "a.mp4", counted(3))) as source:
+        source.in_use = True
+        source.close()
+        assert len(list(source.frames())) == 3
+        source.in_use = False
 
 
 def test_files_are_read_without_dropping(tmp_path):

@@ -144,7 +144,8 @@ def _to_stdout(text: str) -> None:
 def _report(source: str, outcome: Outcome, *, table: bool) -> None:
     """The table if it is wanted, what the user should know, and the exit status."""
     if outcome.interrupted:
-        typer.echo(f"crossfer: interrupted after {outcome.seconds:.1f} s; go on with --resume", err=True)
+        way_on = "; ".join(outcome.notes)
+        typer.echo(f"crossfer: interrupted after {outcome.seconds:.1f} s; {way_on}", err=True)
         raise typer.Exit(130)
     if table:
         _to_stdout(_summary(source, outcome))

@@ -75,9 +75,9 @@ class Outcome:
         seconds: up to where in the video.
         elapsed: how long this run took.
         people: who was seen.
-        notes: what the user should know.
+        notes: what the user should know; of an interrupted run, what can be done.
         problem: what was wrong with the source, or None.
-        interrupted: the run can be resumed.
+        interrupted: the run was ended before its files were complete; what it had read is kept.
     """
 
     frames: int
@@ -209,6 +209,7 @@ class _Run:
         self._people = People()
         self._first = self._frames = self._committed = 0
         self._end = 0.0
+        self._problem: str | None = None
         if state is not None and self._unfinished is not None:
             self._working.restore(state, self._unfinished.looks())
             self._people = People(read_rows(self._unfinished.rows_path))
@@ -225,10 +226,11 @@ class _Run:
             self._go_through(progress)
             notes = self._complete()
         except KeyboardInterrupt:
-            if self._unfinished is None:
+            if self._unfinished is None or self._wishes.streams_rows:
+                self._leave(keep=False)
                 raise
-            self._leave(keep=not self._wishes.streams_rows)
-            return self._outcome(started, [], interrupted=not self._wishes.streams_rows)
+            self._leave(keep=True)
+            return self._outcome(started, [self._way_on(self._unfinished)], interrupted=True)
         except BaseException as error:
             # What was done so far can be resumed, unless there was nothing to do.
             self._leave(keep=not isinstance(error, VideoError) and not self._wishes.streams_rows)
@@ -237,16 +239,21 @@ class _Run:
 
     def _go_through(self, progress: Callable[[VideoSource], object]) -> None:
         limit = self._wishes.seconds
-        reading = closing(read_frames(self._source, self._first, lambda: progress(self._source)))
-        with _stopping(live=self._source.live) as stopped, reading as frames:
+        with (
+            _stopping(live=self._source.live) as stopped,
+            closing(
+                read_frames(self._source, self._first, lambda: progress(self._source), stopped)
+            ) as frames,
+        ):
             for frame in frames:
-                if stopped() or (limit is not None and frame.time >= limit):
+                if limit is not None and frame.time >= limit:
                     break
                 self._end = self._source.end
                 self._take(self._working.push(frame))
                 progress(self._source)
                 if self._working.next_index - self._committed >= COMMIT_FRAMES:
                     self._commit()
+            self._problem = self._source.problem  # what goes wrong after the last wanted frame is none
         self._take(self._working.finish())
         if not self._frames:
             raise VideoError(
@@ -324,6 +331,13 @@ class _Run:
             notes.append("the sound of a stream is not recorded")
         return notes
 
+    def _way_on(self, unfinished: Unfinished) -> str:
+        if self._source.file is not None:
+            return "go on with --resume"
+        return (
+            f"only a file can be gone on with; what was read of {self._source.name} is in {unfinished.folder}"
+        )
+
     def _leave(self, *, keep: bool) -> None:
         if self._copy is not None:
             self._copy.abandon()
@@ -338,7 +352,7 @@ class _Run:
             elapsed=time.monotonic() - started,
             people=self._people.all(),
             notes=notes,
-            problem=self._source.problem,
+            problem=self._problem,
             interrupted=interrupted,
         )
 

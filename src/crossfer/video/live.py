@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from crossfer.video.frames import Frame
 from crossfer.video.source import VideoSource
 
 WAITING = 8  # frames that may wait
+PATIENCE = 0.1  # seconds until a silent source is asked again whether to stop
+LETTING_GO = 1.0  # seconds that are enough to end a thread which is not waiting for the source
 
 
 class LiveFrames:
@@ -17,10 +19,11 @@ class LiveFrames:
 
     Args:
         source: a camera or stream; its ``dropped`` counts.
+        stopped: says, also while nothing comes from the source, whether to hand out no more.
     """
 
-    def __init__(self, source: VideoSource) -> None:
-        self._source = source
+    def __init__(self, source: VideoSource, stopped: Callable[[], bool] = lambda: False) -> None:
+        self._source, self._stopped = source, stopped
         self._waiting: deque[Frame] = deque()
         self._changed = threading.Condition()
         self._ended = False
@@ -28,7 +31,7 @@ class LiveFrames:
         self._thread = threading.Thread(target=self._read, daemon=True, name="video-source")
 
     def __iter__(self) -> Iterator[Frame]:
-        """The frames as they come, until the source ends or ``close`` is called.
+        """The frames as they come, until the source ends, is to be stopped, or ``close`` is called.
 
         Raises:
             VideoError: as ``VideoSource.frames`` does.
@@ -36,7 +39,10 @@ class LiveFrames:
         self._thread.start()
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._ended)
+                while not (self._waiting or self._ended or self._stopped()):
+                    self._changed.wait(PATIENCE)
+                if self._stopped():
+                    return
                 if not self._waiting:
                     break
                 frame = self._waiting.popleft()
@@ -45,11 +51,18 @@ class LiveFrames:
             raise self._error
 
     def close(self) -> None:
-        """Stops reading; returns when the thread has let go of the source."""
+        """Stops reading.
+
+        A thread that waits for a silent source cannot be interrupted: it is left to end by itself, and the
+        source is marked as in use.
+        """
         with self._changed:
             self._ended = True
-        if self._thread.is_alive():
-            self._thread.join()
+        try:
+            if self._thread.is_alive():
+                self._thread.join(LETTING_GO)
+        finally:
+            self._source.in_use = self._thread.is_alive()
 
     def _read(self) -> None:
         try:

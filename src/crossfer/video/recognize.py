@@ -233,7 +233,10 @@ def recognize_video(
 
 
 def read_frames(
-    source: VideoSource, first: int = 0, passed: Callable[[], object] = lambda: None
+    source: VideoSource,
+    first: int = 0,
+    passed: Callable[[], object] = lambda: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Generator[Frame]:
     """The frames of a source; of a live one those for which there is time.
 
@@ -241,11 +244,12 @@ def read_frames(
         source: a file, or what can be read like one, from frame ``first`` on; or a live source.
         first: see ``VideoSource.frames``.
         passed: likewise.
+        stopped: see ``LiveFrames``; files are read to their end.
     """
     if not source.live:
         yield from source.frames(first, passed)
         return
-    live = LiveFrames(source)
+    live = LiveFrames(source, stopped)
     try:
         yield from live
     finally:

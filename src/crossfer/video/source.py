@@ -58,6 +58,8 @@ class VideoSource:
         dropped: how many frames of a live source were passed over so far, for want of time.
         problem: after the last frame: what was wrong with the source, or None.
         end: when the last frame read so far ends, in seconds.
+        in_use: whether a thread that cannot be interrupted waits for the source, so that ``close`` must let
+            it be; it is let go of with that thread.
 
     Raises:
         VideoError: if the source cannot be opened, or holds no video.
@@ -82,6 +84,7 @@ class VideoSource:
         self.damaged = self.dropped = 0
         self.end = 0.0
         self.problem: str | None = None
+        self.in_use = False
         self._size: tuple[int, int] | None = None
         self._start = self._container.start_time if self.file else None
 
@@ -95,7 +98,8 @@ class VideoSource:
 
     def close(self) -> None:
         """Lets go of the file, camera or connection."""
-        self._container.close()
+        if not self.in_use:  # FFmpeg would read what was freed
+            self._container.close()
 
     def frames(self, first: int = 0, passed: Callable[[], object] = lambda: None) -> Iterator[Frame]:
         """The frames from number ``first`` on; those before are decoded and passed over.

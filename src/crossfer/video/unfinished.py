@@ -112,8 +112,8 @@ class Unfinished:
             return None
         if not resume:
             raise ValueError(
-                f"{self.folder}: an interrupted run lies here; go on with it with --resume, "
-                "or remove the folder to start anew"
+                f"{self.folder}: an interrupted run lies here; go on with it with --resume, if it is of "
+                "a file, or remove the folder to start anew"
             )
         try:
             state = json.loads(path.read_bytes())
