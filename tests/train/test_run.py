@@ -3,10 +3,12 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from crossfer.data.splitfile import read_split_file
-from crossfer.train.run import run_study
+from crossfer.train.checkpoint import CheckpointError
+from crossfer.train.run import run_recipe, run_study
 from crossfer.train.study import trials
 from data.layouts import write_class_folders
 from support.toy_faces import toy_recipe
@@ -25,3 +27,27 @@ def test_a_study_cuts_its_validation_split_as_a_run_does(tmp_path: Path) -> None
     assert told.getvalue().count("20 % of each class cut out of train for validation: ") == 1
     parts = list(read_split_file(tmp_path / "runs" / "split.csv").split_of.values())
     assert (parts.count("train"), parts.count("valid")) == (32, 8)
+
+
+@pytest.mark.parametrize(
+    "missing", [{"model": {"init": "no.safetensors"}}, {"distill": {"teachers": ["no.safetensors"]}}]
+)
+def test_a_study_misses_weights_of_its_last_row_before_it_runs_the_first(
+    tmp_path: Path, missing: dict[str, dict[str, object]]
+) -> None:
+    data = {"data": {"name": "synthetic", "samples": 16}}
+    rows = [("first", toy_recipe(**data)), ("second", toy_recipe(**data, **missing))]
+    folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    with pytest.raises(CheckpointError, match=r"no\.safetensors"):
+        run_study(trials(rows, range(1)), root=None, console=Console(file=io.StringIO()), **folders)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_what_is_left_out_is_named_as_it_is(tmp_path: Path) -> None:
+    root = write_class_folders(tmp_path / "faces", {"Bored": 8, "Happy": 8}, size=(32, 32))
+    (root / "Bored" / "[bold]a[0].png").write_bytes(b"none")
+    data = {"name": "folder", "target": "majority", "classes": "found", "valid_share": 0.3, "skip_bad": True}
+    recipe = toy_recipe(data=data, optim={"epochs": 1, "batch_size": 4})
+    told = io.StringIO()
+    run_recipe(recipe, tmp_path / "run", root=root, console=Console(file=told, width=500))
+    assert "[bold]a[0].png" in told.getvalue()

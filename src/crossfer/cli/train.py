@@ -115,6 +115,8 @@ def _one_voice(rank: Rank) -> Iterator[None]:
 
 @contextmanager
 def _told_how_to_go_on(folder: Path, console: Console) -> Iterator[None]:
+    from crossfer.console import say
+
     try:
         yield
     except KeyboardInterrupt:
@@ -122,5 +124,5 @@ def _told_how_to_go_on(folder: Path, console: Console) -> Iterator[None]:
             said = f"what was learnt up to the last whole epoch is in {folder}: go on with --resume"
         else:
             said = "no epoch was whole yet, so nothing is kept"
-        console.print(f"stopped; {said}")
+        say(console, f"stopped; {said}")
         raise

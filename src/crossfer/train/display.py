@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
+from crossfer.console import say
 from crossfer.train.observer import Observer
 from crossfer.train.record import Progress
 
@@ -36,15 +37,14 @@ class Display(Observer):
         """Show how far fixed teachers are with their answers."""
         self.bar.update(self.task, completed=done, total=faces, description="asking the teachers")
         if done == faces and not self.console.is_terminal:
-            said = f"asked the teachers about {faces:,} faces"
-            self.console.print(said, highlight=False, soft_wrap=True)
+            say(self.console, f"asked the teachers about {faces:,} faces")
 
     def after_step(self, progress: Progress) -> None:
         """Show where the run stands."""
         text = describe(progress)
         self.bar.update(self.task, completed=progress.step, total=progress.steps, description=text)
         if progress.step == progress.steps and not self.console.is_terminal:
-            self.console.print(text, highlight=False, soft_wrap=True)
+            say(self.console, text)
 
 
 def describe(progress: Progress) -> str:

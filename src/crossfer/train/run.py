@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bars
 
+from crossfer.console import counting, say
 from crossfer.data.sample import Dataset
 from crossfer.labels import LabelSet
 from crossfer.train.checkpoint import require_writable
@@ -83,14 +76,18 @@ def run_recipe(
 def _begin(recipe: Recipe, folder: Path, root: Path | None, console: Console) -> None:
     """What a new run needs before its images are read: weights that fit, and a validation split."""
     dataset = _whole_train(recipe.data, root)
-    if recipe.distill.teachers:
-        names = ", ".join(teacher.name for teacher in load_teachers(recipe.distill, dataset.labels))
-        console.print(f"taught by {names}", highlight=False, soft_wrap=True)
-    if recipe.model.init is not None:
-        net = network(recipe.model, len(dataset.labels))
-        taken = start_from(recipe.model.init, net, recipe.model, dataset.labels)
-        console.print(f"starts from {taken}", highlight=False, soft_wrap=True)
+    for line in _weights_of_others(recipe, dataset.labels):
+        say(console, line)
     _cut_valid(recipe.data, dataset, folder, root, console)
+
+
+def _weights_of_others(recipe: Recipe, labels: LabelSet) -> Iterator[str]:
+    """What is said of teachers and of the weights to start from, all of which fit."""
+    if recipe.distill.teachers:
+        yield "taught by " + ", ".join(teacher.name for teacher in load_teachers(recipe.distill, labels))
+    if recipe.model.init is not None:
+        net = network(recipe.model, len(labels))
+        yield f"starts from {start_from(recipe.model.init, net, recipe.model, labels)}"
 
 
 def _whole_train(config: DataConfig, root: Path | None) -> Dataset:
@@ -100,18 +97,17 @@ def _whole_train(config: DataConfig, root: Path | None) -> Dataset:
 def _cut_valid(
     config: DataConfig, train: Dataset, folder: Path, root: Path | None, console: Console
 ) -> Path | None:
-    with _counting(console, "looking for duplicates", len(train)) as advance:
+    with counting(console, "looking for duplicates", len(train)) as advance:
         path = cut_valid(config, train, folder, root, progress=advance)
     if path is not None:
         share = f"{100 * config.valid_share:g} %"
-        said = f"{share} of each class cut out of train for validation: {path}"
-        console.print(said, highlight=False, soft_wrap=True)
+        say(console, f"{share} of each class cut out of train for validation: {path}")
     return path
 
 
 def _load(recipe: Recipe, split: Literal["train", "valid"], dataset: Dataset, console: Console) -> Faces:
     for line in dataset.skipped:
-        console.print(f"skipped: {line}", highlight=False)
+        say(console, f"skipped: {line}")
     votes = recipe.data.target == "votes" and split == "train"
     limit = recipe.data.limit if split == "train" else None
     contract = input_contract(recipe.model)
@@ -120,19 +116,10 @@ def _load(recipe: Recipe, split: Literal["train", "valid"], dataset: Dataset, co
         faces = stream_faces(dataset, contract, votes=votes, limit=limit, workers=recipe.data.workers)
         where = f", streamed by {faces.workers} processes"
     else:
-        with _counting(console, f"reading {split}", min(len(dataset), limit or len(dataset))) as advance:
+        with counting(console, f"reading {split}", min(len(dataset), limit or len(dataset))) as advance:
             faces = load_faces(dataset, contract, votes=votes, limit=limit, progress=advance)
-    told = f"{split}: {len(faces):,} faces ({dataset.name}, {dataset.protocol}){where}"
-    console.print(told, highlight=False)
+    say(console, f"{split}: {len(faces):,} faces ({dataset.name}, {dataset.protocol}){where}")
     return faces
-
-
-@contextmanager
-def _counting(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda n: bar.advance(task, n)
 
 
 def run_study(
@@ -164,10 +151,13 @@ def run_study(
             require_writable(results)
             require_writable(runs)
             choose_device(trial.recipe.optim.device)
+            if trial.recipe.distill.teachers or trial.recipe.model.init is not None:
+                for line in _weights_of_others(trial.recipe, _whole_train(trial.recipe.data, root).labels):
+                    say(console, f"{trial.name}: {line}")
     load = _Shelf(root, runs, console).faces
     done = []
     for number, trial in enumerate(trials, start=1):
-        console.print(f"{number}/{len(trials)}  {trial.name}", highlight=False)
+        say(console, f"{number}/{len(trials)}  {trial.name}")
         with Display(console, trial.recipe.optim.epochs) as display:
             done.append(
                 run_trial(
@@ -179,7 +169,7 @@ def run_study(
                     observed=(lambda folder: {"intensity": read_rows(folder)}) if probe else (lambda _: {}),
                 )
             )
-        console.print(f"    validation accuracy {100 * done[-1].valid_accuracy:.2f} %", highlight=False)
+        say(console, f"    validation accuracy {100 * done[-1].valid_accuracy:.2f} %")
     return done
 
 
