@@ -28,6 +28,7 @@ from crossfer.runtime.preprocess import InputContract, normalize, resize_crop
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe, parse_recipe
 from crossfer.train.network import input_contract, network
+from crossfer.types import Prediction
 
 CHANNELS, CLUSTERS = 6, 4
 STAGES = (1, 2, 3, 4)
@@ -141,8 +142,10 @@ def draw_scales(output: Output) -> Figure:
 
 def draw_evidence(face: np.ndarray, output: Output, labels: tuple[str, ...]) -> Figure:
     """Evidence of every class less the mean over the classes, with the logit that it sums to."""
-    evidence = output.evidence[0].numpy()
-    evidence = evidence - evidence.mean(axis=0)
+    logits = output.logits[0]
+    probabilities = dict(zip(labels, logits.softmax(0).tolist(), strict=True))
+    prediction = Prediction(probabilities, logits.numpy(), output.evidence[0].numpy())
+    evidence = np.stack([prediction.evidence_for(name) for name in labels])
     limit = float(np.abs(evidence).max())
     figure, axes = canvas(2, len(labels) // 2, 2.0 * len(labels) / 2, 4.6)
     for axis, name, cells in zip(axes.flat, labels, evidence, strict=True):
