@@ -10,8 +10,13 @@ import pytest
 from crossfer.calibration import BiasTrial, softmax
 from crossfer.console import as_text
 from crossfer.evaluate.calibrate import FEWEST, Calibrated, calibrate
+from crossfer.evaluate.corruptions import CORRUPTIONS, STRENGTHS
+from crossfer.evaluate.evaluation import score, score_part
 from crossfer.evaluate.predictions import Predictions, Subject
-from crossfer.evaluate.tables import calibration_tables
+from crossfer.evaluate.report import html_report, markdown_report
+from crossfer.evaluate.result import CorruptionResult, EvaluationResult, EvidenceResult, LeakResult
+from crossfer.evaluate.run_file import Run
+from crossfer.evaluate.tables import calibration_tables, evaluation_tables, result_tables
 from support.bundles import tiny_meta
 
 
@@ -42,3 +47,50 @@ def calibrated(predictions: Predictions) -> Calibrated:
 def test_what_a_bias_does_is_said_in_words(calibrated: Calibrated, gain: float, said: str):
     text = as_text(calibration_tables(replace(calibrated, bias_trial=BiasTrial(gain, 0.003))))
     assert f"bias for each class {said}\n" in text
+
+
+@pytest.fixture(scope="module")
+def result(predictions: Predictions, calibrated: Calibrated) -> EvaluationResult:
+    """A result with everything in it."""
+    part = score_part(predictions.select(np.arange(FEWEST) < 20))
+    gain = (0.1, (0.05, 0.15))
+    return replace(
+        score(predictions, calibrated.calibration),
+        subsets={"all others": part},
+        leaks=LeakResult({"train": 2000, "valid": 300}, 5, part, None),
+        corruptions=CorruptionResult(0, {kind: (0.1234,) * len(STRENGTHS) for kind in CORRUPTIONS}, 0.1234),
+        evidence=EvidenceResult(300, 0, "mean color", 0.3, 0.4, gain, 0.7, 0.6, gain),
+    )
+
+
+def test_a_terminal_and_both_pages_show_the_same_tables(result: EvaluationResult, predictions: Predictions):
+    text = as_text(evaluation_tables(result))
+    lines = text.splitlines()
+    run = Run("run", result.to_dict(), predictions)
+    markdown, html = markdown_report([run]), html_report([run], {}, {})
+    titles = []
+    for title, heading, rows in result_tables(result.to_dict()):
+        titles.append(title.split()[0])
+        assert title in lines
+        assert f"### {title[0].upper()}{title[1:]}\n" in markdown
+        assert f"<h3>{title[0].upper()}{title[1:]}</h3>" in html
+        for row in (heading, *rows):
+            assert len(row) == len(heading)
+            assert "".join("".join(row).split()) in [line.replace(" ", "") for line in lines]
+            assert f"| {' | '.join(row)} |" in markdown
+            assert all(f"{cell}</t" in html for cell in row)
+    assert titles == ["parts", "prediction", "answers", "robustness:", "evidence", "each"]
+
+
+def test_parts_have_the_names_of_what_was_looked_through(result: EvaluationResult):
+    _, _, rows = next(result_tables(result.to_dict()))
+    assert [row[0] for row in rows] == ["all others", "in train or valid too, also nearly", "all others"]
+    assert rows[2][1:] == ("0", "-", "-", "-")
+    assert "5 images lie pixel for pixel in train (2,000), valid (300) too" in as_text(
+        evaluation_tables(result)
+    )
+
+
+def test_what_was_not_asked_for_has_no_table(predictions: Predictions):
+    titles = [title for title, _, _ in result_tables(score(predictions, None).to_dict())]
+    assert titles == ["each class"]

@@ -14,10 +14,8 @@ from crossfer.evaluate.corruptions import STRENGTHS
 from crossfer.evaluate.examples import Example
 from crossfer.evaluate.robustness import curves
 from crossfer.evaluate.run_file import Run, RunError
-from crossfer.evaluate.tables import decimal, percent, span
+from crossfer.evaluate.tables import decimal, percent, result_tables, span
 from crossfer.page import Rows, html_page, html_table
-
-BARS = "▁▂▃▄▅▆▇█"
 
 
 def json_report(runs: Sequence[Run]) -> str:
@@ -118,69 +116,9 @@ def _statements(runs: Sequence[Run]) -> list[str]:
 
 
 def _tables(result: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str], Rows]]:
-    yield (
-        "Each class",
-        ("expression", "images", "recall %", "precision %"),
-        [
-            (name, f"{s['support']:,}", percent(s["recall"]), percent(s["precision"]))
-            for name, s in result["per_class"].items()
-        ],
-    )
-    leaks = result.get("leaks", {})
-    parts = {
-        **result.get("subsets", {}),
-        "in train or valid too, also nearly": leaks.get("leaked"),
-        "all others": leaks.get("clean"),
-    }
-    rows = [(n, f"{p['n']:,}", percent(p["accuracy"]), span(p["interval"])) for n, p in parts.items() if p]
-    if rows:
-        yield "Parts of the images", ("part", "images", "accuracy %", "95 % interval"), rows
-    if "sets" in result:
-        yield (
-            "Prediction sets",
-            ("promised %", "held %", "99 % band", "mean size"),
-            [
-                (percent(s["target"]), percent(s["coverage"]), span(s["band"]), f"{s['mean_size']:.3f}")
-                for s in result["sets"]
-            ],
-        )
-    if "abstention" in result:
-        kept = result["abstention"]
-        row = (percent(kept["answered"]), percent(kept["accuracy"]), percent(kept["expected"]))
-        yield "Abstention", ("answered %", "right among them %", "fitted for %"), [row]
-    if "corruptions" in result:
-        yield (
-            f"Robustness: accuracy % by strength of corruption, 0 for none (mean over all "
-            f"{percent(result['corruptions']['mean'])} %)",
-            ("kind", "0", *map(str, STRENGTHS), "mean of 1 to 5", "curve"),
-            [
-                (kind, *map(percent, rates), percent(sum(rates[1:]) / len(rates[1:])), _curve(rates))
-                for kind, rates in curves(result).items()
-            ],
-        )
-    if "evidence" in result:
-        found = result["evidence"]
-        yield f"Evidence against random cells (n = {found['n']:,}, fill: {found['fill']})", (
-            "curve", "evidence", "random", "gain", "95 % interval",
-        ), [
-            (
-                kind,
-                decimal(found[kind]),
-                decimal(found[f"{kind}_random"]),
-                f"{found[f'{kind}_gain'][0]:+.4f}",
-                " to ".join(f"{bound:+.4f}" for bound in found[f"{kind}_gain"][1]),
-            )
-            for kind in ("deletion", "insertion")
-        ]  # fmt: skip
-
-
-def _curve(rates: Sequence[float]) -> str:
-    """Rates in 0..1 as a row of bars, for pages that hold no pictures.
-
-    >>> _curve([1.0, 0.5, 0.0])
-    '█▅▁'
-    """
-    return "".join(BARS[min(int(rate * len(BARS)), len(BARS) - 1)] for rate in rates)
+    """The tables of a result, with titles that begin as headings of a page do."""
+    for title, heading, rows in result_tables(result):
+        yield title[0].upper() + title[1:], heading, rows
 
 
 def _markdown_table(heading: Sequence[str], rows: Rows) -> str:

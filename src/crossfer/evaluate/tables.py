@@ -1,10 +1,11 @@
-"""Results for people: headlines and tables, for rich."""
+"""Results for people: headlines and tables, for rich and for pages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.table import Table
 
 from crossfer.calibration import Abstention
@@ -12,7 +13,11 @@ from crossfer.console import text_table
 from crossfer.evaluate.calibrate import SET_COVERAGES, Calibrated
 from crossfer.evaluate.comparison import AggregateResult, PairResult, RecipeResult
 from crossfer.evaluate.corruptions import STRENGTHS
-from crossfer.evaluate.result import EvaluationResult, PartResult
+from crossfer.evaluate.result import EvaluationResult
+from crossfer.evaluate.robustness import curves
+from crossfer.page import Rows
+
+BARS = "▁▂▃▄▅▆▇█"
 
 
 def evaluation_tables(result: EvaluationResult) -> Group:
@@ -23,11 +28,8 @@ def evaluation_tables(result: EvaluationResult) -> Group:
         f"accuracy {percent(result.accuracy)} %  "
         f"(95 % interval {percent(result.interval[0])} to {percent(result.interval[1])})",
         _figures(result),
-        *_parts(result),
-        *_promises(result),
-        *_corruptions(result),
-        *_evidence(result),
-        _classes(result),
+        *_identical(result),
+        *(_filled(*table) for table in result_tables(result.to_dict())),
         _confusion(result),
         *([f"{len(result.skipped):,} bad rows or images left out"] if result.skipped else []),
     )
@@ -55,78 +57,106 @@ def _figures(result: EvaluationResult) -> Table:
     return table
 
 
-def _parts(result: EvaluationResult) -> Iterator[RenderableType]:
-    rows: list[tuple[str, PartResult | None]] = list(result.subsets.items())
+def _identical(result: EvaluationResult) -> Iterator[str]:
     if result.leaks is not None:
         looked = ", ".join(f"{split} ({n:,})" for split, n in result.leaks.looked_in.items())
         yield f"{result.leaks.identical:,} images lie pixel for pixel in {looked} too"
-        rows += [("in those too, also nearly", result.leaks.leaked), ("all others", result.leaks.clean)]
-    if not rows:
-        return
-    table = text_table("parts of the images", "part", "images", "accuracy %", "95 % interval", "mean class %")
-    for name, part in rows:
-        if part is None:
-            table.add_row(name, "0", "-", "-", "-")
-        else:
-            table.add_row(
-                name,
-                f"{part.n:,}",
-                percent(part.accuracy),
-                span(part.interval),
-                percent(part.mean_class_accuracy),
-            )
-    yield table
 
 
-def _promises(result: EvaluationResult) -> Iterator[RenderableType]:
-    if result.sets:
-        table = text_table("prediction sets", "promised %", "held %", "99 % band", "mean size")
-        for held in result.sets:
-            table.add_row(
-                percent(held.target), percent(held.coverage), span(held.band), f"{held.mean_size:.3f}"
-            )
-        yield table
-    if result.abstention is not None:
-        found = result.abstention
-        yield (
-            f"with --abstain {percent(found.answered)} % are answered, {percent(found.accuracy)} % of them "
-            f"right (fitted for {percent(found.expected)} %)"
-        )
-
-
-def _corruptions(result: EvaluationResult) -> Iterator[RenderableType]:
-    if result.corruptions is None:
-        return
-    headings = [f"strength {strength}" for strength in STRENGTHS]
-    table = text_table("accuracy % under corruption", "kind", *headings, "mean")
-    for kind, accuracies in result.corruptions.accuracy.items():
-        mean = sum(accuracies) / len(accuracies)
-        table.add_row(kind, *map(percent, accuracies), percent(mean))
-    yield table
-    yield f"mean over all {percent(result.corruptions.mean)} %"
-
-
-def _evidence(result: EvaluationResult) -> Iterator[RenderableType]:
-    found = result.evidence
-    if found is None:
-        return
-    table = text_table(
-        f"evidence against random cells (n = {found.n:,}, fill: {found.fill})",
-        "curve", "evidence", "random", "gain", "95 % interval",
-    )  # fmt: skip
-    for name, area, chance, (gain, (low, high)) in (
-        ("deletion (lower is better)", found.deletion, found.deletion_random, found.deletion_gain),
-        ("insertion (higher is better)", found.insertion, found.insertion_random, found.insertion_gain),
-    ):
-        table.add_row(name, decimal(area), decimal(chance), f"{gain:+.4f}", f"{low:+.4f} to {high:+.4f}")
-    yield table
-
-
-def _classes(result: EvaluationResult) -> Table:
-    table = text_table("each class", "expression", "images", "recall %", "precision %")
-    for name, scores in zip(result.labels, result.per_class, strict=True):
-        table.add_row(name, f"{scores.support:,}", percent(scores.recall), percent(scores.precision))
+def _filled(title: str, heading: Sequence[str], rows: Rows) -> Table:
+    table = text_table(title, *heading)
+    for row in rows:
+        table.add_row(*row)
     return table
+
+
+def result_tables(result: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str], Rows]]:
+    """The tables of one result, for a terminal as for a page.
+
+    Args:
+        result: as ``EvaluationResult.to_dict`` gives it, and a run's file holds it.
+
+    Yields:
+        Title, headings of the columns, and rows of texts.
+    """
+    if parts := _parts(result):
+        yield "parts of the images", ("part", "images", "accuracy %", "95 % interval", "mean class %"), parts
+    if "sets" in result:
+        yield (
+            "prediction sets",
+            ("promised %", "held %", "99 % band", "mean size"),
+            [
+                (
+                    percent(held["target"]),
+                    percent(held["coverage"]),
+                    span(held["band"]),
+                    f"{held['mean_size']:.3f}",
+                )
+                for held in result["sets"]
+            ],
+        )
+    if "abstention" in result:
+        found = result["abstention"]
+        row = (percent(found["answered"]), percent(found["accuracy"]), percent(found["expected"]))
+        yield "answers with --abstain", ("answered %", "right among them %", "fitted for %"), [row]
+    if "corruptions" in result:
+        mean = percent(result["corruptions"]["mean"])
+        yield (
+            f"robustness: accuracy % by strength of corruption, 0 for none (mean over all {mean} %)",
+            ("kind", "0", *map(str, STRENGTHS), "mean of 1 to 5", "curve"),
+            [
+                (kind, *map(percent, rates), percent(sum(rates[1:]) / len(rates[1:])), _curve(rates))
+                for kind, rates in curves(result).items()
+            ],
+        )
+    if "evidence" in result:
+        found = result["evidence"]
+        title = f"evidence against random cells (n = {found['n']:,}, fill: {found['fill']})"
+        heading = ("curve", "evidence", "random", "gain", "95 % interval")
+        yield title, heading, [_area(found, "deletion", "lower"), _area(found, "insertion", "higher")]
+    yield (
+        "each class",
+        ("expression", "images", "recall %", "precision %"),
+        [
+            (name, f"{scores['support']:,}", percent(scores["recall"]), percent(scores["precision"]))
+            for name, scores in result["per_class"].items()
+        ],
+    )
+
+
+def _parts(result: Mapping[str, Any]) -> Rows:
+    parts = list(result.get("subsets", {}).items())
+    if "leaks" in result:
+        leaks = result["leaks"]
+        looked = " or ".join(leaks["looked_in"])
+        parts += [(f"in {looked} too, also nearly", leaks["leaked"]), ("all others", leaks["clean"])]
+    return [
+        (name, "0", "-", "-", "-")
+        if part is None
+        else (
+            name,
+            f"{part['n']:,}",
+            percent(part["accuracy"]),
+            span(part["interval"]),
+            percent(part["mean_class_accuracy"]),
+        )
+        for name, part in parts
+    ]
+
+
+def _area(found: Mapping[str, Any], curve: str, better: str) -> Sequence[str]:
+    gain, (low, high) = found[f"{curve}_gain"]
+    areas = decimal(found[curve]), decimal(found[f"{curve}_random"])
+    return f"{curve} ({better} is better)", *areas, f"{gain:+.4f}", f"{low:+.4f} to {high:+.4f}"
+
+
+def _curve(rates: Sequence[float]) -> str:
+    """Rates in 0..1 as a row of bars, for where there are no pictures.
+
+    >>> _curve([1.0, 0.5, 0.0])
+    '█▅▁'
+    """
+    return "".join(BARS[min(int(rate * len(BARS)), len(BARS) - 1)] for rate in rates)
 
 
 def _confusion(result: EvaluationResult) -> Table:
