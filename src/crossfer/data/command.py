@@ -13,8 +13,8 @@ from crossfer.data.check import Progress
 from crossfer.data.names import DatasetName
 from crossfer.data.sample import DataError, Dataset, Faults
 from crossfer.data.source import SOURCES, Request, splits_of
-from crossfer.data.split import Duplicates, cut
-from crossfer.data.splitfile import SplitFile, require_plain_names
+from crossfer.data.split import Duplicates
+from crossfer.data.splitfile import SplitFile, cut_split
 
 
 def cut_split_file(
@@ -42,8 +42,8 @@ def cut_split_file(
         The split file, and a table of how many images of each class it puts where.
 
     Raises:
-        DataError: if the set already has one of these splits, or as ``crossfer.data.split.cut`` and
-            ``crossfer.data.splitfile.require_plain_names`` do.
+        DataError: if the set already has one of these splits, or as ``crossfer.data.splitfile.cut_split``
+            does.
     """
     own = splits_of(name, root, request.classes)
     if taken := [split for split in fractions if split in own]:
@@ -56,16 +56,13 @@ def cut_split_file(
     if not fractions or sum(fractions.values()) >= 1:
         raise ValueError("expected shares above 0 that leave something to train, such as --valid 0.1")
     dataset = SOURCES[name].list(root, request, Faults(skip=False))
-    require_plain_names(dataset)
     progress.total(len(dataset))
-    parts = cut(dataset, fractions, seed=seed, duplicates=duplicates, progress=progress.read)
-    shares = " ".join(f"--{split} {share:g}" for split, share in fractions.items())
-    command = f"crossfer data split {name} {shares} --seed {seed} --duplicates {duplicates}"
-    split_of = {sample.name: part for sample, part in zip(dataset.samples, parts, strict=True)}
-    return SplitFile(name, command, split_of), _summary(dataset, parts, ["train", *fractions])
+    file = cut_split(name, dataset, fractions, seed=seed, duplicates=duplicates, progress=progress.read)
+    return file, _summary(dataset, file, ["train", *fractions])
 
 
-def _summary(dataset: Dataset, parts: list[str], splits: list[str]) -> Table:
+def _summary(dataset: Dataset, file: SplitFile, splits: list[str]) -> Table:
+    parts = [file.split_of[sample.name] for sample in dataset.samples]
     counts = Counter((sample.label, part) for sample, part in zip(dataset.samples, parts, strict=True))
     table = text_table(None, "class", *splits)
     for label, name in enumerate(dataset.labels.expressions):

@@ -12,8 +12,7 @@ import numpy as np
 from crossfer.data.names import FOUND
 from crossfer.data.sample import Dataset
 from crossfer.data.source import SOURCES, classes_of, open_dataset, splits_of
-from crossfer.data.split import cut
-from crossfer.data.splitfile import SplitFile, require_plain_names
+from crossfer.data.splitfile import cut_split
 from crossfer.data.subset import take
 from crossfer.data.synthetic import load_synthetic
 from crossfer.labels import LabelSet
@@ -119,13 +118,9 @@ def cut_valid(
         return None
     if "valid" in splits_of(config.name, _place(config, root), train.labels):
         return None
-    require_plain_names(train)
-    parts = cut(train, {"valid": config.valid_share}, progress=progress)
-    command = f"crossfer data split {config.name} --valid {config.valid_share:g} --seed 0 --duplicates near"
-    split_of = {sample.name: part for sample, part in zip(train.samples, parts, strict=True)}
+    file = cut_split(config.name, train, {"valid": config.valid_share}, progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
-    text = SplitFile(config.name, command, split_of).to_text()
-    write_atomically(folder / SPLIT_FILE, text.encode("utf-8", "surrogateescape"))
+    write_atomically(folder / SPLIT_FILE, file.to_text().encode())
     return folder / SPLIT_FILE
 
 
