@@ -8,6 +8,7 @@ import http.server
 import io
 import os
 import stat
+import subprocess
 import tarfile
 import threading
 import tracemalloc
@@ -19,7 +20,8 @@ from zipfile import ZipFile
 import fsspec
 import pytest
 
-from crossfer.scale.archives import stream_tar
+from crossfer.scale import reading
+from crossfer.scale.archives import ZipReader, stream_tar
 from crossfer.scale.entries import Entry
 from crossfer.scale.faults import Fault, ScoreError
 from crossfer.scale.listing import Listing
@@ -250,6 +252,45 @@ def test_a_damaged_member_is_a_fault_and_the_others_are_read(images, tmp_path):
     found = read(entries(path))
     assert [place for place, one in enumerate(found) if isinstance(one, Fault)] == [4]
     assert found[4].cause == "archive"  # type: ignore[union-attr]
+
+
+def test_damaged_members_do_not_cost_an_opening_of_their_zip_each(images, tmp_path, monkeypatch):
+    path = corpora.as_zip(images, tmp_path / "x.zip")
+    data = bytearray(path.read_bytes())
+    for image in images[1:]:
+        data[data.index(image.read_bytes()) + 50] ^= 255
+    path.write_bytes(data)
+    opened: list[bytes] = []
+    monkeypatch.setattr(reading, "ZipReader", lambda path: opened.append(path) or ZipReader(path))
+    first, *faults = read(entries(path))
+    assert first == images[0].read_bytes()
+    assert {fault.cause for fault in faults if isinstance(fault, Fault)} == {"archive"}
+    assert opened == [bytes(path)]
+
+
+def test_a_row_that_cannot_be_read_does_not_take_the_next_ones_with_it(images, tmp_path):
+    bad, *listed = entries(corpora.as_parquet(images, tmp_path / "x.parquet"))
+    fault, *found = read([bad._replace(detail="no such column"), *listed])
+    assert isinstance(fault, Fault)
+    assert found == corpora.contents(images[1:])
+
+
+@pytest.mark.parametrize("form", ["gnu", "pax"])
+@pytest.mark.parametrize("name", ["x.tar", "x.tar.gz"])
+def test_a_sparse_member_is_read_with_its_holes(form, name, images, tmp_path):
+    """``tar --sparse`` leaves out what a file does not hold on disk."""
+    content = b"BM" + bytes(100_000) + b"end"
+    holey = tmp_path / "holey.bmp"
+    with holey.open("wb") as file:
+        file.write(content[:2])
+        file.seek(len(content) - 3)
+        file.write(content[-3:])
+    if holey.stat().st_blocks * 512 >= len(content):
+        pytest.skip("this file system keeps no holes")
+    tar = ["tar", "--sparse", f"--format={form}", "-C", tmp_path, "-caf", tmp_path / name]
+    subprocess.run([*tar, "holey.bmp", images[0]], check=True, stderr=subprocess.DEVNULL)
+    assert (tmp_path / name).stat().st_size < len(content)
+    assert read(entries(tmp_path / name)) == [content, images[0].read_bytes()]
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

@@ -108,18 +108,21 @@ def list_tar(found: Listed) -> Iterator[Entry]:
 
 
 def read_tar_member(file: BinaryIO, entry: Entry) -> bytes:
-    """The bytes of a member whose offset is known.
+    """The bytes of a member whose header's offset is known; the holes of a sparse one are filled.
 
     Raises:
-        OSError: if the file ends before it.
+        OSError: if it is no longer the one that was listed.
+        tarfile.TarError: if the file ends before it does, or another begins there.
         Fault: if it is too large.
     """
-    size = entry.size or 0
-    check_size(size, entry_name(entry.path, entry.member))
+    check_size(entry.size or 0, entry_name(entry.path, entry.member))
     file.seek(entry.place or 0)
-    data = file.read(size)
-    if len(data) < size:
-        raise OSError(f"expected {size:,} bytes, found {len(data):,}")
+    with tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as archive:
+        info = archive.next()
+        content = None if info is None else archive.extractfile(info)
+        data = b"" if content is None else content.read()
+    if len(data) != entry.size:
+        raise OSError(f"expected {entry.size or 0:,} bytes, found {len(data):,}")
     return data
 
 
@@ -184,7 +187,7 @@ def _tar_entry(found: Listed, name: bytes, info: tarfile.TarInfo) -> Entry:
         _check_regular(found.path, name, info)
     except Fault as fault:
         return fault_entry(found.path, fault.cause, fault.message, name)
-    return Entry("tar", found.path, name, info.offset_data, size=info.size, stamp=found.stamp)
+    return Entry("tar", found.path, name, info.offset, size=info.size, stamp=found.stamp)
 
 
 def _check_regular(path: bytes, name: bytes, info: tarfile.TarInfo) -> None:

@@ -36,8 +36,8 @@ class Entry(NamedTuple):
             can only be read from front to back; ``"fault"``: nothing to read.
         path: the file, or the archive.
         member: the name in the archive, or the number of the row, from 0.
-        place: the member's number in a zip's directory, the offset of its bytes in a tar, or the row's number
-            in its row group.
+        place: the member's number in a zip's directory, the offset of its header in a tar, or the row's
+            number in its row group.
         group: row group of a Parquet file.
         size: bytes of the image, or of a tar that is streamed; None where listing does not tell.
         stamp: when it was changed, or another mark of its content; None where listing does not tell.

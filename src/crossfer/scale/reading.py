@@ -96,7 +96,8 @@ class Reader:
             cause, why = "permission", reason(error)
         except Exception as error:  # a damaged member raises whatever its decompressor does
             cause, why = "archive", reason(error)
-        self.close()
+            if getattr(error, "errno", None) is not None:  # not the member: the disk or the connection
+                self.close()
         raise Fault(cause, f"{entry_name(entry.path, entry.member)}: cannot be read from its archive ({why})")
 
     def _read_member(self, entry: Entry) -> bytes:

@@ -182,12 +182,14 @@ class ParquetReader:
             Exception: whatever a damaged file leads to.
         """
         (group, place), wanted = self._at, entry.place or 0
+        self._at = (None, 0)  # an error ends the rows: what comes after it begins anew
         if entry.group != group or wanted < place:
             self._rows, place = self._from(entry.group or 0, entry.detail or ""), 0
         for _ in range(wanted - place):
             next(self._rows)
+        data = next(self._rows) or b""
         self._at = (entry.group, wanted + 1)
-        return next(self._rows) or b""
+        return data
 
     def _from(self, group: int, column: str) -> Iterator[bytes | None]:
         for batch in self._table.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[column]):
