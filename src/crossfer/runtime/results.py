@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from crossfer.runtime.columns import PLACE, expression_cells, expression_columns, place_cells
 from crossfer.runtime.percent import percent
 from crossfer.types import Face, Prediction
 
 NEXT_BEST = 2  # how many expressions the text form lists after the first
 PLAIN_COLUMNS = 110
-_POINTS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 
 
 @dataclass(frozen=True)
@@ -103,20 +103,7 @@ def csv_header(labels: Sequence[str], extra: Sequence[str] = ()) -> str:
         labels: the model's expressions in class order.
         extra: columns for what was asked for: ``"prediction_set"`` (names with ``|`` between), ``"answer"``.
     """
-    columns = [
-        "path",
-        "width",
-        "height",
-        "face",
-        "box_x",
-        "box_y",
-        "box_width",
-        "box_height",
-        "detection_score",
-    ]
-    columns += [f"{point}_{axis}" for point in _POINTS for axis in "xy"]
-    columns += ["expression", "confidence", *(f"p_{label}" for label in labels), *extra, "error"]
-    return _csv_line(columns)
+    return _csv_line(["path", "width", "height", *_face_columns(labels, extra), "error"])
 
 
 def csv_lines(
@@ -125,24 +112,22 @@ def csv_lines(
     """One line a face, numbered from 1; an image without faces and one with an error get one line each."""
     start = [str(result.path), result.width, result.height]
     if not result.faces:
-        blanks = [None] * (6 + 2 * len(_POINTS) + 2 + len(labels) + len(extra))
+        blanks = [None] * len(_face_columns(labels, extra))
         return _csv_line([*start, *blanks, result.error])
     return "".join(
-        _csv_line([*start, number, *_csv_face(face, labels, top_k, extra), None])
+        _csv_line([*start, number, *_csv_face(face.to_dict(top_k), labels, extra), None])
         for number, face in enumerate(result.faces, start=1)
     )
 
 
-def _csv_face(face: Face, labels: Sequence[str], top_k: int | None, extra: Sequence[str]) -> Iterator[Any]:
-    values = face.to_dict(top_k)
-    yield from values["box"].values()
-    yield values["detection_score"]
-    points = [axis for point in values["landmarks"] for axis in point]
-    yield from points or [None] * 2 * len(_POINTS)
-    yield values["expression"]
-    yield values["confidence"]
-    yield from (values["probabilities"].get(label) for label in labels)
-    yield from ("|".join(value) if isinstance(value := values[key], list) else value for key in extra)
+def _face_columns(labels: Sequence[str], extra: Sequence[str]) -> list[str]:
+    return ["face", *PLACE, *expression_columns(labels), *extra]
+
+
+def _csv_face(face: dict[str, Any], labels: Sequence[str], extra: Sequence[str]) -> Iterator[Any]:
+    yield from place_cells(face["box"].values(), face["detection_score"], face["landmarks"])
+    yield from expression_cells(face, labels)
+    yield from ("|".join(value) if isinstance(value := face[key], list) else value for key in extra)
 
 
 def _csv_line(values: Sequence[Any]) -> str:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from crossfer.runtime.columns import PLACE, expression_columns, place_cells
 from crossfer.scale.faults import Fault
 from crossfer.scale.names import to_text
 from crossfer.scale.reading import Image
 from crossfer.types import Face
 
-POINTS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 BINS = 20  # of confidence
 MOST_FACES = 20  # images with more are counted together
 
@@ -32,12 +32,10 @@ def schema(labels: Sequence[str]) -> pa.Schema:
             ("height", pa.int32()),
             ("faces", pa.int32()),
             ("face", pa.int32()),
-            *((f"box_{part}", pa.float32()) for part in ("x", "y", "width", "height")),
-            ("detection_score", pa.float32()),
-            *((f"{point}_{axis}", pa.float32()) for point in POINTS for axis in "xy"),
-            ("expression", pa.string()),
-            ("confidence", pa.float32()),
-            *((f"p_{label}", pa.float32()) for label in labels),
+            *(
+                (name, pa.string() if name == "expression" else pa.float32())
+                for name in (*PLACE, *expression_columns(labels))
+            ),
             ("prediction_set", pa.list_(pa.string())),
             ("answer", pa.string()),
             ("model_sha256", pa.string()),
@@ -174,18 +172,12 @@ def _place(path: bytes, member: bytes | None) -> tuple[str, str | None, bool]:
 
 def _face(number: int, face: Face) -> dict[str, Any]:
     box, found = face.box, face.prediction
-    points = [value for point in face.landmarks for value in point] or [None] * 2 * len(POINTS)
+    place = place_cells((box.x, box.y, box.width, box.height), face.detection_score, face.landmarks)
+    expression = found.expression, found.confidence, *found.probabilities.values()
     return {
         "face": number,
-        "box_x": box.x,
-        "box_y": box.y,
-        "box_width": box.width,
-        "box_height": box.height,
-        "detection_score": face.detection_score,
-        **dict(zip((f"{p}_{axis}" for p in POINTS for axis in "xy"), points, strict=True)),
-        "expression": found.expression,
-        "confidence": found.confidence,
-        **{f"p_{label}": value for label, value in found.probabilities.items()},
+        **dict(zip(PLACE, place, strict=True)),
+        **dict(zip(expression_columns(found.probabilities), expression, strict=True)),
         "prediction_set": None if found.prediction_set is None else list(found.prediction_set),
         "answer": None if found.abstained is None else found.answer,
     }

@@ -15,6 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from crossfer.runtime.columns import PLACE, expression_cells, expression_columns, place_cells
+
 if TYPE_CHECKING:
     import pyarrow
 
@@ -26,7 +28,6 @@ SUFFIXES: dict[str, RowFormat] = {
     ".csv": "csv",
     ".parquet": "parquet",
 }
-POINTS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 _GROUP = 20_000  # rows that Parquet keeps together
 
 
@@ -47,19 +48,12 @@ class Columns:
     @property
     def names(self) -> list[str]:
         """Of all columns, in order; those of a single frame's expression begin with ``raw_``."""
+        expression = [*expression_columns(self.labels), *(["answer"] if self.answers else [])]
         return [
-            "frame",
-            "time",
-            "track",
-            *(f"box_{part}" for part in ("x", "y", "width", "height")),
-            "detection_score",
-            *(f"{point}_{axis}" for point in POINTS for axis in "xy"),
-            *("expression", "confidence"),
-            *(f"p_{label}" for label in self.labels),
-            *(["answer"] if self.answers else []),
-            *("raw_expression", "raw_confidence"),
-            *(f"raw_p_{label}" for label in self.labels),
-            *(["raw_answer"] if self.answers else []),
+            *("frame", "time", "track"),
+            *PLACE,
+            *expression,
+            *(f"raw_{name}" for name in expression),
             *(["raw_prediction_set"] if self.sets else []),
         ]
 
@@ -67,23 +61,15 @@ class Columns:
         """The cells of a row as JSON Lines has it."""
         smoothed, raw = row["smoothed"], row["raw"]
         return [
-            row["frame"],
-            row["time"],
-            row["track"],
-            *row["box"].values(),
-            row["detection_score"],
-            *(axis for point in row["landmarks"] for axis in point),
+            *(row["frame"], row["time"], row["track"]),
+            *place_cells(row["box"].values(), row["detection_score"], row["landmarks"]),
             *self._expression(smoothed),
             *self._expression(raw),
             *(["|".join(raw["prediction_set"])] if self.sets else []),
         ]
 
-    def _expression(self, values: dict[str, Any]) -> Iterator[Any]:
-        yield values["expression"]
-        yield values["confidence"]
-        yield from (values["probabilities"][label] for label in self.labels)
-        if self.answers:
-            yield values["answer"]
+    def _expression(self, values: dict[str, Any]) -> list[Any]:
+        return [*expression_cells(values, self.labels), *([values["answer"]] if self.answers else [])]
 
 
 def row_lines(rows: Sequence[dict[str, Any]]) -> str:
