@@ -17,9 +17,8 @@ import numpy as np
 from crop_contract import PADDINGS
 from PIL import Image
 
-from crossfer.data.ferplus import load_ferplus
-from crossfer.data.folder import load_folder
 from crossfer.data.sample import Dataset
+from crossfer.data.source import open_dataset
 from crossfer.evaluate.evaluation import evaluate
 from crossfer.labels import FERPLUS
 from crossfer.runtime.recognizer import Recognizer
@@ -47,12 +46,12 @@ def main() -> None:
     parser.add_argument("--enlarge", type=float, default=3.0)
     parser.add_argument("--min-face-score", type=float, default=0.5)
     args = parser.parse_args()
-    crops = load_ferplus(args.root, split=args.split)
+    crops = open_dataset("ferplus", args.root, split=args.split)
     recognizer = Recognizer(args.model, min_face_score=args.min_face_score)
     direct = evaluate(recognizer, crops)
     with tempfile.TemporaryDirectory() as folder:
         write_photos(crops, Path(folder), args.enlarge)
-        found = evaluate(recognizer, load_folder(Path(folder), FERPLUS), detector="centerface")
+        found = evaluate(recognizer, open_dataset("folder", folder), detector="centerface")
     answered = found.n - found.no_face
     among = float(np.trace(np.array(found.confusion))) / max(answered, 1)
     print(f"{args.split}, majority/fer2013new, n = {direct.n:,}, enlarged {args.enlarge:g} times")

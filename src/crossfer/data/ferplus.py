@@ -28,9 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from crossfer.data.listing import csv_lines, is_image
-from crossfer.data.names import LabelVersion, Protocol, Split
 from crossfer.data.sample import NO_LABEL, DataError, Dataset, Faults, Sample
-from crossfer.data.subset import keep_readable
 from crossfer.data.tree import FolderTree, Tree, ZipTree, open_tree, trees_to_try
 from crossfer.labels import FERPLUS
 
@@ -41,15 +39,16 @@ FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Tes
 SIDE = 48
 
 
-def load_ferplus(
-    root: str | Path,
+def list_ferplus(
+    root: Path,
+    split: str,
+    faults: Faults,
     *,
-    split: Split = "test",
-    protocol: Protocol = "majority",
-    labels: LabelVersion = "fer2013new",
-    skip_bad: bool = False,
+    protocol: str = "majority",
+    labels: str = "fer2013new",
+    every: bool = False,
 ) -> Dataset:
-    """Lists one split of FERPlus.
+    """Lists one split of FERPlus without reading an image.
 
     Protocols, on the ten vote columns (eight expressions, unknown, NF for "not a face"):
 
@@ -66,10 +65,10 @@ def load_ferplus(
     Args:
         root: the folder that holds the data, in one of the layouts of this module, or a zip of it.
         split: which part; FER2013's PublicTest is ``"valid"``, its PrivateTest ``"test"``.
+        faults: what to do about bad rows and missing images.
         protocol: how votes become a label.
         labels: which of the two published label versions: ``fer2013new.csv`` or each folder's ``label.csv``.
-        skip_bad: leave out bad rows and images that are missing or cannot be decoded, and report them in
-            ``Dataset.skipped``, instead of raising; every image is decoded once to know.
+        every: keep the images that the protocol leaves out as well, with the label ``NO_LABEL``.
 
     Returns:
         The kept images in table order, with FER+'s eight classes and a protocol such as
@@ -80,30 +79,6 @@ def load_ferplus(
         DataError: if the root holds none of the layouts; for a row of the wrong width, an unknown usage, a
             vote that is not a whole number, or a kept image that is missing, naming file and line.
         ValueError: for an unknown split, protocol or label version.
-    """
-    faults = Faults(skip_bad)
-    dataset = list_ferplus(Path(root), split, faults, protocol=protocol, labels=labels)
-    return keep_readable(dataset, faults) if skip_bad else dataset
-
-
-def list_ferplus(
-    root: Path,
-    split: str,
-    faults: Faults,
-    *,
-    protocol: str = "majority",
-    labels: str = "fer2013new",
-    every: bool = False,
-) -> Dataset:
-    """As ``load_ferplus``, without reading an image.
-
-    Args:
-        root: as there.
-        split: as there.
-        faults: what to do about bad rows and missing images.
-        protocol: as there.
-        labels: as there.
-        every: keep the images that the protocol leaves out as well, with the label ``NO_LABEL``.
     """
     _check_choice("split", split, FOLDERS)
     _check_choice("protocol", protocol, _LABELLERS)

@@ -10,7 +10,6 @@ from pathlib import Path
 from crossfer.data.decode import SUFFIXES
 from crossfer.data.listing import is_image, list_in_tree
 from crossfer.data.sample import DataError, Dataset, Faults
-from crossfer.data.subset import keep_readable
 from crossfer.data.tree import Tree, list_some, open_tree, trees_to_try
 from crossfer.labels import LabelSet, canonical
 
@@ -21,10 +20,8 @@ SPLIT_FOLDERS = {
 }
 
 
-def load_folder(
-    root: str | Path, labels: LabelSet, *, split: str = "test", skip_bad: bool = False
-) -> Dataset:
-    """Lists the images below a folder whose subfolders are named after expressions.
+def list_folder(root: Path, labels: LabelSet, split: str, faults: Faults) -> Dataset:
+    """Lists the images below a folder whose subfolders are named after expressions, without reading any.
 
     The name of each subfolder is matched without regard to case and with common synonyms (``Happy`` is
     happiness); not every class needs one. Images may lie deeper inside a class's folder. Files beside the
@@ -35,8 +32,7 @@ def load_folder(
             and ``test`` that hold them.
         labels: the classes to expect; ``Sample.label`` is an index into them.
         split: which of the split folders to take; where there are none, only what to call all images.
-        skip_bad: leave out unknown class folders and files that are no image or cannot be decoded, and report
-            them in ``Dataset.skipped``, instead of raising; every image is decoded once to know.
+        faults: what to do about unknown class folders and files that are no image.
 
     Returns:
         The images, sorted by path; ``read`` gives upright uint8 RGB (H, W, 3).
@@ -45,13 +41,6 @@ def load_folder(
         DataError: if the root is no folder or holds no images by class, a class folder has an unknown name,
             or a file in one has no image's suffix.
     """
-    faults = Faults(skip_bad)
-    dataset = list_folder(Path(root), labels, split, faults)
-    return require_images(keep_readable(dataset, faults) if skip_bad else dataset, root)
-
-
-def list_folder(root: Path, labels: LabelSet, split: str, faults: Faults) -> Dataset:
-    """As ``load_folder``, without reading an image."""
     tree, prefix = _split_tree(root, labels, split)
     found = list(images_by_class(tree, labels, faults))
 

@@ -17,7 +17,11 @@ def take(samples: Sequence[Sample], rows: Sequence[int], split: str | None = Non
 
 
 def keep_readable(dataset: Dataset, faults: Faults) -> Dataset:
-    """The data set without the images whose pixels cannot be read, which become faults; each is read once."""
+    """The data set without the images whose pixels cannot be read, which become faults; each is read once.
+
+    Raises:
+        DataError: if that leaves none.
+    """
     kept = []
     for index, sample in enumerate(dataset.samples):
         try:
@@ -26,4 +30,9 @@ def keep_readable(dataset: Dataset, faults: Faults) -> Dataset:
             faults.add(str(error))
         else:
             kept.append(index)
+    if len(dataset) and not kept:
+        raise DataError(
+            f"{dataset.name}: expected images that can be read, found none in {len(dataset):,}; "
+            f"the last one: {faults.messages[-1]}"
+        )
     return replace(dataset, samples=take(dataset.samples, kept), skipped=tuple(faults.messages))
