@@ -77,7 +77,7 @@ def test_bad_files_are_named(tmp_path: Path):
 def test_images_of_which_none_can_be_read_are_no_data_set(tmp_path: Path):
     for path in write_class_folders(tmp_path, {"fear": 1, "anger": 1}).glob("*/*.png"):
         path.write_bytes(b"none")
-    with pytest.raises(DataError, match=r"folder: expected images that can be read, found none in 2; .*\.png: "):
+    with pytest.raises(
         DataError, match=r"folder: expected images that can be read, found none in 2; .*0\.png: "
     ):
         open_dataset("folder", tmp_path, skip_bad=True)
