@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from crossfer.data.ferplus import load_ferplus
+from crossfer.data.source import open_dataset
 from crossfer.evaluate.evaluation import evaluate
 from crossfer.labels import FERPLUS
-from crossfer.quantize.quantize import Wish, quantize
+from crossfer.quantize.quantize import QuantizeOptions, quantize
 from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.preprocess import preprocess
 from crossfer.runtime.recognizer import Recognizer
@@ -109,7 +109,7 @@ def test_they_are_the_weights_of_the_base_bundle() -> None:
 
 def test_the_tiny_bundle_answers_as_its_weights_do_in_single_precision(ferplus_root: Path) -> None:
     """In eight bits at most five in a thousand more of the validation faces are wrong."""
-    valid = load_ferplus(ferplus_root, split="valid")
+    valid = open_dataset("ferplus", ferplus_root, split="valid")
     bundle = read_bundle("tiny")
     images = preprocess([valid.read(sample) for sample in valid.samples], bundle.meta.input)
     logits, evidence = bundle.session.run(["logits", "evidence"], {"image": images})
@@ -131,7 +131,7 @@ def test_the_portrait_smiles(model: str, astronaut: np.ndarray) -> None:
 
 @pytest.mark.parametrize("model", NAMES)
 def test_accuracy_is_not_below_the_card(model: str, ferplus_root: Path) -> None:
-    dataset = load_ferplus(ferplus_root, split="test", protocol="majority", labels="fer2013new")
+    dataset = open_dataset("ferplus", ferplus_root, split="test")
     result = evaluate(Recognizer(model, detector="none"), dataset)
     assert result.n == scores(model)["n"] == 3152
     # Processors sum in other orders; in eight bits a value in between may then be rounded the other way.
@@ -142,9 +142,11 @@ def test_accuracy_is_not_below_the_card(model: str, ferplus_root: Path) -> None:
 @pytest.mark.parametrize("faces", [320, pytest.param(3199, marks=pytest.mark.long)])
 def test_the_base_model_in_eight_bits_answers_alike(ferplus_root: Path, tmp_path: Path, faces: int) -> None:
     """Of all validation faces at most three in a thousand more are wrong; of a few, two in all."""
-    train, valid = (load_ferplus(ferplus_root, split=split) for split in ("train", "valid"))
+    train, valid = (open_dataset("ferplus", ferplus_root, split=split) for split in ("train", "valid"))
     some = replace(valid, samples=valid.samples[:: len(valid) // faces][:faces])
-    done = quantize("base", train, some, tmp_path / "int8.onnx", Wish(faces=64 if faces < 1000 else 512))
+    done = quantize(
+        "base", train, some, tmp_path / "int8.onnx", QuantizeOptions(faces=64 if faces < 1000 else 512)
+    )
     assert done.sizes[1] < 3_500_000
     assert done.agreement > 0.98
     assert done.evidence_error <= 1e-5

@@ -16,13 +16,13 @@ from crossfer.data.sample import DataError, Dataset
 from crossfer.data.synthetic import load_synthetic
 from crossfer.labels import FERPLUS, LabelSet
 from crossfer.quantize import quantize as module
-from crossfer.quantize.quantize import Quantized, QuantizeError, Wish, quantize
+from crossfer.quantize.quantize import Quantized, QuantizeError, QuantizeOptions, quantize
 from crossfer.runtime.bundle import BundleError, read_bundle, with_metadata, write_bundle
 from crossfer.runtime.preprocess import preprocess
 from crossfer.runtime.session import ModelSession
 from support.bundles import calibration, tiny_bundle, tiny_graph, tiny_meta
 
-FEW = Wish(faces=64, max_loss=1.0)
+FEW = QuantizeOptions(faces=64, max_loss=1.0)
 
 
 def images(count: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.dataset import Asked
+from crossfer.cli.dataset import DatasetOptions
 from crossfer.cli.errors import need_folder
 from crossfer.cli.options import (
     DataRoot,
@@ -51,7 +51,7 @@ def calibrate(
 
     Images that also occur in train, exactly or nearly, are left out. The graph stays as it is.
     """
-    asked = Asked(data, root, protocol, labels, split_file, classes, skip_bad)
+    asked = DatasetOptions(data, root, protocol, labels, split_file, classes, skip_bad)
     need_folder("--output", output)
     if output.suffix.lower() != ".onnx":
         raise ValueError(f"--output {output}: expected a name that ends in .onnx")
@@ -80,7 +80,7 @@ def calibrate(
     )
 
 
-def _parted(asked: Asked) -> bool:
+def _parted(asked: DatasetOptions) -> bool:
     """Whether the set has parts; one that has none gives its images under any name."""
     from crossfer.data.source import splits_of
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
+class DatasetOptions:
     """Which data set is meant and how its labels are made; None stands for the default.
 
     Attributes:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.dataset import Asked
+from crossfer.cli.dataset import DatasetOptions
 from crossfer.cli.errors import need_folder
 from crossfer.cli.options import (
     DataRoot,
@@ -82,7 +82,7 @@ def evaluate(
     skip_bad: SkipBad = False,
 ) -> None:
     """Measure a model on labelled images; the numbers stand beside data, protocol and model."""
-    asked = Asked(data, root, protocol, labels, split_file, classes, skip_bad)
+    asked = DatasetOptions(data, root, protocol, labels, split_file, classes, skip_bad)
     need_folder("--output", output)
     need_folder("--predictions", predictions)
     if output is not None and predictions is not None and output.resolve() == predictions.resolve():
@@ -94,7 +94,7 @@ def evaluate(
         raise ValueError("--evidence-test: expected face crops, found a detector; add --detector none")
     from crossfer import __version__
     from crossfer.console import as_json, as_text
-    from crossfer.evaluate.command import Wishes, run_evaluation
+    from crossfer.evaluate.command import EvaluationOptions, run_evaluation
     from crossfer.evaluate.result import Provenance
     from crossfer.evaluate.run_file import write_run
     from crossfer.evaluate.subsets import read_subset
@@ -109,7 +109,7 @@ def evaluate(
         raise ValueError(
             f"--leaks: expected train or valid beside {split} of {data}, found neither; leave it out"
         )
-    wishes = Wishes(
+    options = EvaluationOptions(
         others=others,
         subsets=[read_subset(given, root) for given in subset or ()],
         corruptions=corruptions,
@@ -119,7 +119,7 @@ def evaluate(
     result, answers = run_evaluation(
         recognizer,
         dataset,
-        wishes,
+        options,
         detector=detector,
         skip_bad=skip_bad,
         provenance=Provenance(__version__, code_commit(), shlex.join(["crossfer", *sys.argv[1:]])),

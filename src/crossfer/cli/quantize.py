@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
-from crossfer.cli.dataset import Asked
+from crossfer.cli.dataset import DatasetOptions
 from crossfer.cli.errors import need_extra, need_folder
 from crossfer.cli.options import (
     DataRoot,
@@ -80,18 +80,20 @@ def quantize(
     from rich.console import Console
 
     from crossfer.console import as_json, say
-    from crossfer.quantize.quantize import Wish
+    from crossfer.quantize.quantize import QuantizeOptions
     from crossfer.quantize.quantize import quantize as write
     from crossfer.runtime.bundle import read_bundle
 
     meta = read_bundle(model).meta
-    asked = Asked(data or _learnt(meta, model), root, protocol, labels, split_file, classes, skip_bad)
+    asked = DatasetOptions(
+        data or _learnt(meta, model), root, protocol, labels, split_file, classes, skip_bad
+    )
     train, valid = asked.open("train", meta.labelset), asked.open("valid", meta.labelset)
     console = Console(stderr=True)
     for reason in (*train.skipped, *valid.skipped):
         say(console, f"left out: {reason}")
-    wish = Wish(faces, seed, method, 8 if weight_bits == 8 else 7, max_loss / 100)
-    done = write(model, train, valid, output, wish, console=console)
+    options = QuantizeOptions(faces, seed, method, 8 if weight_bits == 8 else 7, max_loss / 100)
+    done = write(model, train, valid, output, options, console=console)
     typer.echo(as_json(done.to_dict()) if format_ == "json" else _text(done, asked), nl=False)
 
 
@@ -104,7 +106,7 @@ def _learnt(meta: BundleMeta, model: str) -> DatasetName:
     raise ValueError(f"{model}: names no data set that could be read again ({found!r}); add --data")
 
 
-def _text(done: Quantized, asked: Asked) -> str:
+def _text(done: Quantized, asked: DatasetOptions) -> str:
     """What was written, for people."""
     before, after = done.sizes
     (old, new), (low, high) = done.comparison.accuracies, done.comparison.interval

@@ -22,7 +22,7 @@ from crossfer.runtime.recognizer import Recognizer
 
 
 @dataclass(frozen=True)
-class Wishes:
+class EvaluationOptions:
     """What to measure beyond the figures that predictions alone give.
 
     Attributes:
@@ -43,7 +43,7 @@ class Wishes:
 def run_evaluation(
     recognizer: Recognizer,
     dataset: Dataset,
-    wishes: Wishes,
+    options: EvaluationOptions,
     *,
     detector: DetectorName,
     skip_bad: bool = False,
@@ -57,7 +57,7 @@ def run_evaluation(
     Args:
         recognizer: the model.
         dataset: labelled images.
-        wishes: what else to measure.
+        options: what else to measure.
         detector: as for ``predict``.
         skip_bad: leave out images that cannot be read instead of stopping.
         provenance: stands in the result.
@@ -66,25 +66,25 @@ def run_evaluation(
         DataError: if two subsets have one name, one fits no image, or an image cannot be read.
     """
     console = Console(stderr=True)
-    _look_up_subsets(dataset, wishes.subsets, console)
+    _look_up_subsets(dataset, options.subsets, console)
     predictions = predict_with_progress(recognizer, dataset, console, detector=detector, skip_bad=skip_bad)
     result = replace(score(predictions, recognizer.meta.calibration), provenance=provenance)
-    if wishes.subsets:
-        result = replace(result, subsets=_score_subsets(predictions, wishes.subsets))
-    if wishes.others:
-        leaks = find_leaks_with_progress(dataset, wishes.others, console, skip_bad=skip_bad)
+    if options.subsets:
+        result = replace(result, subsets=_score_subsets(predictions, options.subsets))
+    if options.others:
+        leaks = find_leaks_with_progress(dataset, options.others, console, skip_bad=skip_bad)
         predictions = replace(predictions, skipped=(*predictions.skipped, *leaks.skipped))
         result = replace(result, leaks=score_leaks(predictions, leaks), skipped=predictions.skipped)
-    if wishes.corruptions:
+    if options.corruptions:
         with counting(console, "corrupting", PASSES * len(dataset)) as advance:
             found = measure_robustness(
-                recognizer, dataset, detector=detector, skip_bad=skip_bad, seed=wishes.seed, progress=advance
+                recognizer, dataset, detector=detector, skip_bad=skip_bad, seed=options.seed, progress=advance
             )
         result = replace(result, corruptions=found)
-    if wishes.evidence:
+    if options.evidence:
         with counting(console, "testing evidence", min(IMAGES, len(dataset))) as advance:
             evidence = measure_evidence(
-                recognizer, dataset, seed=wishes.seed, skip_bad=skip_bad, progress=advance
+                recognizer, dataset, seed=options.seed, skip_bad=skip_bad, progress=advance
             )
         result = replace(result, evidence=evidence)
     return result, predictions

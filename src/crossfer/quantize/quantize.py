@@ -37,7 +37,7 @@ class QuantizeError(ValueError):
 
 
 @dataclass(frozen=True)
-class Wish:
+class QuantizeOptions:
     """How to quantise.
 
     Attributes:
@@ -102,7 +102,7 @@ def quantize(
     train: Dataset,
     valid: Dataset,
     output: Path,
-    wish: Wish | None = None,
+    options: QuantizeOptions | None = None,
     *,
     console: Console | None = None,
 ) -> Quantized:
@@ -117,36 +117,36 @@ def quantize(
         train: what the model has learnt from: face crops.
         valid: what it has not learnt from, labelled with its classes.
         output: the ``.onnx`` file to write; it appears only if all checks pass.
-        wish: how; the defaults if not given.
+        options: how; the defaults if not given.
         console: where progress goes; standard error if not given.
 
     Raises:
         BundleError: if the model cannot be used.
         QuantizeError: if it is quantised already, has no convolution to quantise, would be overwritten, or
-            loses more than ``wish.max_loss``.
+            loses more than ``options.max_loss``.
         DataError: if there are too few faces, or one cannot be read.
         ValueError: if the model lacks one of the data's classes.
     """
-    wish, console = wish or Wish(), console or Console(stderr=True)
+    options, console = options or QuantizeOptions(), console or Console(stderr=True)
     source, graph, nodes = _open(model, output)
     if len(valid) < FEWEST_VALID:
         raise DataError(
             f"expected at least {FEWEST_VALID} validation faces to measure the loss on, found {len(valid)}"
         )
-    rows = _draw(train, wish)
+    rows = _draw(train, options)
     before = _by_logits(predict_with_progress(Recognizer(model, detector="none"), valid, console))
     faces = _read(train, rows, source.meta.input, console)
     with counting(console, "measuring ranges", len(faces)) as advance:
         content = to_eight_bits(
-            graph, nodes, faces, method=wish.method, weight_bits=wish.weight_bits, progress=advance
+            graph, nodes, faces, method=options.method, weight_bits=options.weight_bits, progress=advance
         )
     after, evidence_error = _try_out(content, source.meta, valid, faces, console)
     comparison = compare_networks(Run(source.meta.name, {}, before), Run("int8", {}, after))
-    _refuse_a_bad_one(comparison, evidence_error, wish)
+    _refuse_a_bad_one(comparison, evidence_error, options)
     every = convolutions(graph)
     counts = len(set(every) & set(nodes)), len(every)
-    how = {"bits": 8, "weight_bits": wish.weight_bits, "convolutions": list(counts), "faces": len(rows)}
-    meta = _metadata(source, after, how | _origin(source, comparison, after, train, wish))
+    how = {"bits": 8, "weight_bits": options.weight_bits, "convolutions": list(counts), "faces": len(rows)}
+    meta = _metadata(source, after, how | _origin(source, comparison, after, train, options))
     write_bundle(content, meta, output)
     return Quantized(
         output,
@@ -176,14 +176,14 @@ def _open(model: str | Path, output: Path) -> tuple[Bundle, onnx.ModelProto, lis
     return source, graph, nodes
 
 
-def _draw(train: Dataset, wish: Wish) -> list[int]:
+def _draw(train: Dataset, options: QuantizeOptions) -> list[int]:
     """Rows of the training faces to measure ranges on; all of them where there are fewer than asked for."""
-    if len(train) < FEWEST_FACES or wish.faces < FEWEST_FACES:
+    if len(train) < FEWEST_FACES or options.faces < FEWEST_FACES:
         raise DataError(
             f"expected at least {FEWEST_FACES} training faces to measure ranges on, "
-            f"found {min(len(train), wish.faces)}"
+            f"found {min(len(train), options.faces)}"
         )
-    return sorted(np.random.default_rng(wish.seed).permutation(len(train))[: wish.faces].tolist())
+    return sorted(np.random.default_rng(options.seed).permutation(len(train))[: options.faces].tolist())
 
 
 def _read(dataset: Dataset, rows: list[int], contract: InputContract, console: Console) -> np.ndarray:
@@ -224,30 +224,30 @@ def _evidence_error(bundle: Bundle, faces: np.ndarray) -> float:
     return worst
 
 
-def _refuse_a_bad_one(comparison: PairResult, evidence_error: float, wish: Wish) -> None:
+def _refuse_a_bad_one(comparison: PairResult, evidence_error: float, options: QuantizeOptions) -> None:
     if not evidence_error <= EVIDENCE_TOLERANCE:
         raise QuantizeError(
             f"in eight bits the evidence misses the logits by {evidence_error:.2g}, expected at most "
             f"{EVIDENCE_TOLERANCE:g}, so no file was written; the graph's head is not one that export writes"
         )
-    if -comparison.difference > wish.max_loss:
+    if -comparison.difference > options.max_loss:
         low, high = comparison.interval
         raise QuantizeError(
             f"in eight bits {-100 * comparison.difference:.2f} points of validation accuracy are lost "
             f"(95 % interval {100 * low:+.2f} to {100 * high:+.2f}, n = {comparison.n:,}), expected at most "
-            f"{100 * wish.max_loss:g}, so no file was written; try another --method or more --faces, or "
+            f"{100 * options.max_loss:g}, so no file was written; try another --method or more --faces, or "
             "allow it with --max-loss"
         )
 
 
 def _origin(
-    source: Bundle, comparison: PairResult, after: Predictions, train: Dataset, wish: Wish
+    source: Bundle, comparison: PairResult, after: Predictions, train: Dataset, options: QuantizeOptions
 ) -> dict[str, Any]:
     """What the new bundle was made from, and with what."""
     return {
         "mirrored_too": True,
-        "seed": wish.seed,
-        "method": wish.method,
+        "seed": options.seed,
+        "method": options.method,
         "ranges": f"{train.name} train ({train.protocol})",
         "valid": f"{after.subject.data} {after.subject.split} ({after.subject.protocol})",
         "from_model": source.meta.name,
