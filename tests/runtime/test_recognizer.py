@@ -1,3 +1,4 @@
+import hashlib
 import io
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,6 +15,7 @@ from crossfer.calibration import softmax
 from crossfer.labels import FERPLUS
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.bundle import BundleError
+from crossfer.runtime.decision import Decision
 from crossfer.runtime.detector import CenterFace, Detection
 from crossfer.runtime.image import ImageError
 from crossfer.types import Box
@@ -129,6 +131,17 @@ def test_a_detector_of_ones_own(tiny_model, astronaut):
 
     faces = Recognizer(tiny_model, detector=Fixed()).recognize(astronaut)
     assert [face.box.width for face in faces] == [90, 20]
+
+
+def test_it_says_what_it_was_made_with(tiny_model, tmp_path):
+    model = calibrated_bundle(tmp_path / "c.onnx", calibration(threshold=0.3))
+    asked = Recognizer(model, "none", coverage=0.9, abstain=True)
+    assert (asked.path, asked.detector_name, asked.coverage, asked.abstain) == (model, "none", 0.9, True)
+    assert asked.sha256 == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert asked.decision == Decision.of(asked.meta, 0.9, abstain=True)
+    plain = Recognizer(tiny_model, CenterFace())
+    assert (plain.detector_name, plain.coverage, plain.abstain) == ("CenterFace", None, False)
+    assert plain.decision == Decision()
 
 
 def test_a_higher_score_leaves_out_more(tiny_model, astronaut):

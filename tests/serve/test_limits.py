@@ -121,6 +121,7 @@ def test_of_many_faces_the_largest_are_recognised_and_the_others_counted(model, 
 
     with running(Service(model, limits=Limits(faces=50)), Recognizer(model, Crowd(), threads=1)) as client:
         (image,) = post(client, photo, evidence=True).json()["images"]
+        assert client.get("/v1/models").json()["defaults"]["detector"] == "Crowd"
     assert (len(image["faces"]), image["faces_left_out"]) == (50, 950)
     widths = [face["box"]["width"] for face in image["faces"]]
     assert widths == sorted(widths, reverse=True)

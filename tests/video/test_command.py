@@ -15,6 +15,7 @@ from crossfer.video import command
 from crossfer.video.command import Wishes, run_video
 from crossfer.video.recognize import VideoSettings
 from crossfer.video.source import VideoError
+from support.bundles import calibrated_bundle, calibration
 from support.clips import Place, background, cut, frames_with, head, line, write_clip
 from support.full_disk import files_of_at_most
 from support.rtsp import rtsp_server
@@ -260,6 +261,17 @@ def test_what_was_read_of_a_stream_is_kept_but_cannot_be_gone_on_with(tmp_path, 
     folder = tmp_path / "rows.jsonl.partial"
     assert outcome.notes == [f"only a file can be gone on with; what was read of {address} is in {folder}"]
     assert (folder / "rows.jsonl").exists()
+
+
+def test_a_recognizer_with_sets_and_abstention_gives_their_columns(tmp_path, clip):
+    model = calibrated_bundle(tmp_path / "c.onnx", calibration(threshold=1.0, set_threshold=0.0))
+    output = tmp_path / "rows.csv"
+    sure = Recognizer(model, "none", threads=1, coverage=0.9, abstain=True)
+    run_video(clip, sure, Wishes("csv", output, seconds=0.2), write=nowhere)
+    header, row, *_ = (line.split(",") for line in output.read_text().splitlines())
+    cells = dict(zip(header, row, strict=True))
+    assert (cells["answer"], cells["raw_answer"]) == ("uncertain", "uncertain")
+    assert len(cells["raw_prediction_set"].split("|")) == len(sure.meta.labels)
 
 
 def test_seconds_end_video_and_sound_there(tmp_path, clip, recognizer):

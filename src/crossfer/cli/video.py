@@ -98,9 +98,7 @@ def video(
     from crossfer.video.recognize import VideoSettings
 
     settings = VideoSettings(detect_every, smoothing, min_face_score)
-    wishes = Wishes(
-        form, output, annotate, timeline, resume, seconds, settings, coverage=coverage, abstain=abstain
-    )
+    wishes = Wishes(form, output, annotate, timeline, resume, seconds, settings)
     check_outputs(wishes, source)
     recognizer = Recognizer(model, "none", coverage=coverage, abstain=abstain)
     with _progress() as progress:

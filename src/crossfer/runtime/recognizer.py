@@ -6,13 +6,13 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import Final, get_args
 
 import numpy as np
 
 from crossfer.calibration import softmax
 from crossfer.runtime.align import crop_face
-from crossfer.runtime.bundle import BundleMeta, read_bundle
+from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.decision import Decision
 from crossfer.runtime.detector import CenterFace, Detection, Detector
 from crossfer.runtime.image import ImageSource, load_image
@@ -63,6 +63,15 @@ class Recognizer:
             (0.5 to 0.999) on data like that of the calibration.
         abstain: answer "uncertain" below the confidence that the calibration found.
 
+    Attributes:
+        meta: what the model says about itself: labels, input, calibration and so on.
+        path: the model's file.
+        sha256: checksum of that, hexadecimal.
+        detector_name: ``"centerface"`` or ``"none"``; of a detector of your own its class.
+        coverage: as it was given.
+        abstain: likewise.
+        decision: what these two make of a face's probabilities.
+
     Raises:
         BundleError: if the model cannot be used, or lacks the calibration that ``coverage`` or ``abstain``
             needs; the message says why.
@@ -86,9 +95,13 @@ class Recognizer:
         if threads is not None and threads < 1:
             raise ValueError(f"threads: expected at least 1, got {threads}")
         bundle = read_bundle(model, threads=threads)
-        self.meta: BundleMeta = bundle.meta
-        self.sha256: str = bundle.sha256
-        self._decide = Decision.of(self.meta, coverage, abstain=abstain)
+        self.meta: Final = bundle.meta
+        self.path: Final = bundle.path
+        self.sha256: Final = bundle.sha256
+        self.detector_name: Final = detector if isinstance(detector, str) else type(detector).__name__
+        self.coverage: Final = coverage
+        self.abstain: Final = abstain
+        self.decision: Final = Decision.of(bundle.meta, coverage, abstain=abstain)
         self._session = ModelSession(bundle)
         self._detector = detector
         self._min_face_score = min_face_score
@@ -187,7 +200,7 @@ class Recognizer:
             return []
         probabilities = softmax(logits, self.meta.temperature, self.meta.bias)
         return [
-            self._decide(Prediction(dict(zip(self.meta.labels, face.tolist(), strict=True)), scores, cells))
+            self.decision(Prediction(dict(zip(self.meta.labels, face.tolist(), strict=True)), scores, cells))
             for face, scores, cells in zip(probabilities, logits, evidence, strict=True)
         ]
 

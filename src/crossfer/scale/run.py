@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crossfer import __version__
-from crossfer.runtime.bundle import resolve_model
 from crossfer.runtime.cores import usable_cores
 from crossfer.runtime.names import DetectorName
 from crossfer.runtime.recognizer import Recognizer
@@ -134,7 +133,7 @@ def _prepare(request: Request, listing: Listing) -> tuple[Setup, dict[str, Any]]
         coverage=request.coverage,
         abstain=request.abstain,
     )
-    content = resolve_model(request.model).read_bytes()
+    content = recognizer.path.read_bytes()
     if hashlib.sha256(content).hexdigest() != recognizer.sha256:
         raise ScoreError(f"{request.model}: the file was changed just now; start again")
     setup = Setup(

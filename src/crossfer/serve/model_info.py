@@ -6,19 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crossfer.runtime.bundle import resolve_model
 from crossfer.runtime.recognizer import Recognizer
 
 MAX_EVALUATION = 4 << 20  # bytes
 
 
-def model_info(recognizer: Recognizer, model: str | Path) -> dict[str, Any]:
-    """Name, labels, input, calibration and accuracy of a model, as plain values; no path of this machine.
-
-    Args:
-        recognizer: runs the model.
-        model: the name or path that it was loaded from.
-    """
+def model_info(recognizer: Recognizer) -> dict[str, Any]:
+    """Name, labels, input, calibration and accuracy of its model, as plain values; no path of this host."""
     meta, calibration = recognizer.meta, recognizer.meta.calibration
     abstention = None if calibration is None else calibration.abstention
     return {
@@ -30,7 +24,7 @@ def model_info(recognizer: Recognizer, model: str | Path) -> dict[str, Any]:
         "evidence_grid": meta.grid,
         "calibrated": calibration is not None,
         "abstains_below": None if abstention is None else abstention.threshold,
-        "accuracy": accuracy(resolve_model(model), recognizer.sha256),
+        "accuracy": accuracy(recognizer.path, recognizer.sha256),
         "license": meta.provenance.get("license"),
     }
 

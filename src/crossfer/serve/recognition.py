@@ -57,11 +57,11 @@ class Recognition:
         self._requests = Places(service.limits.queue, "requests", monitoring.in_flight)
         self._streams = Places(service.limits.streams, "streams", monitoring.streams)
         self._models = {
-            "models": [model_info(engine.recognizer, service.model)],
+            "models": [model_info(engine.recognizer)],
             "defaults": {
                 "coverage": service.coverage,
                 "abstain": service.abstain,
-                "detector": service.detector,
+                "detector": engine.recognizer.detector_name,
             },
         }
 

@@ -40,8 +40,6 @@ class Wishes:
         resume: go on with an interrupted run.
         seconds: stop after so many seconds of video; None for all.
         settings: how to go through it.
-        coverage: as the recognizer has it.
-        abstain: likewise.
     """
 
     format: RowFormat | None = None
@@ -51,8 +49,6 @@ class Wishes:
     resume: bool = False
     seconds: float | None = None
     settings: VideoSettings = field(default_factory=VideoSettings)
-    coverage: float | None = None
-    abstain: bool = False
 
     @property
     def target(self) -> Path | None:
@@ -193,7 +189,7 @@ class _Run:
         self, source: VideoSource, recognizer: Recognizer, wishes: Wishes, write: Callable[[str], object]
     ) -> None:
         self._source, self._wishes, self._write = source, wishes, write
-        self._columns = Columns(recognizer.meta.labels, wishes.coverage is not None, wishes.abstain)
+        self._columns = Columns(recognizer.meta.labels, recognizer.coverage is not None, recognizer.abstain)
         self._unfinished: Unfinished | None = None
         state: dict[str, Any] | None = None
         if wishes.target is not None:
@@ -408,8 +404,8 @@ def _request(source: VideoSource, recognizer: Recognizer, wishes: Wishes) -> dic
         "video": source_id(source.file) if source.file is not None else source.name,
         "model": recognizer.sha256,
         **asdict(wishes.settings),
-        "coverage": wishes.coverage,
-        "abstain": wishes.abstain,
+        "coverage": recognizer.coverage,
+        "abstain": recognizer.abstain,
         "seconds": wishes.seconds,
         "annotate": wishes.annotate is not None,
     }

@@ -81,8 +81,8 @@ class VideoRecognizer:
         self._smoother = Smoother(self.settings.smoothing)
         self._on_look = on_look or (lambda look: None)
         self._waiting: list[Frame] = []
-        calibration = recognizer.meta.calibration
-        self._abstention = None if calibration is None else calibration.abstention
+        # The promise of a prediction set holds for single images only.
+        self._decision = dataclasses.replace(recognizer.decision, set_threshold=None)
 
     @property
     def next_index(self) -> int:
@@ -171,15 +171,8 @@ class VideoRecognizer:
 
     def _face(self, track: int, time: float, place: Detection, raw: Prediction, *, seen: bool) -> TrackedFace:
         probabilities = self._smoother.smooth(track, time, np.array(list(raw.probabilities.values())))
-        abstained = raw.abstained
-        if abstained is not None and self._abstention is not None:
-            abstained = bool(probabilities.max() < self._abstention.threshold)
-        smoothed = dataclasses.replace(
-            raw,
-            probabilities=dict(zip(raw.probabilities, probabilities.tolist(), strict=True)),
-            prediction_set=None,
-            abstained=abstained,
-        )
+        by_name = dict(zip(raw.probabilities, probabilities.tolist(), strict=True))
+        smoothed = self._decision(dataclasses.replace(raw, probabilities=by_name))
         score = place.score if seen else None
         return TrackedFace(track, place.box, place.landmarks, score, raw, smoothed)
 
