@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from crossfer.runtime.recognizer import Recognizer
 from crossfer.serve import stream
 from crossfer.serve.access import PROTOCOL, TOKEN_PROTOCOL
 from crossfer.serve.limits import FRAME_BYTES
@@ -114,6 +115,22 @@ def test_a_silent_stream_is_closed(model, monkeypatch):
             socket.recv(30)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1001
+
+
+def test_an_error_of_ours_ends_the_stream_and_is_logged(model, photo, caplog):
+    class Broken(Recognizer):
+        def answer(self, found):
+            if found[0].places:
+                raise RuntimeError("can't start new thread")
+            return super().answer(found)
+
+    with running(Service(model), Broken(model, threads=1)) as client, connect(url(client)) as socket:
+        socket.send(photo)
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(30)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1011
+    assert "can't start new thread" in caplog.text
 
 
 def test_clients_that_leave_in_the_middle_leave_nothing_behind(model, photo):

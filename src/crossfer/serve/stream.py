@@ -72,9 +72,11 @@ async def stream(websocket: WebSocket, engine: Engine, wish: Wish, monitoring: M
             found = await _recognize(engine, data, f"frame {number}")
             monitoring.frames.labels("answered" if isinstance(found, Answer) else "refused").inc()
             count = {"frame": number, "dropped": frames.dropped}
-            await websocket.send_text(await write([found], partial(_render, count, found, wish, engine)))
-    except (WebSocketDisconnect, RuntimeError):  # sending to a client that has left
-        pass
+            text = await write([found], partial(_render, count, found, wish, engine))
+            try:
+                await websocket.send_text(text)
+            except (WebSocketDisconnect, RuntimeError):  # the client has left, or was told to
+                return
     finally:
         reader.cancel()
 
