@@ -268,6 +268,14 @@ def test_damaged_members_do_not_cost_an_opening_of_their_zip_each(images, tmp_pa
     assert opened == [bytes(path)]
 
 
+def test_a_row_that_is_gone_says_that_the_table_was_changed(images, tmp_path):
+    first, *_ = entries(corpora.as_parquet(images, tmp_path / "x.parquet"))
+    found, fault = read([first, first._replace(place=7)])
+    assert found == images[0].read_bytes()
+    assert isinstance(fault, Fault)
+    assert "the table is no longer the one that was listed" in fault.message
+
+
 def test_a_row_that_cannot_be_read_does_not_take_the_next_ones_with_it(images, tmp_path):
     bad, *listed = entries(corpora.as_parquet(images, tmp_path / "x.parquet"))
     fault, *found = read([bad._replace(detail="no such column"), *listed])

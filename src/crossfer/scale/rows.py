@@ -164,7 +164,8 @@ class Rows:
 def _place(path: bytes, member: bytes | None) -> tuple[str, str | None, bool]:
     """Path and member as text; if one must be escaped, both are."""
     if member is None:
-        return (*to_text(path)[:1], None, to_text(path)[1])
+        text, escaped = to_text(path)
+        return text, None, escaped
     joined, escaped = to_text(path + b"\0" + member)
     first, _, second = joined.partition("\0")
     return first, second, escaped

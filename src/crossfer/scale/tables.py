@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -185,11 +186,12 @@ class ParquetReader:
         self._at = (None, 0)  # an error ends the rows: what comes after it begins anew
         if entry.group != group or wanted < place:
             self._rows, place = self._from(entry.group or 0, entry.detail or ""), 0
-        for _ in range(wanted - place):
-            next(self._rows)
-        data = next(self._rows) or b""
+        try:
+            data = next(islice(self._rows, wanted - place, None))
+        except StopIteration:
+            raise ValueError("the table is no longer the one that was listed") from None
         self._at = (entry.group, wanted + 1)
-        return data
+        return data or b""
 
     def _from(self, group: int, column: str) -> Iterator[bytes | None]:
         for batch in self._table.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[column]):
