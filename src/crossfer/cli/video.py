@@ -14,6 +14,7 @@ import typer
 
 from crossfer.cli.errors import need_extra, need_folder
 from crossfer.cli.options import Abstain, MinFaceScore, Model
+from crossfer.cli.output import to_stdout
 
 if TYPE_CHECKING:
     from crossfer.video.command import Outcome
@@ -102,7 +103,7 @@ def video(
     check_outputs(wishes, source)
     recognizer = Recognizer(model, "none", coverage=coverage, abstain=abstain)
     with _progress() as progress:
-        outcome = run_video(source, recognizer, wishes, write=_to_stdout, progress=progress)
+        outcome = run_video(source, recognizer, wishes, write=to_stdout, progress=progress)
     _report(source, outcome, table=form is None)
 
 
@@ -134,11 +135,6 @@ def _row_format(given: Literal["text"] | RowFormat | None, output: Path | None) 
     return given or named
 
 
-def _to_stdout(text: str) -> None:
-    # Looked up anew each time: a progress bar puts a stand-in there that prints above it.
-    sys.stdout.write(text)
-
-
 def _report(source: str, outcome: Outcome, *, table: bool) -> None:
     """The table if it is wanted, what the user should know, and the exit status."""
     if outcome.interrupted:
@@ -146,7 +142,7 @@ def _report(source: str, outcome: Outcome, *, table: bool) -> None:
         typer.echo(f"crossfer: interrupted after {outcome.seconds:.1f} s; {way_on}", err=True)
         raise typer.Exit(130)
     if table:
-        _to_stdout(_summary(source, outcome))
+        to_stdout(_summary(source, outcome))
     for note in outcome.notes:
         typer.echo(f"crossfer: {note}", err=True)
     if outcome.problem is not None:
