@@ -186,3 +186,6 @@ def test_a_folder_that_cannot_be_written_is_named_before_any_work(tmp_path: Path
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match=rf"b: .* nothing can be written in {tmp_path}/file"):
         checkpoint.require_writable(tmp_path / "file" / "b")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    with pytest.raises(CheckpointError, match=rf"nothing can be written in {tmp_path}/link"):
+        checkpoint.require_writable(tmp_path / "link")

@@ -42,7 +42,7 @@ def require_writable(folder: Path) -> None:
     Raises:
         CheckpointError: says which.
     """
-    there = next(place for place in (folder, *folder.parents) if place.exists())
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     try:
         with TemporaryFile(dir=there):
             pass
