@@ -192,6 +192,11 @@ def test_unknown_options_name_the_allowed_ones(option, allowed, tmp_path: Path):
         open_dataset("ferplus", tmp_path, **option)
 
 
+def test_an_unknown_data_set_names_those_that_are_known(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"unknown data set 'fer2013'; expected one of ferplus, rafdb, "):
+        open_dataset("fer2013", tmp_path)
+
+
 def break_line(path: Path, line: int, text: str) -> str:
     lines = path.read_text().splitlines()
     lines[line - 1] = text

@@ -12,11 +12,11 @@ class EachStep(Observer):
     """Calls a function with where a run stands after every step."""
 
     def __init__(self, tell: Callable[[Progress], None]) -> None:
-        self.after_step = tell  # pyright: ignore[reportAttributeAccessIssue]
+        self.after_step = tell
 
 
 class EachEpoch(Observer):
     """Calls a function with the record of every epoch."""
 
     def __init__(self, tell: Callable[[EpochRecord], None]) -> None:
-        self.after_epoch = tell  # pyright: ignore[reportAttributeAccessIssue]
+        self.after_epoch = tell

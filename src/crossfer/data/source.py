@@ -160,10 +160,11 @@ def open_dataset(
 
     Raises:
         DataError: if the data is not there or not as its layout promises, or the set has no such split.
-        ValueError: for an unknown split, protocol or label version.
+        ValueError: for an unknown data set, split, protocol or label version.
     """
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
+    for option, value, allowed in (("data set", name, SOURCES), ("split", split, SPLITS)):
+        if value not in allowed:
+            raise ValueError(f"unknown {option} {value!r}; expected one of {', '.join(allowed)}")
     root, source, faults = Path(root), SOURCES[name], Faults(skip_bad)
     request = Request(
         split, protocol, label_version, classes or source.labels, numbered=numbered, every=every
