@@ -8,6 +8,7 @@ from torch import nn
 
 from crossfer.method import CrossLayerNet, build_model
 from crossfer.method.collapse import CollapsedMSR, collapse
+from crossfer.method.head import BatchMean, Branch
 
 
 def lively(net: CrossLayerNet) -> CrossLayerNet:
@@ -69,12 +70,27 @@ def test_holds_fewer_weights() -> None:
     assert sizes[0] - sizes[1] > 70_000
 
 
+@pytest.mark.parametrize("branch", ["msr", "gap", "msr+gap"])
+@pytest.mark.parametrize("batch_mean", ["running", "none", "batch"])
 @torch.no_grad()
-def test_a_plain_resnet_has_nothing_to_collapse() -> None:
-    net = build_model(
-        num_classes=3, image_size=48, in_channels=1, width=8, stem="small", dim=4, grid=3, branch="gap"
-    ).eval()
+def test_every_head_gives_the_same(branch: Branch, batch_mean: BatchMean) -> None:
+    net = lively(
+        build_model(
+            num_classes=3,
+            image_size=48,
+            in_channels=1,
+            width=8,
+            stem="small",
+            dim=4,
+            grid=4,
+            branch=branch,
+            batch_mean=batch_mean,
+        )
+    )
+    if batch_mean == "running" and branch != "gap":
+        nn.init.normal_(net.get_buffer("head.running_mean"))
     collapsed = collapse(net)
-    assert not any(isinstance(module, CollapsedMSR) for module in collapsed.modules())
-    images = torch.randn(2, 1, 48, 48)
+    assert any(isinstance(module, CollapsedMSR) for module in collapsed.modules()) == (branch != "gap")
+    images = torch.randn(3, 1, 48, 48, dtype=torch.float64)
     torch.testing.assert_close(collapsed(images).logits, net(images).logits)
+    torch.testing.assert_close(collapsed(images).evidence, net(images).evidence)

@@ -64,6 +64,33 @@ def graph_of(*nodes: tuple[str, str, str], output: str = "y") -> onnx.ModelProto
             "Conv-a Conv-d Add-e Conv-y",
             id="one that leads to another does not, nor what is rounded for it",
         ),
+        pytest.param(
+            [
+                ("Conv", "image w", "a"),
+                ("Relu", "a", "b"),
+                ("MaxPool", "b", "d"),
+                ("Conv", "d w", "e"),
+                ("Conv", "e w", "y"),
+            ],
+            "Conv-e Conv-y",
+            id="not a stem",
+        ),
+        pytest.param(
+            [
+                ("Conv", "image w", "a"),
+                ("MaxPool", "a", "b"),
+                ("Conv", "b w", "d"),
+                ("Add", "d b", "e"),
+                ("Conv", "e w", "y"),
+            ],
+            "Conv-d Add-e Conv-y",
+            id="but what is made of its rounded pool",
+        ),
+        pytest.param(
+            [("Conv", "image w", "a"), ("MaxPool", "a", "b"), ("Add", "a b", "d"), ("Conv", "d w", "y")],
+            "Conv-a MaxPool-b Add-d Conv-y",
+            id="no stem where others read before the pool",
+        ),
         pytest.param([("Relu", "image", "y")], "", id="nothing without a convolution"),
     ],
 )
@@ -78,7 +105,8 @@ def test_a_network_goes_to_eight_bits_but_for_its_head(mirrored: Path) -> None:
     assert kinds["BatchNormalization"] == 0
     chosen = set(eight_bit_nodes(graph))
     left = Counter(node.op_type for node in graph.graph.node if node.name not in chosen)
-    assert left["Conv"] == 1  # the fusion of the scales, between two parts in single precision
+    assert left["Conv"] == 2  # the stem's; and the fusion of the scales, between two in single precision
+    assert left["MaxPool"] == left["Max"] == 1
     assert left["Relu"] == 0
     assert left["Sigmoid"] == 1
     residual = [node for node in graph.graph.node if node.op_type == "Add" and node.name in chosen]
@@ -93,6 +121,13 @@ def test_equal_constants_are_held_once() -> None:
     image = np.ones((1, 2, 4, 4), np.float32)
     session = onnxruntime.InferenceSession(folded.SerializeToString(), providers=["CPUExecutionProvider"])
     assert np.unique(session.run(None, {"image": image})[0]).tolist() == [16]
+
+
+def test_a_stem_clips_after_its_pool(mirrored: Path) -> None:
+    kinds = [node.op_type for node in fold(mirrored.read_bytes()).graph.node]
+    first = kinds.index("Conv")
+    assert kinds[first : first + 3] == ["Conv", "MaxPool", "Max"]
+    assert Counter(kinds)["Max"] == 1
 
 
 def test_folding_changes_no_answer(mirrored: Path) -> None:

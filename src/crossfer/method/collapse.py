@@ -3,7 +3,8 @@
 Two parts of MSR end in a mean or a single number, so that all of their channels but that one need never be
 computed: an attention logit is one weighted sum over z_j, and the head reads only the mean of the fused
 channels, which is itself one convolution. At D = 64 that is 74,000 weights that a model file need not hold.
-Batch norms are part of the convolutions before them, and kernels lie as they are applied.
+Batch norms are part of the convolutions before them, kernels lie as they are applied, and what the head adds
+to every face alike is added up beforehand.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from crossfer.method.head import EvidenceHead, area_shares
 from crossfer.method.model import CrossLayerNet
 from crossfer.method.msr import MSR, MSROutput, kept_in_kernel, mean_of_convolution
 
@@ -47,11 +49,11 @@ class CollapsedMSR(nn.Module):
         embeddings = tuple(embed(f) for f, embed in zip(features, self.embed, strict=True))
         scales = torch.cat(embeddings, dim=1).unflatten(1, (len(embeddings), -1)).flatten(2)
         if self.attention is None:
-            weights = scales.new_ones(scales.shape[:2])
+            weights = scales.new_ones(*scales.shape[:2], 1)
         else:
-            weights = torch.sigmoid(self.attention(scales)).squeeze(-1)
-        mixed = (weights[:, None] @ scales).unflatten(2, embeddings[0].shape[1:]).squeeze(1)
-        return MSROutput(self.fuse(mixed), embeddings, weights)
+            weights = torch.sigmoid(self.attention(scales))
+        mixed = (weights.mT @ scales).reshape(embeddings[0].shape)
+        return MSROutput(self.fuse(mixed), embeddings, weights.squeeze(-1))
 
 
 class _Embedding(nn.Module):
@@ -103,13 +105,56 @@ def _collapsed_attention(msr: MSR, grid: int) -> nn.Linear:
     return linear
 
 
+class CollapsedHead(nn.Module):
+    """The evidence head in evaluation, for the one channel that :class:`CollapsedMSR` gives.
+
+    All that is constant for a cell is one map, and the deep features go to the cells of the grid in two
+    matrix products.
+
+    Args:
+        head: in evaluation mode, with ``batch_mean`` other than ``"batch"``.
+    """
+
+    constant: Tensor
+    weight: Tensor | None
+    pooled_weight: Tensor | None
+
+    def __init__(self, head: EvidenceHead) -> None:
+        super().__init__()
+        self.grid = head.grid
+        constant = (head.bias.detach() / head.grid**2)[:, None, None].expand(-1, head.grid, head.grid)
+        if head.weight is not None and head.batch_mean == "running":
+            constant = constant + head.weight.detach() * head.running_mean
+        self.register_buffer("constant", constant.contiguous())
+        self.register_buffer("weight", None if head.weight is None else head.weight.detach())
+        pooled = head.pooled_weight
+        self.register_buffer("pooled_weight", None if pooled is None else pooled.detach())
+
+    def forward(self, x: Tensor | None, deep: Tensor) -> tuple[Tensor, Tensor]:
+        """Classify x (B, 1, G, G) and f_4 (B, C_4, H_4, W_4): logits (B, K), evidence (B, K, G, G)."""
+        evidence = self.constant
+        if self.weight is not None:
+            evidence = evidence + self.weight * cast(Tensor, x)
+        if self.pooled_weight is not None:
+            sides = deep.shape[-2:]
+            cells = (self.pooled_weight / sides.numel()) @ deep.flatten(2)
+            shared = cells @ area_shares(sides, self.grid, deep)
+            evidence = evidence + shared.unflatten(2, (self.grid, self.grid))
+        return evidence.sum(dim=(2, 3)), evidence
+
+
 def collapse(net: CrossLayerNet) -> CrossLayerNet:
     """A copy of a network that gives the same logits, evidence and features, to rounding, for inference.
+
+    A head with ``batch_mean="batch"`` needs its batch, and stays as it is.
 
     Args:
         net: in evaluation mode, on the CPU.
     """
     copy = deepcopy(net)
+    head = cast(EvidenceHead, copy.head)
     if isinstance(copy.msr, MSR):
-        copy.msr = CollapsedMSR(copy.msr, copy.head.grid).eval()
+        copy.msr = CollapsedMSR(copy.msr, head.grid).eval()
+    if head.batch_mean != "batch":
+        copy.head = CollapsedHead(head).eval()
     return copy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, cast
 
 import torch
@@ -124,8 +125,14 @@ def share_by_area(cells: Tensor, grid: int) -> Tensor:
     tensor([[1., 1.],
             [1., 1.]])
     """
-    rows, columns = (_overlap(side, grid, cells) for side in cells.shape[-2:])
-    return rows @ cells @ columns.mT
+    shares = area_shares(cells.shape[-2:], grid, cells)
+    return (cells.flatten(-2) @ shares).unflatten(-1, (grid, grid))
+
+
+def area_shares(sides: Sequence[int], grid: int, like: Tensor) -> Tensor:
+    """What each cell of H x W gives to each of G x G, flattened, as a tensor like another: (H W, G^2)."""
+    rows, columns = (_overlap(side, grid, like) for side in sides)
+    return torch.kron(rows, columns).mT
 
 
 def _overlap(side: int, grid: int, like: Tensor) -> Tensor:

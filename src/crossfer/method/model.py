@@ -46,7 +46,7 @@ class CrossLayerNet(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.msr: nn.Module | None = msr
-        self.head = head
+        self.head: nn.Module = head
 
     def forward(self, images: Tensor) -> Output:
         """Recognise (B, C, S, S) normalised images; nothing is clustered here, that is the losses' work."""
