@@ -19,7 +19,7 @@ from PIL import Image
 
 from crossfer.runtime.image import load_image
 from crossfer.runtime.recognizer import Recognizer
-from crossfer.video.command import Wishes, run_video
+from crossfer.video.command import VideoOptions, run_video
 
 WIDTH, HEIGHT, RATE, SECONDS = 640, 360, 25, 8
 SHOWN = 30  # the frame that is shown
@@ -68,8 +68,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(folder / "clip.mp4", pictures(photo))
-        wishes = Wishes(annotate=folder / "copy.mp4", timeline=folder)
-        run_video(folder / "clip.mp4", Recognizer(detector="none"), wishes, write=print)
+        options = VideoOptions(annotate=folder / "copy.mp4", timeline=folder)
+        run_video(folder / "clip.mp4", Recognizer(detector="none"), options, write=print)
         with av.open(str(folder / "copy.mp4")) as container:
             shown = next(f for number, f in enumerate(container.decode(video=0)) if number == SHOWN)
             shown.to_image().save(args.output / "video-frame.png", optimize=True)

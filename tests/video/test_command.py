@@ -12,7 +12,7 @@ import pytest
 
 from crossfer import Recognizer
 from crossfer.video import command
-from crossfer.video.command import Wishes, run_video
+from crossfer.video.command import VideoOptions, run_video
 from crossfer.video.recognize import VideoSettings
 from crossfer.video.source import VideoError
 from support.bundles import calibrated_bundle, calibration
@@ -89,8 +89,8 @@ def whole(tmp_path_factory, clip, recognizer) -> Path:
     """A folder with the outputs of a run that nobody interrupted."""
     folder = tmp_path_factory.mktemp("whole")
     command.COMMIT_FRAMES = 10
-    wishes = Wishes("json", folder / "rows.jsonl", folder / "copy.mp4", folder)
-    outcome = run_video(clip, recognizer, wishes, write=nowhere)
+    options = VideoOptions("json", folder / "rows.jsonl", folder / "copy.mp4", folder)
+    outcome = run_video(clip, recognizer, options, write=nowhere)
     assert (outcome.frames, outcome.problem, outcome.notes, outcome.interrupted) == (COUNT, None, [], False)
     return folder
 
@@ -124,13 +124,13 @@ def test_the_copy_shows_boxes_where_the_rows_say(whole, clip):
 def test_an_interrupted_run_that_is_resumed_equals_one_that_was_not(tmp_path, clip, recognizer, whole, stops):
     output, copy = tmp_path / "rows.jsonl", tmp_path / "copy.mp4"
     for number, index in enumerate(stops):
-        wishes = Wishes("json", output, copy, resume=number > 0)
-        outcome = run_video(clip, recognizer, wishes, write=nowhere, progress=StopAt(index))
+        options = VideoOptions("json", output, copy, resume=number > 0)
+        outcome = run_video(clip, recognizer, options, write=nowhere, progress=StopAt(index))
         assert outcome.interrupted
         assert names(tmp_path) == ["rows.jsonl.partial"]
         for text in (tmp_path / "rows.jsonl.partial" / "rows.jsonl").read_text().splitlines():
             json.loads(text)
-    outcome = run_video(clip, recognizer, Wishes("json", output, copy, resume=True), write=nowhere)
+    outcome = run_video(clip, recognizer, VideoOptions("json", output, copy, resume=True), write=nowhere)
     assert outcome.frames == COUNT
     assert outcome.worked <= COUNT - stops[-1] + 10 + 3
     assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()
@@ -143,30 +143,30 @@ def test_an_interrupted_run_that_is_resumed_equals_one_that_was_not(tmp_path, cl
 def test_what_was_written_after_the_last_commit_is_cut_off_again(tmp_path, clip, recognizer, whole):
     """As after a power cut: half a row, half a look, and a segment that nobody finished."""
     output = tmp_path / "rows.jsonl"
-    run_video(clip, recognizer, Wishes("json", output), write=nowhere, progress=StopAt(37))
+    run_video(clip, recognizer, VideoOptions("json", output), write=nowhere, progress=StopAt(37))
     partial = tmp_path / "rows.jsonl.partial"
     for name in ("rows.jsonl", "looks.jsonl"):
         with (partial / name).open("a") as file:
             file.write('{"frame": 38, "ti')
     (partial / "segment-00004.mp4").write_bytes(b"half")
-    run_video(clip, recognizer, Wishes("json", output, resume=True), write=nowhere)
+    run_video(clip, recognizer, VideoOptions("json", output, resume=True), write=nowhere)
     assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()
 
 
 def test_the_people_of_the_first_part_are_remembered(tmp_path, clip, recognizer):
     output = tmp_path / "rows.csv"
-    run_video(clip, recognizer, Wishes("csv", output), write=nowhere, progress=StopAt(37))
-    resumed = run_video(clip, recognizer, Wishes("csv", output, resume=True), write=nowhere)
-    fresh = run_video(clip, recognizer, Wishes("csv", tmp_path / "b.csv"), write=nowhere)
+    run_video(clip, recognizer, VideoOptions("csv", output), write=nowhere, progress=StopAt(37))
+    resumed = run_video(clip, recognizer, VideoOptions("csv", output, resume=True), write=nowhere)
+    fresh = run_video(clip, recognizer, VideoOptions("csv", tmp_path / "b.csv"), write=nowhere)
     assert resumed.people == fresh.people
     assert output.read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 
 def test_an_interrupted_run_is_not_thrown_away_unasked(tmp_path, clip, recognizer):
-    wishes = Wishes("json", tmp_path / "rows.jsonl")
-    run_video(clip, recognizer, wishes, write=nowhere, progress=StopAt(37))
+    options = VideoOptions("json", tmp_path / "rows.jsonl")
+    run_video(clip, recognizer, options, write=nowhere, progress=StopAt(37))
     with pytest.raises(ValueError, match="an interrupted run lies here; go on with it with --resume"):
-        run_video(clip, recognizer, wishes, write=nowhere)
+        run_video(clip, recognizer, options, write=nowhere)
     assert (tmp_path / "rows.jsonl.partial" / "state.json").is_file()
 
 
@@ -175,55 +175,59 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path, clip, recognizer):
     theirs.parent.mkdir()
     theirs.write_text("precious")
     with pytest.raises(ValueError, match="found one that holds others; move it away"):
-        run_video(clip, recognizer, Wishes("json", tmp_path / "rows.jsonl"), write=nowhere)
+        run_video(clip, recognizer, VideoOptions("json", tmp_path / "rows.jsonl"), write=nowhere)
     assert theirs.read_text() == "precious"
 
 
 def test_a_run_is_resumed_only_with_the_same_video_model_and_settings(tmp_path, clip, recognizer):
     output = tmp_path / "rows.jsonl"
-    run_video(clip, recognizer, Wishes("json", output), write=nowhere, progress=StopAt(37))
+    run_video(clip, recognizer, VideoOptions("json", output), write=nowhere, progress=StopAt(37))
     other = shutil.copy(clip, tmp_path / "other.mp4")
     with open(other, "ab") as file:
         file.write(b"\0" * 8)
-    for source, wishes, message in (
-        (clip, Wishes("json", output, resume=True, settings=VideoSettings(detect_every=5)), "detect_every"),
-        (clip, Wishes("json", output, resume=True, annotate=tmp_path / "c.mp4"), "annotate"),
-        (other, Wishes("json", output, resume=True), "video"),
+    for source, options, message in (
+        (
+            clip,
+            VideoOptions("json", output, resume=True, settings=VideoSettings(detect_every=5)),
+            "detect_every",
+        ),
+        (clip, VideoOptions("json", output, resume=True, annotate=tmp_path / "c.mp4"), "annotate"),
+        (other, VideoOptions("json", output, resume=True), "video"),
     ):
         with pytest.raises(ValueError, match=f"the interrupted run had another {message}"):
-            run_video(source, recognizer, wishes, write=nowhere)
+            run_video(source, recognizer, options, write=nowhere)
     (tmp_path / "rows.jsonl.partial" / "state.json").write_text("{")
     with pytest.raises(ValueError, match="found damage"):
-        run_video(clip, recognizer, Wishes("json", output, resume=True), write=nowhere)
+        run_video(clip, recognizer, VideoOptions("json", output, resume=True), write=nowhere)
 
 
 def test_an_interruption_while_the_done_part_is_passed_over_loses_nothing(tmp_path, clip, recognizer, whole):
     output = tmp_path / "rows.jsonl"
-    run_video(clip, recognizer, Wishes("json", output), write=nowhere, progress=StopAt(37))
-    wishes = Wishes("json", output, resume=True)
-    outcome = run_video(clip, recognizer, wishes, write=nowhere, progress=StopAt(5))
+    run_video(clip, recognizer, VideoOptions("json", output), write=nowhere, progress=StopAt(37))
+    options = VideoOptions("json", output, resume=True)
+    outcome = run_video(clip, recognizer, options, write=nowhere, progress=StopAt(5))
     assert outcome.interrupted
     assert outcome.seconds > 1.0
-    run_video(clip, recognizer, wishes, write=nowhere)
+    run_video(clip, recognizer, options, write=nowhere)
     assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()
 
 
 def test_with_nothing_to_resume_it_starts_at_the_beginning(tmp_path, clip, recognizer, whole):
     output = tmp_path / "rows.jsonl"
-    run_video(clip, recognizer, Wishes("json", output, resume=True), write=nowhere)
+    run_video(clip, recognizer, VideoOptions("json", output, resume=True), write=nowhere)
     assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()
 
 
 def test_rows_leave_as_they_come_where_no_file_is_given(clip, recognizer, whole):
     written: list[str] = []
-    run_video(clip, recognizer, Wishes("json"), write=written.append)
+    run_video(clip, recognizer, VideoOptions("json"), write=written.append)
     assert "".join(written).encode() == (whole / "rows.jsonl").read_bytes()
 
 
 def test_rows_that_left_before_ctrl_c_cannot_be_completed(tmp_path, clip, recognizer):
-    wishes = Wishes("json", annotate=tmp_path / "copy.mp4")
+    options = VideoOptions("json", annotate=tmp_path / "copy.mp4")
     with pytest.raises(KeyboardInterrupt):
-        run_video(clip, recognizer, wishes, write=lambda text: None, progress=StopAt(20))
+        run_video(clip, recognizer, options, write=lambda text: None, progress=StopAt(20))
     assert names(tmp_path) == []
 
 
@@ -244,9 +248,9 @@ def test_ctrl_c_ends_a_silent_stream_at_once_and_completes_its_files(tmp_path, r
         if timer.ident is None:
             timer.start()
 
-    wishes = Wishes("json", tmp_path / "rows.jsonl", tmp_path / "copy.mp4")
+    options = VideoOptions("json", tmp_path / "rows.jsonl", tmp_path / "copy.mp4")
     with rtsp_server(still(60), rate=50, silent=True) as address:
-        outcome = run_video(address, recognizer, wishes, write=nowhere, progress=progress)
+        outcome = run_video(address, recognizer, options, write=nowhere, progress=progress)
         assert time.monotonic() - interrupted[0] < 7  # reading gives up 10 seconds after the last frame
     assert (outcome.interrupted, outcome.problem) == (False, None)
     assert outcome.frames > 0
@@ -254,9 +258,9 @@ def test_ctrl_c_ends_a_silent_stream_at_once_and_completes_its_files(tmp_path, r
 
 
 def test_what_was_read_of_a_stream_is_kept_but_cannot_be_gone_on_with(tmp_path, recognizer):
-    wishes = Wishes("json", tmp_path / "rows.jsonl")
+    options = VideoOptions("json", tmp_path / "rows.jsonl")
     with rtsp_server(still(20)) as address:
-        outcome = run_video(address, recognizer, wishes, write=nowhere, progress=StopAt(5))
+        outcome = run_video(address, recognizer, options, write=nowhere, progress=StopAt(5))
     assert outcome.interrupted
     folder = tmp_path / "rows.jsonl.partial"
     assert outcome.notes == [f"only a file can be gone on with; what was read of {address} is in {folder}"]
@@ -267,7 +271,7 @@ def test_a_recognizer_with_sets_and_abstention_gives_their_columns(tmp_path, cli
     model = calibrated_bundle(tmp_path / "c.onnx", calibration(threshold=1.0, set_threshold=0.0))
     output = tmp_path / "rows.csv"
     sure = Recognizer(model, "none", threads=1, coverage=0.9, abstain=True)
-    run_video(clip, sure, Wishes("csv", output, seconds=0.2), write=nowhere)
+    run_video(clip, sure, VideoOptions("csv", output, seconds=0.2), write=nowhere)
     header, row, *_ = (line.split(",") for line in output.read_text().splitlines())
     cells = dict(zip(header, row, strict=True))
     assert (cells["answer"], cells["raw_answer"]) == ("uncertain", "uncertain")
@@ -276,7 +280,7 @@ def test_a_recognizer_with_sets_and_abstention_gives_their_columns(tmp_path, cli
 
 def test_seconds_end_video_and_sound_there(tmp_path, clip, recognizer):
     copy = tmp_path / "copy.mp4"
-    outcome = run_video(clip, recognizer, Wishes(annotate=copy, seconds=1.0), write=nowhere)
+    outcome = run_video(clip, recognizer, VideoOptions(annotate=copy, seconds=1.0), write=nowhere)
     assert outcome.frames == 25
     assert video(copy)[2] == pytest.approx(1.0, abs=0.04)
 
@@ -290,7 +294,7 @@ def test_a_file_that_is_cut_off_is_gone_through_as_far_as_it_goes(tmp_path, astr
     folder = tmp_path / "out"
     folder.mkdir()
     outcome = run_video(
-        broken, recognizer, Wishes("json", folder / "r.jsonl", folder / "c.mp4"), write=nowhere
+        broken, recognizer, VideoOptions("json", folder / "r.jsonl", folder / "c.mp4"), write=nowhere
     )
     assert "cut off" in str(outcome.problem)
     assert names(folder) == ["c.mp4", "r.jsonl"]
@@ -304,8 +308,8 @@ def test_a_clip_without_faces_is_no_error(tmp_path, recognizer):
     path = write_clip(tmp_path / "a.mp4", [background(96, 64)] * 30)
     folder = tmp_path / "out"
     folder.mkdir()
-    wishes = Wishes("csv", folder / "r.csv", folder / "c.mp4", folder)
-    outcome = run_video(path, recognizer, wishes, write=nowhere)
+    options = VideoOptions("csv", folder / "r.csv", folder / "c.mp4", folder)
+    outcome = run_video(path, recognizer, options, write=nowhere)
     assert outcome.notes == ["no face found in 30 frames"]
     assert (folder / "r.csv").read_text().count("\n") == 1
     assert len(video(folder / "c.mp4")[0]) == 30
@@ -316,26 +320,28 @@ def test_a_video_that_cannot_be_used_leaves_nothing_behind(tmp_path, recognizer)
     path = tmp_path / "empty.y4m"
     path.write_bytes(b"YUV4MPEG2 W64 H48 F25:1 C420\n")
     with pytest.raises(VideoError, match="found no frame"):
-        run_video(path, recognizer, Wishes("json", tmp_path / "r.jsonl"), write=nowhere)
+        run_video(path, recognizer, VideoOptions("json", tmp_path / "r.jsonl"), write=nowhere)
     assert names(tmp_path) == ["empty.y4m"]
 
 
 def test_a_second_run_with_the_same_output_is_refused(tmp_path, clip, recognizer):
     output, link = tmp_path / "rows.jsonl", tmp_path / "link.jsonl"
     link.symlink_to(output.name)
-    wishes = [Wishes("json", path, resume=resume) for path in (output, link) for resume in (False, True)]
+    options = [
+        VideoOptions("json", path, resume=resume) for path in (output, link) for resume in (False, True)
+    ]
     refused = []
 
     def again(source) -> None:
         if source.end in (pytest.approx(0.04), pytest.approx(0.8)):  # before the first commit, and after it
-            for wish in wishes:
+            for wish in options:
                 with pytest.raises(
                     ValueError, match="another run is writing there now; wait for it"
                 ) as error:
                     run_video(clip, recognizer, wish, write=nowhere)
                 refused.append(str(error.value))
 
-    run_video(clip, recognizer, Wishes("json", output, seconds=0.8), write=nowhere, progress=again)
+    run_video(clip, recognizer, VideoOptions("json", output, seconds=0.8), write=nowhere, progress=again)
     assert [str(output) in text for text in refused] == [True] * 8
     assert {row["frame"] for row in rows_of(output)} == set(range(20))
     assert names(tmp_path) == ["link.jsonl", "rows.jsonl"]
@@ -347,7 +353,7 @@ def test_a_link_stays_and_leads_to_the_rows_and_the_copy(tmp_path, clip, recogni
     elsewhere.mkdir()
     for link in links:
         link.symlink_to(elsewhere / link.name)
-    run_video(clip, recognizer, Wishes("csv", *links, seconds=0.2), write=nowhere)
+    run_video(clip, recognizer, VideoOptions("csv", *links, seconds=0.2), write=nowhere)
     assert all(link.is_symlink() for link in links)
     assert names(elsewhere) == ["copy.mp4", "rows.csv"]
     assert names(tmp_path) == ["copy.mp4", "elsewhere", "rows.csv"]
@@ -358,11 +364,11 @@ def test_a_run_that_ends_before_the_first_frame_is_an_error_and_leaves_nothing(
     tmp_path, clip, recognizer, annotate
 ):
     copy = tmp_path / "c.mp4" if annotate else None
-    wishes = Wishes("json", tmp_path / "r.jsonl", copy, tmp_path / "t", seconds=0.0)
+    options = VideoOptions("json", tmp_path / "r.jsonl", copy, tmp_path / "t", seconds=0.0)
     with pytest.raises(
         VideoError, match=r"clip.mp4: expected a frame before --seconds .* found none; let it"
     ):
-        run_video(clip, recognizer, wishes, write=nowhere)
+        run_video(clip, recognizer, options, write=nowhere)
     assert names(tmp_path) == []
 
 
@@ -374,51 +380,51 @@ def test_what_cannot_be_written_is_refused_before_the_first_frame(
     monkeypatch.chdir(tmp_path)
     Path("loop.mp4").symlink_to("loop.mp4")
     monkeypatch.setattr(command, "VideoSource", None)  # which is not to be opened
-    wishes = Wishes("json", **{"output": Path("r.jsonl"), option: Path(place).with_suffix(".mp4")})
+    options = VideoOptions("json", **{"output": Path("r.jsonl"), option: Path(place).with_suffix(".mp4")})
     with pytest.raises(ValueError, match=f"^--{option} .*: cannot be written .*; choose another place$"):
-        run_video(clip, recognizer, wishes, write=nowhere)
+        run_video(clip, recognizer, options, write=nowhere)
     assert names(tmp_path) == ["loop.mp4"]
 
 
 def test_a_pipe_is_not_replaced(tmp_path, clip, recognizer):
     os.mkfifo(tmp_path / "r.jsonl")
     with pytest.raises(ValueError, match=r"--output .*: expected a file to write, found a folder, device"):
-        run_video(clip, recognizer, Wishes("json", tmp_path / "r.jsonl"), write=nowhere)
+        run_video(clip, recognizer, VideoOptions("json", tmp_path / "r.jsonl"), write=nowhere)
     assert (tmp_path / "r.jsonl").is_fifo()
 
 
 def test_the_folder_of_the_timelines_is_not_left_behind_empty(tmp_path, clip, recognizer):
-    wishes = Wishes("json", tmp_path / "r.jsonl", timeline=tmp_path / "new" / "t", seconds=0.6)
+    options = VideoOptions("json", tmp_path / "r.jsonl", timeline=tmp_path / "new" / "t", seconds=0.6)
 
     def fail(source) -> None:
         raise OSError("unplugged")
 
     with pytest.raises(OSError, match="unplugged"):
-        run_video(clip, recognizer, wishes, write=nowhere, progress=fail)
+        run_video(clip, recognizer, options, write=nowhere, progress=fail)
     assert names(tmp_path) == ["r.jsonl.partial"]
-    assert run_video(clip, recognizer, wishes, write=nowhere, progress=StopAt(3)).interrupted
+    assert run_video(clip, recognizer, options, write=nowhere, progress=StopAt(3)).interrupted
     assert names(tmp_path) == ["r.jsonl.partial"]
 
 
 def test_an_interrupted_run_may_lie_in_the_new_folder_of_the_timelines(tmp_path, clip, recognizer):
-    wishes = Wishes(timeline=tmp_path / "t", seconds=0.6)
-    assert run_video(clip, recognizer, wishes, write=nowhere, progress=StopAt(3)).interrupted
+    options = VideoOptions(timeline=tmp_path / "t", seconds=0.6)
+    assert run_video(clip, recognizer, options, write=nowhere, progress=StopAt(3)).interrupted
     assert names(tmp_path / "t") == ["timeline.partial"]
 
 
 def test_a_full_disk_is_an_error_that_names_the_file_and_loses_nothing(tmp_path, clip, recognizer, whole):
     output = tmp_path / "r.jsonl"
     with files_of_at_most(20_000), pytest.raises(OSError, match="too large") as error:
-        run_video(clip, recognizer, Wishes("json", output), write=nowhere)
+        run_video(clip, recognizer, VideoOptions("json", output), write=nowhere)
     assert error.value.filename == str(tmp_path / "r.jsonl.partial" / "rows.jsonl")
-    outcome = run_video(clip, recognizer, Wishes("json", output, resume=True), write=nowhere)
+    outcome = run_video(clip, recognizer, VideoOptions("json", output, resume=True), write=nowhere)
     assert outcome.worked < COUNT
     assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()
 
 
 def test_a_disk_too_full_for_any_of_the_files_is_an_error_that_names_one(tmp_path, clip, recognizer):
     with files_of_at_most(100), pytest.raises(OSError, match="too large") as error:
-        run_video(clip, recognizer, Wishes("json", tmp_path / "r.jsonl", seconds=0.2), write=nowhere)
+        run_video(clip, recognizer, VideoOptions("json", tmp_path / "r.jsonl", seconds=0.2), write=nowhere)
     assert Path(error.value.filename).parent == tmp_path / "r.jsonl.partial"
 
 
@@ -432,16 +438,16 @@ def test_a_copy_that_cannot_be_completed_leaves_the_work_to_be_resumed(tmp_path,
             folder.rmdir()
 
     with pytest.raises(OSError, match="cannot be written"):
-        run_video(clip, recognizer, Wishes("json", output, copy), write=nowhere, progress=remove)
+        run_video(clip, recognizer, VideoOptions("json", output, copy), write=nowhere, progress=remove)
     assert names(tmp_path) == ["r.jsonl.partial"]
     folder.mkdir()
-    run_video(clip, recognizer, Wishes("json", output, copy, resume=True), write=nowhere)
+    run_video(clip, recognizer, VideoOptions("json", output, copy, resume=True), write=nowhere)
     assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()
     assert len(video(copy)[0]) == COUNT
 
 
 @pytest.mark.parametrize(
-    ("wishes", "message"),
+    ("options", "message"),
     [
         ({"output": "clip.mp4"}, "--output .*clip.mp4: is the video itself"),
         ({"annotate": "clip.mp4"}, "--annotate .*clip.mp4: is the video itself"),
@@ -450,10 +456,10 @@ def test_a_copy_that_cannot_be_completed_leaves_the_work_to_be_resumed(tmp_path,
         ({"resume": True}, "--resume: rows that went to standard output"),
     ],
 )
-def test_outputs_that_get_in_each_others_way(clip, recognizer, wishes, message):
-    given = {key: clip.parent / value if isinstance(value, str) else value for key, value in wishes.items()}
+def test_outputs_that_get_in_each_others_way(clip, recognizer, options, message):
+    given = {key: clip.parent / value if isinstance(value, str) else value for key, value in options.items()}
     with pytest.raises(ValueError, match=message):
-        run_video(clip, recognizer, Wishes("json", **given), write=nowhere)
+        run_video(clip, recognizer, VideoOptions("json", **given), write=nowhere)
     assert names(clip.parent) == ["clip.mp4"]
 
 
@@ -479,13 +485,13 @@ def test_memory_stays_constant_with_every_output(tmp_path, astronaut, recognizer
     frame = frames_with([head(astronaut, 64)], [[Place(64, 48)]], width=128, height=96)[0]
     path = write_clip(tmp_path / "long.mp4", [frame] * 500, sound="aac")
     seen = MemoryFrom(200)
-    wishes = Wishes(
+    options = VideoOptions(
         "parquet",
         tmp_path / "r.parquet",
         tmp_path / "c.mp4",
         tmp_path,
         settings=VideoSettings(detect_every=10),
     )
-    outcome = run_video(path, recognizer, wishes, write=nowhere, progress=seen)
+    outcome = run_video(path, recognizer, options, write=nowhere, progress=seen)
     assert outcome.frames == 500
     assert seen.last - seen.first < 15

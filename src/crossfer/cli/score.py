@@ -79,7 +79,7 @@ def score(
     becomes a row that says why. An expression is what a face shows, not what a person feels.
     """
     need_extra("scale")
-    from crossfer.scale.run import Request
+    from crossfer.scale.run import ScoreOptions
     from crossfer.scale.run import score as run
 
     if not inputs:
@@ -89,7 +89,7 @@ def score(
             )
         _report(output)
         return
-    request = Request(
+    options = ScoreOptions(
         tuple(inputs),
         output,
         model,
@@ -104,7 +104,7 @@ def score(
         address,
         resume,
     )
-    summary = _until_stopped(lambda: _shown(lambda tell: run(request, tell)), output)
+    summary = _until_stopped(lambda: _shown(lambda tell: run(options, tell)), output)
     for line in _lines(summary, output):
         typer.echo(line)
     if report:

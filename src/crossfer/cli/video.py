@@ -95,15 +95,15 @@ def video(
     if form == "parquet":
         need_extra("data")
     from crossfer.runtime.recognizer import Recognizer
-    from crossfer.video.command import Wishes, check_outputs, run_video
+    from crossfer.video.command import VideoOptions, check_outputs, run_video
     from crossfer.video.recognize import VideoSettings
 
     settings = VideoSettings(detect_every, smoothing, min_face_score)
-    wishes = Wishes(form, output, annotate, timeline, resume, seconds, settings)
-    check_outputs(wishes, source)
+    options = VideoOptions(form, output, annotate, timeline, resume, seconds, settings)
+    check_outputs(options, source)
     recognizer = Recognizer(model, "none", coverage=coverage, abstain=abstain)
     with _progress() as progress:
-        outcome = run_video(source, recognizer, wishes, write=to_stdout, progress=progress)
+        outcome = run_video(source, recognizer, options, write=to_stdout, progress=progress)
     _report(source, outcome, table=form is None)
 
 

@@ -32,7 +32,7 @@ OPTIONS = ("detector", "min_face_score", "coverage", "abstain", "column", "shard
 
 
 @dataclass(frozen=True)
-class Request:
+class ScoreOptions:
     """What is asked for.
 
     Attributes:
@@ -99,13 +99,13 @@ Tell = Callable[[Progress], None]
 Engine = Callable[[Iterator[Shard], Setup, int], Generator[Scored]]
 
 
-def score(request: Request, tell: Tell = lambda _: None) -> dict[str, Any]:
+def score(options: ScoreOptions, tell: Tell = lambda _: None) -> dict[str, Any]:
     """Scores what is asked for and writes it; returns the summary.
 
     Rows do not depend on the engine, the number of workers, or how often the run was ended and resumed.
 
     Args:
-        request: what.
+        options: what.
         tell: is told how far it is, from time to time.
 
     Raises:
@@ -113,60 +113,60 @@ def score(request: Request, tell: Tell = lambda _: None) -> dict[str, Any]:
         BundleError: if the model cannot be used.
         OSError: if the output cannot be written; likewise.
     """
-    if request.engine == "ray":
-        prepare_ray(request.address)
-    listing = Listing(request.inputs, request.column)
-    setup, described = _prepare(request, listing)
-    with closing(OutputFolder(request.output)) as output:
-        plan = _planned(request, output, listing, described, tell)
-        _work(request, output, plan, setup, tell)
-        return write_summary(request.output)
+    if options.engine == "ray":
+        prepare_ray(options.address)
+    listing = Listing(options.inputs, options.column)
+    setup, described = _prepare(options, listing)
+    with closing(OutputFolder(options.output)) as output:
+        plan = _planned(options, output, listing, described, tell)
+        _work(options, output, plan, setup, tell)
+        return write_summary(options.output)
 
 
-def _prepare(request: Request, listing: Listing) -> tuple[Setup, dict[str, Any]]:
+def _prepare(options: ScoreOptions, listing: Listing) -> tuple[Setup, dict[str, Any]]:
     """What workers need to know, and what must be the same when a run is resumed."""
     recognizer = Recognizer(
-        request.model,
-        request.detector,
-        request.min_face_score,
+        options.model,
+        options.detector,
+        options.min_face_score,
         threads=1,
-        coverage=request.coverage,
-        abstain=request.abstain,
+        coverage=options.coverage,
+        abstain=options.abstain,
     )
     content = recognizer.path.read_bytes()
     if hashlib.sha256(content).hexdigest() != recognizer.sha256:
-        raise ScoreError(f"{request.model}: the file was changed just now; start again")
+        raise ScoreError(f"{options.model}: the file was changed just now; start again")
     setup = Setup(
         content,
         recognizer.sha256,
         recognizer.meta.labels,
-        request.detector,
-        request.min_face_score,
-        request.coverage,
-        request.abstain,
+        options.detector,
+        options.min_face_score,
+        options.coverage,
+        options.abstain,
         listing.folders,
     )
     return setup, {
         "version": __version__,
         "model": {"name": recognizer.meta.name, "sha256": recognizer.sha256},
-        "options": {name: getattr(request, name) for name in OPTIONS},
+        "options": {name: getattr(options, name) for name in OPTIONS},
         "inputs": [shown(name) for name in listing.names],
     }
 
 
 def _planned(
-    request: Request, output: OutputFolder, listing: Listing, described: dict[str, Any], tell: Tell
+    options: ScoreOptions, output: OutputFolder, listing: Listing, described: dict[str, Any], tell: Tell
 ) -> Plan:
     """The plan of a new run, or that of the run that is resumed."""
     run = output.run()
     if run is None:
-        return _new_plan(request, output, listing, described, tell)
-    if not request.resume:
+        return _new_plan(options, output, listing, described, tell)
+    if not options.resume:
         raise ScoreError(
-            f"{request.output}: holds a run of {', '.join(run['inputs'])} already; "
+            f"{options.output}: holds a run of {', '.join(run['inputs'])} already; "
             "go on with it by --resume, or choose another folder"
         )
-    _refuse_differences(request.output, run, described)
+    _refuse_differences(options.output, run, described)
     plan = Plan(output.path / PLAN)
     entries = run["plan"]["entries"]
     plan.check(listing, lambda count: tell(Progress("comparing", count, entries)))
@@ -174,16 +174,16 @@ def _planned(
 
 
 def _new_plan(
-    request: Request, output: OutputFolder, listing: Listing, described: dict[str, Any], tell: Tell
+    options: ScoreOptions, output: OutputFolder, listing: Listing, described: dict[str, Any], tell: Tell
 ) -> Plan:
     for name in listing.folders:
-        if os.fsencode(request.output.resolve()).startswith(os.path.realpath(name) + b"/"):
+        if os.fsencode(options.output.resolve()).startswith(os.path.realpath(name) + b"/"):
             raise ScoreError(
-                f"{request.output}: expected an output outside of the input {shown(name)}, "
+                f"{options.output}: expected an output outside of the input {shown(name)}, "
                 "where it would be listed; choose another folder"
             )
     folder = output.new_plan()
-    extent = write_plan(folder, listing, request.shard_size, lambda count: tell(Progress("listing", count)))
+    extent = write_plan(folder, listing, options.shard_size, lambda count: tell(Progress("listing", count)))
     if not extent.entries:
         raise ScoreError(
             f"{', '.join(described['inputs'])}: expected images, found none"
@@ -221,15 +221,15 @@ def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return found
 
 
-def _work(request: Request, output: OutputFolder, plan: Plan, setup: Setup, tell: Tell) -> None:
+def _work(options: ScoreOptions, output: OutputFolder, plan: Plan, setup: Setup, tell: Tell) -> None:
     """Adds the part of each shard that is not done, as an engine gives it."""
     finished = output.done()
     lengths = list(plan.lengths())
     if len(finished) == len(lengths):
         return
     done, entries = sum(lengths[shard] for shard in finished), sum(lengths)
-    engine, workers = _engine(request)
-    output.begin_stint(request.engine, workers)
+    engine, workers = _engine(options)
+    output.begin_stint(options.engine, workers)
     start, images = time.monotonic(), 0
     tell(Progress("scoring", done, entries))
     with closing(engine(plan.shards(finished.__contains__), setup, workers)) as results:
@@ -239,9 +239,9 @@ def _work(request: Request, output: OutputFolder, plan: Plan, setup: Setup, tell
             tell(Progress("scoring", done, entries, images, time.monotonic() - start))
 
 
-def _engine(request: Request) -> tuple[Engine, int]:
-    if request.engine == "local":
-        return score_locally, request.workers or usable_cores()
+def _engine(options: ScoreOptions) -> tuple[Engine, int]:
+    if options.engine == "local":
+        return score_locally, options.workers or usable_cores()
     from crossfer.scale.cluster import connect  # noqa: PLC0415 - Ray takes long to import, and see prepare_ray
 
-    return connect(request.address, request.workers, usable_cores())
+    return connect(options.address, options.workers, usable_cores())

@@ -20,7 +20,7 @@ Text = TypeVar("Text")
 
 
 @dataclass(frozen=True)
-class Wish:
+class AnswerOptions:
     """What a client wants to know of each face.
 
     Attributes:
@@ -50,12 +50,12 @@ class Answer:
     faces: Sequence[Face]
     left_out: int = 0
 
-    def to_dict(self, wish: Wish, meta: BundleMeta) -> dict[str, Any]:
+    def to_dict(self, options: AnswerOptions, meta: BundleMeta) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "width": self.width,
             "height": self.height,
-            "faces": [_face(face, wish, meta) for face in self.faces],
+            "faces": [_face(face, options, meta) for face in self.faces],
             "faces_left_out": self.left_out,
             "error": None,
         }
@@ -72,10 +72,10 @@ def failed(problem: dict[str, Any]) -> dict[str, Any]:
     return {"width": None, "height": None, "faces": [], "faces_left_out": 0, "error": problem}
 
 
-def _face(face: Face, wish: Wish, meta: BundleMeta) -> dict[str, Any]:
-    decided = replace(face, prediction=wish.decision(face.prediction))
-    values = decided.to_dict(wish.top_k)
-    if wish.evidence:
+def _face(face: Face, options: AnswerOptions, meta: BundleMeta) -> dict[str, Any]:
+    decided = replace(face, prediction=options.decision(face.prediction))
+    values = decided.to_dict(options.top_k)
+    if options.evidence:
         values["evidence"] = _evidence(decided, meta.input.crop)
     return values
 

@@ -15,7 +15,7 @@ from crossfer.runtime.decision import Decision
 from crossfer.runtime.image import ImageError
 from crossfer.serve import schema
 from crossfer.serve.access import PROTOCOL
-from crossfer.serve.answer import Answer, Wish, failed, write
+from crossfer.serve.answer import Answer, AnswerOptions, failed, write
 from crossfer.serve.engine import Engine
 from crossfer.serve.model_info import model_info
 from crossfer.serve.monitoring import Monitoring
@@ -82,13 +82,13 @@ class Recognition:
     def add_to(self, app: FastAPI) -> None:
         """Registers the endpoints."""
 
-        async def wish(
+        async def options(
             coverage: Coverage = None,
             abstain: Abstain = None,
             evidence: WithEvidence = False,
             top_k: TopK = None,
-        ) -> Wish:
-            return self._wish(coverage, abstain, evidence=evidence, top_k=top_k)
+        ) -> AnswerOptions:
+            return self._answer_options(coverage, abstain, evidence=evidence, top_k=top_k)
 
         @app.get("/v1/models", **schema.MODELS)
         async def models() -> Response:
@@ -96,7 +96,7 @@ class Recognition:
             return JSONResponse(self._models, headers=NO_STORE)
 
         @app.post("/v1/recognize", **schema.RECOGNIZE)
-        async def recognize(request: Request, wish: Wish = Depends(wish)) -> Response:
+        async def recognize(request: Request, options: AnswerOptions = Depends(options)) -> Response:
             """The expressions of all faces in one image (raw) or several (form).
 
             An image that cannot be used has an `error` beside the answers for the others; if none can be
@@ -104,19 +104,19 @@ class Recognition:
             """
             with self._requests.taken():
                 uploads = await read_uploads(request, self._engine.limits)
-                body = await self._recognize(uploads, wish)
+                body = await self._recognize(uploads, options)
             return Response(body, headers=NO_STORE, media_type="application/json")
 
         @app.websocket("/v1/stream")
-        async def frames(websocket: WebSocket, wish: Wish = Depends(wish)) -> None:
+        async def frames(websocket: WebSocket, options: AnswerOptions = Depends(options)) -> None:
             with self._streams.taken():
                 offered = websocket.scope.get("subprotocols", [])
                 await websocket.accept(PROTOCOL if PROTOCOL in offered else None)
-                await stream(websocket, self._engine, wish, self._monitoring)
+                await stream(websocket, self._engine, options, self._monitoring)
 
-    def _wish(
+    def _answer_options(
         self, coverage: float | None, abstain: bool | None, *, evidence: bool, top_k: int | None
-    ) -> Wish:
+    ) -> AnswerOptions:
         try:
             decision = Decision.of(
                 self._meta,
@@ -125,9 +125,9 @@ class Recognition:
             )
         except BundleError as error:
             raise Problem("not-calibrated", f"{error}.") from error
-        return Wish(decision, evidence, top_k)
+        return AnswerOptions(decision, evidence, top_k)
 
-    async def _recognize(self, uploads: Sequence[Upload], wish: Wish) -> bytes:
+    async def _recognize(self, uploads: Sequence[Upload], options: AnswerOptions) -> bytes:
         """The JSON text for the images of a request.
 
         Raises:
@@ -145,7 +145,7 @@ class Recognition:
         self._monitoring.images.labels("answered").inc(len(found) - len(errors))
         if len(errors) == len(found):
             raise Problem("unusable-image", " ".join(f"{error}." for error in errors))
-        return await write(found, lambda: self._render(uploads, found, wish))
+        return await write(found, lambda: self._render(uploads, found, options))
 
     async def _try(self, upload: Upload) -> Answer | ImageError:
         try:
@@ -153,13 +153,15 @@ class Recognition:
         except ImageError as error:
             return error
 
-    def _render(self, uploads: Sequence[Upload], found: Sequence[Answer | ImageError], wish: Wish) -> bytes:
+    def _render(
+        self, uploads: Sequence[Upload], found: Sequence[Answer | ImageError], options: AnswerOptions
+    ) -> bytes:
         images = []
         for upload, one in zip(uploads, found, strict=True):
             if isinstance(one, ImageError):
                 values = failed(Problem("unusable-image", f"{one}.").to_dict())
             else:
                 self._monitoring.faces.inc(len(one.faces))
-                values = one.to_dict(wish, self._meta)
+                values = one.to_dict(options, self._meta)
             images.append({"name": upload.name, **values})
         return json.dumps({"model": self._meta.name, "images": images}).encode()

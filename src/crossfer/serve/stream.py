@@ -10,7 +10,7 @@ from functools import partial
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from crossfer.runtime.image import ImageError
-from crossfer.serve.answer import Answer, Wish, failed, write
+from crossfer.serve.answer import Answer, AnswerOptions, failed, write
 from crossfer.serve.engine import Engine
 from crossfer.serve.limits import IDLE_STREAM_SECONDS
 from crossfer.serve.monitoring import Monitoring
@@ -58,7 +58,9 @@ class Frames:
         return self._waiting.popleft()
 
 
-async def stream(websocket: WebSocket, engine: Engine, wish: Wish, monitoring: Monitoring) -> None:
+async def stream(
+    websocket: WebSocket, engine: Engine, options: AnswerOptions, monitoring: Monitoring
+) -> None:
     """Answers the frames of an accepted WebSocket until the client leaves or falls silent.
 
     Each binary message is the content of an image file. Each answer is a JSON object as for a single image,
@@ -72,7 +74,7 @@ async def stream(websocket: WebSocket, engine: Engine, wish: Wish, monitoring: M
             found = await _recognize(engine, data, f"frame {number}")
             monitoring.frames.labels("answered" if isinstance(found, Answer) else "refused").inc()
             count = {"frame": number, "dropped": frames.dropped}
-            text = await write([found], partial(_render, count, found, wish, engine))
+            text = await write([found], partial(_render, count, found, options, engine))
             try:
                 await websocket.send_text(text)
             except (WebSocketDisconnect, RuntimeError):  # the client has left, or was told to
@@ -111,7 +113,7 @@ async def _recognize(engine: Engine, data: bytes, name: str) -> Answer | Problem
         return Problem("timeout", f"No answer within {engine.limits.timeout:g} seconds.")
 
 
-def _render(count: dict[str, int], found: Answer | Problem, wish: Wish, engine: Engine) -> str:
+def _render(count: dict[str, int], found: Answer | Problem, options: AnswerOptions, engine: Engine) -> str:
     if isinstance(found, Problem):
         return json.dumps({**count, **failed(found.to_dict())})
-    return json.dumps({**count, **found.to_dict(wish, engine.recognizer.meta)})
+    return json.dumps({**count, **found.to_dict(options, engine.recognizer.meta)})

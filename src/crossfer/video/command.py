@@ -29,7 +29,7 @@ MOST_TIMELINES = 200
 
 
 @dataclass(frozen=True)
-class Wishes:
+class VideoOptions:
     """What to make of a video.
 
     Attributes:
@@ -86,15 +86,15 @@ class Outcome:
     interrupted: bool = False
 
 
-def check_outputs(wishes: Wishes, source: str | Path | int) -> None:
+def check_outputs(options: VideoOptions, source: str | Path | int) -> None:
     """Refuses, before any work is done, what could not be written or would overwrite something in use.
 
     Raises:
         ValueError: one line that names the option.
     """
-    files = {"--output": wishes.output, "--annotate": wishes.annotate}
-    if wishes.annotate is not None and wishes.annotate.suffix.lower() not in COPIES:
-        raise ValueError(f"--annotate {wishes.annotate}: expected a name that ends in {', '.join(COPIES)}")
+    files = {"--output": options.output, "--annotate": options.annotate}
+    if options.annotate is not None and options.annotate.suffix.lower() not in COPIES:
+        raise ValueError(f"--annotate {options.annotate}: expected a name that ends in {', '.join(COPIES)}")
     taken = {os.path.realpath(str(source)): "the video itself"}
     for option, path in files.items():
         if path is None:
@@ -103,13 +103,13 @@ def check_outputs(wishes: Wishes, source: str | Path | int) -> None:
             raise ValueError(f"{option} {path}: is {taken[place]}; choose another name")
         taken[place] = f"the file of {option} too"
         _need_file(option, path)
-    if wishes.resume and (wishes.target is None or wishes.streams_rows):
+    if options.resume and (options.target is None or options.streams_rows):
         raise ValueError(
             "--resume: rows that went to standard output cannot be taken up again; give --output FILE"
         )
-    if wishes.timeline is not None:
-        there = next(folder for folder in _with_parents(wishes.timeline) if os.path.lexists(folder))
-        _need_writable("--timeline", wishes.timeline, there)
+    if options.timeline is not None:
+        there = next(folder for folder in _with_parents(options.timeline) if os.path.lexists(folder))
+        _need_writable("--timeline", options.timeline, there)
 
 
 def _need_file(option: str, path: Path) -> None:
@@ -138,7 +138,7 @@ def _with_parents(folder: Path) -> tuple[Path, ...]:
 def run_video(
     source: str | Path | int,
     recognizer: Recognizer,
-    wishes: Wishes,
+    options: VideoOptions,
     *,
     write: Callable[[str], object],
     progress: Callable[[VideoSource], object] = lambda source: None,
@@ -148,22 +148,22 @@ def run_video(
     Args:
         source: file, camera or stream.
         recognizer: recognises the expressions.
-        wishes: what to make of it.
+        options: what to make of it.
         write: takes rows that go to no file.
         progress: called after each frame that was gone through, or passed over since it was done before.
 
     Raises:
         VideoError: if the source cannot be used at all.
-        ValueError: if the wishes contradict each other or what lies there.
+        ValueError: if the options contradict each other or what lies there.
         OSError: if an output cannot be written.
     """
-    check_outputs(wishes, source)
+    check_outputs(options, source)
     with VideoSource(source) as opened, ExitStack() as unwanted:
-        if wishes.resume and opened.file is None:
+        if options.resume and opened.file is None:
             raise ValueError(f"--resume: only a file can be taken up again, not {opened.name}")
-        if wishes.timeline is not None:
-            _make_folder(wishes.timeline, unwanted)
-        outcome = _Run(opened, recognizer, wishes, write).go(progress)
+        if options.timeline is not None:
+            _make_folder(options.timeline, unwanted)
+        outcome = _Run(opened, recognizer, options, write).go(progress)
         if not outcome.interrupted:
             unwanted.pop_all()
         return outcome
@@ -186,19 +186,23 @@ class _Run:
     """One way through a source; its parts take up the state of an interrupted run if there is one."""
 
     def __init__(
-        self, source: VideoSource, recognizer: Recognizer, wishes: Wishes, write: Callable[[str], object]
+        self,
+        source: VideoSource,
+        recognizer: Recognizer,
+        options: VideoOptions,
+        write: Callable[[str], object],
     ) -> None:
-        self._source, self._wishes, self._write = source, wishes, write
+        self._source, self._options, self._write = source, options, write
         self._columns = Columns(recognizer.meta.labels, recognizer.coverage is not None, recognizer.abstain)
         self._unfinished: Unfinished | None = None
         state: dict[str, Any] | None = None
-        if wishes.target is not None:
-            request = _request(source, recognizer, wishes)
-            self._unfinished = Unfinished(wishes.target, request, resume=wishes.resume)
+        if options.target is not None:
+            request = _request(source, recognizer, options)
+            self._unfinished = Unfinished(options.target, request, resume=options.resume)
             state = self._unfinished.state
         self._working = VideoRecognizer(
             recognizer,
-            wishes.settings,
+            options.settings,
             rate=float(source.rate),
             on_look=self._unfinished.write_look if self._unfinished else None,
         )
@@ -216,25 +220,25 @@ class _Run:
     def go(self, progress: Callable[[VideoSource], object]) -> Outcome:
         """From the first frame that is not done yet to the outcome."""
         started = time.monotonic()
-        if self._wishes.streams_rows and self._wishes.format == "csv":
+        if self._options.streams_rows and self._options.format == "csv":
             self._write(csv_line(self._columns.names))
         try:
             self._go_through(progress)
             notes = self._complete()
         except KeyboardInterrupt:
-            if self._unfinished is None or self._wishes.streams_rows:
+            if self._unfinished is None or self._options.streams_rows:
                 self._leave(keep=False)
                 raise
             self._leave(keep=True)
             return self._outcome(started, [self._way_on(self._unfinished)], interrupted=True)
         except BaseException as error:
             # What was done so far can be resumed, unless there was nothing to do.
-            self._leave(keep=not isinstance(error, VideoError) and not self._wishes.streams_rows)
+            self._leave(keep=not isinstance(error, VideoError) and not self._options.streams_rows)
             raise
         return self._outcome(started, notes)
 
     def _go_through(self, progress: Callable[[VideoSource], object]) -> None:
-        limit = self._wishes.seconds
+        limit = self._options.seconds
         with (
             _stopping(live=self._source.live) as stopped,
             closing(
@@ -265,25 +269,25 @@ class _Run:
                 self._people.add(row)
             if self._unfinished is not None:
                 self._unfinished.write_rows(row_lines(rows))
-            if self._wishes.streams_rows:
+            if self._options.streams_rows:
                 self._write(self._streamed(rows))
             if self._copy is not None:
                 self._copy.write(draw_frame(one), one.time)
             self._frames += 1
 
     def _streamed(self, rows: list[dict[str, Any]]) -> str:
-        if self._wishes.format == "json":
+        if self._options.format == "json":
             return row_lines(rows)
         return "".join(csv_line(self._columns.values(row)) for row in rows)
 
     def _segment_writer(self, segments: list[Segment]) -> SegmentWriter | None:
-        if self._wishes.annotate is None or self._unfinished is None:
+        if self._options.annotate is None or self._unfinished is None:
             return None
         return SegmentWriter(self._unfinished.folder, self._source.time_base, self._source.rate, segments)
 
     def _commit(self) -> None:
         """From here a run can go on."""
-        if self._unfinished is None or self._wishes.streams_rows:
+        if self._unfinished is None or self._options.streams_rows:
             return
         segments: list[dict[str, Any]] = []
         if self._copy is not None:
@@ -295,19 +299,19 @@ class _Run:
     def _complete(self) -> list[str]:
         """Makes the outputs from what was gathered."""
         notes = self._losses()
-        unfinished, wishes = self._unfinished, self._wishes
+        unfinished, options = self._unfinished, self._options
         if unfinished is None:
             return notes
         unfinished.end_rows()
-        if wishes.timeline is not None:
+        if options.timeline is not None:
             step = 1 / float(self._source.rate)
             notes += _draw(
-                self._people.all(), unfinished.rows_path, wishes.timeline, self._columns.labels, step
+                self._people.all(), unfinished.rows_path, options.timeline, self._columns.labels, step
             )
-        if self._copy is not None and wishes.annotate is not None:
-            notes += self._join(self._copy, unfinished.folder, wishes.annotate)
-        if wishes.output is not None:
-            _write_rows(unfinished, wishes.format, self._columns)
+        if self._copy is not None and options.annotate is not None:
+            notes += self._join(self._copy, unfinished.folder, options.annotate)
+        if options.output is not None:
+            _write_rows(unfinished, options.format, self._columns)
         unfinished.remove()
         return notes
 
@@ -323,7 +327,7 @@ class _Run:
             notes.append(f"no face found in {self._frames} frames")
         if source.dropped:
             notes.append(f"{source.dropped} frames were passed over to keep pace with {source.name}")
-        if self._wishes.annotate is not None and source.has_audio and source.file is None:
+        if self._options.annotate is not None and source.has_audio and source.file is None:
             notes.append("the sound of a stream is not recorded")
         return notes
 
@@ -397,15 +401,15 @@ def _stopping(*, live: bool) -> Iterator[Callable[[], bool]]:
         restore()
 
 
-def _request(source: VideoSource, recognizer: Recognizer, wishes: Wishes) -> dict[str, Any]:
+def _request(source: VideoSource, recognizer: Recognizer, options: VideoOptions) -> dict[str, Any]:
     """What decides every row and picture of a run."""
     return {
         "crossfer": __version__,
         "video": source_id(source.file) if source.file is not None else source.name,
         "model": recognizer.sha256,
-        **asdict(wishes.settings),
+        **asdict(options.settings),
         "coverage": recognizer.coverage,
         "abstain": recognizer.abstain,
-        "seconds": wishes.seconds,
-        "annotate": wishes.annotate is not None,
+        "seconds": options.seconds,
+        "annotate": options.annotate is not None,
     }
