@@ -35,7 +35,7 @@ def test_from_a_folder_of_faces_to_a_model_of_one_s_own(run, capsys, tmp_path: P
     faces, mine, model = draw(tmp_path / "faces", 10), tmp_path / "runs" / "mine", tmp_path / "mine.onnx"
     assert run("train", RECIPE, "--root", faces, "-o", mine, *SHORT) == 0
     said = " ".join(capsys.readouterr().err.split())
-    name = read_bundle("default").meta.name
+    name = read_bundle("default").meta.provenance["recipe"]["name"]
     assert f"starts from the network of {name}; its head kept for happiness, new for amazed, grumpy" in said
     assert f"20 % of each class cut out of train for validation: {mine / 'split.csv'}" in said
     learnt, held_out = (int(n) for n in re.findall(r"(?:train|valid): (\d+) faces", said))

@@ -209,7 +209,7 @@ def test_a_run_s_folder_stands_for_its_chosen_weights(
 def test_the_embedded_weights_by_their_name() -> None:
     config = ModelConfig(width=32, dim=64, grid=6)
     said = start_from(Path("default"), network(config, 8), config, FERPLUS)
-    name = read_bundle("default").meta.name
+    name = read_bundle("default").meta.provenance["recipe"]["name"]
     assert said.startswith(f"the network of {name}; its head kept for neutral, happiness")
     with pytest.raises(
         CheckpointError, match=r"model\.init = 'default': .*model\.width = 32, the recipe says 64"

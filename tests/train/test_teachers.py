@@ -223,7 +223,8 @@ def test_a_written_recipe_tells_names_and_no_places() -> None:
 def test_an_embedded_model_teaches_its_own_classes_only() -> None:
     config = DistillConfig.model_validate({"teachers": ["default"]})
     (teacher,) = load_teachers(config, FERPLUS)
-    assert (teacher.name, teacher.contract.size) == (read_bundle("default").meta.name, 48)
+    recipe = read_bundle("default").meta.provenance["recipe"]
+    assert (teacher.name, teacher.contract.size) == (recipe["name"], 48)
     with pytest.raises(
         CheckpointError,
         match=r"distill.teachers = 'default': .*knows neutral, .*contempt \(ferplus\), the student is to "
