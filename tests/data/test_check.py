@@ -11,13 +11,13 @@ from crossfer.data import published
 from crossfer.data.check import check_dataset
 from crossfer.data.findings import CheckReport
 from crossfer.data.published import Published
-from crossfer.data.source import SOURCES, Request
+from crossfer.data.source import SOURCES, ListingOptions
 from data.layouts import RAFDB_LABELS, picture, save, write_class_folders, write_rafdb, write_zips
 
 
 def check(name, root: Path, *, near: bool = True) -> CheckReport:
     return check_dataset(
-        name, root, Request("train", "majority", "fer2013new", SOURCES[name].labels), near=near
+        name, root, ListingOptions("train", "majority", "fer2013new", SOURCES[name].labels), near=near
     )
 
 

@@ -27,6 +27,21 @@ def test_grey_is_the_luma_of_itu_r_601():
     assert np.abs(ours - NOISE[:48, :48] @ weights).max() <= 1
 
 
+def test_grey_is_pillows_for_every_color():
+    contract = InputContract(size=256)
+    plane = np.stack(np.meshgrid(*[np.arange(256, dtype=np.uint8)] * 2), axis=-1)
+    for red in range(256):
+        colors = np.concatenate([np.full((256, 256, 1), red, np.uint8), plane], axis=-1)
+        assert np.array_equal(resize_crop(colors, contract)[0], Image.fromarray(colors).convert("L"))
+
+
+@pytest.mark.parametrize("contract", [GRAY, COLOR])
+def test_a_crop_of_the_right_size_is_not_written_to(contract):
+    crop = NOISE[: contract.size, : contract.size].copy()
+    resize_crop(crop, contract)[:] = 0
+    assert np.array_equal(crop, NOISE[: contract.size, : contract.size])
+
+
 def test_color_keeps_the_channel_order():
     red = np.full((64, 64, 3), (250, 20, 3), np.uint8)
     assert resize_crop(red, COLOR)[:, 5, 5].tolist() == [250, 20, 3]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
     from crossfer.data.check import Progress
-    from crossfer.data.source import Request
+    from crossfer.data.source import ListingOptions
 
 data = typer.Typer(
     help="Check a data set, cut splits from it, cut faces out of photos.",
@@ -124,13 +124,13 @@ def split(
 
 def _request(
     name: DatasetName, root: Path, protocol: Protocol, labels: LabelVersion, classes: str | None
-) -> Request:
-    from crossfer.data.source import SOURCES, Request, classes_of
+) -> ListingOptions:
+    from crossfer.data.source import SOURCES, ListingOptions, classes_of
 
     if classes is not None and name not in OWN:
         raise ValueError(f"--classes belongs to folder and table; {name} has classes of its own")
     chosen = SOURCES[name].labels if classes is None else classes_of(name, root, classes)
-    return Request("train", protocol, labels, chosen, numbered=classes is not None)
+    return ListingOptions("train", protocol, labels, chosen, numbered=classes is not None)
 
 
 def _progress(bars: Bars) -> Progress:

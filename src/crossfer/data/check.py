@@ -15,7 +15,7 @@ from crossfer.data.fingerprint import Fingerprints, take_fingerprints
 from crossfer.data.names import DatasetName
 from crossfer.data.published import Published, published_counts
 from crossfer.data.sample import NO_LABEL, Dataset, Faults
-from crossfer.data.source import SOURCES, Request, splits_of
+from crossfer.data.source import SOURCES, ListingOptions, splits_of
 
 EXAMPLES = 5
 ORDER: tuple[Severity, ...] = ("fatal", "warning", "note")
@@ -51,7 +51,12 @@ class Progress:
 
 
 def check_dataset(
-    name: DatasetName, root: Path, request: Request, *, near: bool = True, progress: Progress | None = None
+    name: DatasetName,
+    root: Path,
+    options: ListingOptions,
+    *,
+    near: bool = True,
+    progress: Progress | None = None,
 ) -> CheckReport:
     """Lists every split of a data set, reads every image once, and holds both against what should be.
 
@@ -60,7 +65,7 @@ def check_dataset(
     Args:
         name: which data set.
         root: where it lies.
-        request: protocol, label version and classes; its split does not matter.
+        options: protocol, label version and classes; its split does not matter.
         near: also look for images that are nearly the same, or mirrored.
         progress: who is told how it gets on.
 
@@ -68,7 +73,7 @@ def check_dataset(
         DataError: if the data is not in one of the set's layouts at all.
     """
     progress = progress or Progress()
-    parts = list(_list_parts(name, root, request))
+    parts = list(_list_parts(name, root, options))
     datasets = [part.dataset for part in parts]
     progress.total(sum(map(len, datasets)))
     prints = take_fingerprints(datasets, progress=progress.read)
@@ -96,10 +101,10 @@ def check_dataset(
     )
 
 
-def _list_parts(name: DatasetName, root: Path, request: Request) -> Iterator[_Part]:
-    for split in splits_of(name, root, request.classes):
+def _list_parts(name: DatasetName, root: Path, options: ListingOptions) -> Iterator[_Part]:
+    for split in splits_of(name, root, options.classes):
         faults = Faults(skip=True)
-        dataset = SOURCES[name].list(root, replace(request, split=split, every=True), faults)
+        dataset = SOURCES[name].list(root, replace(options, split=split, every=True), faults)
         labels = np.fromiter((sample.label for sample in dataset.samples), np.int32, len(dataset))
         yield _Part(dataset, labels, faults, split)
 

@@ -12,7 +12,7 @@ from crossfer.console import text_table
 from crossfer.data.check import Progress
 from crossfer.data.names import DatasetName
 from crossfer.data.sample import DataError, Dataset, Faults
-from crossfer.data.source import SOURCES, Request, splits_of
+from crossfer.data.source import SOURCES, ListingOptions, splits_of
 from crossfer.data.split import Duplicates
 from crossfer.data.splitfile import SplitFile, cut_split
 
@@ -20,7 +20,7 @@ from crossfer.data.splitfile import SplitFile, cut_split
 def cut_split_file(
     name: DatasetName,
     root: Path,
-    request: Request,
+    options: ListingOptions,
     fractions: Mapping[str, float],
     *,
     seed: int,
@@ -32,7 +32,7 @@ def cut_split_file(
     Args:
         name: which data set.
         root: where it lies.
-        request: classes of a folder or table.
+        options: classes of a folder or table.
         fractions: share of each class that each new split gets.
         seed: of the choice.
         duplicates: which images stay together.
@@ -45,7 +45,7 @@ def cut_split_file(
         DataError: if the set already has one of these splits, or as ``crossfer.data.splitfile.cut_split``
             does.
     """
-    own = splits_of(name, root, request.classes)
+    own = splits_of(name, root, options.classes)
     if taken := [split for split in fractions if split in own]:
         raise DataError(
             f"{root}: {SOURCES[name].title} has a {taken[0]} split of its own; use that, or cut only what "
@@ -55,7 +55,7 @@ def cut_split_file(
         raise DataError(f"{root}: expected a train split to cut from, found {', '.join(own)} alone")
     if not fractions or sum(fractions.values()) >= 1:
         raise ValueError("expected shares above 0 that leave something to train, such as --valid 0.1")
-    dataset = SOURCES[name].list(root, request, Faults(skip=False))
+    dataset = SOURCES[name].list(root, options, Faults(skip=False))
     progress.total(len(dataset))
     file = cut_split(name, dataset, fractions, seed=seed, duplicates=duplicates, progress=progress.read)
     return file, _summary(dataset, file, ["train", *fractions])

@@ -24,8 +24,8 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is asked of a loader.
+class ListingOptions:
+    """What a data set is listed by.
 
     Attributes:
         split: the part, one that the set has.
@@ -57,41 +57,41 @@ class Source:
     """
 
     title: str
-    list: Callable[[Path, Request, Faults], Dataset]
+    list: Callable[[Path, ListingOptions, Faults], Dataset]
     labels: LabelSet
     splits: tuple[Split, ...] | None
     license: str
 
 
-def _ferplus(root: Path, request: Request, faults: Faults) -> Dataset:
+def _ferplus(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
     return list_ferplus(
         root,
-        request.split,
+        options.split,
         faults,
-        protocol=request.protocol,
-        labels=request.label_version,
-        every=request.every,
+        protocol=options.protocol,
+        labels=options.label_version,
+        every=options.every,
     )
 
 
-def _rafdb(root: Path, request: Request, faults: Faults) -> Dataset:
-    return list_rafdb(root, request.split, faults)
+def _rafdb(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
+    return list_rafdb(root, options.split, faults)
 
 
-def _sfew(root: Path, request: Request, faults: Faults) -> Dataset:
-    return list_sfew(root, request.split, faults)
+def _sfew(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
+    return list_sfew(root, options.split, faults)
 
 
-def _affectnet(root: Path, request: Request, faults: Faults, *, classes: int) -> Dataset:
-    return list_affectnet(root, request.split, faults, classes=classes)
+def _affectnet(root: Path, options: ListingOptions, faults: Faults, *, classes: int) -> Dataset:
+    return list_affectnet(root, options.split, faults, classes=classes)
 
 
-def _folder(root: Path, request: Request, faults: Faults) -> Dataset:
-    return list_folder(root, request.classes, request.split, faults)
+def _folder(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
+    return list_folder(root, options.classes, options.split, faults)
 
 
-def _table(root: Path, request: Request, faults: Faults) -> Dataset:
-    return list_table(root, request.classes, request.split, faults, numbered=request.numbered)
+def _table(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
+    return list_table(root, options.classes, options.split, faults, numbered=options.numbered)
 
 
 _RESEARCH = "weights trained on {} images (for non-commercial research, by its licence)"
@@ -166,14 +166,14 @@ def open_dataset(
         if value not in allowed:
             raise ValueError(f"unknown {option} {value!r}; expected one of {', '.join(allowed)}")
     root, source, faults = Path(root), SOURCES[name], Faults(skip_bad)
-    request = Request(
+    options = ListingOptions(
         split, protocol, label_version, classes or source.labels, numbered=numbered, every=every
     )
     if split_file is None:
-        _require_split(name, root, request)
-        dataset = source.list(root, request, faults)
+        _require_split(name, root, options)
+        dataset = source.list(root, options, faults)
     else:
-        dataset = _from_split_file(name, root, request, faults, Path(split_file))
+        dataset = _from_split_file(name, root, options, faults, Path(split_file))
     return keep_readable(dataset, faults) if skip_bad else dataset
 
 
@@ -206,26 +206,28 @@ def classes_of(name: DatasetName, root: str | Path, classes: str) -> LabelSet:
     return found_classes(Path(root))
 
 
-def _from_split_file(name: DatasetName, root: Path, request: Request, faults: Faults, path: Path) -> Dataset:
+def _from_split_file(
+    name: DatasetName, root: Path, options: ListingOptions, faults: Faults, path: Path
+) -> Dataset:
     source, file = SOURCES[name], read_split_file(path)
     if file.data != name:
         raise DataError(f"{path}: expected a split of {name}, found one of {file.data}; name another file")
-    if request.split not in file.splits:
-        own = splits_of(name, root, request.classes)
-        if request.split not in own or request.split == "train":
+    if options.split not in file.splits:
+        own = splits_of(name, root, options.classes)
+        if options.split not in own or options.split == "train":
             raise DataError(
-                f"{path}: expected images of split {request.split}, found {', '.join(sorted(file.splits))} "
+                f"{path}: expected images of split {options.split}, found {', '.join(sorted(file.splits))} "
                 "alone; cut it anew with that part"
             )
-        return source.list(root, request, faults)
-    return carve(source.list(root, replace(request, split="train"), faults), file, request.split, faults)
+        return source.list(root, options, faults)
+    return carve(source.list(root, replace(options, split="train"), faults), file, options.split, faults)
 
 
-def _require_split(name: DatasetName, root: Path, request: Request) -> None:
-    source, own = SOURCES[name], splits_of(name, root, request.classes)
+def _require_split(name: DatasetName, root: Path, options: ListingOptions) -> None:
+    source, own = SOURCES[name], splits_of(name, root, options.classes)
     whole = source.splits is None and own == ("train",)
-    if request.split not in own and not (whole and request.split == "test"):
+    if options.split not in own and not (whole and options.split == "test"):
         raise DataError(
-            f"{root}: {source.title} has no {request.split} split here; cut one from train with "
+            f"{root}: {source.title} has no {options.split} split here; cut one from train with "
             f"'crossfer data split {name} --root {root} -o split.csv' and name that file as the split file"
         )
