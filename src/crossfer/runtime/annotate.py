@@ -207,7 +207,8 @@ def _draw_bar(
     ink = MUTED if color == MUTED else INK
     draw.text((left, middle), name, fill=ink, font=font, anchor="lm")
     draw.text((right, middle), percent(probability), fill=ink, font=font, anchor="rm")
-    start, end, half = left + unit * 8.5, right - unit * 5, unit * 0.45
+    widest = draw.textlength(percent(0.99999), font)
+    start, end, half = left + unit * 8.5, right - widest - unit * 0.8, unit * 0.45
     draw.rounded_rectangle((start, middle - half, end, middle + half), radius=half, fill=TRACK)
     if probability * (end - start) >= 1:
         end = max(start + (end - start) * probability, start + 2 * half)
