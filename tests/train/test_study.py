@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +91,12 @@ def test_results_are_those_of_the_recipes_alone(whole: tuple[Path, TrialResult])
     changed = toy_recipe(optim={"lr": 0.01})
     with pytest.raises(StudyError, match=ANOTHER):
         read_results(folder, [("other", toy_recipe()), ("toy", changed)])
+
+
+def test_a_copied_result_does_not_count_as_a_seed(whole: tuple[Path, TrialResult], tmp_path: Path) -> None:
+    shutil.copy(whole[0] / "results" / "toy-s0.json", tmp_path / "toy-s0 (copy).json")
+    with pytest.raises(StudyError, match=r"\(copy\)\.json: expected the name toy-s0\.json"):
+        read_results(tmp_path, [("toy", toy_recipe())])
 
 
 def test_a_result_without_what_an_observer_notes_is_named(whole: tuple[Path, TrialResult]) -> None:

@@ -165,7 +165,7 @@ def read_results(
         observed: what an observer has to have noted.
 
     Raises:
-        StudyError: if a result of a row came from another recipe, or nothing was noted.
+        StudyError: if a result of a row came from another recipe, is a copy, or nothing was noted.
     """
     recipes, results = dict(rows), []
     for path in sorted(folder.glob("*.json")):
@@ -227,6 +227,11 @@ def spread(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def _same_trial(found: TrialResult, trial: Trial, path: Path) -> TrialResult:
+    if path.stem != trial.name:
+        raise StudyError(
+            f"{path}: expected the name {trial.name}.json of the run in it, which counts once; remove "
+            "the copy, or rename it back"
+        )
     if (difference := first_difference(found.recipe, trial.recipe)) is not None:
         key, theirs, ours = difference
         raise StudyError(
