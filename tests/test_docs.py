@@ -76,8 +76,11 @@ def test_figures_in_the_readme_are_those_of_the_result_file() -> None:
     scores = json.loads((ROOT / "src/crossfer/models/base.json").read_text("utf-8"))
     clean = scores["leaks"]["clean"]
     assert f"**{100 * scores['accuracy']:.2f} %**" in readme
-    assert f"ECE is {scores['ece']:.3f}" in readme
-    assert f"Mean class accuracy is {100 * scores['mean_class_accuracy']:.2f} %" in readme
+    assert f"the mean gap between confidence and accuracy | {scores['ece']:.3f} |" in readme
+    assert f"and weak | {100 * scores['mean_class_accuracy']:.2f} % |" in readme
+    assert f"| {100 * scores['accuracy']:.2f} % (test)" not in readme, (
+        "single precision has a figure of its own"
+    )
     assert f"without the {scores['leaks']['leaked']['n']} test images that also occur in train" in readme
     assert f"{100 * clean['accuracy']:.2f} % (n = {clean['n']:,})" in readme
 

@@ -149,7 +149,7 @@ def test_whole_numbers_pass_for_numbers_and_text_for_files() -> None:
         optim={"lr": 1, "warmup_epochs": 2},
     )
     assert (recipe.optim.lr, recipe.method.lambdas, recipe.data.root) == (1.0, (0.0, 1.0, 0.0), Path("here"))
-    assert recipe.distill.teachers == (Path("default"), Path("runs/big"))
+    assert recipe.distill.teachers == (Path("base"), Path("runs/big"))
     assert filled(recipe.model_dump(mode="json")) == recipe.model_dump(mode="json")
 
 

@@ -214,7 +214,7 @@ def test_a_run_remembers_its_teachers_and_goes_on_with_no_others(tmp_path: Path)
 
 def test_a_written_recipe_tells_names_and_no_places() -> None:
     recipe = toy_recipe(distill={"teachers": ["/home/me/runs/big", "default"]})
-    assert placeless(recipe)["distill"]["teachers"] == ["big", "default"]
+    assert placeless(recipe)["distill"]["teachers"] == ["big", "base"]
 
 
 # Who may not teach
@@ -227,7 +227,7 @@ def test_an_embedded_model_teaches_its_own_classes_only() -> None:
     assert (teacher.name, teacher.contract.size) == (recipe["name"], 48)
     with pytest.raises(
         CheckpointError,
-        match=r"distill.teachers = 'default': .*knows neutral, .*contempt \(ferplus\), the student is to "
+        match=r"distill.teachers = 'base': .*knows neutral, .*contempt \(ferplus\), the student is to "
         r"learn neutral, happiness, surprise \(.*name a teacher of the same classes",
     ):
         load_teachers(config, NAMED)

@@ -57,9 +57,8 @@ def patch_geometry(side: int, grid: int, stage: int) -> PatchGeometry:
     span = (grid - 1) * stride
     kernel = max(2 ** (stage + 1), side - span)
     if stride == 1 and (kernel + span - side) % 2:
-        kernel += (
-            1  # padding is the same on both sides, and at stride 1 an odd pixel would be one cell too many
-        )
+        # Padding is the same on both sides, and at stride 1 an odd pixel would be one cell too many.
+        kernel += 1
     return PatchGeometry(kernel, stride, (kernel + span - side + 1) // 2)
 
 

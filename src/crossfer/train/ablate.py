@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 from crossfer.train.config import Recipe, RecipeError, load_recipe
 from crossfer.train.study import TrialResult, paired_difference, spread
@@ -84,7 +85,7 @@ def _budget(by_row: dict[str, list[TrialResult]], reference: str) -> str:
         "differences half the 95 % interval (Student's t); * marks those that exclude zero."
     )
     if margins:
-        typical = sorted(margins)[len(margins) // 2]
+        typical = median(margins)
         text += (
             f" The median of the intervals is ± {100 * typical:.1f} points: about the smallest difference "
             "that this budget can detect."

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from crossfer.data.names import FOUND, OWN, DatasetName, LabelVersion, Protocol
 from crossfer.method import losses
@@ -19,12 +19,21 @@ from crossfer.method.controls import Target
 from crossfer.method.encoder import Stem, feature_sides
 from crossfer.method.head import BatchMean, Branch
 from crossfer.method.msr import Weighting
+from crossfer.models import DEFAULT
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0)]
 # TOML and JSON have neither paths nor tuples: text and lists stand for them, hence strict=False.
 File = Annotated[Path, Field(strict=False)]
+
+
+def _spelt_out(weights: Path) -> Path:
+    """The model that ``default`` means today, since another version of crossfer may mean another one."""
+    return Path(DEFAULT) if weights == Path("default") and not weights.exists() else weights
+
+
+Weights = Annotated[File, AfterValidator(_spelt_out)]
 
 
 class RecipeError(ValueError):
@@ -119,7 +128,7 @@ class ModelConfig(Section):
     dim: int = Field(default=64, gt=0, description="D, channels of an MSR embedding")
     grid: int = Field(default=6, gt=1, description="G, cells a side")
     weighting: Weighting = Field(
-        default="adaptive", description="attention over the scales, cell by cell, or their plain sum"
+        default="adaptive", description="one attention weight for each scale and face, or their plain sum"
     )
     embed_norm: bool = Field(
         default=True, description="batch norm on each embedding; without it one stage drowns the others"
@@ -130,7 +139,7 @@ class ModelConfig(Section):
     branch: Branch = Field(
         default="msr+gap", description="what the head sees; 'gap' is a plain ResNet without MSR"
     )
-    init: File | None = Field(
+    init: Weights | None = Field(
         default=None,
         description="weights to start from: an embedded model's name, such as 'default', the folder of a "
         "run, or a safetensors file of a whole network or of a ResNet encoder",
@@ -173,7 +182,7 @@ class MethodConfig(Section):
 class DistillConfig(Section):
     """Teachers whose answers are part of the targets, see `crossfer.train.teachers`."""
 
-    teachers: tuple[File, ...] = Field(
+    teachers: tuple[Weights, ...] = Field(
         default=(),
         strict=False,
         description="embedded models' names, such as 'default', safetensors files of whole networks, or "
