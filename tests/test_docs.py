@@ -78,8 +78,7 @@ def test_figures_in_the_readme_are_those_of_the_result_file() -> None:
     assert f"**{100 * scores['accuracy']:.2f} %**" in readme
     assert f"the mean gap between confidence and accuracy | {scores['ece']:.3f} |" in readme
     assert f"and weak | {100 * scores['mean_class_accuracy']:.2f} % |" in readme
-    assert f"| {100 * scores['accuracy']:.2f} % (test)" not in readme, (
-    )
+    assert f"| {100 * scores['accuracy']:.2f} % (test)" not in readme, ()
     assert f"without the {scores['leaks']['leaked']['n']} test images that also occur in train" in readme
     assert f"{100 * clean['accuracy']:.2f} % (n = {clean['n']:,})" in readme
 

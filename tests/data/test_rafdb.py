@@ -94,6 +94,18 @@ def test_a_name_listed_twice_is_named(tmp_path: Path):
         open_dataset("rafdb", tmp_path)
 
 
+def test_missing_images_are_counted_against_those_of_their_split(tmp_path: Path):
+    folders = write_rafdb_folders(tmp_path) / "DATASET"
+    (tmp_path / "list_patition_label.txt").write_text(
+        "".join(f"{name} {label}\n" for name, label in RAFDB_LABELS.items())
+    )
+    next(folders.glob("train/*/train_00002*")).unlink()
+    listed = sum(name.startswith("train_") for name in RAFDB_LABELS)
+    assert listed < len(RAFDB_LABELS)
+    with pytest.raises(DataError, match=rf"expected {listed} images that the labels list, 1 of them"):
+        open_dataset("rafdb", tmp_path, split="train")
+
+
 def test_a_folder_that_contradicts_the_list_is_named(tmp_path: Path):
     write_rafdb_folders(tmp_path)
     changed = RAFDB_LABELS | {"train_00001.jpg": 3}

@@ -69,6 +69,7 @@ def test_a_run_survives_its_file(tmp_path: Path):
         (lambda text: text[:-30], "line 6: expected a JSON object"),
         (lambda text: text[: text.rindex('{"path"')], "expected 5 images, found 4"),
         (lambda text: text.replace('"digest"', '"other"'), "line 2: digest: expected text, found nothing"),
+        (lambda text: text.replace('"logits"', '"other"'), "line 2: logits: expected an answer, or null"),
         (
             lambda text: text.replace('"truth": "happiness"', '"truth": "joy"'),
             "line 2: truth: expected one of the labels, found 'joy'",

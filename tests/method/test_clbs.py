@@ -25,10 +25,10 @@ def test_embedding_projection_agrees_with_its_naive_twin(dim: int, grid: int) ->
     project = EmbeddingProjection(dim)
     kernel, bias = (p.detach().double().numpy() for p in (project.conv.weight, project.conv.bias))
     embeddings = [torch.randn(2, dim, grid, grid) for _ in range(4)]
-    for z, found in zip(embeddings, project(embeddings), strict=True):
-        np.testing.assert_allclose(
-            found.detach(), embedding_vectors(z.double().numpy(), kernel, bias), atol=1e-5
-        )
+    stages = [3, 1, 4]
+    for j, found in zip(stages, project(embeddings, stages), strict=True):
+        expected = embedding_vectors(embeddings[j - 1].double().numpy(), kernel, bias)
+        np.testing.assert_allclose(found.detach(), expected, atol=1e-5)
 
 
 def test_stage_projection_agrees_with_its_naive_twin() -> None:
@@ -38,9 +38,11 @@ def test_stage_projection_agrees_with_its_naive_twin() -> None:
     features = [
         torch.randn(2, c, s, s, dtype=torch.float64) for c, s in zip(channels, (5, 4, 2, 1), strict=True)
     ]
-    for j, (f, found) in enumerate(zip(features, project(features), strict=True)):
-        kernel, bias = state[f"conv.{j}.weight"], state[f"conv.{j}.bias"]
-        expected = stage_vectors(f.numpy(), kernel, bias, state["linear.weight"], state["linear.bias"])
+    stages = [3, 1, 4]
+    for j, found in zip(stages, project(features, stages), strict=True):
+        kernel, bias = state[f"conv.{j - 1}.weight"], state[f"conv.{j - 1}.bias"]
+        shared = state["linear.weight"], state["linear.bias"]
+        expected = stage_vectors(features[j - 1].numpy(), kernel, bias, *shared)
         np.testing.assert_allclose(found.detach(), expected, atol=1e-5)
 
 

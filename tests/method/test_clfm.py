@@ -37,15 +37,17 @@ def test_agrees_with_its_naive_twin(
     assert [float(loss) for loss in found] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("coding", ["pooled", "straight_through"])
 @pytest.mark.parametrize("contrast", ["cosine", "infonce"])
-def test_dead_channels_change_nothing(contrast: str) -> None:
-    f = features(2, (4, 4, 4, 6), 3)
+def test_dead_channels_change_nothing(coding: str, contrast: str) -> None:
+    f = features(2, (4, 4, 4, 2), 3)
     dead = [torch.cat([m, torch.zeros_like(m)], dim=1) for m in f]
-    f, dead = [m.double() for m in f], [m.double() for m in dead]
-    options = {"k": 1, "contrast": contrast}
+    # As many clusters as there are live channels, so that they are the same whatever the start.
+    options = {"k": 2, "coding": coding, "contrast": contrast}
     alone, beside = clfm_loss(f, [1, 2, 3], **options), clfm_loss(dead, [1, 2, 3], **options)
     torch.testing.assert_close(beside, alone, rtol=1e-12, atol=0)
-    nothing = clfm_loss([torch.zeros_like(m) for m in f], [1, 2, 3], contrast=contrast)
+    assert all(abs(float(loss)) > 1e-3 for loss in alone)
+    nothing = clfm_loss([torch.zeros_like(m) for m in f], [1, 2, 3], **options)
     assert [float(loss) for loss in nothing] == [0, 0, 0]
 
 

@@ -41,6 +41,24 @@ def test_saving_again_replaces(tmp_path: Path) -> None:
     assert meta == {}
 
 
+def test_a_file_is_readable_as_others_are(tmp_path: Path) -> None:
+    like, path = tmp_path / "like", tmp_path / "a.safetensors"
+    like.touch()
+    checkpoint.save(path, {"x": torch.zeros(1)}, {})
+    assert path.stat().st_mode == like.stat().st_mode
+    path.chmod(0o640)
+    checkpoint.save(path, {"x": torch.ones(1)}, {})
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("meta", [3, None, "text", [1]])
+def test_metadata_that_is_no_object_is_named(meta: object, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "a.safetensors", {"x": torch.zeros(1)}, meta)  # type: ignore[arg-type]
+    for read in (checkpoint.load, checkpoint.load_meta):
+        with pytest.raises(CheckpointError, match="expected metadata by key, found"):
+            read(tmp_path / "a.safetensors")
+
+
 def test_prefixes_keep_state_dicts_apart() -> None:
     both = checkpoint.with_prefix("model", {"w": torch.ones(1)}) | checkpoint.with_prefix(
         "mode", {"w": torch.zeros(1)}

@@ -270,6 +270,8 @@ def test_missing_malformed_and_unreadable_files_are_named(tmp_path: Path) -> Non
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RecipeError, match=r"binary.toml: not a readable TOML recipe"):
         load_recipe(tmp_path / "binary.toml")
+    with pytest.raises(RecipeError, match="not a readable TOML recipe"):
+        load_recipe(write(tmp_path, "a = " + 3000 * "["))
 
 
 def test_a_recipe_that_extends_another_holds_what_differs(tmp_path: Path) -> None:
@@ -344,6 +346,12 @@ def test_bad_override_is_named(tmp_path: Path, override: str, message: str) -> N
         ),
         ({"name": "folder", "target": "majority", "valid_share": 1.0}, "valid_share = 1.0: .*less than 1"),
         ({"name": "rafdb"}, "target 'votes': 'rafdb' has none; set target = 'majority'"),
+        (
+            {"name": "rafdb", "target": "majority", "protocol": "majority"},
+            "protocol belongs to name 'ferplus'",
+        ),
+        ({"name": "synthetic", "labels": "label-csv"}, "labels belongs to name 'ferplus'"),
+        ({"name": "ferplus", "samples": 3}, "samples belongs to name 'synthetic', got it with 'ferplus'"),
     ],
 )
 def test_keys_that_do_not_belong_to_a_data_set_are_refused(data: dict[str, Any], message: str) -> None:

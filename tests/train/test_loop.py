@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from crossfer.runtime.lock import FolderInUseError
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import Recipe
@@ -20,6 +21,7 @@ from crossfer.train.loop import (
     train,
 )
 from crossfer.train.network import input_contract, network
+from crossfer.train.record import EpochRecord, write_log
 from support.observers import EachStep
 from support.runs import assert_same_run, tensors_of
 from support.toy_faces import LABELS, toy_faces, toy_recipe
@@ -62,7 +64,8 @@ def test_progress_is_told_after_every_step(tmp_path: Path) -> None:
 
 
 def test_what_a_run_leaves(whole: Path) -> None:
-    assert sorted(p.name for p in whole.iterdir()) == ["best.safetensors", "last.safetensors", "log.csv"]
+    kept = {p.name for p in whole.iterdir() if not p.name.startswith(".")}  # and what locks the folder
+    assert kept == {"best.safetensors", "last.safetensors", "log.csv"}
     best, meta = checkpoint.load(whole / "best.safetensors")
     history = checkpoint.load(whole / "last.safetensors")[1]["history"]
     chosen = max(history, key=lambda r: (r["valid_accuracy"], r["epoch"]))
@@ -76,6 +79,44 @@ def test_what_a_run_leaves(whole: Path) -> None:
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
     for row, record in zip(rows, history, strict=True):
         assert float(row["valid_accuracy"]) == pytest.approx(record["valid_accuracy"], abs=1e-6)
+
+
+def test_one_process_trains_into_a_folder(tmp_path: Path) -> None:
+    def another(_: Progress) -> None:
+        with pytest.raises(FolderInUseError, match=r"another run is writing there now"):
+            run(toy_recipe(), tmp_path / "run")
+
+    result = run(toy_recipe(optim={"epochs": 1}), tmp_path / "run", observers=[EachStep(another)])
+    assert len(result.history) == 1
+    run(toy_recipe(optim={"epochs": 1}), tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_a_run_goes_on_with_the_faces_that_it_began_with(split: str, tmp_path: Path) -> None:
+    recipe, folder = toy_recipe(optim={"epochs": 1}), tmp_path / "run"
+    faces = {"train": toy_faces(48), "valid": toy_faces(24, seed=1)}
+    train(recipe, LABELS, faces["train"], faces["valid"], folder)
+    changed = {**faces, split: toy_faces(21)}
+    with pytest.raises(TrainingError, match=rf"began with other {split} faces \(\d+ faces, .*, now 21 faces"):
+        train(recipe, LABELS, changed["train"], changed["valid"], folder, resume=True)
+    train(recipe, LABELS, faces["train"], faces["valid"], folder, resume=True)
+
+
+def test_the_commit_is_that_with_which_a_run_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossfer.train.state.code_commit", lambda: "began")
+
+    def lands(_: Progress) -> None:
+        monkeypatch.setattr("crossfer.train.state.code_commit", lambda: "landed since")
+
+    result = run(toy_recipe(optim={"epochs": 1}), tmp_path / "run", observers=[EachStep(lands)])
+    assert result.commit == checkpoint.load_meta(tmp_path / "run" / "best.safetensors")["commit"] == "began"
+
+
+def test_small_rates_stand_in_the_log(tmp_path: Path) -> None:
+    record = EpochRecord(1, 1.0, 1.0, 0.0, 0.0, 0.5, 1.2345678, 3.4567e-7, 12.5)
+    write_log(tmp_path / "log.csv", [record])
+    (row,) = csv.DictReader((tmp_path / "log.csv").read_text().splitlines())
+    assert (row["epoch"], float(row["learning_rate"]), row["valid_loss"]) == ("1", 3.4567e-7, "1.23457")
 
 
 def test_the_contract_is_that_of_the_recipe() -> None:
@@ -211,6 +252,24 @@ def test_a_last_checkpoint_that_is_truncated_or_of_something_else_is_named(
         run(toy_recipe(), tmp_path, resume=True)
     checkpoint.save(last, {"w": torch.zeros(1)}, {})
     with pytest.raises(CheckpointError, match=r"last.safetensors: no run to resume: .*recipe.*history"):
+        run(toy_recipe(), tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label_set": 3}, "its metadata lacks label_set"),
+        ({"recipe": "x"}, "its metadata lacks recipe"),
+        ({"history": []}, "its metadata lacks history"),
+        ({"history": [{"epoch": 1}]}, "its history: .*missing"),
+    ],
+)
+def test_damaged_metadata_of_a_run_is_named(
+    changes: dict[str, Any], message: str, whole: Path, tmp_path: Path
+) -> None:
+    tensors, meta = checkpoint.load(whole / "last.safetensors")
+    checkpoint.save(tmp_path / "last.safetensors", tensors, meta | changes)
+    with pytest.raises(CheckpointError, match=f"last.safetensors: no run to resume: {message}"):
         run(toy_recipe(), tmp_path, resume=True)
 
 

@@ -73,6 +73,16 @@ def test_nothing_is_cut_where_there_is_a_split(tmp_path: Path) -> None:
     config = own(tmp_path / "third", root=tmp_path / "parted")
     assert cut_valid(config, open_split(config, "train"), tmp_path) is None
     assert len(open_split(data_of_run(config, tmp_path), "valid")) == 4
+
+
+def test_a_cut_of_an_earlier_start_does_not_stand_for_the_set_s_own_split(tmp_path: Path) -> None:
+    config, folder = own(tmp_path), tmp_path / "run"
+    assert cut_valid(config, open_split(config, "train"), folder) is not None
+    for part in ("train", "val"):
+        write_class_folders(tmp_path / "parted" / part, {"Bored": 2, "Happy": 2})
+    config = config.model_copy(update={"root": tmp_path / "parted"})
+    assert cut_valid(config, open_split(config, "train"), folder) is None
+    assert len(open_split(data_of_run(config, folder), "valid")) == 4
     assert not (tmp_path / "split.csv").exists()
 
 

@@ -171,7 +171,7 @@ def test_a_network_of_other_sizes_is_refused_with_the_keys_that_differ(
 
 def test_a_network_without_a_recipe_is_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "w.safetensors", dict(network(TOY, 3).state_dict()), {})
-    with pytest.raises(CheckpointError, match="the weights carry no recipe and labels"):
+    with pytest.raises(CheckpointError, match="the weights carry no recipe and no label_set"):
         started(tmp_path / "w.safetensors")
 
 

@@ -238,7 +238,7 @@ def test_an_embedded_model_teaches_its_own_classes_only() -> None:
     [
         ("nobody", r"distill.teachers = 'nobody': expected a safetensors file or one of the embedded models"),
         ("gone.safetensors", r"gone.safetensors: no such checkpoint"),
-        ("bare.safetensors", r"bare.safetensors: the weights carry no recipe and labels"),
+        ("bare.safetensors", r"bare.safetensors: the weights carry no recipe and no label_set"),
         (
             "net.onnx",
             r"net.onnx: expected weights, found a bundle, .*: crossfer export RUN -o",

@@ -119,7 +119,8 @@ def _from_folders(images: Tree, labels: dict[str, int], split: str, faults: Faul
             )
         else:
             found.append((member, label))
-    note_missing(images.where, _unplaced(images, labels, split), len(labels), faults)
+    listed = sum(name.startswith(f"{split}_") for name in labels)
+    note_missing(images.where, _unplaced(images, labels, split), listed, faults)
     return _dataset(images, found, split, faults)
 
 

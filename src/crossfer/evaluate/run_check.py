@@ -142,7 +142,12 @@ def check_image(image: Mapping[str, Any], labels: Sequence[str]) -> None:
         _check(image.get(key), str, key)
     if image.get("truth") not in labels:
         raise ValueError(f"truth: expected one of the labels, found {_shown(image.get('truth'))}")
-    answer = [key for key in ("predicted", "logits", "probabilities") if image.get(key) is not None]
+    keys = ("predicted", "logits", "probabilities")
+    if absent := [key for key in keys if key not in image]:
+        raise ValueError(
+            f"{absent[0]}: expected an answer, or null where no face was found; found no such key"
+        )
+    answer = [key for key in keys if image[key] is not None]
     if len(answer) not in (0, 3):
         raise ValueError(
             "expected predicted, logits and probabilities, or null for all three, found "

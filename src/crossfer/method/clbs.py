@@ -27,9 +27,9 @@ class EmbeddingProjection(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(dim, 4, 3, padding=1)
 
-    def forward(self, embeddings: Sequence[Tensor]) -> list[Tensor]:
-        """One vector per sample and stage."""
-        return [self.conv(torch.sigmoid(z)).flatten(1) for z in embeddings]
+    def forward(self, embeddings: Sequence[Tensor], stages: Sequence[int]) -> list[Tensor]:
+        """A vector per sample for each of ``stages`` (1-based), of the embeddings of all stages."""
+        return [self.conv(torch.sigmoid(embeddings[j - 1])).flatten(1) for j in stages]
 
 
 class StageProjection(nn.Module):
@@ -40,14 +40,11 @@ class StageProjection(nn.Module):
         self.conv = nn.ModuleList(nn.Conv2d(c, dim, 1) for c in channels)
         self.linear = nn.Linear(dim, dim)
 
-    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """One vector per sample and stage."""
+    def forward(self, features: Sequence[Tensor], stages: Sequence[int]) -> list[Tensor]:
+        """A vector per sample for each of ``stages`` (1-based), of the feature maps of all stages."""
         # Pooling first: it commutes with a 1x1 convolution and saves nearly all of its cost.
-        pooled = (
-            conv(f.mean(dim=(2, 3), keepdim=True)).flatten(1)
-            for conv, f in zip(self.conv, features, strict=True)
-        )
-        return [F.relu(self.linear(p)) for p in pooled]
+        pooled = ((self.conv[j - 1], features[j - 1].mean(dim=(2, 3), keepdim=True)) for j in stages)
+        return [F.relu(self.linear(conv(mean).flatten(1))) for conv, mean in pooled]
 
 
 def clbs_loss(

@@ -26,7 +26,7 @@ def encode(features: Tensor, grid: int, coding: Coding) -> Tensor:
             ``"straight_through"``: the same values, with the gradient of a soft-argmax.
 
     Returns:
-        (B, C, d) in float32 (float64 for float64 input).
+        (B, C, d) in float32 (float64 for float64 input); the code of a channel that is zero is zero.
 
     Raises:
         ValueError: if the grid has fewer than two positions a side, or the coding is not known.
@@ -41,15 +41,17 @@ def encode(features: Tensor, grid: int, coding: Coding) -> Tensor:
     maps = F.adaptive_avg_pool2d(features, grid).flatten(2)
     maps = maps if maps.dtype == torch.float64 else maps.float()
     # A dead channel has no direction to learn; normalising it would divide its gradient by nearly nothing.
-    maps = torch.where(maps.detach().abs().amax(dim=-1, keepdim=True) > 1e-12, maps, torch.zeros_like(maps))
+    live = maps.detach().abs().amax(dim=-1, keepdim=True) > 1e-12
+    maps = torch.where(live, maps, torch.zeros_like(maps))
     if coding == "pooled":
         return F.normalize(maps, dim=-1)
-    if coding == "hash":
-        return top_two_positions(maps, grid)
+    if coding not in ("hash", "straight_through"):
+        raise ValueError(f"coding must be 'pooled', 'straight_through' or 'hash', got {coding!r}")
+    codes = top_two_positions(maps, grid)
     if coding == "straight_through":
         soft = _soft_top_two(maps, grid)
-        return soft + (top_two_positions(maps, grid) - soft).detach()
-    raise ValueError(f"coding must be 'pooled', 'straight_through' or 'hash', got {coding!r}")
+        codes = soft + (codes - soft).detach()
+    return torch.where(live, codes, torch.zeros_like(codes))
 
 
 def positions(grid: int, like: Tensor) -> Tensor:

@@ -181,8 +181,8 @@ class CrossLayerLoss(nn.Module):
         assert self.project is not None  # noqa: S101
         source = output.embeddings if self.projection == "embedding" else output.features
         dtype = next(self.project.parameters()).dtype
-        vectors = self.project([s.to(dtype) for s in source])
-        stages, k = list(self.lambdas), self.k_batch
+        vectors = self.project([s.to(dtype) for s in source], [*self.lambdas, len(source)])
+        stages, k = list(range(1, len(vectors))), self.k_batch  # those that are taught, and the deep one
         if self.variant == "released":
             return self._weigh(released.clbs_loss(vectors, stages, k=k, generator=generator))
         return self._weigh(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -27,7 +29,11 @@ def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     partial = path.with_name(f".{path.name}.partial")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        save_file(whole, partial, {"crossfer": json.dumps(meta)})
+        partial.unlink(missing_ok=True)
+        partial.touch()
+        mode = (path if path.exists() else partial).stat().st_mode & 0o7777
+        save_file(whole, partial, {"crossfer": json.dumps(meta)})  # for nobody else to read
+        partial.chmod(mode)
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)
@@ -54,11 +60,23 @@ def require_writable(folder: Path) -> None:
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what :func:`save` wrote.
+    """Read what :func:`save` wrote: tensors and metadata.
 
     Raises:
         CheckpointError: if the file is missing, truncated, pickled or not a checkpoint.
     """
+    with _opened(path) as file:
+        return {k: file.get_tensor(k) for k in file.keys()}, _meta(file, path)  # noqa: SIM118
+
+
+def load_meta(path: Path) -> dict[str, Any]:
+    """The metadata alone; errors as of :func:`load`."""
+    with _opened(path) as file:
+        return _meta(file, path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     if _is_pickled(path):
         raise CheckpointError(
             f"{path}: pickled weights are not loaded, since a pickle can run code; convert them once, where "
@@ -67,12 +85,18 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         )
     try:
         with safe_open(path, framework="pt") as file:
-            meta = (file.metadata() or {}).get("crossfer", "{}")
-            return {k: file.get_tensor(k) for k in file.keys()}, json.loads(meta)  # noqa: SIM118
+            yield file
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint") from None
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+    except (OSError, SafetensorError, json.JSONDecodeError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from None
+
+
+def _meta(file: Any, path: Path) -> dict[str, Any]:
+    meta = json.loads((file.metadata() or {}).get("crossfer", "{}"))
+    if not isinstance(meta, dict):
+        raise CheckpointError(f"{path}: expected metadata by key, found {type(meta).__name__}")
+    return meta
 
 
 def _is_pickled(path: Path) -> bool:

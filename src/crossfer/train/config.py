@@ -42,6 +42,12 @@ class RecipeError(ValueError):
 
 # Keys of [data] that say where it lies and how it is read: they may differ between machines.
 OF_THE_MACHINE = frozenset({"root", "memory_gb", "workers"})
+READ_FOR_ONE_SET = {
+    "protocol": "ferplus",
+    "valid_protocol": "ferplus",
+    "labels": "ferplus",
+    "samples": "synthetic",
+}
 
 
 class Section(BaseModel):
@@ -111,6 +117,9 @@ class DataConfig(Section):
             raise ValueError(f"classes {FOUND!r} belongs to name 'folder', got it with {self.name!r}")
         if self.target == "votes" and self.name not in {"ferplus", "table", "synthetic"}:
             raise ValueError(f"target 'votes': {self.name!r} has none; set target = 'majority'")
+        for key, owner in READ_FOR_ONE_SET.items():
+            if self.name != owner and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} belongs to name {owner!r}, got it with {self.name!r}; leave it out")
         return self
 
 
@@ -426,7 +435,7 @@ def _read(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
         document = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise RecipeError(f"{path}: no such recipe") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"{path}: not a readable TOML recipe: {error}") from None
     base = document.pop("extends", None)
     if base is None:

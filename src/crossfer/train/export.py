@@ -137,7 +137,7 @@ def _provenance(
     return {
         "recipe": placeless(recipe),
         "mirrored_views": mirror,
-        "epoch": meta["epoch"],
+        "epoch": meta.get("epoch"),
         "commit": meta.get("commit", "unknown"),
         "teachers": meta.get("teachers", {}),
         "data": recipe.data.name,

@@ -23,7 +23,7 @@ from crossfer.train.optim import learning_rate
 from crossfer.train.ranks import this_rank
 from crossfer.train.record import EpochRecord, Progress, RunResult
 from crossfer.train.start import start_from
-from crossfer.train.state import RunState, recorded_precision
+from crossfer.train.state import RunState, alone_in, recorded_precision
 from crossfer.train.step import Step
 from crossfer.train.stream import Faces
 from crossfer.train.teachers import Teachers, load_teachers
@@ -56,19 +56,36 @@ def train(
         observers: look on, on rank 0.
 
     Raises:
-        TrainingError: if the folder holds another run, loss or gradient is no longer finite, or the machine
-            gives up: memory, disk, a device or another rank.
+        TrainingError: if the folder holds another run, or one of other faces, loss or gradient is no longer
+            finite, or the machine gives up: memory, disk, a device or another rank.
+        FolderInUseError: if another process trains into the folder now.
     """
     observed = any(observer.sees_gradients for observer in observers)
     _refuse_what_does_not_fit(recipe, len(train_faces), observed=observed)
+    with alone_in(folder):
+        with enough_memory("the network", f"take {SMALLER_NETWORK}"):
+            run = _open_run(recipe, labels, folder, resume, len(train_faces))
+            run.work_on({"train": train_faces, "valid": valid_faces})
+            teachers = _open_teachers(run)
+        _learn(run, teachers, train_faces, valid_faces, observers if run.rank.number == 0 else ())
+        part_at_exit(run.fabric)
+    best = run.best
+    return RunResult(folder, best.epoch, best.valid_accuracy, run.precision, run.commit, tuple(run.history))
+
+
+def _learn(
+    run: RunState,
+    teachers: Teachers | None,
+    train_faces: Faces,
+    valid_faces: Faces,
+    observers: Sequence[Observer],
+) -> None:
+    """The epochs that are left."""
+    recipe, fixed = run.recipe, run.recipe.distill.teaching == "fixed"
     with enough_memory("the network", f"take {SMALLER_NETWORK}"):
-        run = _open_run(recipe, labels, folder, resume, len(train_faces))
-        teachers = _open_teachers(run)
-        fixed = recipe.distill.teaching == "fixed"
-        observers = observers if run.rank.number == 0 else ()
         learn = Step(run, input_contract(recipe.model), None if fixed else teachers, observers)
     for observer in observers:
-        observer.begin(run.bare, folder, run.epoch)
+        observer.begin(run.bare, run.folder, run.epoch)
         if run.history:
             observer.after_epoch(run.history[-1])
     with in_words(run.place, recipe, run.rank):
@@ -95,8 +112,6 @@ def train(
             run.finish_epoch(record)
             for observer in observers:
                 observer.after_epoch(record)
-    part_at_exit(run.fabric)
-    return RunResult(folder, run.best.epoch, run.best.valid_accuracy, run.precision, tuple(run.history))
 
 
 def _open_run(recipe: Recipe, labels: LabelSet, folder: Path, resume: bool, images: int) -> RunState:

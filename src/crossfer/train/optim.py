@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from crossfer.train.config import OptimConfig
 
-# From the average so far, the current value and the number of values in the average: the new average.
-Average = Callable[[Tensor, Tensor, Tensor | int], Tensor]
+# Takes averages on from their tensors, the current ones, and the number of values in the averages so far.
+Average = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
 
 
 def build_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
@@ -59,10 +59,8 @@ def equal_average(skipped: int) -> Average:
     which so need no pass of their own over the data.
     """
 
-    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        if not averaged.is_floating_point():
-            return current
-        return averaged.lerp(current, 1 / max(1, int(count) + 1 - skipped))
+    def average(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        _move(averaged, current, 1 / max(1, int(count) + 1 - skipped))
 
     return average
 
@@ -70,12 +68,20 @@ def equal_average(skipped: int) -> Average:
 def ramped_ema(decay: float) -> Average:
     """Moving average whose decay grows to ``decay``, so that the first steps are soon forgotten."""
 
-    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        if not averaged.is_floating_point():
-            return current
-        return averaged.lerp(current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
+    def average(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        before = int(count)  # once for all tensors: a GPU is waited for each time
+        _move(averaged, current, 1 - min(decay, (1 + before) / (10 + before)))
 
     return average
+
+
+def _move(averaged: Sequence[Tensor], current: Sequence[Tensor], weight: float) -> None:
+    """Take tensors of one type that much of the way to others, in place; whole numbers all of it."""
+    if averaged[0].is_floating_point():
+        torch._foreach_lerp_(averaged, current, weight)
+    else:
+        for old, new in zip(averaged, current, strict=True):
+            old.copy_(new)
 
 
 def decay_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -66,12 +66,16 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a finished run leaves: its folder, the chosen epoch, the validation accuracy there, all epochs."""
+    """What a finished run leaves: its folder, the chosen epoch, the validation accuracy there, all epochs.
+
+    ``commit`` is that of the code as the run, or the last part of it, began.
+    """
 
     folder: Path
     best_epoch: int
     best_accuracy: float
     precision: Precision
+    commit: str
     history: tuple[EpochRecord, ...]
 
 
@@ -80,5 +84,7 @@ def write_log(path: Path, history: Sequence[EpochRecord]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(asdict(history[0])), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({k: round(v, 6) for k, v in asdict(r).items()} for r in history)
+    writer.writerows(
+        {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in asdict(r).items()} for r in history
+    )
     write_atomically(path, text.getvalue().encode())

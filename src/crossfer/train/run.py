@@ -26,7 +26,7 @@ from crossfer.train.ranks import this_rank
 from crossfer.train.record import RunResult
 from crossfer.train.source import cut_valid, data_of_run, open_split
 from crossfer.train.start import start_from
-from crossfer.train.state import require_free
+from crossfer.train.state import require_free, require_same_recipe
 from crossfer.train.stream import Faces, stream_faces
 from crossfer.train.study import Trial, TrialResult, run_trial
 from crossfer.train.teachers import load_teachers
@@ -52,7 +52,9 @@ def run_recipe(
         observers: look on too.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of ranks and precision
-    if not resume:
+    if resume:
+        require_same_recipe(folder, recipe)
+    else:
         require_free(folder)
     if this_rank().number == 0:
         require_writable(folder)

@@ -114,6 +114,8 @@ def cut_valid(
         DataError: if an image cannot be read, a split file cannot hold its name, or train is too small to cut
             from.
     """
+    # What an earlier start left would stand for the set's own validation split.
+    (folder / SPLIT_FILE).unlink(missing_ok=True)
     if config.name == "synthetic" or not config.valid_share or config.split_file is not None:
         return None
     if "valid" in splits_of(config.name, _place(config, root), train.labels):

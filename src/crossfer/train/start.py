@@ -103,10 +103,11 @@ def recipe_of(meta: dict[str, Any], path: Path) -> tuple[Recipe, LabelSet]:
             f"{path}: expected the weights of a network, found what a run goes on from; name the run's "
             f"folder, {path.parent}, or its best.safetensors"
         )
-    if "recipe" not in meta or "label_set" not in meta:
+    kinds = {"recipe": dict, "label_set": str}
+    if lacking := [key for key, kind in kinds.items() if not isinstance(meta.get(key), kind)]:
         raise CheckpointError(
-            f"{path}: the weights carry no recipe and labels; expected best.safetensors as training writes "
-            "it, or what crossfer export made of it"
+            f"{path}: the weights carry no {' and no '.join(lacking)}; expected best.safetensors as training "
+            "writes it, or what crossfer export made of it"
         )
     return parse_recipe(meta["recipe"], str(path)), label_set(meta["label_set"])
 

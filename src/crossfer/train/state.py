@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from crossfer.labels import LabelSet
 from crossfer.method import CrossLayerLoss, CrossLayerNet, ranks
 from crossfer.provenance import code_commit
+from crossfer.runtime.lock import lock_folder
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe, first_difference
 from crossfer.train.device import Precision
@@ -24,6 +28,7 @@ from crossfer.train.optim import averaging, build_optimizer
 from crossfer.train.ranks import this_rank
 from crossfer.train.record import EpochRecord, write_log
 from crossfer.train.start import fill
+from crossfer.train.stream import Faces
 
 FORMAT = 2  # of a run's checkpoints; 1 kept the momentum under other names
 
@@ -69,7 +74,7 @@ class RunState:
         ).to(fabric.device)
         optimizer = build_optimizer(nn.ModuleList([bare, self.loss]), recipe.optim)
         self.averaged = AveragedModel(
-            bare, device=fabric.device, avg_fn=averaging(recipe.optim, steps), use_buffers=True
+            bare, device=fabric.device, multi_avg_fn=averaging(recipe.optim, steps), use_buffers=True
         )
         self.bare = bare
         if recipe.optim.compile:
@@ -78,6 +83,7 @@ class RunState:
         self.generator = torch.Generator(fabric.device)
         self.history: list[EpochRecord] = []
         self.teachers: dict[str, str] = {}  # names by checksum
+        self.faces: dict[str, str] = {}  # fingerprints by split
         self.commit = code_commit()
 
     @property
@@ -128,17 +134,7 @@ class RunState:
 
     def _take_up(self, last: Path) -> None:
         tensors, meta = checkpoint.load(last)
-        missing = [key for key in ("recipe", "history") if key not in meta]
-        if missing:
-            raise checkpoint.CheckpointError(
-                f"{last}: no run to resume: its metadata lacks {', '.join(missing)}"
-            )
-        if meta.get("format") != FORMAT:
-            raise checkpoint.CheckpointError(
-                f"{last}: expected a run of format {FORMAT}, found {meta.get('format')!r}, of another "
-                "version of crossfer; go on with that version, or start again in another folder"
-            )
-        _refuse_other_recipe(meta["recipe"], self.recipe, self.folder)
+        _refuse_other_recipe(meta, last, self.recipe)
         if meta["label_set"] != self.labels.name:
             raise TrainingError(
                 f"{self.folder}: was trained for {meta['label_set']}, the data now has {self.labels.name}; "
@@ -148,11 +144,30 @@ class RunState:
             fill(module, checkpoint.under(name, tensors), f"{last}: {name} does not fit the run's own recipe")
         checkpoint.restore_optimizer(self.optimizer, checkpoint.under("optimizer", tensors))
         self.fabric.strategy.precision.load_state_dict(meta.get("scaler", {}))
-        self.history = [EpochRecord(**record) for record in meta["history"]]
+        try:
+            self.history = [EpochRecord(**record) for record in meta["history"]]
+        except TypeError as error:
+            raise checkpoint.CheckpointError(f"{last}: no run to resume: its history: {error}") from None
         self.place.saved = True
         self.teachers = meta.get("teachers", {})
+        self.faces = meta.get("faces", {})  # runs of older versions did not note them
         if self.fabric.is_global_zero:  # it may have been stopped between checkpoint and log
             write_log(self.folder / "log.csv", self.history)
+
+    def work_on(self, splits: Mapping[str, Faces]) -> None:
+        """Note the faces of each split; a run that goes on must have the same, in the same order.
+
+        Raises:
+            TrainingError: if they are others.
+        """
+        found = {split: _fingerprint(faces) for split, faces in splits.items()}
+        for split, ours in found.items():
+            if (theirs := self.faces.get(split, ours)) != ours:
+                raise TrainingError(
+                    f"{self.folder}: began with other {split} faces ({theirs}, now {ours}); put the data "
+                    "back as it was, or name another folder"
+                )
+        self.faces = found
 
     def be_taught_by(self, teachers: dict[str, str]) -> None:
         """Note the teachers, names by their files' SHA-256; a run that goes on must have the same.
@@ -192,6 +207,7 @@ class RunState:
             "scaler": self.fabric.strategy.precision.state_dict(),
             "ranks": self.fabric.world_size,
             "teachers": self.teachers,
+            "faces": self.faces,
             "recipe": json.loads(self.recipe.model_dump_json()),
             "label_set": self.labels.name,
             "labels": list(self.labels.expressions),
@@ -214,6 +230,29 @@ class RunState:
         write_log(self.folder / "log.csv", self.history)
 
 
+def _fingerprint(faces: Faces) -> str:
+    """Their number, and a checksum of their answers, which are at hand for faces that are streamed too."""
+    digest = hashlib.sha256()
+    for values in (faces.labels, faces.targets):
+        digest.update(values.cpu().numpy().tobytes())
+    return f"{len(faces):,} faces, targets {digest.hexdigest()[:12]}"
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes from training into a folder; of several ranks the first one does.
+
+    Raises:
+        FolderInUseError: if another one does now.
+    """
+    if this_rank().number:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock_folder(folder, ".lock"):
+        yield
+
+
 def require_free(folder: Path) -> None:
     """Refuse a folder that holds a run already, so that none is overwritten."""
     if (folder / "last.safetensors").exists():
@@ -225,13 +264,35 @@ def require_free(folder: Path) -> None:
 def recorded_precision(folder: Path) -> Precision | None:
     """The precision of the run in a folder, if there is one that says."""
     last = folder / "last.safetensors"
-    return checkpoint.load(last)[1].get("precision") if last.exists() else None
+    return checkpoint.load_meta(last).get("precision") if last.exists() else None
 
 
-def _refuse_other_recipe(found: dict[str, Any], recipe: Recipe, folder: Path) -> None:
-    if (difference := first_difference(found, recipe)) is not None:
+def require_same_recipe(folder: Path, recipe: Recipe) -> None:
+    """Refuse to go on with a run of another recipe; there may be no run yet.
+
+    Raises:
+        TrainingError: names the first key that differs, with both values.
+        CheckpointError: if what is there is no run that could go on.
+    """
+    last = folder / "last.safetensors"
+    if last.exists():
+        _refuse_other_recipe(checkpoint.load_meta(last), last, recipe)
+
+
+def _refuse_other_recipe(meta: dict[str, Any], last: Path, recipe: Recipe) -> None:
+    kinds = {"recipe": dict, "history": list, "label_set": str}
+    if lacking := [
+        key for key, kind in kinds.items() if not isinstance(meta.get(key), kind) or not meta[key]
+    ]:
+        raise checkpoint.CheckpointError(f"{last}: no run to resume: its metadata lacks {', '.join(lacking)}")
+    if meta.get("format") != FORMAT:
+        raise checkpoint.CheckpointError(
+            f"{last}: expected a run of format {FORMAT}, found {meta.get('format')!r}, of another "
+            "version of crossfer; go on with that version, or start again in another folder"
+        )
+    if (difference := first_difference(meta["recipe"], recipe)) is not None:
         key, theirs, ours = difference
         raise TrainingError(
-            f"{folder}: was trained with {key} = {theirs!r}, the recipe now says {ours!r}; "
+            f"{last.parent}: was trained with {key} = {theirs!r}, the recipe now says {ours!r}; "
             "resume with the same recipe or name another folder"
         )

@@ -11,7 +11,6 @@ from statistics import NormalDist, mean, stdev
 from typing import Any
 
 from crossfer.labels import LabelSet
-from crossfer.provenance import code_commit
 from crossfer.runtime.atomic import write_atomically
 from crossfer.train.config import OF_THE_MACHINE, Recipe, first_difference
 from crossfer.train.loop import train
@@ -132,7 +131,7 @@ def run_trial(
         epochs=len(done.history),
         seconds=round(sum(record.seconds for record in done.history), 1),
         precision=done.precision,
-        commit=code_commit(),
+        commit=done.commit,
         recipe=trial.recipe.model_dump(mode="json", exclude={"data": {*OF_THE_MACHINE}}),
         observed=observed(folder),
     )
