@@ -1,5 +1,7 @@
+import copy
 import dataclasses
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -39,6 +41,9 @@ def test_results_cannot_be_changed():
         PREDICTION.logits = np.zeros(3)  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(TypeError):
         PREDICTION.probabilities["anger"] = 1.0  # pyright: ignore[reportIndexIssue]
+    for change in ("clear", "popitem", "update"):
+        with pytest.raises(TypeError, match="a result does not change"):
+            getattr(PREDICTION.probabilities, change)()
 
 
 def test_a_face_as_plain_values_is_json():
@@ -54,3 +59,15 @@ def test_equality_ignores_raw_scores_only():
     other = dataclasses.replace(PREDICTION, logits=np.zeros(3, np.float32))
     assert other == PREDICTION
     assert dataclasses.replace(PREDICTION, probabilities={"neutral": 1.0}) != PREDICTION
+
+
+def test_results_go_to_other_processes_and_into_json():
+    face = Face(Box(1, 2, 3, 4), ((0.0, 1.0),) * 5, 0.9, PREDICTION)
+    sent = pickle.loads(pickle.dumps(face))  # noqa: S301 -- our own
+    for again in (sent, copy.deepcopy(face)):
+        assert again == face
+        assert type(again.prediction.probabilities) is type(PREDICTION.probabilities)
+        np.testing.assert_array_equal(again.prediction.evidence, PREDICTION.evidence)
+    assert hash(copy.copy(face)) == hash(face)
+    assert json.loads(json.dumps(PREDICTION.probabilities)) == PREDICTION.probabilities
+    assert dataclasses.asdict(face)["prediction"]["probabilities"] == PREDICTION.probabilities

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from crossfer.labels import LabelSet
 from crossfer.types import Box, Face, Prediction
 
 if TYPE_CHECKING:
+    from crossfer.runtime.bundle import BundleError
+    from crossfer.runtime.image import ImageError
     from crossfer.runtime.recognizer import Recognizer
 
 # From 1.29 on ONNX Runtime reports to its maker about the machine and the models that run on it, over the
@@ -17,17 +20,24 @@ if TYPE_CHECKING:
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
-__all__ = ["Box", "Face", "LabelSet", "Prediction", "Recognizer"]
+__all__ = ["Box", "BundleError", "Face", "ImageError", "LabelSet", "Prediction", "Recognizer"]
+_LATE = {
+    "BundleError": "crossfer.runtime.bundle",
+    "ImageError": "crossfer.runtime.image",
+    "Recognizer": "crossfer.runtime.recognizer",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Imports what takes a while to load, ONNX Runtime or FFmpeg, when it is first asked for."""
-    if name == "Recognizer":
-        from crossfer.runtime.recognizer import Recognizer  # noqa: PLC0415
-
-        return Recognizer
+    if name in _LATE:
+        return getattr(import_module(_LATE[name]), name)
     if name == "video":
         import crossfer.video  # noqa: PLC0415
 
         return crossfer.video
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "video"})

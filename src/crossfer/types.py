@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 UNCERTAIN = "uncertain"
+
+
+class FrozenDict(dict[str, float]):
+    """A dictionary that does not change, and like others can be pickled, copied and written as JSON."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("a result does not change; take dict(...) of it")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[type[FrozenDict], tuple[dict[str, float]]]:
+        return FrozenDict, (dict(self),)
 
 
 @dataclass(frozen=True)
@@ -50,14 +61,14 @@ class Prediction:
         abstained: whether the model is too unsure to answer; None where abstention was not asked for.
     """
 
-    probabilities: Mapping[str, float]
+    probabilities: Mapping[str, float] = field(hash=False)
     logits: np.ndarray = field(repr=False, compare=False)
     evidence: np.ndarray = field(repr=False, compare=False)
     prediction_set: tuple[str, ...] | None = None
     abstained: bool | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "probabilities", MappingProxyType(dict(self.probabilities)))
+        object.__setattr__(self, "probabilities", FrozenDict(self.probabilities))
 
     @property
     def expression(self) -> str:

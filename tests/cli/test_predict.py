@@ -315,3 +315,44 @@ def test_faces_are_given_where_a_drawing_cannot_be_written(predict, folder, tmp_
 def test_names_are_not_turned_into_pictures(predict, folder):
     shutil.copy(folder / "a.bmp", folder / ":heart: [red]x.bmp")
     assert ":heart: [red]x.bmp" in predict(folder / ":heart: [red]x.bmp").stdout
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.JSONL", "a.ndjson", "a.csv", "a.txt"])
+def test_the_form_is_as_the_name_of_the_output_ends(predict, astronaut_path, tmp_path, name):
+    result = predict(astronaut_path, "--output", tmp_path / name)
+    assert result.exit_code == 0
+    form = {".csv": "csv", ".txt": "text"}.get(Path(name).suffix, "json")
+    assert (tmp_path / name).read_text() == predict("--format", form, astronaut_path).stdout
+    assert predict("--format", "csv", astronaut_path, "--output", tmp_path / name).exit_code == 0
+    assert (tmp_path / name).read_text().startswith("path,")
+
+
+def test_small_faces_of_a_large_photo_are_found_by_a_larger_look(predict, astronaut_path, tmp_path):
+    photo = Image.new("RGB", (3000, 2000), "gray")
+    photo.paste(Image.open(astronaut_path).convert("RGB").resize((220, 220)), (100, 100))
+    photo.save(tmp_path / "group.png")
+    found = [
+        len(
+            lines(predict("--format", "json", "--detector-side", side, tmp_path / "group.png").stdout)[0][
+                "faces"
+            ]
+        )
+        for side in (640, 1920)
+    ]
+    assert found == [0, 1]
+
+
+def test_a_folder_without_images_says_so(predict, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    result = predict(tmp_path)
+    assert result.exit_code == 1
+    assert (
+        "expected an image file, found a directory; name files, or a folder that holds some (.bmp"
+        in result.stderr
+    )
+
+
+def test_closed_streams_are_no_traceback(astronaut_path, tiny_model):
+    command = f'"{sys.executable}" -m crossfer.cli predict --model "{tiny_model}" "{astronaut_path}" >&-'
+    done = subprocess.run(["sh", "-c", command], check=False, stderr=subprocess.PIPE, text=True)  # noqa: S607
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from crossfer.runtime.align import CropGeometry, crop_square
-from crossfer.runtime.annotate import MAX_SIDE, MIN_SIDE, annotate, save_png
+from crossfer.runtime.annotate import FACE_COLORS, MAX_SIDE, MIN_SIDE, annotate, draw_face, save_png
 from crossfer.types import Box, Face, Prediction
 
 GRID = 6
@@ -81,3 +81,17 @@ def test_a_png_is_written_whole(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["drawn.png"]
     with pytest.raises(FileNotFoundError):
         save_png(Image.fromarray(grey()), tmp_path / "none" / "drawn.png")
+
+
+@pytest.mark.parametrize(
+    ("top", "height", "row"),
+    [(60, 80, 60 - 5), (0, 60, 60 + 5), (0, 195, 5)],
+    ids=["above", "below", "inside"],
+)
+def test_a_label_lies_over_its_face_only_where_there_is_no_room_elsewhere(top, height, row):
+    photo = Image.new("RGB", (200, 200))
+    draw_face(photo, face(box=Box(20, top, 100, height)), 1, 1.0, 10.0)
+    filled = (np.asarray(photo) == ImageColor.getrgb(FACE_COLORS[0])).all(axis=2)[:, 30:100].all(axis=1)
+    assert filled[row]
+    others = {top - 5, top + height + 5, top + 5} - {row}
+    assert not any(filled[y] for y in others if 0 <= y < 200)

@@ -17,6 +17,7 @@ def touch(root: Path, *names: str) -> None:
 
 def test_folders_are_searched_to_the_bottom_in_sorted_order(tmp_path):
     touch(tmp_path, "b.png", "a.JPG", "sub/z/deep.webp", "sub/a.tiff", "notes.txt", ".hidden.png", "c.gif")
+    touch(tmp_path, ".thumbnails/a.png")
     found = [str(path.relative_to(tmp_path)) for path in find_images([tmp_path])]
     assert found == ["a.JPG", "b.png", "sub/a.tiff", "sub/z/deep.webp"]
 

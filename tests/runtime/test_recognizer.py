@@ -2,6 +2,7 @@ import hashlib
 import io
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,7 +117,7 @@ def test_the_detector_is_loaded_when_first_needed(tiny_model, astronaut, monkeyp
     assert loaded == []
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: recognizer.recognize(astronaut), range(4)))
-    assert loaded == [{"min_score": 0.6, "threads": 1}]
+    assert loaded == [{"min_score": 0.6, "long_side": 640, "threads": 1}]
     assert all(answer == answers[0] for answer in answers)
 
 
@@ -197,6 +198,7 @@ def test_a_model_without_calibration_says_how_to_get_it(tiny_model, tmp_path, wi
         ({"detector": "haar"}, "expected 'centerface', 'none' or a Detector, got 'haar'"),
         ({"min_face_score": 1.5}, "expected a number between 0 and 1, got 1.5"),
         ({"threads": 0}, "expected at least 1, got 0"),
+        ({"detector_side": 8}, "expected at least 32 pixels, got 8"),
     ],
 )
 def test_bad_settings_say_what_is_expected(tiny_model, arguments, message):
@@ -239,3 +241,17 @@ def test_only_the_largest_faces_are_kept_and_the_others_counted(recognizer, grou
     found = recognizer.find(group, max_faces=1)
     assert (len(found.places), found.left_out) == (1, 1)
     assert recognizer.answer([found])[0] == recognizer.recognize(group)[:1]
+
+
+@pytest.mark.parametrize("one", ["photo.jpg", b"bytes", Path("photo.jpg")])
+def test_one_image_where_several_are_expected_is_told(tiny_model, one):
+    recognizer = Recognizer(tiny_model, "none")
+    for several in (recognizer.recognize_batch, recognizer.classify):
+        with pytest.raises(TypeError, match=r"expected several images, got one \w+; put it into a list"):
+            several(one)
+
+
+def test_what_the_documentation_names_comes_from_the_package():
+    assert crossfer.ImageError is ImageError
+    assert crossfer.BundleError is BundleError
+    assert {"Recognizer", "ImageError", "BundleError", "video"} <= set(dir(crossfer))

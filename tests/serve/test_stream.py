@@ -153,6 +153,7 @@ def test_clients_that_leave_in_the_middle_leave_nothing_behind(model, photo):
     ("parameters", "headers", "status"),
     [
         ("?coverage=7", {}, 422),
+        ("?covrage=0.9", {}, 422),
         ("?evidence=perhaps", {}, 422),
         ("", {"Origin": "https://evil.example"}, 403),
     ],

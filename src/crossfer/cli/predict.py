@@ -19,15 +19,26 @@ if TYPE_CHECKING:
     from crossfer.runtime.results import ImageResult
 
 Task = TypeVar("Task")
+FORMS: dict[str, Literal["json", "csv"]] = {
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".csv": "csv",
+}
 
 
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="Images, and folders to search to the bottom.")],
     *,
     format_: Annotated[
-        Literal["text", "json", "csv"],
-        typer.Option("--format", help="A table; JSON Lines, one object an image; or CSV, one row a face."),
-    ] = "text",
+        Literal["text", "json", "csv"] | None,
+        typer.Option(
+            "--format",
+            help="A table; JSON Lines, one object an image; or CSV, one row a face. [default: as the name of "
+            "--output ends; else text]",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", dir_okay=False, help="Write results here, not to stdout.")
     ] = None,
@@ -38,6 +49,15 @@ def predict(
     model: Model = "default",
     detector: Detector = "centerface",
     min_face_score: MinFaceScore = 0.5,
+    detector_side: Annotated[
+        int,
+        typer.Option(
+            min=32,
+            max=8192,
+            metavar="PIXELS",
+            help="Look for faces in a copy of at most so many pixels a side; more finds smaller ones.",
+        ),
+    ] = 640,
     top_k: Annotated[
         int | None, typer.Option(min=1, metavar="K", help="Give only the K likeliest expressions of a face.")
     ] = None,
@@ -55,7 +75,14 @@ def predict(
 
     if output is not None and not output.absolute().parent.is_dir():
         raise typer.BadParameter(f"the folder {output.parent} does not exist", param_hint="--output")
-    recognizer = Recognizer(model, detector, min_face_score, coverage=coverage, abstain=abstain)
+    recognizer = Recognizer(
+        model,
+        detector,
+        min_face_score,
+        coverage=coverage,
+        abstain=abstain,
+        detector_side=detector_side,
+    )
     passed_over: list[Path] = []
     images = list(find_images(paths, passed_over))
     if output is not None and output.resolve() in {image.resolve() for image in images}:
@@ -68,7 +95,7 @@ def predict(
         drawings = annotated_paths(images, annotate)
     columns = shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None
     form = result_format(
-        format_,
+        format_ or ("text" if output is None else FORMS.get(output.suffix.lower(), "text")),
         recognizer.meta.labels,
         top_k=top_k,
         columns=columns,

@@ -124,7 +124,7 @@ def evidence_layers(
 
 
 def draw_face(photo: Image.Image, face: Face, number: int, zoom: float, unit: float) -> None:
-    """Outlines a face and labels it above its box, or inside where there is no room above.
+    """Outlines a face and labels it above its box, or below it, or inside where there is no room at all.
 
     Args:
         photo: drawn into.
@@ -146,7 +146,8 @@ def draw_face(photo: Image.Image, face: Face, number: int, zoom: float, unit: fl
     text = f"{number}  {face.prediction.answer} {percent(face.confidence)}"
     width, height = draw.textlength(text, font) + unit * 1.4, letter * 1.55
     x = min(max(left, 0), max(0, photo.width - width))
-    y = top - height - line if top - height - line >= 0 else min(top + line, max(0, photo.height - height))
+    above, below = top - height - line, max(bottom, top) + line
+    y = above if above >= 0 else below if below + height <= photo.height else max(0, top + line)
     draw.rounded_rectangle((x, y, x + width, y + height), radius=height * 0.3, fill=color)
     draw.text((x + width / 2, y + height / 2), text, fill=_ink_on(color), font=font, anchor="mm")
 

@@ -34,7 +34,8 @@ MADE_BY = ("Software", "crossfer")  # the PNG text by which a drawing of ours is
 def find_images(paths: Iterable[Path], passed_over: list[Path] | None = None) -> Iterator[Path]:
     """The files to read: named files as they are, folders searched to the bottom in sorted order.
 
-    In a folder only files with an image's suffix count, and none whose name starts with a dot. A path that
+    In a folder only files with an image's suffix count, and nothing whose name starts with a dot, files and
+    folders alike. A path that
     does not exist, a folder without any image, and one that cannot be looked into comes out as it is, so that
     reading it tells what is wrong.
 
@@ -55,7 +56,7 @@ def find_images(paths: Iterable[Path], passed_over: list[Path] | None = None) ->
 def _images_in(folder: Path, passed_over: list[Path]) -> Iterator[Path]:
     closed: list[Path] = []
     for parent, folders, names in os.walk(folder, onerror=lambda e: closed.append(Path(str(e.filename)))):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         passed_over += [Path(parent) / name for name in folders if os.path.islink(os.path.join(parent, name))]
         for name in sorted(names):
             suffix = Path(name).suffix.lower()

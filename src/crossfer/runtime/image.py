@@ -93,7 +93,10 @@ def _read(path: Path) -> bytes:
     try:
         if path.is_dir():
             os.scandir(path).close()  # or it says why the folder cannot be read
-            raise ImageError(f"{path}: expected an image file, found a directory; name a file in it")
+            raise ImageError(
+                f"{path}: expected an image file, found a directory; name files, or a folder that holds some "
+                f"({', '.join(sorted(SUFFIXES))})"
+            )
         if not path.exists():
             raise ImageError(f"{path}: no such file; check the path")
         if not path.is_file():

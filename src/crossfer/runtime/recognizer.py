@@ -14,7 +14,7 @@ from crossfer.calibration import softmax
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.decision import Decision
-from crossfer.runtime.detector import CenterFace, Detection, Detector
+from crossfer.runtime.detector import MULTIPLE, CenterFace, Detection, Detector
 from crossfer.runtime.image import ImageSource, load_image
 from crossfer.runtime.names import DetectorName
 from crossfer.runtime.preprocess import normalize, resize_crop
@@ -62,6 +62,9 @@ class Recognizer:
         coverage: give each face a ``prediction_set`` that holds the true expression with this frequency
             (0.5 to 0.999) on data like that of the calibration.
         abstain: answer "uncertain" below the confidence that the calibration found.
+        detector_side: the CenterFace detector looks at a copy whose longer side has at most so many pixels.
+            At 640 it finds faces of at least about a fortieth of a larger image's longer side, at 1920 of a
+            third of that; the time grows with the square.
 
     Attributes:
         meta: what the model says about itself: labels, input, calibration and so on.
@@ -87,6 +90,7 @@ class Recognizer:
         *,
         coverage: float | None = None,
         abstain: bool = False,
+        detector_side: int = 640,
     ) -> None:
         if isinstance(detector, str) and detector not in get_args(DetectorName):
             raise ValueError(f"detector: expected 'centerface', 'none' or a Detector, got {detector!r}")
@@ -94,6 +98,8 @@ class Recognizer:
             raise ValueError(f"min_face_score: expected a number between 0 and 1, got {min_face_score}")
         if threads is not None and threads < 1:
             raise ValueError(f"threads: expected at least 1, got {threads}")
+        if detector_side < MULTIPLE:
+            raise ValueError(f"detector_side: expected at least {MULTIPLE} pixels, got {detector_side}")
         bundle = read_bundle(model, threads=threads)
         self.meta: Final = bundle.meta
         self.path: Final = bundle.path
@@ -105,6 +111,7 @@ class Recognizer:
         self._session = ModelSession(bundle)
         self._detector = detector
         self._min_face_score = min_face_score
+        self._detector_side = detector_side
         self._threads = threads
         self._lock = threading.Lock()
 
@@ -129,8 +136,9 @@ class Recognizer:
 
         Raises:
             ImageError: if one of the images cannot be used; the message names it.
+            TypeError: if it is a single path or file, and not several.
         """
-        return self.answer([self.find(source) for source in images])
+        return self.answer([self.find(source) for source in _several(images)])
 
     def find(self, image: ImageSource, max_faces: int | None = None) -> Found:
         """Finds and cuts out the faces of one image: the half of ``recognize`` before the model.
@@ -167,8 +175,9 @@ class Recognizer:
 
         Raises:
             ImageError: if one of the crops cannot be used.
+            TypeError: if it is a single path or file, and not several.
         """
-        inputs = [resize_crop(load_image(crop), self.meta.input) for crop in crops]
+        inputs = [resize_crop(load_image(crop), self.meta.input) for crop in _several(crops)]
         return self._predict(np.stack(inputs)) if inputs else []
 
     def _places(self, image: np.ndarray) -> Sequence[Detection | Box]:
@@ -187,7 +196,9 @@ class Recognizer:
             return None
         with self._lock:
             if isinstance(self._detector, str):
-                self._detector = CenterFace(min_score=self._min_face_score, threads=self._threads)
+                self._detector = CenterFace(
+                    min_score=self._min_face_score, long_side=self._detector_side, threads=self._threads
+                )
             return self._detector
 
     def _cut(self, image: np.ndarray, place: Detection | Box) -> np.ndarray:
@@ -203,6 +214,12 @@ class Recognizer:
             self.decision(Prediction(dict(zip(self.meta.labels, face.tolist(), strict=True)), scores, cells))
             for face, scores, cells in zip(probabilities, logits, evidence, strict=True)
         ]
+
+
+def _several(images: Iterable[ImageSource]) -> Iterable[ImageSource]:
+    if isinstance(images, str | bytes | Path):
+        raise TypeError(f"expected several images, got one {type(images).__name__}; put it into a list")
+    return images
 
 
 def _face(place: Detection | Box, prediction: Prediction) -> Face:

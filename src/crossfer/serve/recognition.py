@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query, Request, WebSocket
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 
 from crossfer.runtime.bundle import BundleError
@@ -23,8 +24,9 @@ from crossfer.serve.places import Places
 from crossfer.serve.problems import Problem
 from crossfer.serve.service import Service
 from crossfer.serve.stream import stream
-from crossfer.serve.upload import Upload, read_uploads
+from crossfer.serve.upload import Upload, printable, read_uploads
 
+PARAMETERS = ("coverage", "abstain", "evidence", "top_k")
 NO_STORE = {"Cache-Control": "no-store"}
 Coverage = Annotated[
     float | None,
@@ -40,6 +42,15 @@ WithEvidence = Annotated[bool, Query(description="Also give the evidence for eac
 TopK = Annotated[
     int | None, Query(ge=1, le=1000, description="Give only so many probabilities of each face.")
 ]
+
+
+def _refuse_unknown(names: Iterable[str]) -> None:
+    """Whoever misspells ``abstain`` would be given answers that should have been withheld."""
+    if unknown := sorted(set(names) - set(PARAMETERS)):
+        raise Problem(
+            "invalid-parameter",
+            f"Expected only the parameters {', '.join(PARAMETERS)}, found {printable(unknown[0])!r}.",
+        )
 
 
 class Recognition:
@@ -83,11 +94,13 @@ class Recognition:
         """Registers the endpoints."""
 
         async def options(
+            connection: HTTPConnection,
             coverage: Coverage = None,
             abstain: Abstain = None,
             evidence: WithEvidence = False,
             top_k: TopK = None,
         ) -> AnswerOptions:
+            _refuse_unknown(connection.query_params.keys())
             return self._answer_options(coverage, abstain, evidence=evidence, top_k=top_k)
 
         @app.get("/v1/models", **schema.MODELS)

@@ -40,7 +40,8 @@ function drawFace(context, face, index, scale, across, chosen, place) {
   const wide = context.measureText(face.label).width + letters;
   const high = letters * 1.6;
   const left = Math.max(0, Math.min(x, place.width - wide));
-  const top = y - high - 4 >= 0 ? y - high - 4 : Math.min(y + 4, place.height - high);
+  const [above, below] = [y - high - 4, y + height + 4]; // inside, over the face, where there is no room
+  const top = above >= 0 ? above : below + high <= place.height ? below : Math.max(0, y + 4);
   context.fillStyle = color(index);
   context.beginPath();
   context.roundRect(left, top, wide, high, 6);
