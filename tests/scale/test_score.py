@@ -186,6 +186,99 @@ def test_a_folder_with_anything_else_is_refused(images, options, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def everything_in(folder: Path) -> dict[str, bytes | None]:
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["faces/photo.png"],
+        ["faces/part-000000.parquet"],
+        ["plan/notes.txt"],
+        ["plan/00000.parquet", "plan/notes.txt"],
+        ["report.html"],
+        ["manifest.jsonl"],
+        ["summary.json"],
+        [".lock"],
+    ],
+)
+def test_what_only_has_a_name_of_ours_is_refused_and_stays(names, images, options, tmp_path):
+    output = tmp_path / "out"
+    for name in names:
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        (output / name).write_bytes(b"mine")
+    before = everything_in(output)
+    for source in (images, tmp_path / "nowhere.jpg", output / "faces"):
+        assert "expected an empty folder" in run_here(source, "-o", output, *options, code=1).stderr
+        assert everything_in(output) == before
+
+
+def test_photos_in_a_folder_called_faces_are_scored_elsewhere_and_stay(images, options, tmp_path):
+    shutil.copytree(images, tmp_path / "faces")
+    before = everything_in(tmp_path)
+    assert "found faces" in run_here(tmp_path / "faces", "-o", tmp_path, *options, code=1).stderr
+    assert everything_in(tmp_path) == before
+
+
+def test_what_a_run_left_before_its_plan_was_whole_is_taken_over(images, options, tmp_path):
+    output = tmp_path / "out"
+    for folder in ("plan", "faces"):
+        (output / folder).mkdir(parents=True)
+    (output / "plan" / "00000.parquet").write_bytes(b"half")
+    (output / ".lock").touch()
+    run_here(images, "-o", output, *options)
+    assert rows(output).num_rows == 150
+
+
+@pytest.mark.parametrize("content", [b'{"format": 1}', b"{", b"[]"])
+def test_a_damaged_run_is_one_sentence(content, images, options, tmp_path):
+    output = tmp_path / "out"
+    run_here(images, "-o", output, *options)
+    (output / "run.json").write_bytes(content)
+    error = run_here(images, "-o", output, *options, "--resume", code=1).stderr
+    assert "run.json: " in error
+    assert "choose another folder" in error
+
+
+def test_a_line_of_the_manifest_without_its_figures_is_a_part_that_is_done_again(images, options, tmp_path):
+    output = tmp_path / "out"
+    run_here(images, "-o", output, *options)
+    whole = rows(output)
+    (output / "manifest.jsonl").write_text('{"shard": 0}\n{"shard": "x"}\n')
+    run_here(images, "-o", output, *options, "--resume")
+    assert rows(output).equals(whole)
+
+
+@pytest.mark.parametrize("name", ["z.zip", "z.tar", "z.tar.gz", "z.parquet"])
+def test_a_pipe_with_the_name_of_an_archive_is_not_waited_for(name, options, tmp_path):
+    folder = tmp_path / "in"
+    draw(folder, 2)
+    os.mkfifo(folder / name)
+    done = run(folder, "-o", tmp_path / "out", *options)
+    assert "expected a regular file" in done.stdout
+    assert summary(tmp_path / "out")["faces"] == 2
+
+
+def test_names_do_not_reach_the_terminal_raw(options, tmp_path):
+    folder = tmp_path / "in"
+    draw(folder, 1)
+    (folder / "\x1b]0;owned\x07\x1b[2Jred.png").write_bytes(b"junk")
+    done = run(folder, "-o", tmp_path / "out", *options)
+    assert "\\x1b]0;owned\\x07\\x1b[2Jred.png" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_what_schedulers_send_is_as_ctrl_c(images, options, tmp_path):
+    running = start(images, "-o", tmp_path / "out", *options, "--shard-size", 2)
+    wait_for_shards(running, tmp_path / "out", 1)
+    running.terminate()
+    _, error = running.communicate(timeout=60)
+    assert (running.returncode, "--resume" in error) == (130, True)
+    run_here(images, "-o", tmp_path / "out", *options, "--shard-size", 2, "--resume")
+    assert summary(tmp_path / "out")["images"] == 150
+
+
 def test_another_model_other_options_and_another_input_are_refused_by_name(
     images, options, tiny_model, tmp_path
 ):

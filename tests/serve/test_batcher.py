@@ -83,6 +83,19 @@ def test_every_source_gets_its_own_result_and_no_batch_is_too_large(sizes, max_s
     assert all(sum(batch) <= max_size or len(batch) == 1 for batch in work.batches)
 
 
+def test_closing_does_not_wait_for_ever():
+    first = Held()
+    work = Doubling(run={0: first})
+    batcher = work.batcher()
+    future = batcher.submit(0)
+    assert first.reached.wait(SECONDS)
+    began = time.monotonic()
+    batcher.close(0.2)
+    assert time.monotonic() - began < SECONDS / 2
+    first.let_go()
+    assert results([future]) == [0]
+
+
 def test_what_comes_during_a_run_is_the_next_batch():
     first = Held()
     work = Doubling(run={0: first})

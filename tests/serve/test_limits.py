@@ -270,6 +270,43 @@ def test_requests_that_are_none_are_problems(client, request_):
     assert client.get("/healthz").status_code == 200
 
 
+UPGRADE = (
+    b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "more", [b"Cookie: " + b"a" * 9_000 + b"\r\n", b"".join(b"X-%d: b\r\n" % n for n in range(200))]
+)
+def test_headers_that_a_stream_cannot_take_are_a_problem(client, more):
+    with closing(raw(client)) as opened:
+        opened.sendall(UPGRADE + more + b"\r\n")
+        answer = everything(opened)
+    assert answer.startswith(b"HTTP/1.1 431")
+    assert b"application/problem+json" in answer
+
+
+@pytest.mark.usefixtures("patience")
+def test_a_connection_that_asks_for_a_stream_and_becomes_none_is_let_go(model):
+    with running(Service(model, detector="none")) as client, closing(raw(client)) as opened:
+        opened.sendall(UPGRADE + b"Content-Length: 5\r\n\r\nhello")
+        began = time.monotonic()
+        everything(opened)
+        assert time.monotonic() - began < 20
+
+
+@pytest.mark.usefixtures("patience")
+def test_a_stream_that_is_one_outlives_the_time_for_headers(model, photo):
+    with (
+        running(Service(model, detector="none")) as client,
+        connect(f"ws://{client.base_url.netloc.decode()}/v1/stream") as opened,
+    ):
+        time.sleep(1.5)
+        opened.send(photo)
+        assert '"faces"' in str(opened.recv(30))
+
+
 def test_connections_are_counted(model):
     with (
         running(Service(model, detector="none", limits=Limits(connections=5))) as client,

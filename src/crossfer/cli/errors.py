@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from crossfer.runtime.printable import printable
+
 # What each extra of the distribution brings, by import name.
 EXTRAS = {
     "train": ("torch", "lightning_fabric", "kornia", "pydantic", "safetensors", "onnx"),
@@ -43,4 +45,4 @@ def one_line(error: BaseException, place: object = None) -> str:
     if isinstance(error, OSError) and error.strerror:
         message = f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     message = " ".join(message.split()) or type(error).__name__
-    return message if place is None or str(place) in message else f"{place}: {message}"
+    return printable(message if place is None or str(place) in message else f"{place}: {message}")

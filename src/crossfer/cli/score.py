@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -118,6 +119,7 @@ def _until_stopped(run: Callable[[], dict[str, Any]], output: Path) -> dict[str,
     from crossfer.scale.summary import write_summary
 
     how = "go on with the same command and --resume"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what schedulers send is a Ctrl-C too
     try:
         return run()
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ from crossfer.runtime.image import SUFFIXES
 from crossfer.scale.entries import Entry, entry_name, fault_entry
 from crossfer.scale.faults import Fault
 from crossfer.scale.names import is_address, shown, suffix
-from crossfer.scale.storage import Listed, check_size, open_file, reason
+from crossfer.scale.storage import Listed, check_size, open_file, open_regular, reason
 
 TARS = frozenset({".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"})
 _ENCRYPTED = 1  # of the flags of a zip's member
@@ -98,7 +98,7 @@ def list_tar(found: Listed) -> Iterator[Entry]:
         return
     try:
         with (
-            open(found.path, "rb") as file,
+            open_regular(found.path) as file,
             tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as archive,
         ):
             for name, info in _members(archive):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 
+from crossfer.runtime.printable import printable
+
 _ESCAPE = re.compile(rb"\\(\\|x[0-9a-f]{2})")
 
 
@@ -35,7 +37,7 @@ def to_bytes(text: str, escaped: bool) -> bytes:
 
 def shown(name: bytes) -> str:
     """A name for a message."""
-    return to_text(name)[0]
+    return printable(to_text(name)[0])
 
 
 def is_address(name: bytes) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ FORMAT = 1
 LOCK, RUN, PLAN, PARTS, MANIFEST, SUMMARY, REPORT = (
     ".lock", "run.json", "plan", "faces", "manifest.jsonl", "summary.json", "report.html"
 )  # fmt: skip
-_OURS = {LOCK, RUN, PLAN, PARTS, MANIFEST, f"{MANIFEST}.partial", SUMMARY, REPORT}
+_PLANNED = re.compile(r"\d{5,}\.parquet|duplicates\.parquet")
 
 
 class OutputFolder:
@@ -50,6 +51,7 @@ class OutputFolder:
         except FolderInUseError as error:
             raise ScoreError(str(error)) from None
         self._manifest: FileIO | None = None
+        self._planned = False
 
     def run(self) -> dict[str, Any] | None:
         """What run it holds; None if its plan was never finished."""
@@ -57,11 +59,10 @@ class OutputFolder:
 
     def new_plan(self) -> Path:
         """An empty folder for a plan; what a run left that never finished its plan is removed."""
+        self._planned = True
         for name in (PLAN, PARTS):
             shutil.rmtree(self.path / name, ignore_errors=True)
             (self.path / name).mkdir()
-        for name in (MANIFEST, SUMMARY, REPORT):
-            (self.path / name).unlink(missing_ok=True)
         return self.path / PLAN
 
     def begin(self, run: Mapping[str, Any]) -> None:
@@ -91,8 +92,8 @@ class OutputFolder:
 
     def _is_whole(self, line: Mapping[str, Any]) -> bool:
         try:
-            return os.stat(self.path / PARTS / part_name(line["shard"])).st_size == line["bytes"]
-        except FileNotFoundError:
+            return os.stat(self.path / PARTS / part_name(line["shard"])).st_size == line.get("bytes")
+        except (FileNotFoundError, ValueError):  # it is gone, or its number is none
             return False
 
     def begin_stint(self, engine: str, workers: int) -> None:
@@ -137,11 +138,11 @@ class OutputFolder:
             raise
 
     def close(self) -> None:
-        """Lets others write; of a run that never began nothing is left."""
+        """Lets others write; of a run that never began nothing is left. What is not ours stays as it is."""
         if self._manifest is not None:
             self._manifest.close()
         if not (self.path / RUN).exists():
-            for name in (PLAN, PARTS):
+            for name in (PLAN, PARTS) if self._planned else ():
                 shutil.rmtree(self.path / name, ignore_errors=True)
             (self.path / LOCK).unlink(missing_ok=True)
             with suppress(OSError):  # something else may have been put there
@@ -169,6 +170,10 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         raise ScoreError(f"{folder / RUN}: expected JSON ({error}); choose another folder") from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise ScoreError(f"{folder / RUN}: expected a run of format {FORMAT}; choose another folder")
+    if lacking := [key for key in ("version", "model", "options", "inputs", "plan") if key not in found]:
+        raise ScoreError(
+            f"{folder / RUN}: lacks {', '.join(lacking)}, so it is damaged; choose another folder"
+        )
     return found
 
 
@@ -199,8 +204,21 @@ def _refuse_strangers(folder: Path) -> None:
     if (folder / RUN).exists():
         return
     for entry in folder.iterdir():
-        if entry.name not in _OURS and not (entry.name.startswith(".") and entry.name.endswith(".part")):
+        if not _left_before_a_run(entry):
             raise ScoreError(
                 f"{folder}: expected an empty folder or that of an earlier run, found {entry.name}; "
                 "choose another"
             )
+
+
+def _left_before_a_run(entry: Path) -> bool:
+    """Whether a run that was killed before its plan was whole leaves this; a name alone is no proof."""
+    if entry.is_symlink():
+        return False
+    if entry.name == PLAN:
+        return entry.is_dir() and all(_PLANNED.fullmatch(file.name) for file in entry.iterdir())
+    if entry.name == PARTS:
+        return entry.is_dir() and not any(entry.iterdir())
+    if entry.name == LOCK:
+        return entry.is_file() and entry.stat().st_size == 0
+    return entry.is_file() and entry.name.startswith(".") and entry.name.endswith(".part")

@@ -156,7 +156,7 @@ def open_file(name: bytes) -> BinaryIO:
         OSError: if it cannot be opened.
     """
     if not is_address(name):
-        return open(name, "rb")
+        return open_regular(name)
     fs, path = filesystem(name)
     try:
         return cast(BinaryIO, patiently(lambda: fs.open(path, "rb")))
@@ -194,13 +194,22 @@ def check_size(size: int, name: str) -> None:
         raise Fault("too large", f"{name}: expected at most {MAX_BYTES >> 20} MiB, found {size >> 20} MiB")
 
 
+def open_regular(path: bytes) -> BinaryIO:
+    """A file on this machine; a pipe is not waited for.
+
+    Raises:
+        OSError: if it cannot be opened, or is a folder, device or pipe.
+    """
+    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115 -- given back
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError("expected a regular file, found a folder, device or pipe")
+    return file
+
+
 def _read_file(path: bytes) -> bytes:
-    # A pipe must not be waited for.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        seen = os.fstat(file.fileno())
-        if not stat.S_ISREG(seen.st_mode):
-            raise OSError("expected a regular file, found a folder, device or pipe")
-        check_size(seen.st_size, shown(path))
+    with open_regular(path) as file:
+        check_size(os.fstat(file.fileno()).st_size, shown(path))
         return file.read()
 
 

@@ -105,6 +105,7 @@ def _surround(app: FastAPI, service: Service, monitoring: Monitoring) -> None:
             allow_origins=list(service.access.origins),
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
+            allow_private_network=True,  # browsers ask before a public site may reach this machine
         )
 
 

@@ -78,13 +78,18 @@ class Batcher(Generic[Source, Item, Result]):
             self._changed.notify()
         return future
 
-    def close(self) -> None:
-        """Finishes what was submitted, then ends the threads."""
+    def close(self, seconds: float | None = None) -> None:
+        """Finishes what was submitted, then ends the threads.
+
+        Args:
+            seconds: after which threads that are still at work are left to themselves; None waits for them.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        until = None if seconds is None else time.monotonic() + seconds
         for thread in self._threads:
-            thread.join()
+            thread.join(None if until is None else max(0.0, until - time.monotonic()))
 
     def alive(self) -> bool:
         """Whether all threads are at work or waiting for it."""

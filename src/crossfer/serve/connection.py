@@ -9,7 +9,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from crossfer.serve.limits import HEADER_SECONDS, STALLED_SECONDS
+from crossfer.serve.limits import HEADER_SECONDS, STALLED_SECONDS, STREAM_HEADER_BYTES, STREAM_HEADERS
 from crossfer.serve.places import busy
 from crossfer.serve.problems import MEDIA_TYPE, Problem
 
@@ -57,6 +57,16 @@ def impatient(
             if self._write_timer is not None:
                 self._write_timer.cancel()
 
+        def handle_websocket_upgrade(self, event: h11.Request) -> None:
+            # What reads WebSockets takes less than HTTP does, and waits in silence for what it does not take.
+            line = max(len(name) + len(value) + 4 for name, value in self.headers)
+            if max(line, len(event.target) + 20) > STREAM_HEADER_BYTES or len(self.headers) > STREAM_HEADERS:
+                expected = f"{STREAM_HEADERS} headers of {STREAM_HEADER_BYTES >> 10} KiB"
+                self._refuse(Problem("headers-too-large", f"Expected at most {expected} for a stream."))
+                return
+            super().handle_websocket_upgrade(event)
+            self.loop.call_later(header_seconds, _drop_if_silent, self.transport)
+
         def send_400_response(self, msg: str) -> None:
             self._refuse(
                 Problem("bad-request", "Expected an HTTP/1.1 request with headers of at most 16 KiB.")
@@ -90,6 +100,13 @@ def impatient(
                 self.transport.close()
 
     return Connection
+
+
+def _drop_if_silent(transport: asyncio.Transport) -> None:
+    """Let a connection go that became no stream although it asked to."""
+    protocol = transport.get_protocol()
+    if not getattr(protocol, "handshake_initiated", True):
+        transport.abort()
 
 
 def _raw(problem: Problem) -> bytes:

@@ -57,8 +57,8 @@ class Engine:
         return self._batcher.alive() and not self._batcher.stuck(self.limits.timeout)
 
     def close(self) -> None:
-        """Finishes what was taken on and ends all threads."""
-        self._batcher.close()
+        """Finishes what was taken on, for as long as clients wait for it, and ends all threads."""
+        self._batcher.close(self.limits.timeout)
 
     def _find(self, data: bytes, name: str) -> Found:
         _check_cost(data, name)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 MAX_SCANS = 64
 MAX_NAME = 120  # characters kept of an image's name
 HEADER_BYTES = 16 << 10  # request line and headers together
+STREAM_HEADER_BYTES, STREAM_HEADERS = 8000, 120  # of a stream's request: a line, and how many lines
 HEADER_SECONDS = 10.0  # from the first byte of a request, or from the connection, to the end of its headers
 KEEP_ALIVE_SECONDS = 75  # more than the 60 s of usual proxies, so that they are the ones to close
 STALLED_SECONDS = 30.0  # for a client that does not read its answer

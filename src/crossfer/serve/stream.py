@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from crossfer.runtime.image import ImageError
 from crossfer.serve.answer import Answer, AnswerOptions, failed, write
 from crossfer.serve.engine import Engine
-from crossfer.serve.limits import IDLE_STREAM_SECONDS
+from crossfer.serve.limits import IDLE_STREAM_SECONDS, STALLED_SECONDS
 from crossfer.serve.monitoring import Monitoring
 from crossfer.serve.problems import Problem
 
@@ -76,8 +76,13 @@ async def stream(
             count = {"frame": number, "dropped": frames.dropped}
             text = await write([found], partial(_render, count, found, options, engine))
             try:
-                await websocket.send_text(text)
-            except (WebSocketDisconnect, RuntimeError):  # the client has left, or was told to
+                async with asyncio.timeout(STALLED_SECONDS):
+                    await websocket.send_text(text)
+            except (
+                WebSocketDisconnect,
+                RuntimeError,
+                TimeoutError,
+            ):  # it left, was told to, or does not read
                 return
     finally:
         reader.cancel()

@@ -78,7 +78,8 @@ def ramped_ema(decay: float) -> Average:
 def _move(averaged: Sequence[Tensor], current: Sequence[Tensor], weight: float) -> None:
     """Take tensors of one type that much of the way to others, in place; whole numbers all of it."""
     if averaged[0].is_floating_point():
-        torch._foreach_lerp_(averaged, current, weight)
+        # Not public, but what torch's own averages are made of.
+        torch._foreach_lerp_(list(averaged), list(current), weight)  # pyright: ignore
     else:
         for old, new in zip(averaged, current, strict=True):
             old.copy_(new)
