@@ -12,11 +12,11 @@ from support.clips import background, write_clip
 PACKAGE = Path(__file__).parents[1] / "src" / "crossfer"
 EVERYONE = {"labels", "types"}
 SHARED_WITH_TRAINING = {
-    f"runtime.{name}" for name in ("image", "align", "preprocess", "bundle", "atomic", "cores")
+    f"runtime.{name}" for name in ("image", "align", "preprocess", "bundle", "atomic", "cores", "lock")
 }
 # What each room may import of crossfer; a room also imports itself. Nothing imports train but cli.
 ALLOWED = {
-    "__init__": EVERYONE | {"runtime.recognizer", "video"},
+    "__init__": EVERYONE | {"runtime.recognizer", "runtime.image", "runtime.bundle", "video"},
     "labels": EVERYONE,
     "types": EVERYONE,
     "metrics": EVERYONE,

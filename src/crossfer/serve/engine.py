@@ -11,9 +11,10 @@ from crossfer.serve.answer import Answer
 from crossfer.serve.batcher import Batcher
 from crossfer.serve.bmp_runs import is_run_length_encoded
 from crossfer.serve.jpeg_scans import count_scans
-from crossfer.serve.limits import MAX_SCANS
+from crossfer.serve.limits import MAX_SCANS, MAX_VALUES
 from crossfer.serve.monitoring import Monitoring
 from crossfer.serve.service import Service
+from crossfer.serve.tiff_values import most_values
 
 
 class Engine:
@@ -76,6 +77,10 @@ def _check_cost(data: bytes, name: str) -> None:
     """Refuses small files that take long to decode, however few their pixels."""
     if count_scans(data, MAX_SCANS) > MAX_SCANS:
         raise ImageError(f"{name}: expected a JPEG of at most {MAX_SCANS} scans, found more; save it anew")
+    if most_values(data) > MAX_VALUES:  # each costs a few microseconds, however few the pixels are
+        raise ImageError(
+            f"{name}: expected a TIFF of at most {MAX_VALUES:,} strips or tiles, found more; save it anew"
+        )
     if is_run_length_encoded(data):  # Pillow decodes it in Python: half a minute for 40 megapixels
         raise ImageError(
             f"{name}: expected a BMP without compression, found a run-length encoded one; save it as PNG"
