@@ -2,7 +2,8 @@
 
     python docs/ablation_repeats.py
 
-"whole" there is the recipe of "all", "classification" that of "msr", with the same seeds. The intervals are
+"whole" there is the recipe of "all", "classification" that of "msr", with the same seeds. "since" are the
+runs of results/dead-channels, by code that leaves channels that are zero out of the clusters. The intervals are
 Welch's at 95 %, with runs taken as independent. It needs SciPy.
 """
 
@@ -24,14 +25,23 @@ PAIRS = (
     ("lambda-tenth", "all"),
     ("clfm", "all"),
     ("msr-dim-16", "all"),
+    ("batch-mean-none", "all"),
+    ("lambda-half", "all"),
+    ("all since", "all"),
+    ("clfm since", "clfm"),
+    ("all since", "msr"),
+    ("clfm since", "msr"),
 )
 
 
 def runs(row: str) -> list[float]:
     """Validation accuracy in percent of every run of a row's recipe."""
-    paths = [*RESULTS.glob(f"ablation/{row}-s*.json")]
-    if row in REPEATED:
-        paths += RESULTS.glob(f"intensity/{REPEATED[row]}-s*.json")
+    if row.endswith(" since"):
+        paths = [*RESULTS.glob(f"dead-channels/{row.removesuffix(' since')}-s*.json")]
+    else:
+        paths = [*RESULTS.glob(f"ablation/{row}-s*.json")]
+        if row in REPEATED:
+            paths += RESULTS.glob(f"intensity/{REPEATED[row]}-s*.json")
     return [100 * json.loads(path.read_text("utf-8"))["valid_accuracy"] for path in sorted(paths)]
 
 

@@ -55,7 +55,7 @@ def test_without_a_teacher_nothing_begins(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("named", "message"),
     [
-        ("default", "distill.teachers = 'default': "),
+        ("default", "distill.teachers = 'base': "),
         ("gone.safetensors", "distill.teachers = 'gone.safetensors': gone.safetensors: no such checkpoint"),
     ],
 )

@@ -49,10 +49,8 @@ def test_from_a_folder_of_faces_to_a_model_of_one_s_own(run, capsys, tmp_path: P
     assert "validation accuracy" in capsys.readouterr().out
     meta = read_bundle(model).meta
     assert meta.labels == ("amazed", "grumpy", "happiness")
-    assert meta.provenance["recipe"]["model"]["init"] == "default"
-    assert meta.provenance["license"].endswith(
-        "started from the weights default, whose licence applies as well"
-    )
+    assert meta.provenance["recipe"]["model"]["init"] == "base"
+    assert meta.provenance["license"].endswith("started from the weights base, whose licence applies as well")
     assert str(tmp_path).encode() not in model.read_bytes()
 
     new = draw(tmp_path / "new", 1, seed=1)
@@ -84,7 +82,7 @@ def test_it_goes_on_where_it_was_with_the_split_it_had(run, capsys, tmp_path: Pa
     assert (mine / "split.csv").read_bytes() == split
     assert "starts from" not in capsys.readouterr().err.split("\n", maxsplit=20)[-1]
     shutil.copy(Path(moved) / "Happy/000.png", Path(moved) / "Happy/new.png")
-    message = run("train", RECIPE, "--root", moved, "-o", mine, *SHORT, "--resume")
+    message = run("train", RECIPE, "--root", moved, "-o", mine, *SHORT, "--set", "optim.epochs=1", "--resume")
     assert "1 of 16 images of train are not in the split file, first Happy/new.png" in str(message)
 
 

@@ -99,6 +99,7 @@ def test_what_has_no_controls_is_refused_before_its_faces_are_read(
     tmp_path: Path, recipes: list[Path]
 ) -> None:
     released = ["variant=released", "model.image_size=96", "data.name=rafdb", "data.target=majority"]
+    released.append("data.samples=512")  # their default, which says nothing
     with pytest.raises(
         ValueError, match=r"all\.toml: expected variant = 'corrected', found 'released', whose"
     ):

@@ -30,11 +30,13 @@ def test_big_tiff_counts_in_eight_bytes(order):
     assert most_values(head + struct.pack(f"{order}QHHQQ", 1, 273, 3, 70_000, 0)) == 70_000
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
-@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "jpeg"])
+WRITTEN = [
+    (mode, compression) for mode in ("1", "L", "P", "RGB", "RGBA") for compression in ("raw", "tiff_lzw")
+]
+
+
+@pytest.mark.parametrize(("mode", "compression"), [*WRITTEN, ("L", "jpeg"), ("RGB", "jpeg")])
 def test_what_is_usually_written_has_few(mode, compression):
-    if compression == "jpeg" and mode not in ("L", "RGB"):
-        pytest.skip("Pillow writes no such file")
     buffer = BytesIO()
     Image.new(mode, (3000, 2000)).save(buffer, "TIFF", compression=compression)
     assert most_values(buffer.getvalue()) <= 2000

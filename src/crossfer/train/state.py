@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from crossfer.train.record import EpochRecord, write_log
 from crossfer.train.start import fill
 from crossfer.train.stream import Faces
 
+LOCK = ".lock"
 FORMAT = 2  # of a run's checkpoints; 1 kept the momentum under other names
 
 
@@ -248,9 +249,16 @@ def alone_in(folder: Path) -> Iterator[None]:
     if this_rank().number:
         yield
         return
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with lock_folder(folder, ".lock"):
-        yield
+    with lock_folder(folder, LOCK):
+        try:
+            yield
+        finally:
+            (folder / LOCK).unlink(missing_ok=True)
+            with suppress(OSError):  # a run that left something
+                if made:
+                    folder.rmdir()
 
 
 def require_free(folder: Path) -> None:
