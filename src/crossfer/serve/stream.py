@@ -78,11 +78,7 @@ async def stream(
             try:
                 async with asyncio.timeout(STALLED_SECONDS):
                     await websocket.send_text(text)
-            except (
-                WebSocketDisconnect,
-                RuntimeError,
-                TimeoutError,
-            ):  # it left, was told to, or does not read
+            except (WebSocketDisconnect, RuntimeError, TimeoutError):  # it has left, or does not read
                 return
     finally:
         reader.cancel()
