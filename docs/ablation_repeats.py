@@ -3,8 +3,8 @@
     python docs/ablation_repeats.py
 
 "whole" there is the recipe of "all", "classification" that of "msr", with the same seeds. "since" are the
-runs of results/dead-channels, by code that leaves channels that are zero out of the clusters. The intervals are
-Welch's at 95 %, with runs taken as independent. It needs SciPy.
+runs of results/dead-channels, by code that leaves channels that are zero out of the clusters. The intervals
+are Welch's at 95 %, with runs taken as independent. It needs SciPy.
 """
 
 from __future__ import annotations
