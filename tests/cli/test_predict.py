@@ -356,3 +356,25 @@ def test_closed_streams_are_no_traceback(astronaut_path, tiny_model):
     command = f'"{sys.executable}" -m crossfer.cli predict --model "{tiny_model}" "{astronaut_path}" >&-'
     done = subprocess.run(["sh", "-c", command], check=False, stderr=subprocess.PIPE, text=True)  # noqa: S607
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_image_may_come_from_standard_input(tiny_model, astronaut_path, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "crossfer.cli",
+        "predict",
+        "--model",
+        str(tiny_model),
+        "--format",
+        "json",
+    ]
+    drawn = ["--annotate", str(tmp_path)]
+    content = astronaut_path.read_bytes()
+    piped = subprocess.run([*command, "-", *drawn], input=content, capture_output=True, check=True)
+    named = subprocess.run([*command, astronaut_path], capture_output=True, check=True)
+    assert lines(piped.stdout.decode()) == [{**lines(named.stdout.decode())[0], "path": "-"}]
+    assert [path.name for path in tmp_path.iterdir()] == ["stdin.png"]
+    empty = subprocess.run([*command, "-"], input=b"", capture_output=True, check=False)
+    assert empty.returncode == 1
+    assert b"crossfer: -: expected an image, found nothing (0 bytes)" in empty.stderr

@@ -1,8 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from crossfer.runtime import cores
 from crossfer.runtime.cores import usable_cores
+
+
+@pytest.fixture(autouse=True)
+def group(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A control group without a quota."""
+    monkeypatch.setattr(cores, "CONTROL_GROUP", tmp_path)
+    return tmp_path
 
 
 def test_only_cores_that_the_process_is_bound_to_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,4 +27,27 @@ def test_where_no_process_is_bound_all_count(
 ) -> None:
     monkeypatch.delattr("os.sched_getaffinity", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: there)
+    assert usable_cores() == usable
+
+
+@pytest.mark.parametrize(
+    ("files", "usable"),
+    [
+        ({"cpu.max": "max 100000\n"}, 8),
+        ({"cpu.max": "200000 100000\n"}, 2),
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "10000 100000\n"}, 1),
+        ({"cpu.max": "6400000 100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu.max": "what is this\n"}, 8),
+    ],
+)
+def test_a_containers_share_of_time_counts(
+    monkeypatch: pytest.MonkeyPatch, group: Path, files: dict[str, str], usable: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    for name, content in files.items():
+        (group / name).parent.mkdir(exist_ok=True)
+        (group / name).write_text(content)
     assert usable_cores() == usable

@@ -172,7 +172,7 @@ def test_text_is_no_image(tmp_path):
     path = tmp_path / "notes.png"
     path.write_text("not an image at all")
     with pytest.raises(
-        ImageError, match=r"notes\.png: expected a JPEG, PNG, WebP, BMP or TIFF image, found none"
+        ImageError, match=r"notes\.png: expected a JPEG, PNG, WebP, BMP or TIFF image, found something else"
     ):
         load_image(path)
 
@@ -286,3 +286,18 @@ def test_a_smaller_limit_on_pixels_may_be_asked_for():
     assert decode(encoded(Image.fromarray(RGB)), "it", max_pixels=12 * 17).shape == RGB.shape
     with pytest.raises(ImageError, match=r"it: expected at most 0\.000203 megapixels, found 17 x 12"):
         decode(encoded(Image.fromarray(RGB)), "it", max_pixels=12 * 17 - 1)
+
+
+@pytest.mark.parametrize("height", [1, 63, 64, 65, 200])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "YCbCr", "I;16"])
+def test_rows_converted_a_few_at_a_time_are_the_image_converted_whole(mode, height):
+    random = np.random.default_rng(height)
+    if mode == "I;16":
+        grey = random.integers(0, 1 << 16, (height, 33), np.uint16)
+        expected = np.stack([np.round(grey / 257).astype(np.uint8)] * 3, axis=2)
+        assert np.array_equal(load_image(Image.fromarray(grey)), expected)
+        return
+    image = Image.fromarray(random.integers(0, 256, (height, 33, 4), np.uint8)).convert(mode)
+    whole = image.convert("RGBA")
+    expected = Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole).convert("RGB")
+    assert np.array_equal(load_image(image), np.asarray(expected))

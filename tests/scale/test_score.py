@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tarfile
 import time
+import zlib
 from contextlib import closing
 from pathlib import Path
 
@@ -518,3 +519,16 @@ def test_real_faces_in_a_zip(ferplus_root, tmp_path):
     assert set(table["model_sha256"].to_pylist()) == {read_bundle("default").sha256}
     assert summary(tmp_path / "out")["stints"][0]["first_rows_after"] < time.monotonic() - began
     assert pq.read_metadata(tmp_path / "out" / "faces" / "part-000000.parquet").num_rows == 32
+
+
+def test_a_file_that_is_made_to_take_long_is_an_error_of_that_image(tmp_path, options):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("L", (48, 48)).save(photos / "b.png")
+    data = (photos / "b.png").read_bytes()
+    chunk = bytes(4) + b"abCd" + zlib.crc32(b"abCd").to_bytes(4)
+    (photos / "a.png").write_bytes(data[:33] + chunk * 70_000 + data[33:])
+    run_here(photos, "-o", tmp_path / "out", *options)
+    first, second = rows(tmp_path / "out").to_pylist()
+    assert (first["cause"], second["cause"]) == ("decoding", None)
+    assert "a.png: expected a PNG of at most 65,536 chunks, found more" in first["error"]

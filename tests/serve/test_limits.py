@@ -172,6 +172,57 @@ def test_an_answer_that_takes_too_long_is_a_problem_and_frees_its_place(model, p
         assert post(client, photo).status_code == 200
 
 
+def test_what_nobody_waits_for_is_not_worked_on(model, photo):
+    held, looked_at = Held(model), list[int]()
+    find = held.find
+    held.find = lambda image, most=None: (looked_at.append(1), find(image, most))[1]  # type: ignore[method-assign]
+    with running(Service(model, workers=1), held) as client:
+        before = len(looked_at)  # of the warm-up
+        held.go.clear()
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(post, client, photo)
+            while len(looked_at) == before:
+                time.sleep(0.01)
+            lines = ("POST /v1/recognize HTTP/1.1", "Host: localhost", "Content-Type: image/png")
+            head = "\r\n".join((*lines, f"Content-Length: {len(photo)}", "", "")).encode()
+            leaving = [raw(client) for _ in range(5)]
+            for opened in leaving:
+                opened.sendall(head + photo)
+            wait_for(client, "crossfer_requests_in_flight 6.0")
+            for opened in leaving:
+                opened.close()
+            wait_for(client, "crossfer_requests_in_flight 1.0")
+            held.go.set()
+            assert first.result().status_code == 200
+        assert post(client, photo).status_code == 200
+        assert len(looked_at) - before == 2
+        wait_for(client, 'crossfer_requests_total{endpoint="/v1/recognize",status="499"} 5.0')
+
+
+def test_large_images_are_decoded_one_at_a_time_and_small_ones_beside_them(model):
+    held, inside, most = Held(model), list[int](), list[int]()
+    find = held.find
+
+    def watched(image, faces=None):
+        inside.append(image.shape[0] * image.shape[1])
+        most.append(sum(inside))
+        time.sleep(0.2)
+        inside.remove(image.shape[0] * image.shape[1])
+        return find(image, faces)
+
+    held.find = watched  # type: ignore[method-assign]
+    large, small = (encoded(np.zeros((side, side, 3), np.uint8)) for side in (200, 100))
+    with running(Service(model, workers=4, limits=Limits(pixels=40_000)), held) as client:
+        most.clear()
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(
+                pool.map(lambda data: post(client, data), [large, large, small, small, large, large])
+            )
+    assert {answer.status_code for answer in answers} == {200}
+    assert max(most) <= 60_000
+    assert max(most) >= 50_000, "nothing goes beside a large one"
+
+
 def test_it_is_not_ready_while_every_thread_is_stuck(model, photo):
     held = Held(model)
     with running(Service(model, workers=1, limits=Limits(timeout=0.3)), held) as client:

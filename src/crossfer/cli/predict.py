@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crossfer.runtime.results import ImageResult
 
 Task = TypeVar("Task")
+STANDARD_INPUT = Path("-")
 FORMS: dict[str, Literal["json", "csv"]] = {
     ".json": "json",
     ".jsonl": "json",
@@ -28,7 +29,9 @@ FORMS: dict[str, Literal["json", "csv"]] = {
 
 
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Images, and folders to search to the bottom.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Images, folders to search to the bottom, or - for standard input.")
+    ],
     *,
     format_: Annotated[
         Literal["text", "json", "csv"] | None,
@@ -92,7 +95,8 @@ def predict(
     drawings: Sequence[Path | None] = [None] * len(images)
     if annotate is not None:
         annotate.mkdir(parents=True, exist_ok=True)
-        drawings = annotated_paths(images, annotate)
+        named = [Path("stdin") if image == STANDARD_INPUT else image for image in images]
+        drawings = annotated_paths(named, annotate)
     columns = shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None
     form = result_format(
         format_ or ("text" if output is None else FORMS.get(output.suffix.lower(), "text")),
@@ -123,11 +127,12 @@ def _recognize_file(
 ) -> tuple[ImageResult, str | None]:
     """The faces in one image file, drawn to ``drawing`` if given, and what went wrong, if anything did."""
     from crossfer.runtime.annotate import annotate, save_png
-    from crossfer.runtime.image import load_image
+    from crossfer.runtime.image import MAX_BYTES, decode, load_image
     from crossfer.runtime.results import ImageResult
 
     try:
-        image = load_image(path)
+        standard_input = path == STANDARD_INPUT
+        image = decode(sys.stdin.buffer.read(MAX_BYTES + 1), "-") if standard_input else load_image(path)
         faces = recognizer.recognize(image)
     except (ValueError, OSError, MemoryError) as error:
         wrong = one_line(error, path)

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import os
+from pathlib import Path
+
+CONTROL_GROUP = Path("/sys/fs/cgroup")  # of this process, as a container sees it
 
 
 def usable_cores() -> int:
-    """Logical cores that this process may use: those it is bound to, else all; at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Logical cores that this process may use, at least 1: those it is bound to, else all.
+
+    No more than a container's share of processor time (a quota of its control group, rounded up) is worth.
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    cores = bound or os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _share(CONTROL_GROUP))))
+
+
+def _share(group: Path) -> float:
+    """Processors' worth of time that a control group may use; infinite where none is set.
+
+    Version 2 has "quota period" in one file, version 1 has a file for each (Linux, admin-guide/cgroup-v2 and
+    scheduler/sched-bwc).
+    """
+    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
+        try:
+            quota, period = " ".join((group / file).read_text() for file in files).split()
+            if float(quota) > 0:  # -1 for none; version 2 says "max"
+                return float(quota) / float(period)
+        except (OSError, ValueError):
+            continue
+    return math.inf

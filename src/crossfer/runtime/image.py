@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from crossfer.runtime.signatures import what_it_is
 
 ImageSource = str | Path | bytes | Image.Image | np.ndarray
 
@@ -17,18 +20,18 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 
 _EIGHT_BIT_MODES = frozenset({"1", "L", "RGB", "RGBX", "CMYK", "YCbCr"})
-_ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B"})
 
+_ROWS = 64
 _EXIF_ORIENTATION = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels[::-1].swapaxes(0, 1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
 }
 
 
@@ -58,7 +61,8 @@ def load_image(source: ImageSource) -> np.ndarray:
         case np.ndarray():
             return _check_array(source)
         case Image.Image():
-            return _pixels(source, "PIL image")
+            _check_size(source.width, source.height, "PIL image")
+            return to_pixels(source, "PIL image")
         case bytes():
             return decode(source, "image bytes")
         case str() | Path():
@@ -127,6 +131,21 @@ def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Raises:
         ImageError: as ``load_image`` raises it.
     """
+    with open_image(data, name, max_pixels) as image:
+        return to_pixels(image, name)
+
+
+def open_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """An image file's header, read and checked; its pixels are still to be decoded.
+
+    Args:
+        data: as ``decode`` takes it.
+        name: likewise.
+        max_pixels: likewise.
+
+    Raises:
+        ImageError: if it is no image in one of ``FORMATS``, or too large.
+    """
     if not data:
         raise ImageError(f"{name}: expected an image, found nothing (0 bytes); obtain it again")
     if len(data) > MAX_BYTES:
@@ -138,34 +157,52 @@ def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             f"{name}: expected at most {max_pixels / 10**6:g} megapixels, found far more; scale it down first"
         ) from error
     except Image.UnidentifiedImageError as error:
+        what, remedy = what_it_is(data)
         raise ImageError(
-            f"{name}: expected a JPEG, PNG, WebP, BMP or TIFF image, found none; convert it if it is an image"
+            f"{name}: expected a JPEG, PNG, WebP, BMP or TIFF image, found {what}; {remedy}"
         ) from error
     except Exception as error:  # decoders raise nearly anything when a header lies
         raise _corrupt(name, error) from error
-    with image:
-        return _pixels(image, name, max_pixels)
-
-
-def _pixels(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     _check_size(image.width, image.height, name, max_pixels)
-    mode = image.mode
+    return image
+
+
+def to_pixels(image: Image.Image, name: str) -> np.ndarray:
+    """Decodes an image into upright RGB pixels, uint8 of shape (H, W, 3).
+
+    Raises:
+        ImageError: if the image is damaged, or its pixels have no agreed range.
+    """
     try:
         image.load()
-        image = _upright(image)
-        if mode in _SIXTEEN_BIT_MODES:
-            image = _to_eight_bit(image)
-        elif mode in _ALPHA_MODES or "transparency" in image.info:
-            image = _over_white(image)
-        elif mode not in _EIGHT_BIT_MODES and mode != "P":
-            raise ImageError(
-                f"{name}: expected 8-bit or 16-bit pixels, found mode {mode!r}; convert it to 8-bit RGB"
-            )
-        return np.array(image.convert("RGB"))
+        return _upright(_rgb(image, name), image)
     except ImageError:
         raise
     except Exception as error:  # decoders raise nearly anything when the data is damaged
         raise _corrupt(name, error) from error
+
+
+def _rgb(image: Image.Image, name: str) -> np.ndarray:
+    """The pixels as they are stored, converted a few rows at a time: whole copies cost 7 bytes a pixel."""
+    convert = _conversion(image, name)
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _ROWS):
+        bottom = min(top + _ROWS, image.height)
+        pixels[top:bottom] = convert(image.crop((0, top, image.width, bottom)))
+    return pixels
+
+
+def _conversion(image: Image.Image, name: str) -> Callable[[Image.Image], Image.Image]:
+    """From a part of the image to RGB."""
+    if image.mode in _SIXTEEN_BIT_MODES:
+        return _to_eight_bit
+    if image.has_transparency_data:
+        return _over_white
+    if image.mode in _EIGHT_BIT_MODES or image.mode == "P":
+        return lambda part: part.convert("RGB")
+    raise ImageError(
+        f"{name}: expected 8-bit or 16-bit pixels, found mode {image.mode!r}; convert it to 8-bit RGB"
+    )
 
 
 def _corrupt(name: str, error: Exception) -> ImageError:
@@ -175,21 +212,21 @@ def _corrupt(name: str, error: Exception) -> ImageError:
     )
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION)
     except Exception:  # damaged EXIF is no reason to refuse whole pixels
-        return image
+        return pixels
     turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
 def _to_eight_bit(image: Image.Image) -> Image.Image:
     """Divides by 257, so that 0 stays 0 and 65535 becomes 255; Pillow's own conversion would clip at 255."""
     values = np.asarray(image).astype(np.uint32)
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
 
 
 def _over_white(image: Image.Image) -> Image.Image:
     coloured = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
+    return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured).convert("RGB")

@@ -19,6 +19,7 @@ import pyarrow as pa
 from pyarrow.parquet import read_table, write_table
 
 from crossfer import __version__
+from crossfer.runtime.cost import check_cost
 from crossfer.runtime.image import ImageError, decode
 from crossfer.runtime.names import DetectorName
 from crossfer.runtime.recognizer import Found, Recognizer
@@ -257,6 +258,7 @@ class _Pass:
         name = entry_name(image.entry.path, image.member)
         try:
             with _timed(self.seconds, "decode"):
+                check_cost(data, name)
                 pixels = decode(data, name)
         except (ImageError, MemoryError) as error:
             return (0, 0), Fault("decoding", str(error) or f"{name}: not enough memory to decode it")

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# A JPEG may describe its pixels in many passes over all of them: a small file that costs minutes to decode.
-# Cameras write 1, progressive encoders about 10.
-MAX_SCANS = 64
-MAX_VALUES = 1 << 16  # strips or tiles of a TIFF: writers cut a photo into some thousand at most
 MAX_NAME = 120  # characters kept of an image's name
 HEADER_BYTES = 16 << 10  # request line and headers together
 STREAM_HEADER_BYTES, STREAM_HEADERS = 8000, 120  # of a stream's request: a line, and how many lines

@@ -21,6 +21,7 @@ from crossfer.serve.engine import Engine
 from crossfer.serve.model_info import model_info
 from crossfer.serve.monitoring import Monitoring
 from crossfer.serve.places import Places
+from crossfer.serve.presence import while_present
 from crossfer.serve.problems import Problem
 from crossfer.serve.service import Service
 from crossfer.serve.stream import stream
@@ -117,7 +118,7 @@ class Recognition:
             """
             with self._requests.taken():
                 uploads = await read_uploads(request, self._engine.limits)
-                body = await self._recognize(uploads, options)
+                body = await while_present(request, self._recognize(uploads, options))
             return Response(body, headers=NO_STORE, media_type="application/json")
 
         @app.websocket("/v1/stream")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from crossfer.serve.jpeg_scans import count_scans
+from crossfer.runtime.cost.jpeg import count_scans, fault, parts_before_scan
 
 
 def jpeg(astronaut: np.ndarray, **options: object) -> bytes:
@@ -55,3 +55,41 @@ def test_a_marker_that_stands_alone_hides_no_scans(astronaut, marker):
 def test_any_bytes_have_a_count(data):
     assert 0 <= count_scans(b"\xff\xd8" + data, 5) <= 6
     assert count_scans(b"\x89P" + data, 5) == 0
+
+
+PARTS = {
+    "comments": b"\xff\xfe\x00\x02",
+    "profiles": b"\xff\xe2\x00\x10ICC_PROFILE\0\x01\x01",
+    "bytes between": b"\xff",
+    "escaped bytes between": b"\xff\x00",
+}
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_what_lies_before_the_first_scan_is_counted(astronaut, kind):
+    data = jpeg(astronaut)
+    usual = parts_before_scan(data, 1000)
+    assert usual < 20
+    assert parts_before_scan(data[:2] + PARTS[kind] * 400 + data[2:], 1000) >= usual + 400
+    assert fault(data[:2] + PARTS[kind] * 400 + data[2:]) is None
+    assert "at most 65,536 segments" in str(fault(data[:2] + PARTS[kind] * 70_000 + data[2:]))
+
+
+def test_settings_in_a_segment_are_counted(astronaut):
+    data = jpeg(astronaut)
+    settings = b"Photoshop 3.0\0" + b"8BIM\0\1\0\0\0\0\0\0" * 5000
+    segment = b"\xff\xed" + (len(settings) + 2).to_bytes(2) + settings
+    assert parts_before_scan(data[:2] + segment + data[2:], 10_000) >= 5000
+    assert fault(data[:2] + segment * 14 + data[2:]) is not None
+
+
+def test_what_comes_with_the_scan_does_not_count(astronaut):
+    data = jpeg(astronaut)
+    end = data.rindex(b"\xff\xd9")
+    assert fault(data[:end] + b"\xff" * 70_000 + data[end:]) is None
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_have_parts(data):
+    assert parts_before_scan(b"\xff\xd8" + data, 5) <= 6 + len(data)
+    assert parts_before_scan(b"\x89P" + data, 5) == 0

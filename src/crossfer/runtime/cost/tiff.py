@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from crossfer.runtime.cost.limits import MAX_PARTS
+
 _TEXT_OR_BYTES = {1, 2, 6, 7}  # types of one byte a value, which are read at once however many there are
+
+
+def fault(data: bytes) -> str | None:
+    """Says so where a TIFF has too many strips or tiles. Bytes that are no TIFF have no fault here."""
+    if most_values(data) <= MAX_PARTS:
+        return None
+    return f"expected a TIFF of at most {MAX_PARTS:,} strips or tiles, found more; save it anew"
 
 
 def most_values(data: bytes) -> int:
