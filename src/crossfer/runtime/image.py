@@ -188,7 +188,7 @@ def _rgb(image: Image.Image, name: str) -> np.ndarray:
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, _ROWS):
         bottom = min(top + _ROWS, image.height)
-        pixels[top:bottom] = convert(image.crop((0, top, image.width, bottom)))
+        pixels[top:bottom] = np.asarray(convert(image.crop((0, top, image.width, bottom))))
     return pixels
 
 
