@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crossfer.serve.limits import Limits
 from crossfer.serve.problems import Problem
-from crossfer.serve.upload import Upload, printable, split_form
+from crossfer.serve.upload import Upload, short_name, split_form
 
 BOUNDARY = b"limit"
 
@@ -67,6 +67,6 @@ def test_a_form_that_is_not_as_it_should_be_is_a_problem(body, boundary, name):
 
 
 @given(st.text(max_size=500))
-def test_names_are_short_and_printable(name):
-    assert len(printable(name)) <= 120
-    assert printable(name).isprintable()
+def test_names_are_short_and_short_name(name):
+    assert len(short_name(name)) <= 120
+    assert short_name(name).isprintable()

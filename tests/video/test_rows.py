@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from crossfer.labels import FERPLUS
+from crossfer.runtime.columns import csv_line
 from crossfer.types import Box, Prediction
 from crossfer.video.frames import Frame, RecognizedFrame, TrackedFace
-from crossfer.video.rows import Columns, csv_line, read_rows, row_lines, write_csv, write_parquet
+from crossfer.video.rows import Columns, read_rows, row_lines, write_csv, write_parquet
 
 LABELS = FERPLUS.expressions
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -37,3 +39,14 @@ def expression_cells(prediction: Mapping[str, Any], labels: Sequence[str]) -> li
     """Their cells for what ``Prediction.to_dict`` gave; None for probabilities that are not there."""
     probabilities = prediction["probabilities"]
     return [prediction["expression"], prediction["confidence"], *map(probabilities.get, labels)]
+
+
+def csv_line(values: Sequence[Any]) -> str:
+    r"""One line of CSV with a line end.
+
+    >>> csv_line(["a, b", 1, None])
+    '"a, b",1,\n'
+    """
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(values)
+    return buffer.getvalue()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from crossfer.runtime.columns import PLACE, expression_cells, expression_columns, place_cells
+from crossfer.runtime.columns import PLACE, csv_line, expression_cells, expression_columns, place_cells
 from crossfer.runtime.percent import percent
 from crossfer.types import Face, Prediction
 
@@ -103,7 +101,7 @@ def csv_header(labels: Sequence[str], extra: Sequence[str] = ()) -> str:
         labels: the model's expressions in class order.
         extra: columns for what was asked for: ``"prediction_set"`` (names with ``|`` between), ``"answer"``.
     """
-    return _csv_line(["path", "width", "height", *_face_columns(labels, extra), "error"])
+    return csv_line(["path", "width", "height", *_face_columns(labels, extra), "error"])
 
 
 def csv_lines(
@@ -113,9 +111,9 @@ def csv_lines(
     start = [str(result.path), result.width, result.height]
     if not result.faces:
         blanks = [None] * len(_face_columns(labels, extra))
-        return _csv_line([*start, *blanks, result.error])
+        return csv_line([*start, *blanks, result.error])
     return "".join(
-        _csv_line([*start, number, *_csv_face(face.to_dict(top_k), labels, extra), None])
+        csv_line([*start, number, *_csv_face(face.to_dict(top_k), labels, extra), None])
         for number, face in enumerate(result.faces, start=1)
     )
 
@@ -128,12 +126,6 @@ def _csv_face(face: dict[str, Any], labels: Sequence[str], extra: Sequence[str])
     yield from place_cells(face["box"].values(), face["detection_score"], face["landmarks"])
     yield from expression_cells(face, labels)
     yield from ("|".join(value) if isinstance(value := face[key], list) else value for key in extra)
-
-
-def _csv_line(values: Sequence[Any]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(values)
-    return buffer.getvalue()
 
 
 def text_block(result: ImageResult, top_k: int | None = None, columns: int | None = None) -> str:

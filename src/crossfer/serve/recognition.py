@@ -25,7 +25,7 @@ from crossfer.serve.presence import while_present
 from crossfer.serve.problems import Problem
 from crossfer.serve.service import Service
 from crossfer.serve.stream import stream
-from crossfer.serve.upload import Upload, printable, read_uploads
+from crossfer.serve.upload import Upload, read_uploads, short_name
 
 PARAMETERS = ("coverage", "abstain", "evidence", "top_k")
 NO_STORE = {"Cache-Control": "no-store"}
@@ -50,7 +50,7 @@ def _refuse_unknown(names: Iterable[str]) -> None:
     if unknown := sorted(set(names) - set(PARAMETERS)):
         raise Problem(
             "invalid-parameter",
-            f"Expected only the parameters {', '.join(PARAMETERS)}, found {printable(unknown[0])!r}.",
+            f"Expected only the parameters {', '.join(PARAMETERS)}, found {short_name(unknown[0])!r}.",
         )
 
 

@@ -160,19 +160,19 @@ class _Form:
         field = options.get(b"name", b"").decode("utf-8", "replace")
         if field != FIELD:
             raise Problem(
-                "invalid-parameter", f"Expected only the field {FIELD!r}, found {printable(field)!r}."
+                "invalid-parameter", f"Expected only the field {FIELD!r}, found {short_name(field)!r}."
             )
-        name = printable(options.get(b"filename", b"image").decode("utf-8", "replace"))
+        name = short_name(options.get(b"filename", b"image").decode("utf-8", "replace"))
         self.uploads.append(Upload(name or "image", bytes(self._data)))
 
     def close(self) -> None:
         self.closed = True
 
 
-def printable(name: str) -> str:
+def short_name(name: str) -> str:
     r"""A client's name for something, short and without control characters.
 
-    >>> printable("a\x1b[2J\n" + "b" * 200)[:6]
+    >>> short_name("a\x1b[2J\n" + "b" * 200)[:6]
     'a?[2J?'
     """
-    return "".join(character if character.isprintable() else "?" for character in name[:MAX_NAME])
+    return "".join(character if character.isshort_name() else "?" for character in name[:MAX_NAME])

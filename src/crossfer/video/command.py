@@ -13,6 +13,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from crossfer import __version__
+from crossfer.runtime.columns import csv_line
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.video.draw import draw_frame
 from crossfer.video.encode import SUFFIXES as COPIES
@@ -20,7 +21,7 @@ from crossfer.video.encode import Segment, SegmentWriter, join
 from crossfer.video.frames import RecognizedFrame
 from crossfer.video.people import People, Person, most_seen
 from crossfer.video.recognize import VideoRecognizer, VideoSettings, read_frames
-from crossfer.video.rows import Columns, RowFormat, csv_line, read_rows, row_lines, write_csv, write_parquet
+from crossfer.video.rows import Columns, RowFormat, read_rows, row_lines, write_csv, write_parquet
 from crossfer.video.source import VideoError, VideoSource
 from crossfer.video.unfinished import Unfinished, source_id
 

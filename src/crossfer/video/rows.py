@@ -7,7 +7,6 @@ line, so that memory does not grow with the video.
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -75,13 +74,6 @@ class Columns:
 def row_lines(rows: Sequence[dict[str, Any]]) -> str:
     """Rows as JSON Lines."""
     return "".join(json.dumps(row) + "\n" for row in rows)
-
-
-def csv_line(values: Sequence[Any]) -> str:
-    """One line of CSV with a line end."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(values)
-    return buffer.getvalue()
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
