@@ -67,6 +67,6 @@ def test_a_form_that_is_not_as_it_should_be_is_a_problem(body, boundary, name):
 
 
 @given(st.text(max_size=500))
-def test_names_are_short_and_short_name(name):
+def test_names_are_short_and_printable(name):
     assert len(short_name(name)) <= 120
     assert short_name(name).isprintable()

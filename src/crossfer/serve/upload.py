@@ -175,4 +175,4 @@ def short_name(name: str) -> str:
     >>> short_name("a\x1b[2J\n" + "b" * 200)[:6]
     'a?[2J?'
     """
-    return "".join(character if character.isshort_name() else "?" for character in name[:MAX_NAME])
+    return "".join(character if character.isprintable() else "?" for character in name[:MAX_NAME])
