@@ -428,7 +428,9 @@ def test_a_disk_too_full_for_any_of_the_files_is_an_error_that_names_one(tmp_pat
     assert Path(error.value.filename).parent == tmp_path / "r.jsonl.partial"
 
 
-def test_a_copy_that_cannot_be_completed_leaves_the_work_to_be_resumed(tmp_path, clip, recognizer, whole):
+def test_a_copy_that_cannot_be_completed_leaves_the_rows_and_the_work_to_be_resumed(
+    tmp_path, clip, recognizer, whole
+):
     folder = tmp_path / "gone"
     folder.mkdir()
     output, copy = tmp_path / "r.jsonl", folder / "c.mp4"
@@ -439,7 +441,8 @@ def test_a_copy_that_cannot_be_completed_leaves_the_work_to_be_resumed(tmp_path,
 
     with pytest.raises(OSError, match="cannot be written"):
         run_video(clip, recognizer, VideoOptions("json", output, copy), write=nowhere, progress=remove)
-    assert names(tmp_path) == ["r.jsonl.partial"]
+    assert names(tmp_path) == ["r.jsonl", "r.jsonl.partial"]
+    assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()
     folder.mkdir()
     run_video(clip, recognizer, VideoOptions("json", output, copy, resume=True), write=nowhere)
     assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from shutil import copyfile
 from tempfile import TemporaryFile
 from typing import Any
 
@@ -304,6 +305,8 @@ class _Run:
         if unfinished is None:
             return notes
         unfinished.end_rows()
+        if options.output is not None:  # first: whatever befalls pictures, the rows are there
+            _write_rows(unfinished, options.format, self._columns)
         if options.timeline is not None:
             step = 1 / float(self._source.rate)
             notes += _draw(
@@ -311,8 +314,6 @@ class _Run:
             )
         if self._copy is not None and options.annotate is not None:
             notes += self._join(self._copy, unfinished.folder, options.annotate)
-        if options.output is not None:
-            _write_rows(unfinished, options.format, self._columns)
         unfinished.remove()
         return notes
 
@@ -375,7 +376,7 @@ def _write_rows(unfinished: Unfinished, form: RowFormat | None, columns: Columns
     elif form == "parquet":
         write_parquet(read_rows(rows), columns, made)
     else:
-        made = rows
+        copyfile(rows, made)  # a run that is taken up again needs its own
     made.replace(unfinished.target)
 
 
