@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from crossfer.runtime.cost.jpeg import count_scans, fault, parts_before_scan
+from crossfer.runtime.cost.jpeg import fault, scans_and_parts
 
 
 def jpeg(astronaut: np.ndarray, **options: object) -> bytes:
@@ -30,31 +30,33 @@ def jpeg(astronaut: np.ndarray, **options: object) -> bytes:
     ],
 )
 def test_the_scans_of_a_jpeg(astronaut, options, scans):
-    assert count_scans(jpeg(astronaut, **options), 64) == scans
+    assert scans_and_parts(jpeg(astronaut, **options))[0] == scans
 
 
 def test_what_follows_the_image_does_not_count(astronaut):
     film = np.random.default_rng(0).bytes(2_000_000)
     assert film.count(b"\xff\xda") > 10
-    assert count_scans(jpeg(astronaut) + film, 64) == 1
+    assert scans_and_parts(jpeg(astronaut) + film)[0] == 1
 
 
 def test_counting_stops_above_the_limit(astronaut):
     start = jpeg(astronaut, progressive=True).split(b"\xff\xd9")[0]
-    assert count_scans(start + b"\xff\xda\x00\x03x" * 100_000, 64) == 65
+    assert scans_and_parts(start + b"\xff\xda\x00\x03x" * 100_000)[0] == 65
 
 
 @pytest.mark.parametrize("marker", [b"\xff\x01", b"\xff\xd8", b"\xff\xd0"])
 def test_a_marker_that_stands_alone_hides_no_scans(astronaut, marker):
     start = jpeg(astronaut).split(b"\xff\xd9")[0]
     hidden = marker + b"\xff\xda\x00\x03x" * 30
-    assert count_scans(start + hidden, 64) == 31
+    assert scans_and_parts(start + hidden)[0] == 31
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_have_a_count(data):
-    assert 0 <= count_scans(b"\xff\xd8" + data, 5) <= 6
-    assert count_scans(b"\x89P" + data, 5) == 0
+    scans, parts = scans_and_parts(b"\xff\xd8" + data, 5, 5)
+    assert 0 <= scans <= 6
+    assert parts <= 6 + len(data)
+    assert scans_and_parts(b"\x89P" + data) == (0, 0)
 
 
 PARTS = {
@@ -68,9 +70,9 @@ PARTS = {
 @pytest.mark.parametrize("kind", PARTS)
 def test_what_lies_before_the_first_scan_is_counted(astronaut, kind):
     data = jpeg(astronaut)
-    usual = parts_before_scan(data, 1000)
+    _, usual = scans_and_parts(data)
     assert usual < 20
-    assert parts_before_scan(data[:2] + PARTS[kind] * 400 + data[2:], 1000) >= usual + 400
+    assert scans_and_parts(data[:2] + PARTS[kind] * 400 + data[2:])[1] >= usual + 400
     assert fault(data[:2] + PARTS[kind] * 400 + data[2:]) is None
     assert "at most 65,536 segments" in str(fault(data[:2] + PARTS[kind] * 70_000 + data[2:]))
 
@@ -79,17 +81,12 @@ def test_settings_in_a_segment_are_counted(astronaut):
     data = jpeg(astronaut)
     settings = b"Photoshop 3.0\0" + b"8BIM\0\1\0\0\0\0\0\0" * 5000
     segment = b"\xff\xed" + (len(settings) + 2).to_bytes(2) + settings
-    assert parts_before_scan(data[:2] + segment + data[2:], 10_000) >= 5000
+    assert scans_and_parts(data[:2] + segment + data[2:])[1] >= 5000
     assert fault(data[:2] + segment * 14 + data[2:]) is not None
 
 
-def test_what_comes_with_the_scan_does_not_count(astronaut):
+def test_bytes_of_the_scan_do_not_count_but_segments_after_it_do(astronaut):
     data = jpeg(astronaut)
     end = data.rindex(b"\xff\xd9")
     assert fault(data[:end] + b"\xff" * 70_000 + data[end:]) is None
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_have_parts(data):
-    assert parts_before_scan(b"\xff\xd8" + data, 5) <= 6 + len(data)
-    assert parts_before_scan(b"\x89P" + data, 5) == 0
+    assert "segments" in str(fault(data[:end] + PARTS["comments"] * 70_000 + data[end:]))

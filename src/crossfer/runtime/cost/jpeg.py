@@ -15,43 +15,33 @@ _PHOTOSHOP = b"8BIM"  # begins each of the settings that a Photoshop segment (AP
 
 
 def fault(data: bytes) -> str | None:
-    """What a JPEG has too much of: scans, or what Pillow goes through one by one to find the first of them.
+    """What a JPEG has too much of: scans, or what is gone through one by one to find them.
 
     Bytes that are no JPEG have no fault here.
     """
-    if parts_before_scan(data, MAX_PARTS) > MAX_PARTS:
-        return f"expected a JPEG of at most {MAX_PARTS:,} segments, found more; save it anew"
-    if count_scans(data, MAX_SCANS) > MAX_SCANS:
+    scans, parts = scans_and_parts(data)
+    if scans > MAX_SCANS:
         return f"expected a JPEG of at most {MAX_SCANS} scans, found more; save it anew"
+    if parts > MAX_PARTS:
+        return f"expected a JPEG of at most {MAX_PARTS:,} segments, found more; save it anew"
     return None
 
 
-def count_scans(data: bytes, most: int) -> int:
-    """Start-of-scan markers of the first image in a JPEG file (ITU-T T.81, annex B), up to ``most`` + 1.
+def scans_and_parts(data: bytes, most_scans: int = MAX_SCANS, most_parts: int = MAX_PARTS) -> tuple[int, int]:
+    """How much the first image of a JPEG file has (ITU-T T.81, annex B), counted until it is too much.
 
-    What follows the image, such as the film of a "motion photo", does not count. Bytes that are no JPEG have
-    none.
+    Parts are segments and, before the first scan, settings in them and single bytes between them, which
+    Pillow goes through one by one. What follows the image, such as the film of a "motion photo", does not
+    count. Bytes that are no JPEG have none.
     """
-    scans = 0
-    for marker, _, _ in _markers(data):
-        scans += marker == _SOS
-        if scans > most:
-            break
-    return scans
-
-
-def parts_before_scan(data: bytes, most: int) -> int:
-    """Segments before the first scan, settings in them, and single bytes between them, up to about ``most``.
-
-    Bytes that are no JPEG have none.
-    """
-    parts, end = 0, 2
+    scans, parts, end = 0, 0, 2
     for marker, start, place in _markers(data):
-        parts += 1 + start - end
+        parts += 1 if scans else 1 + start - end + data.count(_PHOTOSHOP, start, place)
+        scans += marker == _SOS
         end = place
-        if marker == _SOS or parts > most:
+        if scans > most_scans or parts > most_parts:
             break
-    return parts + data.count(_PHOTOSHOP, 0, end)
+    return scans, parts
 
 
 def _markers(data: bytes) -> Iterator[tuple[int, int, int]]:
