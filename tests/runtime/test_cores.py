@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from crossfer.runtime import cores
-from crossfer.runtime.cores import usable_cores
+from crossfer.runtime.cores import inference_threads, usable_cores
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +51,10 @@ def test_a_containers_share_of_time_counts(
         (group / name).parent.mkdir(exist_ok=True)
         (group / name).write_text(content)
     assert usable_cores() == usable
+
+
+def test_inference_is_told_a_containers_share_only(monkeypatch: pytest.MonkeyPatch, group: Path) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert (inference_threads(None), inference_threads(3)) == (0, 3)
+    (group / "cpu.max").write_text("200000 100000")
+    assert (inference_threads(None), inference_threads(3)) == (2, 3)

@@ -19,6 +19,16 @@ def usable_cores() -> int:
     return max(1, math.ceil(min(cores, _share(CONTROL_GROUP))))
 
 
+def inference_threads(asked: int | None) -> int:
+    """How many threads ONNX Runtime is told to take: as many as asked, or 0, by which it decides itself.
+
+    It takes one a physical core, however little of them a container may use, whose share is told to it then.
+    """
+    if asked is not None:
+        return asked
+    return 0 if math.isinf(_share(CONTROL_GROUP)) else usable_cores()
+
+
 def _share(group: Path) -> float:
     """Processors' worth of time that a control group may use; infinite where none is set.
 

@@ -17,6 +17,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
+from crossfer.runtime.cores import inference_threads
 from crossfer.runtime.onnx_shapes import free_shapes
 from crossfer.types import Box
 
@@ -84,7 +85,7 @@ class CenterFace:
         self.max_overlap = max_overlap
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only
-        options.intra_op_num_threads = threads or 0
+        options.intra_op_num_threads = inference_threads(threads)
         self._session = onnxruntime.InferenceSession(
             free_shapes(weights_path().read_bytes(), INPUT), options, providers=["CPUExecutionProvider"]
         )
