@@ -378,3 +378,22 @@ def test_an_image_may_come_from_standard_input(tiny_model, astronaut_path, tmp_p
     empty = subprocess.run([*command, "-"], input=b"", capture_output=True, check=False)
     assert empty.returncode == 1
     assert b"crossfer: -: expected an image, found nothing (0 bytes)" in empty.stderr
+
+
+def test_a_file_may_be_called_like_standard_input(predict, astronaut_path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(astronaut_path, "-")
+    (answer,) = lines(predict("--format", "json", "./-").stdout)
+    assert len(answer["faces"]) == 1
+
+
+def test_standard_input_that_is_closed_or_named_twice_is_one_line(tiny_model):
+    command = [sys.executable, "-m", "crossfer.cli", "predict", "--model", str(tiny_model)]
+    closed = subprocess.run(
+        ["/bin/sh", "-c", '"$@" - <&-', "sh", *command], capture_output=True, text=True, check=False
+    )
+    assert closed.returncode == 1
+    assert "standard input, found it closed" in closed.stderr
+    twice = subprocess.run([*command, "-", "-"], input="", capture_output=True, text=True, check=False)
+    assert twice.returncode == 2
+    assert "can be read once only" in twice.stderr

@@ -56,5 +56,7 @@ def test_a_containers_share_of_time_counts(
 def test_inference_is_told_a_containers_share_only(monkeypatch: pytest.MonkeyPatch, group: Path) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert (inference_threads(None), inference_threads(3)) == (0, 3)
+    (group / "cpu.max").write_text("1600000 100000")
+    assert inference_threads(None) == 0, "it knows how many physical cores there are"
     (group / "cpu.max").write_text("200000 100000")
     assert (inference_threads(None), inference_threads(3)) == (2, 3)

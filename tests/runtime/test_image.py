@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -301,3 +302,14 @@ def test_rows_converted_a_few_at_a_time_are_the_image_converted_whole(mode, heig
     whole = image.convert("RGBA")
     expected = Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole).convert("RGB")
     assert np.array_equal(load_image(image), np.asarray(expected))
+
+
+def test_texts_in_the_file_do_not_make_every_part_of_it_cost(tmp_path):
+    texts = PngImagePlugin.PngInfo()
+    for number in range(3000):
+        texts.add_text(f"key{number}", "text")
+    for mode in ("L", "RGBA"):
+        Image.new(mode, (1, 2_000_000)).save(tmp_path / "a.png", pnginfo=texts)
+        start = time.perf_counter()
+        assert load_image(tmp_path / "a.png").shape == (2_000_000, 1, 3)
+        assert time.perf_counter() - start < 20, "a thousandfold, were they copied for each part"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossfer.serve.batcher import Batcher
+from crossfer.serve.batcher import Batcher, LaterError
 
 SECONDS = 30
 
@@ -255,6 +257,88 @@ def test_what_is_cancelled_in_time_is_not_worked_on():
     assert kept.result(SECONDS) == 4
     batcher.close()
     assert work.batches == [[0], [2]]
+
+
+class Number:
+    """Something large that a source is made of."""
+
+
+def test_the_source_of_what_is_cancelled_is_let_go_at_once():
+    first = Held()
+    batcher = Doubling(run={0: first}).batcher()
+    batcher.submit(0)
+    assert first.reached.wait(SECONDS)
+    source = Number()
+    alive, gone = weakref.ref(source), batcher.submit(source)
+    del source
+    assert gone.cancel()
+    gc.collect()
+    assert alive() is None
+    first.let_go()
+    batcher.close()
+
+
+class OneAtATime:
+    """Numbers from 100 on are prepared one at a time, and it is noted what was done."""
+
+    def __init__(self, held: Held | None = None) -> None:
+        self._lane, self._held = threading.Lock(), held
+        self.tried, self.done = 0, list[int]()
+
+    def prepare(self, number: int) -> int:
+        if number >= 100:
+            if not self._lane.acquire(blocking=False):
+                self.tried += 1
+                raise LaterError
+            try:
+                if number == 100 and self._held is not None:
+                    self._held.stop()
+                time.sleep(0.001)
+            finally:
+                self._lane.release()
+        self.done.append(number)
+        return number
+
+    def batcher(self, threads: int) -> Batcher:
+        return Batcher(self.prepare, list, lambda _: 1, max_size=4, max_wait=0.001, threads=threads)
+
+
+def test_what_has_to_wait_for_another_holds_up_nobody():
+    first = Held()
+    work = OneAtATime(first)
+    batcher = work.batcher(2)
+    large = [batcher.submit(100)]
+    assert first.reached.wait(SECONDS)
+    large += [batcher.submit(number) for number in range(101, 105)]
+    small = [batcher.submit(number) for number in range(5)]
+    assert [future.result(SECONDS) for future in small] == [0, 1, 2, 3, 4]
+    assert not any(future.done() for future in large)
+    first.let_go()
+    assert [future.result(SECONDS) for future in large] == [100, 101, 102, 103, 104]
+    batcher.close()
+
+
+def test_what_has_to_wait_can_be_cancelled():
+    first = Held()
+    work = OneAtATime(first)
+    batcher = work.batcher(2)
+    kept, gone = batcher.submit(100), batcher.submit(101)
+    while not work.tried:
+        time.sleep(0.001)
+    assert gone.cancel()
+    first.let_go()
+    assert kept.result(SECONDS) == 100
+    batcher.close()
+    assert work.done == [100]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(95, 105), max_size=40), st.integers(1, 4))
+def test_whoever_has_to_wait_is_answered_in_the_end(numbers, threads):
+    batcher = OneAtATime().batcher(threads)
+    futures = [batcher.submit(number) for number in numbers]
+    assert [future.result(SECONDS) for future in futures] == numbers
+    batcher.close()
 
 
 def test_closing_finishes_what_was_submitted_and_takes_no_more():

@@ -139,12 +139,13 @@ def test_the_scans_of_that_jpeg_would_be_decoded():
 
 @pytest.mark.parametrize("compression", [1, 2])
 @pytest.mark.parametrize("header", [40, 52, 56, 64, 108, 124])
-def test_bmps_of_runs_are_refused_though_they_would_be_decoded(client, compression, header):
-    data = bmp_of_runs(8, compression, header)
-    assert decode(data, "image").shape == (8, 8, 3)
-    response = post(client, data)
+def test_small_bmps_of_runs_are_answered_and_large_ones_are_not(client, compression, header):
+    small, large = (bmp_of_runs(side, compression, header) for side in (8, 1001))
+    assert decode(small, "image").shape == (8, 8, 3)
+    assert post(client, small).status_code == 200
+    response = post(client, large)
     assert is_problem(response, "unusable-image")
-    assert "found a run-length encoded one" in response.json()["detail"]
+    assert "found a large run-length encoded one" in response.json()["detail"]
 
 
 def resident(client) -> float:

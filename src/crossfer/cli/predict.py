@@ -15,11 +15,13 @@ from crossfer.cli.options import Abstain, Coverage, Detector, MinFaceScore, Mode
 from crossfer.cli.output import to_file, to_stdout
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from crossfer.runtime.recognizer import Recognizer
     from crossfer.runtime.results import ImageResult
 
 Task = TypeVar("Task")
-STANDARD_INPUT = Path("-")
+STANDARD_INPUT = Path("-")  # this object alone: a file may be called so too
 FORMS: dict[str, Literal["json", "csv"]] = {
     ".json": "json",
     ".jsonl": "json",
@@ -30,7 +32,7 @@ FORMS: dict[str, Literal["json", "csv"]] = {
 
 def predict(
     paths: Annotated[
-        list[Path], typer.Argument(help="Images, folders to search to the bottom, or - for standard input.")
+        list[str], typer.Argument(help="Images, folders to search to the bottom, or - for standard input.")
     ],
     *,
     format_: Annotated[
@@ -87,7 +89,11 @@ def predict(
         detector_side=detector_side,
     )
     passed_over: list[Path] = []
-    images = list(find_images(paths, passed_over))
+    images: list[Path] = []
+    for path in paths:
+        images += [STANDARD_INPUT] if path == "-" else find_images([Path(path)], passed_over)
+    if paths.count("-") > 1:
+        raise typer.BadParameter("standard input (-) can be read once only", param_hint="PATHS")
     if output is not None and output.resolve() in {image.resolve() for image in images}:
         raise typer.BadParameter(f"{output} is one of the images; name another file", param_hint="--output")
     if passed_over:
@@ -95,7 +101,7 @@ def predict(
     drawings: Sequence[Path | None] = [None] * len(images)
     if annotate is not None:
         annotate.mkdir(parents=True, exist_ok=True)
-        named = [Path("stdin") if image == STANDARD_INPUT else image for image in images]
+        named = [Path("stdin") if image is STANDARD_INPUT else image for image in images]
         drawings = annotated_paths(named, annotate)
     columns = shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None
     form = result_format(
@@ -127,12 +133,11 @@ def _recognize_file(
 ) -> tuple[ImageResult, str | None]:
     """The faces in one image file, drawn to ``drawing`` if given, and what went wrong, if anything did."""
     from crossfer.runtime.annotate import annotate, save_png
-    from crossfer.runtime.image import MAX_BYTES, decode, load_image
+    from crossfer.runtime.image import load_image
     from crossfer.runtime.results import ImageResult
 
     try:
-        standard_input = path == STANDARD_INPUT
-        image = decode(sys.stdin.buffer.read(MAX_BYTES + 1), "-") if standard_input else load_image(path)
+        image = load_image(path) if path is not STANDARD_INPUT else _read_standard_input()
         faces = recognizer.recognize(image)
     except (ValueError, OSError, MemoryError) as error:
         wrong = one_line(error, path)
@@ -144,6 +149,14 @@ def _recognize_file(
     except (ValueError, OSError, MemoryError) as error:
         return result, one_line(error, drawing)
     return result, None
+
+
+def _read_standard_input() -> np.ndarray:
+    from crossfer.runtime.image import MAX_BYTES, ImageError, decode
+
+    if sys.stdin is None:
+        raise ImageError("-: expected an image from standard input, found it closed")
+    return decode(sys.stdin.buffer.read(MAX_BYTES + 1), "-")
 
 
 def _with_progress(tasks: Sequence[Task]) -> Iterator[Task]:

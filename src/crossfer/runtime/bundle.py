@@ -196,7 +196,7 @@ def read_bundle(model: str | Path, *, threads: int | None = None) -> Bundle:
 
     Args:
         model: the name of an embedded model, or a path.
-        threads: CPU threads of the session; None lets ONNX Runtime decide.
+        threads: CPU threads of the session; None for one a core, within a container's share.
 
     Raises:
         BundleError: if the file is missing, no ONNX file, truncated, without metadata, of another format, or

@@ -14,19 +14,23 @@ def usable_cores() -> int:
 
     No more than a container's share of processor time (a quota of its control group, rounded up) is worth.
     """
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    cores = bound or os.cpu_count() or 1
-    return max(1, math.ceil(min(cores, _share(CONTROL_GROUP))))
+    return max(1, math.ceil(min(_bound(), _share(CONTROL_GROUP))))
 
 
 def inference_threads(asked: int | None) -> int:
     """How many threads ONNX Runtime is told to take: as many as asked, or 0, by which it decides itself.
 
-    It takes one a physical core, however little of them a container may use, whose share is told to it then.
+    It takes one a physical core, however little of them a container may use: a share of less than all cores
+    is told to it.
     """
     if asked is not None:
         return asked
-    return 0 if math.isinf(_share(CONTROL_GROUP)) else usable_cores()
+    return usable_cores() if _share(CONTROL_GROUP) < _bound() else 0
+
+
+def _bound() -> int:
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return bound or os.cpu_count() or 1
 
 
 def _share(group: Path) -> float:

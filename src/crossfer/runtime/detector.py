@@ -65,7 +65,7 @@ class CenterFace:
         min_score: faces below this score (0..1) are dropped.
         long_side: images whose longer side exceeds this many pixels are scaled down to it before detection.
         max_overlap: of two boxes with a higher intersection over union, only the better one is kept.
-        threads: CPU threads for one image; None lets ONNX Runtime decide.
+        threads: CPU threads for one image; None for one a core, within a container's share.
     """
 
     def __init__(

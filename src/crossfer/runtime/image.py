@@ -22,7 +22,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp",
 _EIGHT_BIT_MODES = frozenset({"1", "L", "RGB", "RGBX", "CMYK", "YCbCr"})
 _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B"})
 
-_ROWS = 64
+_PART = 1 << 18  # pixels
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda pixels: pixels[:, ::-1],
@@ -183,12 +183,18 @@ def to_pixels(image: Image.Image, name: str) -> np.ndarray:
 
 
 def _rgb(image: Image.Image, name: str) -> np.ndarray:
-    """The pixels as they are stored, converted a few rows at a time: whole copies cost 7 bytes a pixel."""
+    """The pixels as they are stored, converted a part at a time: whole copies cost 7 bytes a pixel."""
     convert = _conversion(image, name)
     pixels = np.empty((image.height, image.width, 3), np.uint8)
-    for top in range(0, image.height, _ROWS):
-        bottom = min(top + _ROWS, image.height)
-        pixels[top:bottom] = np.asarray(convert(image.crop((0, top, image.width, bottom))))
+    rows = max(1, _PART // image.width)
+    info = image.info  # every part would copy it, and there may be tens of thousands of texts in it
+    image.info = {key: info[key] for key in info if key == "transparency"}
+    try:
+        for top in range(0, image.height, rows):
+            bottom = min(top + rows, image.height)
+            pixels[top:bottom] = np.asarray(convert(image.crop((0, top, image.width, bottom))))
+    finally:
+        image.info = info
     return pixels
 
 

@@ -58,7 +58,7 @@ class Recognizer:
         detector: ``"centerface"``; ``"none"`` if every image is a face crop in the model's framing; or your
             own.
         min_face_score: faces that the CenterFace detector is less sure of (0..1) are left out.
-        threads: CPU threads for each of detector and model; None lets ONNX Runtime decide.
+        threads: CPU threads for each of detector and model; None for one a core, within a container's share.
         coverage: give each face a ``prediction_set`` that holds the true expression with this frequency
             (0.5 to 0.999) on data like that of the calibration.
         abstain: answer "uncertain" below the confidence that the calibration found.

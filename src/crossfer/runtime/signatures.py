@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 _CONVERT = "convert it to JPEG or PNG"
+_AGAIN = "obtain it again, or save it anew"
 _NO_IMAGE = "name an image file"
 _SIGNATURES = [
     (re.compile(pattern, re.DOTALL), what, remedy)
     for pattern, what, remedy in (
+        (rb"....ftyp.{0,40}avi[fs]", "an AVIF picture", _CONVERT),
         (rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)", "a HEIC picture", _CONVERT),
-        (rb"....ftypavi[fs]", "an AVIF picture", _CONVERT),
         (rb"....ftypcrx ", "a camera's raw file", _CONVERT),
         (rb"....ftyp", "an MP4 or QuickTime film", "use crossfer video"),
         (rb"\x1aE\xdf\xa3", "a Matroska or WebM film", "use crossfer video"),
@@ -22,9 +23,14 @@ _SIGNATURES = [
         (rb"\0\0\x01\0", "an icon", _CONVERT),
         (rb"%PDF-", "a PDF document", "save its pictures as JPEG or PNG"),
         (rb"\s*(<\?xml.{0,500})?<svg[\s>]", "an SVG drawing", _CONVERT),
-        (rb"\s*<(!DOCTYPE html|html|head|body)[\s>]", "a web page", "download the image itself"),
+        (rb"(?i:(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)[\s>])", "a web page", _NO_IMAGE),
         (rb"PK\x03\x04|PK\x05\x06", "a zip archive", "unpack it first, or use crossfer score"),
         (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|.{257}ustar", "a packed archive", "unpack it first"),
+        (rb"\xff\xd8\xff", "a damaged or unusual JPEG", _AGAIN),
+        (rb"\x89PNG", "a damaged PNG", _AGAIN),
+        (rb"RIFF....WEBP", "a damaged WebP", _AGAIN),
+        (rb"II[*+]\0|MM\0[*+]", "a damaged or unusual TIFF", _AGAIN),
+        (rb"BM.{4}\0\0\0\0", "a damaged BMP", _AGAIN),
         (rb"version https://git-lfs", "a Git LFS pointer", "fetch the file itself: git lfs pull"),
     )
 ]  # fmt: skip

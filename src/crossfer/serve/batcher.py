@@ -16,6 +16,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class LaterError(Exception):
+    """A source cannot be prepared before another one is; it is tried again then."""
+
+
 class Batcher(Generic[Source, Item, Result]):
     """Takes sources from any thread, makes an item of each, runs items in batches, hands back each result.
 
@@ -25,7 +29,7 @@ class Batcher(Generic[Source, Item, Result]):
     What one thread has prepared another may run, so that nothing waits behind a source that takes long.
 
     Args:
-        prepare: makes an item of a source.
+        prepare: makes an item of a source, or raises ``LaterError``.
         run: gives a result for each item of a batch, in order.
         size: how much an item takes up of a batch; one that is larger than a whole batch runs by itself.
         max_size: size of a batch.
@@ -51,6 +55,8 @@ class Batcher(Generic[Source, Item, Result]):
         self._prepare, self._run, self._size = prepare, run, size
         self._max_size, self._max_wait = max_size, max_wait
         self._waiting: deque[tuple[Source, Future[Result]]] = deque()
+        self._parked: list[tuple[Source, Future[Result]]] = []  # tried, to be tried again
+        self._preparing = 0  # threads that are at it
         self._ready: deque[tuple[Item, Future[Result]]] = deque()
         self._first = 0.0  # when the oldest item became ready
         self._pace = 0.0  # how long the last source took
@@ -76,7 +82,16 @@ class Batcher(Generic[Source, Item, Result]):
                 raise RuntimeError("the batcher is closed")
             self._waiting.append((source, future))
             self._changed.notify()
+        future.add_done_callback(self._forget)
         return future
+
+    def _forget(self, future: Future[Result]) -> None:
+        """Lets the source of a future go that was cancelled."""
+        if not future.cancelled():
+            return
+        with self._changed:
+            self._waiting = deque(entry for entry in self._waiting if entry[1] is not future)
+            self._parked = [entry for entry in self._parked if entry[1] is not future]
 
     def close(self, seconds: float | None = None) -> None:
         """Finishes what was submitted, then ends the threads.
@@ -139,20 +154,31 @@ class Batcher(Generic[Source, Item, Result]):
         return batch
 
     def _make(self, source: Source, future: Future[Result]) -> None:
-        if not future.set_running_or_notify_cancel():
+        if future.cancelled():
             return
-        start = time.monotonic()
+        with self._changed:
+            self._preparing += 1
+        start, error = time.monotonic(), None
         try:
             item = self._prepare(source)
-        except BaseException as error:  # whoever waits must learn of it
-            future.set_exception(error)
-            return
-        end = time.monotonic()
+        except BaseException as raised:  # whoever waits must learn of it
+            error = raised
+        end, later = time.monotonic(), isinstance(error, LaterError)
+        wanted = not future.cancelled() if later else future.set_running_or_notify_cancel()
         with self._changed:
-            if not self._ready:
-                self._first = end
-            self._pace = end - start
-            self._ready.append((item, future))
+            self._preparing -= 1
+            if later and wanted:
+                self._parked.append((source, future))
+            elif error is None and wanted:
+                self._first = self._first if self._ready else end
+                self._pace = end - start
+                self._ready.append((item, future))
+            if not later or not self._preparing:  # what stood in their way may be done
+                self._waiting.extendleft(reversed(self._parked))
+                self._parked.clear()
+                self._changed.notify()
+        if wanted and error is not None and not later:
+            future.set_exception(error)
 
     def _finish(self, batch: Sequence[tuple[Item, Future[Result]]]) -> None:
         try:

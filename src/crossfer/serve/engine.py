@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 from crossfer.runtime.cost import check_cost
 from crossfer.runtime.image import open_image, to_pixels
 from crossfer.runtime.recognizer import Found, Recognizer
 from crossfer.serve.answer import Answer
-from crossfer.serve.batcher import Batcher
+from crossfer.serve.batcher import Batcher, LaterError
 from crossfer.serve.monitoring import Monitoring
-from crossfer.serve.room import Room
 from crossfer.serve.service import Service
-
-# In images of the largest size: pixels that all threads together decode and search at a time. A photo takes 7
-# bytes a pixel in that, a WebP 16.
-DECODED_AT_ONCE = 1.5
 
 
 class Engine:
     """Runs a recogniser off the event loop.
 
     An image is decoded and searched by one of several threads, which also recognises its faces, together with
-    those of other images that are ready.
+    those of other images that are ready. Of images of over half the pixels that are allowed one is worked on
+    at a time, so that memory stays bounded; nobody waits for them but others of their kind.
 
     Args:
         recognizer: does the work.
@@ -34,7 +32,7 @@ class Engine:
     def __init__(self, recognizer: Recognizer, monitoring: Monitoring, service: Service) -> None:
         self.recognizer, self.limits = recognizer, service.limits
         self._monitoring = monitoring
-        self._decoding = Room(round(DECODED_AT_ONCE * service.limits.pixels))
+        self._large = threading.Lock()
         self._batcher: Batcher[tuple[bytes, str], Found, Answer] = Batcher(
             lambda source: self._find(*source),
             self._classify,
@@ -67,10 +65,21 @@ class Engine:
     def _find(self, data: bytes, name: str) -> Found:
         check_cost(data, name)
         image = open_image(data, name, self.limits.pixels)
-        with self._decoding.taken(image.width * image.height):
-            with image:
-                pixels = to_pixels(image, name)
+        large = 2 * image.width * image.height > self.limits.pixels
+        with self._one_at_a_time() if large else nullcontext():
+            pixels = to_pixels(image, name)
+            del image  # it has the pixels too
             return self.recognizer.find(pixels, self.limits.faces)
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """Bounds memory: of large images one is decoded and searched, and the others are for later."""
+        if not self._large.acquire(blocking=False):
+            raise LaterError
+        try:
+            yield
+        finally:
+            self._large.release()
 
     def _classify(self, found: Sequence[Found]) -> list[Answer]:
         self._monitoring.batches.observe(sum(len(one.places) for one in found))

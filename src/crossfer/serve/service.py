@@ -21,7 +21,7 @@ class Service:
         coverage: what a request gets that does not ask for a coverage; None for no prediction sets.
         abstain: likewise for abstention.
         workers: threads that find and recognise faces.
-        threads: CPU threads for each of them; None lets ONNX Runtime decide.
+        threads: CPU threads for each of them; None for one a core, within a container's share.
         batch_size: faces that go through the model together; 1 for no batching.
         batch_delay: seconds that found faces wait at most for those of other images that have come.
         limits: what is refused.

@@ -306,7 +306,8 @@ class _Run:
             return notes
         unfinished.end_rows()
         if options.output is not None:  # first: whatever befalls pictures, the rows are there
-            _write_rows(unfinished, options.format, self._columns)
+            more = options.timeline is not None or options.annotate is not None
+            _write_rows(unfinished, options.format, self._columns, keep=more)
         if options.timeline is not None:
             step = 1 / float(self._source.rate)
             notes += _draw(
@@ -368,15 +369,18 @@ def _draw(people: list[Person], rows: Path, folder: Path, labels: Sequence[str],
     return [f"timelines of the {len(drawn)} people seen most, of {len(people)}"] if few else []
 
 
-def _write_rows(unfinished: Unfinished, form: RowFormat | None, columns: Columns) -> None:
+def _write_rows(unfinished: Unfinished, form: RowFormat | None, columns: Columns, *, keep: bool) -> None:
+    """Writes the rows where they are wanted; ``keep``: a run that is taken up again needs its own."""
     rows, made = unfinished.rows_path, unfinished.folder / "made"
     if form == "csv":
         with made.open("w", encoding="utf-8", newline="") as file:
             write_csv(read_rows(rows), columns, file)
     elif form == "parquet":
         write_parquet(read_rows(rows), columns, made)
+    elif keep:
+        copyfile(rows, made)
     else:
-        copyfile(rows, made)  # a run that is taken up again needs its own
+        made = rows
     made.replace(unfinished.target)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from crossfer.runtime.cost.bmp import is_run_length_encoded
+from crossfer.runtime.cost.bmp import fault, is_run_length_encoded
 
 
 def header(size: int, compression: int) -> bytes:
@@ -38,3 +38,11 @@ def test_what_is_usually_written_has_no_runs(mode):
 def test_other_bytes_have_none(data):
     assert not is_run_length_encoded(data[:1] + b"x" + data)
     assert is_run_length_encoded(b"BM" + data) in {True, False}
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "large"), [(1000, 1000, False), (1001, -1000, True), (9, 9, False)]
+)
+def test_only_large_ones_are_refused(width, height, large):
+    data = b"BM" + bytes(12) + struct.pack("<IiiHHI", 40, width, height, 1, 8, 1)
+    assert (fault(data) is not None) == large

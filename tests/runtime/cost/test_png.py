@@ -50,3 +50,7 @@ def test_more_than_65536_are_too_many():
 def test_any_bytes_have_a_count(data):
     assert count_chunks(data, 5) == 0
     assert 0 <= count_chunks(b"\x89PNG\r\n\x1a\n" + data, 5) <= 6
+
+
+def test_what_follows_the_image_does_not_count():
+    assert fault(png("L") + bytes(900_000)) is None

@@ -11,7 +11,11 @@ _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 # Inside a scan 0xff is followed by 0x00 or a restart marker; before a marker it may be repeated. TEM and SOI
 # (0x01, 0xd8) stand alone: no length follows, which would hide what comes after it.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+# Pillow, which looks for the first scan, takes these to stand alone as well.
+_ALONE_BEFORE_SCAN = {0xC8, _EOI, *range(0xF0, 0xFE)}
+_FRAMES = {*range(0xC0, 0xD0), 0xDE} - {0xC4, 0xC8, 0xCC}  # three bytes for each component
 _PHOTOSHOP = b"8BIM"  # begins each of the settings that a Photoshop segment (APP13) holds
+_EXIF, _MOST_EXIF = b"Exif\0\0", 100  # each is added to a copy of those before
 
 
 def fault(data: bytes) -> str | None:
@@ -30,13 +34,13 @@ def fault(data: bytes) -> str | None:
 def scans_and_parts(data: bytes, most_scans: int = MAX_SCANS, most_parts: int = MAX_PARTS) -> tuple[int, int]:
     """How much the first image of a JPEG file has (ITU-T T.81, annex B), counted until it is too much.
 
-    Parts are segments and, before the first scan, settings in them and single bytes between them, which
-    Pillow goes through one by one. What follows the image, such as the film of a "motion photo", does not
+    Parts are segments and, before the first scan, all else that Pillow goes through one by one: bytes between
+    segments, components, settings. What follows the image, such as the film of a "motion photo", does not
     count. Bytes that are no JPEG have none.
     """
     scans, parts, end = 0, 0, 2
     for marker, start, place in _markers(data):
-        parts += 1 if scans else 1 + start - end + data.count(_PHOTOSHOP, start, place)
+        parts += 1 if scans else 1 + start - end + _inside(data, marker, start + 2, place)
         scans += marker == _SOS
         end = place
         if scans > most_scans or parts > most_parts:
@@ -44,12 +48,25 @@ def scans_and_parts(data: bytes, most_scans: int = MAX_SCANS, most_parts: int = 
     return scans, parts
 
 
+def _inside(data: bytes, marker: int, start: int, end: int) -> int:
+    """How many parts a segment has inside, which begins with its length."""
+    if marker in _FRAMES:
+        return (end - start) // 3
+    if data.startswith(_EXIF, start + 2):
+        return MAX_PARTS // _MOST_EXIF
+    return data.count(_PHOTOSHOP, start, end)
+
+
 def _markers(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, its first byte's place, and the place after its segment, up to the end of the first image."""
     if data[:2] != bytes((0xFF, _SOI)):
         return
-    place = 2
-    while (found := _NEXT_MARKER.search(data, place)) and (marker := data[found.start() + 1]) != _EOI:
-        segment = found.end()
-        place = segment + max(2, int.from_bytes(data[segment : segment + 2]))
+    place, scanned = 2, False
+    while found := _NEXT_MARKER.search(data, place):
+        marker, place = data[found.start() + 1], found.end()
+        if scanned and marker == _EOI:
+            return
+        if scanned or marker not in _ALONE_BEFORE_SCAN:
+            place += max(2, int.from_bytes(data[place : place + 2]))
         yield marker, found.start(), place
+        scanned = scanned or marker == _SOS

@@ -6,3 +6,4 @@ MAX_SCANS = 64
 # Segments, chunks, strips or tiles; each costs some microseconds. Writers cut a photo into some thousand at
 # most.
 MAX_PARTS = 1 << 16
+MAX_RUN_PIXELS = 1_000_000  # of a run-length encoded BMP

@@ -22,5 +22,7 @@ def count_chunks(data: bytes, most: int) -> int:
     chunks, place = 0, len(_SIGNATURE)
     while place < len(data) and chunks <= most:
         chunks += 1
+        if data[place + 4 : place + 8] == b"IEND":  # what follows is not looked at
+            break
         place += _AROUND + int.from_bytes(data[place : place + 4])
     return chunks
