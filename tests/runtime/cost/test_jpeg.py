@@ -107,6 +107,7 @@ def test_nothing_before_the_first_scan_hides_segments(astronaut, marker):
     [
         b"\xff\xe1\x00\x08Exif\0\0",  # each is added to a copy of those before
         b"\xff\xc0\xff\xff" + bytes(65_533),  # three bytes for each component
+        b"\xff\xdb\xff\xff" + bytes(65_533),  # tables of 65 bytes
     ],
 )
 def test_segments_that_cost_more_count_for_more(astronaut, segment):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from crossfer.runtime.cost.limits import MAX_PARTS, MAX_SCANS
 
-_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_SOI, _EOI, _SOS, _DQT = 0xD8, 0xD9, 0xDA, 0xDB
 # Inside a scan 0xff is followed by 0x00 or a restart marker; before a marker it may be repeated. TEM and SOI
 # (0x01, 0xd8) stand alone: no length follows, which would hide what comes after it.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
@@ -52,6 +52,8 @@ def _inside(data: bytes, marker: int, start: int, end: int) -> int:
     """How many parts a segment has inside, which begins with its length."""
     if marker in _FRAMES:
         return (end - start) // 3
+    if marker == _DQT:
+        return (end - start) // 65  # bytes of a table
     if data.startswith(_EXIF, start + 2):
         return MAX_PARTS // _MOST_EXIF
     return data.count(_PHOTOSHOP, start, end)
