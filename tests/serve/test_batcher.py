@@ -278,6 +278,19 @@ def test_the_source_of_what_is_cancelled_is_let_go_at_once():
     batcher.close()
 
 
+def test_nothing_is_held_of_what_was_answered():
+    batcher = Batcher(lambda _: 0, list, lambda _: 1, max_size=4, max_wait=0)
+    source = Number()
+    alive = weakref.ref(source)
+    assert batcher.submit(source).result(SECONDS) == 0
+    del source
+    deadline = time.monotonic() + SECONDS
+    while alive() is not None:
+        assert time.monotonic() < deadline, "an idle thread holds the last image"
+        time.sleep(0.01)
+    batcher.close()
+
+
 class OneAtATime:
     """Numbers from 100 on are prepared one at a time, and it is noted what was done."""
 

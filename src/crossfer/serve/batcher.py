@@ -118,6 +118,7 @@ class Batcher(Generic[Source, Item, Result]):
         while (step := self._next()) is not None:
             self._began[number] = time.monotonic()
             step()
+            del step  # it holds an image
             self._began[number] = math.inf
 
     def _next(self) -> Callable[[], None] | None:
