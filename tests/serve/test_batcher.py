@@ -291,6 +291,26 @@ def test_nothing_is_held_of_what_was_answered():
     batcher.close()
 
 
+def test_an_error_does_not_keep_what_it_was_about():
+    def fail(source: Number) -> None:
+        raise ValueError
+
+    batcher = Batcher(fail, list, lambda _: 1, max_size=4, max_wait=0)
+    source = Number()
+    alive, future = weakref.ref(source), batcher.submit(source)
+    gc.disable()
+    try:
+        assert isinstance(future.exception(SECONDS), ValueError)
+        del source, future
+        deadline = time.monotonic() + SECONDS
+        while alive() is not None:
+            assert time.monotonic() < deadline, "only the garbage collector would let it go"
+            time.sleep(0.01)
+    finally:
+        gc.enable()
+    batcher.close()
+
+
 class OneAtATime:
     """Numbers from 100 on are prepared one at a time, and it is noted what was done."""
 

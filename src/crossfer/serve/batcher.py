@@ -159,9 +159,9 @@ class Batcher(Generic[Source, Item, Result]):
             return
         with self._changed:
             self._preparing += 1
-        start, error = time.monotonic(), None
+        made, error, start = list[Item](), None, time.monotonic()
         try:
-            item = self._prepare(source)
+            made.append(self._prepare(source))
         except BaseException as raised:  # whoever waits must learn of it
             error = raised
         end, later = time.monotonic(), isinstance(error, LaterError)
@@ -170,16 +170,18 @@ class Batcher(Generic[Source, Item, Result]):
             self._preparing -= 1
             if later and wanted:
                 self._parked.append((source, future))
-            elif error is None and wanted:
+            elif made and wanted:
                 self._first = self._first if self._ready else end
                 self._pace = end - start
-                self._ready.append((item, future))
+                self._ready.append((made[0], future))
             if not later or not self._preparing:  # what stood in their way may be done
                 self._waiting.extendleft(reversed(self._parked))
                 self._parked.clear()
                 self._changed.notify()
         if wanted and error is not None and not later:
             future.set_exception(error)
+        # Or an error would, through its traceback, keep itself and the source alive.
+        del source, future, error
 
     def _finish(self, batch: Sequence[tuple[Item, Future[Result]]]) -> None:
         try:
