@@ -27,7 +27,9 @@ def fault(data: bytes) -> str | None:
     if scans > MAX_SCANS:
         return f"expected a JPEG of at most {MAX_SCANS} scans, found more; save it anew"
     if parts > MAX_PARTS:
-        return f"expected a JPEG of at most {MAX_PARTS:,} segments, found more; save it anew"
+        return (
+            f"expected a JPEG of at most {MAX_PARTS:,} segments and parts of these, found more; save it anew"
+        )
     return None
 
 
