@@ -17,6 +17,7 @@ from crossfer.models import embedded, names
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import ModelConfig, Recipe, parse_recipe
+from crossfer.train.widen import widen
 
 ROWS = ("head.weight", "head.bias", "head.pooled_weight")  # a row for each class
 Tensors = dict[str, Tensor]
@@ -26,7 +27,8 @@ def start_from(init: Path, net: CrossLayerNet, config: ModelConfig, labels: Labe
     """Start a network from the weights that ``model.init`` names.
 
     Of a whole network, all that does not depend on the classes is taken; rows of the head go by the name of
-    their class, in whatever order, and those of new classes stay as they are.
+    their class, in whatever order, and those of new classes stay as they are. A network that is alike but
+    for more channels answers as the narrower one did (:func:`crossfer.train.widen.widen`).
 
     Args:
         init: the name of an embedded model, a safetensors file, or the folder of a run.
@@ -46,9 +48,13 @@ def start_from(init: Path, net: CrossLayerNet, config: ModelConfig, labels: Labe
         tensors, meta = checkpoint.load(path)
         if "recipe" in meta or any(name.startswith("encoder.") for name in tensors):
             recipe, theirs = recipe_of(meta, path)
+            wider = _is_wider(config, recipe.model)
+            if wider:
+                tensors = widen(tensors, net.state_dict())
             head = _take_rows(tensors, theirs, net, labels)
             fill(net, tensors, f"{path} does not fit the network", _difference(recipe.model, config))
-            return f"the network of {recipe.name}; its head {head}"
+            grown = f", widened from {recipe.model.width} to {config.width} channels" if wider else ""
+            return f"the network of {recipe.name}{grown}; its head {head}"
         fill(net.encoder, _without_classifier(tensors, net.encoder), f"{path} does not fit the encoder")
         return f"the encoder of {init.name}; all else is new"
     except CheckpointError as error:
@@ -153,6 +159,14 @@ def fill(module: nn.Module, tensors: Tensors, misfit: str, reason: str = "") -> 
         expected = {k: tuple(ours[k].shape) if k in ours else "absent" for k in wrong[:3]}
         raise CheckpointError(f"{misfit} in {len(wrong)} tensors: expected {expected}, found {found}{reason}")
     module.load_state_dict(tensors)
+
+
+def _is_wider(ours: ModelConfig, theirs: ModelConfig) -> bool:
+    """Whether ours is the same network but for more channels."""
+    return (
+        ours.width > theirs.width
+        and theirs.model_copy(update={"width": ours.width, "init": ours.init}) == ours
+    )
 
 
 def _difference(theirs: ModelConfig, ours: ModelConfig) -> str:
