@@ -111,6 +111,7 @@ def test_a_kill_while_writing_leaves_a_whole_file(tmp_path: Path) -> None:
         time.sleep(0.0005)
     writer.kill()
     assert writer.wait() == -9
+    assert {p.name for p in tmp_path.iterdir()} <= {path.name, partial.name}
     tensors, meta = checkpoint.load(path)
     assert meta["epoch"] >= 1
     assert (tensors["x"] == meta["epoch"]).all()

@@ -154,7 +154,8 @@ def test_none_of_the_classes_known(whole: tuple[Path, CrossLayerNet]) -> None:
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"width": 8}, r"those weights have model\.width = 4, the recipe says 8$"),
+        ({"width": 2}, r"those weights have model\.width = 4, the recipe says 2$"),
+        ({"width": 8}, r"those weights have model\.width = 4, the recipe says 8$"),  # an adapter less
         ({"dim": 4, "grid": 3}, r"those weights have model\.dim = 8, model\.grid = 4, the recipe says 4, 3$"),
         ({"branch": "gap"}, r"those weights have model\.branch = 'msr\+gap', the recipe says 'gap'$"),
         ({"color": "rgb"}, r"model\.color = 'gray', the recipe says 'rgb'$"),
@@ -167,6 +168,29 @@ def test_a_network_of_other_sizes_is_refused_with_the_keys_that_differ(
         CheckpointError, match=r"^model\.init = .*does not fit the network in \d+ tensors.*" + message
     ):
         started(whole[0], **sizes)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("width", [5, 6, 7])
+def test_a_wider_network_answers_as_the_narrower_did(whole: tuple[Path, CrossLayerNet], width: int) -> None:
+    net, said = started(whole[0], width=width)
+    assert said.startswith(
+        f"the network of toy, widened from 4 to {width} channels; its head kept for neutral"
+    )
+    images = torch.randn(5, 1, 32, 32)
+    found, expected = net.eval()(images), whole[1](images)
+    torch.testing.assert_close(found.logits, expected.logits)
+    torch.testing.assert_close(found.evidence, expected.evidence)
+    assert net.encoder.layer4(found.features[2])[:, 32:].std() > 0  # the new channels are there
+
+
+@torch.no_grad()
+def test_a_wider_network_of_other_classes(whole: tuple[Path, CrossLayerNet]) -> None:
+    net, said = started(whole[0], LabelSet("mine", ("bored", "surprise", "neutral", "calm")), width=6)
+    assert said.endswith("its head kept for surprise, neutral, new for bored, calm")
+    images = torch.randn(5, 1, 32, 32)
+    found, expected = net.eval()(images).logits, whole[1](images).logits
+    torch.testing.assert_close(found[:, [1, 2]], expected[:, [2, 0]])
 
 
 def test_a_network_without_a_recipe_is_refused(tmp_path: Path) -> None:
@@ -211,7 +235,8 @@ def test_the_embedded_weights_by_their_name() -> None:
     said = start_from(Path("default"), network(config, 8), config, FERPLUS)
     name = read_bundle("default").meta.provenance["recipe"]["name"]
     assert said.startswith(f"the network of {name}; its head kept for neutral, happiness")
+    narrow = ModelConfig(width=16)
     with pytest.raises(
-        CheckpointError, match=r"model\.init = 'default': .*model\.width = 32, the recipe says 64"
+        CheckpointError, match=r"model\.init = 'default': .*model\.width = 32, the recipe says 16"
     ):
-        start_from(Path("default"), network(ModelConfig(), 8), ModelConfig(), FERPLUS)
+        start_from(Path("default"), network(narrow, 8), narrow, FERPLUS)

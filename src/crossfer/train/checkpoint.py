@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import Tensor
 
 
@@ -30,12 +30,13 @@ def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         partial.unlink(missing_ok=True)
-        partial.touch()
-        mode = (path if path.exists() else partial).stat().st_mode & 0o7777
-        save_file(whole, partial, {"crossfer": json.dumps(meta)})  # for nobody else to read
-        partial.chmod(mode)
-        with partial.open("rb+") as file:
+        with partial.open("wb") as file:
+            # Not by save_file, which writes to a file of another name first that a kill would leave behind.
+            file.write(serialized(whole, {"crossfer": json.dumps(meta)}))
+            file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            partial.chmod(path.stat().st_mode & 0o7777)
         partial.replace(path)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)

@@ -163,10 +163,8 @@ def fill(module: nn.Module, tensors: Tensors, misfit: str, reason: str = "") -> 
 
 def _is_wider(ours: ModelConfig, theirs: ModelConfig) -> bool:
     """Whether ours is the same network but for more channels."""
-    return (
-        ours.width > theirs.width
-        and theirs.model_copy(update={"width": ours.width, "init": ours.init}) == ours
-    )
+    alike = theirs.model_copy(update={"width": ours.width, "init": ours.init}) == ours
+    return alike and ours.width > theirs.width
 
 
 def _difference(theirs: ModelConfig, ours: ModelConfig) -> str:

@@ -15,7 +15,8 @@ Tensors = dict[str, Tensor]
 def widen(theirs: Tensors, ours: Tensors) -> Tensors:
     """Weights of a narrower network in the sizes of a wider one, alike in all but ``model.width``.
 
-    The new channels come after the old ones, which is also where a pixel shuffle wants them.
+    The new channels come after the old ones, which is also where a pixel shuffle wants them. Where MSR has an
+    adapter in the narrower network and needs none in the wider one, the two do not fit together.
 
     Args:
         theirs: the state dict of the narrower network; not changed.
@@ -23,13 +24,11 @@ def widen(theirs: Tensors, ours: Tensors) -> Tensors:
 
     Returns:
         A state dict with our sizes, but for the classes, which stay theirs. The wider network gives the same
-        logits with it, to rounding. What has no place in the wider network stays as it is.
+        logits with it, to rounding. Tensors that have no place in the wider network are handed on.
     """
     wide = {name: _placed(theirs[name], ours[name]) if name in ours else theirs[name] for name in theirs}
     for name in ours.keys() - theirs.keys():
-        if name.startswith(
-            "msr.adapters."
-        ):  # the narrower network's channels fit the pixel shuffle as they were
+        if name.startswith("msr.adapters."):  # the narrower network needed none
             stage = int(name.split(".")[2]) + 1
             channels = theirs[f"encoder.layer{stage}.0.bn2.bias"].shape[0]
             wide[name] = _passing(ours[name], channels)
