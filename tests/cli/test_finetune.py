@@ -45,9 +45,10 @@ def test_from_a_folder_of_faces_to_a_model_of_one_s_own(run, capsys, tmp_path: P
     assert run("train", RECIPE, "--root", faces, "-o", mine, *SHORT, "--set", "optim.epochs=3") == (
         f"crossfer: {mine}: holds a run already; add --resume to go on with it or name another folder"
     )
-    assert run("export", mine, "-o", model, "--root", faces) == 0
+    assert run("export", mine, "-o", model, "--root", faces, "--name", "my faces") == 0
     assert "validation accuracy" in capsys.readouterr().out
     meta = read_bundle(model).meta
+    assert meta.name == "my faces"
     assert meta.labels == ("amazed", "grumpy", "happiness")
     assert meta.provenance["recipe"]["model"]["init"] == "base"
     assert meta.provenance["license"].endswith("started from the weights base, whose licence applies as well")
@@ -120,3 +121,7 @@ def test_a_name_that_says_no_form(run, tmp_path: Path):
     assert str(message).endswith("model.pt: expected a name that ends in .onnx or .safetensors")
     message = run("export", tmp_path, "-o", tmp_path / "w.safetensors", "--mirror")
     assert "--mirror: belongs to an .onnx file" in str(message)
+    message = run("export", tmp_path, "-o", tmp_path / "w.safetensors", "--name", "mine")
+    assert "--name: belongs to an .onnx file" in str(message)
+    message = run("export", tmp_path, "-o", tmp_path / "w.onnx", "--name", "mi\nne")
+    assert str(message) == r"crossfer: --name 'mi\nne': expected 1 to 60 printable characters"

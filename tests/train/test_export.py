@@ -90,6 +90,7 @@ def test_the_bundle_answers_as_torch_does_through_the_runtime(run: Path, bundle:
 
 def test_the_bundle_explains_itself_and_names_nothing_of_this_machine(run: Path, bundle: Path) -> None:
     meta = read_bundle(bundle).meta
+    assert meta.name == recipe().name
     assert meta.labels == FERPLUS.expressions
     assert meta.grid == 6
     assert meta.provenance["commit"] == "abc"

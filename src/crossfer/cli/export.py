@@ -9,6 +9,8 @@ import typer
 
 from crossfer.cli.errors import need_extra
 
+LONGEST_NAME = 60  # characters
+
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or its best.safetensors.")],
@@ -27,6 +29,10 @@ def export(
         bool,
         typer.Option("--mirror", help="Average each face with its mirror image: steadier, twice the time."),
     ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(help="What results call the model. [default: the recipe's name]", show_default=False),
+    ] = None,
 ) -> None:
     """Write a run's model as one ONNX file that explains itself, checked against torch; or its weights.
 
@@ -38,7 +44,7 @@ def export(
         case ".onnx":
             from crossfer.train.export import export as write
 
-            done = write(run, output, root=root, mirror=mirror)
+            done = write(run, output, root=root, mirror=mirror, name=_printable(name))
             typer.echo(
                 f"{done.path}: {done.size / 1e6:.1f} MB, differs from torch by at most "
                 f"{done.max_difference:.1e}, validation accuracy {100 * done.valid_accuracy:.2f} %, "
@@ -47,8 +53,9 @@ def export(
         case ".safetensors":
             from crossfer.train.weights import export_weights
 
-            if mirror:
-                raise ValueError("--mirror: belongs to an .onnx file; weights are the same with and without")
+            if mirror or name is not None:
+                option = "--mirror" if mirror else "--name"
+                raise ValueError(f"{option}: belongs to an .onnx file; weights are the same with and without")
             made = export_weights(run, output)
             typer.echo(
                 f"{made.path}: {made.size / 1e6:.1f} MB, half precision changes a logit by at most "
@@ -56,3 +63,10 @@ def export(
             )
         case _:
             raise ValueError(f"--output {output}: expected a name that ends in .onnx or .safetensors")
+
+
+def _printable(name: str | None) -> str | None:
+    """The name, unless it would make a mess of a table."""
+    if name is not None and not (name.isprintable() and 0 < len(name.strip()) <= LONGEST_NAME):
+        raise ValueError(f"--name {name!r}: expected 1 to {LONGEST_NAME} printable characters")
+    return name

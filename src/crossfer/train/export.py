@@ -80,7 +80,9 @@ class Exported:
     size: int
 
 
-def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = False) -> Exported:
+def export(
+    run: Path, output: Path, *, root: Path | None = None, mirror: bool = False, name: str | None = None
+) -> Exported:
     """Write a run's chosen weights as a bundle.
 
     The graph is compared with torch on random images and on the validation faces, whose logits also give the
@@ -91,6 +93,7 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
         output: the ``.onnx`` file to write; it appears only if all checks pass.
         root: where the recipe's data lies now.
         mirror: see :class:`Inference`.
+        name: of the model in results; that of the recipe if None.
 
     Raises:
         CheckpointError: if the weights cannot be read, or the output cannot be written.
@@ -118,7 +121,7 @@ def export(run: Path, output: Path, *, root: Path | None = None, mirror: bool = 
     right, n = int((logits.argmax(axis=1) == truth).sum()), len(faces)
     score = {"accuracy": right / n, "n": n, "interval": list(wilson_interval(right, n))}
     bundle = BundleMeta(
-        name=recipe.name,
+        name=recipe.name if name is None else name,
         label_set=labels.name,
         labels=labels.expressions,
         input=contract,
