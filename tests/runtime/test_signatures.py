@@ -45,6 +45,8 @@ def tarred() -> bytes:
         (b"\0\0\0\x1cftypavif\0\0\0\0", "an AVIF picture"),
         (b"\0\0\0\x18ftypcrx \0\0\0\1", "a camera's raw file"),
         (b"\0\0\0\x20ftypisom\0\0\2\0", "an MP4 or QuickTime film"),
+        (b"\0\0\0\x1cftypM4A \0\0\0\0", "a sound file"),
+        (b"ID3\x04\0\0", "a sound file"),
         (b"\x1aE\xdf\xa3\x01\0\0\0", "a Matroska or WebM film"),
         (b"RIFF\x10\0\0\0AVI LIST", "an AVI film"),
         (picture("GIF"), "a GIF picture"),

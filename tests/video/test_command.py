@@ -267,6 +267,19 @@ def test_what_was_read_of_a_stream_is_kept_but_cannot_be_gone_on_with(tmp_path, 
     assert (folder / "rows.jsonl").exists()
 
 
+def test_rows_of_a_stream_that_are_out_already_are_said_to_be_there(tmp_path, recognizer, monkeypatch):
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("crossfer.video.command.join", stopped)
+    options = VideoOptions("json", tmp_path / "rows.jsonl", tmp_path / "copy.mp4", seconds=0.2)
+    with rtsp_server(still(20)) as address:
+        outcome = run_video(address, recognizer, options, write=nowhere)
+    assert outcome.interrupted
+    assert outcome.notes[0].endswith(f"what was read of {address} is in {tmp_path / 'rows.jsonl'}")
+    assert (tmp_path / "rows.jsonl").exists()
+
+
 def test_a_recognizer_with_sets_and_abstention_gives_their_columns(tmp_path, clip):
     model = calibrated_bundle(tmp_path / "c.onnx", calibration(threshold=1.0, set_threshold=0.0))
     output = tmp_path / "rows.csv"

@@ -13,6 +13,7 @@ _SIGNATURES = [
         (rb"....ftyp.{0,40}avi[fs]", "an AVIF picture", _CONVERT),
         (rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)", "a HEIC picture", _CONVERT),
         (rb"....ftypcrx ", "a camera's raw file", _CONVERT),
+        (rb"....ftypM4[AB] |ID3|RIFF....WAVE|fLaC", "a sound file", _NO_IMAGE),
         (rb"....ftyp", "an MP4 or QuickTime film", "use crossfer video"),
         (rb"\x1aE\xdf\xa3", "a Matroska or WebM film", "use crossfer video"),
         (rb"RIFF....AVI ", "an AVI film", "use crossfer video"),

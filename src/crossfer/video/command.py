@@ -212,6 +212,7 @@ class _Run:
         self._first = self._frames = self._committed = 0
         self._end = 0.0
         self._problem: str | None = None
+        self._rows_are_out = False
         if state is not None and self._unfinished is not None:
             self._working.restore(state, self._unfinished.looks())
             self._people = People(read_rows(self._unfinished.rows_path))
@@ -308,6 +309,7 @@ class _Run:
         if options.output is not None:  # first: whatever befalls pictures, the rows are there
             more = options.timeline is not None or options.annotate is not None
             _write_rows(unfinished, options.format, self._columns, keep=more)
+            self._rows_are_out = True
         if options.timeline is not None:
             step = 1 / float(self._source.rate)
             notes += _draw(
@@ -337,9 +339,8 @@ class _Run:
     def _way_on(self, unfinished: Unfinished) -> str:
         if self._source.file is not None:
             return "go on with --resume"
-        return (
-            f"only a file can be gone on with; what was read of {self._source.name} is in {unfinished.folder}"
-        )
+        place = self._options.output if self._rows_are_out else unfinished.folder
+        return f"only a file can be gone on with; what was read of {self._source.name} is in {place}"
 
     def _leave(self, *, keep: bool) -> None:
         if self._copy is not None:
