@@ -35,9 +35,10 @@ from crossfer.metrics import accuracy, mean_class_accuracy
 from crossfer.runtime.preprocess import normalize
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.train import checkpoint
-from crossfer.train.config import Recipe, load_recipe
+from crossfer.train.config import Recipe
 from crossfer.train.loader import load_faces
 from crossfer.train.network import input_contract, network
+from crossfer.train.recipe_file import load_recipe
 from crossfer.train.run import run_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"

@@ -26,8 +26,9 @@ from crossfer.runtime.detector import CenterFace
 from crossfer.runtime.image import load_image
 from crossfer.runtime.preprocess import InputContract, normalize, resize_crop
 from crossfer.train import checkpoint
-from crossfer.train.config import Recipe, parse_recipe
+from crossfer.train.config import Recipe
 from crossfer.train.network import input_contract, network
+from crossfer.train.recipe_file import parse_recipe
 from crossfer.types import Prediction
 
 CHANNELS, CLUSTERS = 6, 4

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from crossfer.method import ResNet
 from crossfer.runtime.bundle import read_bundle
-from crossfer.train.config import load_recipe
+from crossfer.train.recipe_file import load_recipe
 from data.layouts import (
     EXPRESSIONS,
     Row,

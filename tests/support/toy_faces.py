@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from crossfer.labels import LabelSet
-from crossfer.train.config import Recipe, parse_recipe
+from crossfer.train.config import Recipe
 from crossfer.train.loader import FaceTensors
+from crossfer.train.recipe_file import parse_recipe
 
 LABELS = LabelSet("toy", ("neutral", "happiness", "surprise"))
 SIDE = 32

@@ -21,9 +21,10 @@ from crossfer.runtime.bundle import METADATA_KEY, read_bundle
 from crossfer.runtime.preprocess import InputContract
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.train import checkpoint
-from crossfer.train.config import Recipe, parse_recipe
+from crossfer.train.config import Recipe
 from crossfer.train.export import ExportError, Inference, export, parity, to_graph
 from crossfer.train.network import network
+from crossfer.train.recipe_file import parse_recipe
 
 
 def recipe() -> Recipe:

@@ -12,9 +12,10 @@ from scipy import stats
 
 from crossfer.labels import LabelSet
 from crossfer.train.ablate import load_rows
-from crossfer.train.config import Recipe, load_recipe
+from crossfer.train.config import Recipe
 from crossfer.train.intensity import conditions
 from crossfer.train.loader import FaceTensors
+from crossfer.train.recipe_file import load_recipe
 from crossfer.train.record import Progress
 from crossfer.train.study import (
     StudyError,

@@ -17,12 +17,13 @@ from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.preprocess import InputContract, preprocess
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
-from crossfer.train.config import DistillConfig, Recipe, RecipeError, placeless
+from crossfer.train.config import DistillConfig, Recipe, RecipeError
 from crossfer.train.faults import TrainingError
 from crossfer.train.loader import FaceTensors, load_faces
 from crossfer.train.loop import train
 from crossfer.train.network import network
 from crossfer.train.observer import Observer
+from crossfer.train.recipe_file import placeless
 from crossfer.train.record import Progress
 from crossfer.train.stream import stream_faces
 from crossfer.train.teachers import Teacher, Teachers, as_input, load_teachers

@@ -35,9 +35,9 @@ def intensity(
     need_folder("--plot", plot)
     from rich.console import Console
 
-    from crossfer.train.config import load_recipe
     from crossfer.train.intensity import conditions, intensity_table, verdict
     from crossfer.train.plots import plot_intensity, require_matplotlib
+    from crossfer.train.recipe_file import load_recipe
     from crossfer.train.run import run_study
     from crossfer.train.study import read_results, trials
 

@@ -65,8 +65,8 @@ def run(
     need_extra("train")
     from rich.console import Console
 
-    from crossfer.train.config import load_recipe
     from crossfer.train.ranks import this_rank
+    from crossfer.train.recipe_file import load_recipe
     from crossfer.train.run import run_recipe
 
     rank = this_rank()

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from crossfer.train.config import Recipe, RecipeError, load_recipe
+from crossfer.train.config import Recipe, RecipeError
+from crossfer.train.recipe_file import load_recipe
 from crossfer.train.study import TrialResult, paired_difference, spread
 
 

@@ -21,9 +21,10 @@ from crossfer.metrics import wilson_interval
 from crossfer.runtime.bundle import BundleMeta, write_bundle
 from crossfer.runtime.preprocess import InputContract, normalize
 from crossfer.train import checkpoint
-from crossfer.train.config import Recipe, placeless
+from crossfer.train.config import Recipe
 from crossfer.train.loader import load_faces
 from crossfer.train.network import input_contract, network
+from crossfer.train.recipe_file import placeless
 from crossfer.train.source import LICENSES, data_of_run, open_split
 from crossfer.train.start import best_of, fill, recipe_of
 from crossfer.train.weights import require_place

@@ -16,7 +16,8 @@ from crossfer.method import CrossLayerNet
 from crossfer.models import embedded, names
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
-from crossfer.train.config import ModelConfig, Recipe, parse_recipe
+from crossfer.train.config import ModelConfig, Recipe
+from crossfer.train.recipe_file import parse_recipe
 from crossfer.train.widen import widen
 
 ROWS = ("head.weight", "head.bias", "head.pooled_weight")  # a row for each class

@@ -21,11 +21,12 @@ from crossfer.method import CrossLayerLoss, CrossLayerNet, ranks
 from crossfer.provenance import code_commit
 from crossfer.runtime.lock import lock_folder
 from crossfer.train import checkpoint
-from crossfer.train.config import Recipe, first_difference
+from crossfer.train.config import Recipe
 from crossfer.train.device import Precision
 from crossfer.train.faults import Place, TrainingError
 from crossfer.train.optim import averaging, build_optimizer
 from crossfer.train.ranks import this_rank
+from crossfer.train.recipe_file import first_difference
 from crossfer.train.record import EpochRecord, write_log
 from crossfer.train.start import fill
 from crossfer.train.stream import Faces

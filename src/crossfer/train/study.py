@@ -12,9 +12,10 @@ from typing import Any
 
 from crossfer.labels import LabelSet
 from crossfer.runtime.atomic import write_atomically
-from crossfer.train.config import OF_THE_MACHINE, Recipe, first_difference
+from crossfer.train.config import OF_THE_MACHINE, Recipe
 from crossfer.train.loop import train
 from crossfer.train.observer import Observer
+from crossfer.train.recipe_file import first_difference
 from crossfer.train.stream import Faces
 
 # Two-sided 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom.

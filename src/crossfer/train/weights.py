@@ -12,8 +12,8 @@ from torch import Tensor
 from crossfer.method import CrossLayerNet
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
-from crossfer.train.config import placeless
 from crossfer.train.network import input_contract, network
+from crossfer.train.recipe_file import placeless
 from crossfer.train.start import best_of, fill, recipe_of
 
 MOST_CHANGE = 0.05  # of a logit
