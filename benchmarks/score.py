@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ import pyarrow as pa
 from PIL import Image
 from pyarrow.parquet import ParquetWriter
 
+from crossfer.bench.photo import sample_portrait
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.scale.output import manifest
 
@@ -41,11 +41,8 @@ SCORE = "import sys; from crossfer.cli import main; sys.argv[0] = 'crossfer'; ma
 
 
 def portrait() -> Image.Image:
-    """The portrait, 512 x 512."""
-    spec = find_spec("skimage")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    return Image.open(Path(spec.submodule_search_locations[0]) / "data" / "astronaut.png").convert("RGB")
+    """What all are drawn from, 512 x 512."""
+    return Image.open(sample_portrait()).convert("RGB")
 
 
 def picture(source: Image.Image, number: int, detector: str) -> bytes:

@@ -24,15 +24,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from io import BytesIO
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
 
 from crossfer import Recognizer
+from crossfer.bench.photo import sample_portrait
 
 WITHIN = 1e-5
 VARIANTS = 12
@@ -49,14 +48,6 @@ class Shot:
     body: bytes
 
 
-def portrait() -> Image.Image:
-    """The picture that scikit-image carries, 512 x 512."""
-    spec = find_spec("skimage")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    return Image.open(Path(spec.submodule_search_locations[0]) / "data" / "astronaut.png").convert("RGB")
-
-
 def encoded(image: Image.Image, kind: str) -> bytes:
     """The content of an image file."""
     buffer = BytesIO()
@@ -66,7 +57,7 @@ def encoded(image: Image.Image, kind: str) -> bytes:
 
 def images(kind: str) -> list[bytes]:
     """Distinct image files: ``"photos"`` or ``"crops"``."""
-    whole = portrait()
+    whole = Image.open(sample_portrait()).convert("RGB")
     if kind == "photos":
         shifted = (
             whole.transform(whole.size, Image.Transform.AFFINE, (1, 0, 9 * n - 50, 0, 1, 0))

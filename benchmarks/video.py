@@ -17,13 +17,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 
 import av
 import numpy as np
 from PIL import Image
 
+from crossfer.bench.photo import sample_portrait
 from crossfer.runtime.detector import CenterFace
 from crossfer.runtime.image import load_image
 from crossfer.runtime.recognizer import Recognizer
@@ -38,20 +38,14 @@ HEAD = (slice(10, 230), slice(115, 335))  # of the portrait
 STAGES = ("decode", "detect", "track", "classify", "draw", "encode", "rest")
 
 
-def portrait() -> np.ndarray:
-    """Head of the portrait, uint8 RGB."""
-    spec = find_spec("skimage")
-    assert spec is not None
-    return load_image(Path(str(spec.origin)).parent / "data" / "astronaut.png")[HEAD]
-
-
 def compose(path: Path, faces: int, seconds: float) -> None:
     """Heads in a grid that fills the picture, each swaying in its cell."""
     columns = int(np.ceil(np.sqrt(faces * WIDTH / HEIGHT)))
     rows = int(np.ceil(faces / columns))
     cell = min(WIDTH // columns, HEIGHT // rows)
     side = int(cell * 0.85)
-    picture = np.asarray(Image.fromarray(portrait()).resize((side, side), Image.Resampling.BICUBIC))
+    head = Image.fromarray(load_image(sample_portrait())[HEAD])
+    picture = np.asarray(head.resize((side, side), Image.Resampling.BICUBIC))
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=RATE, options={"crf": "20", "preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"

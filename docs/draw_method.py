@@ -9,7 +9,6 @@ The photo is by default the portrait that scikit-image carries.
 from __future__ import annotations
 
 import argparse
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from crossfer.bench.photo import sample_portrait
 from crossfer.labels import label_set
 from crossfer.method.coding import encode, top_two_positions
 from crossfer.method.contrast import assign, deep_centroids, has_direction
@@ -165,8 +165,7 @@ def main() -> None:
     parser.add_argument("--photo", type=Path)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "images")
     args = parser.parse_args()
-    spec = find_spec("skimage")
-    photo = args.photo or Path(spec.submodule_search_locations[0]) / "data" / "astronaut.png"  # type: ignore[index, union-attr]
+    photo = args.photo or sample_portrait()
     net, recipe, labels = load_run(args.run)
     contract = input_contract(recipe.model)
     face = largest_face(photo, contract)

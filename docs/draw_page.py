@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
@@ -15,20 +14,13 @@ import uvicorn
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from crossfer.bench.photo import sample_portrait
 from crossfer.serve.app import create_app
 from crossfer.serve.server import address, bind, configure
 from crossfer.serve.service import Service
 
 IMAGES = Path(__file__).parent / "images"
 QUALITY = 90
-
-
-def portrait() -> Path:
-    """The picture that scikit-image carries."""
-    spec = find_spec("skimage")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("expected scikit-image, which carries the portrait; run: pip install scikit-image")
-    return Path(spec.submodule_search_locations[0]) / "data" / "astronaut.png"
 
 
 def save(page: Page, name: str) -> None:
@@ -58,7 +50,7 @@ def main(chromium: str = "/usr/bin/chromium") -> None:
         ):
             page = browser.new_context(**options).new_page()
             page.goto(address(listening))
-            page.set_input_files("#file", portrait())
+            page.set_input_files("#file", sample_portrait())
             page.wait_for_selector(".face")
             page.select_option("#coverage", "0.95")
             page.wait_for_selector(".set")

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import av
 import numpy as np
 from PIL import Image
 
+from crossfer.bench.photo import sample_portrait
 from crossfer.runtime.image import load_image
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.video.command import VideoOptions, run_video
@@ -61,10 +61,7 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, default=Path("docs/images"))
     args = parser.parse_args()
-    spec = find_spec("skimage")
-    if spec is None:
-        raise SystemExit("expected scikit-image, which carries the portrait, found none; install it")
-    photo = load_image(Path(str(spec.origin)).parent / "data" / "astronaut.png")
+    photo = load_image(sample_portrait())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(folder / "clip.mp4", pictures(photo))
