@@ -110,6 +110,20 @@ def test_a_shard_is_a_row_group(tmp_path):
 )
 def test_a_changed_input_is_refused_with_the_first_difference(tmp_path, change, message):
     plan = written(tmp_path / "plan", files(70))
-    plan.check(files(70))
+    plan.check(files(70), shards=3)
     with pytest.raises(ScoreError, match=message):
-        plan.check(change(files(70)))
+        plan.check(change(files(70)), shards=3)
+
+
+@pytest.mark.parametrize("name", ["00000.parquet", "00001.parquet", "duplicates.parquet"])
+@pytest.mark.parametrize("kept", [None, 0, 100, -9])
+def test_a_damaged_plan_is_said_to_be_damaged(tmp_path, monkeypatch, name, kept):
+    monkeypatch.setattr(planning, "SHARDS_A_FILE", 2)
+    written(tmp_path / "plan", files(100))
+    path = tmp_path / "plan" / name
+    content = path.read_bytes()
+    path.unlink() if kept is None else path.write_bytes(content[:kept])
+    with pytest.raises(
+        ScoreError, match=r"plan: expected the plan of this run, found it damaged .*; score into"
+    ):
+        Plan(tmp_path / "plan").check(files(100), shards=4)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -175,42 +175,70 @@ class Plan:
 
     Args:
         folder: where it lies.
+
+    Raises:
+        ScoreError: if files are missing or damaged; likewise from all that reads it.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        table = read_table(folder / DUPLICATES)
+        with self._whole():
+            table = read_table(folder / DUPLICATES)
         self._copies = np.stack([table["entry"].to_numpy(), table["original"].to_numpy()], axis=1)
 
     def shards(self, skip: Callable[[int], bool] = lambda _: False) -> Iterator[Shard]:
         """The shards in order, without those to skip; one at a time is in memory."""
         number = first = 0
         for path in sorted(self._folder.glob("[0-9]*.parquet")):
-            with ParquetFile(path) as file:
+            with self._whole():
+                file = ParquetFile(path)
+            with file:
                 for group in range(file.num_row_groups):
                     length = file.metadata.row_group(group).num_rows
                     if not skip(number):
-                        yield self._shard(number, first, file.read_row_group(group))
+                        with self._whole():
+                            entries = file.read_row_group(group)
+                        yield self._shard(number, first, entries)
                     number, first = number + 1, first + length
 
-    def lengths(self) -> Iterator[int]:
+    def lengths(self) -> list[int]:
         """How many entries each shard has; no entry is read."""
+        found = []
         for path in sorted(self._folder.glob("[0-9]*.parquet")):
-            with ParquetFile(path) as file:
-                for group in range(file.num_row_groups):
-                    yield file.metadata.row_group(group).num_rows
+            with self._whole(), ParquetFile(path) as file:
+                groups = range(file.num_row_groups)
+                found += [file.metadata.row_group(group).num_rows for group in groups]
+        return found
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Reading of our own files, which nobody else should have touched."""
+        try:
+            yield
+        except (pa.ArrowInvalid, OSError) as error:
+            raise self._damaged(str(error)) from error
+
+    def _damaged(self, how: str) -> ScoreError:
+        return ScoreError(
+            f"{self._folder}: expected the plan of this run, found it damaged ({how}); "
+            "score into another folder"
+        )
 
     def _shard(self, number: int, first: int, entries: pa.Table) -> Shard:
         low, high = np.searchsorted(self._copies[:, 0], (first, first + entries.num_rows))
         pairs = self._copies[low:high].tolist()
         return Shard(number, first, entries, tuple((entry, original) for entry, original in pairs))
 
-    def check(self, entries: Iterable[Entry], tell: Callable[[int], None] = lambda _: None) -> None:
-        """Compares the input as it is now with the plan.
+    def check(
+        self, entries: Iterable[Entry], shards: int, tell: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """Compares the input as it is now with the plan, which has so many shards if it is whole.
 
         Raises:
             ScoreError: if they differ; the message names the first difference.
         """
+        if (found := len(self.lengths())) != shards:
+            raise self._damaged(f"{found} shards instead of {shards}")
         listed, number = iter(entries), 0
         for shard in self.shards():
             for planned in from_table(shard.entries):

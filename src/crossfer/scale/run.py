@@ -168,8 +168,8 @@ def _planned(
         )
     _refuse_differences(options.output, run, described)
     plan = Plan(output.path / PLAN)
-    entries = run["plan"]["entries"]
-    plan.check(listing, lambda count: tell(Progress("comparing", count, entries)))
+    entries, shards = run["plan"]["entries"], run["plan"]["shards"]
+    plan.check(listing, shards, lambda count: tell(Progress("comparing", count, entries)))
     return plan
 
 
@@ -224,7 +224,7 @@ def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 def _work(options: ScoreOptions, output: OutputFolder, plan: Plan, setup: Setup, tell: Tell) -> None:
     """Adds the part of each shard that is not done, as an engine gives it."""
     finished = output.done()
-    lengths = list(plan.lengths())
+    lengths = plan.lengths()
     if len(finished) == len(lengths):
         return
     done, entries = sum(lengths[shard] for shard in finished), sum(lengths)
