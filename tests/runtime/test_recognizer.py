@@ -199,6 +199,8 @@ def test_a_model_without_calibration_says_how_to_get_it(tiny_model, tmp_path, wi
         ({"min_face_score": 1.5}, "expected a number between 0 and 1, got 1.5"),
         ({"threads": 0}, "expected at least 1, got 0"),
         ({"detector_side": 8}, "expected at least 32 pixels, got 8"),
+        ({"detector": "none", "min_face_score": 0.7}, "min_face_score: is for the CenterFace detector"),
+        ({"detector": "none", "detector_side": 1920}, "detector_side: is for the CenterFace detector"),
     ],
 )
 def test_bad_settings_say_what_is_expected(tiny_model, arguments, message):

@@ -21,6 +21,9 @@ from crossfer.runtime.preprocess import normalize, resize_crop
 from crossfer.runtime.session import ModelSession
 from crossfer.types import Box, Face, Prediction
 
+MIN_FACE_SCORE = 0.5
+DETECTOR_SIDE = 640  # pixels
+
 
 @dataclass(frozen=True)
 class Found:
@@ -78,19 +81,19 @@ class Recognizer:
     Raises:
         BundleError: if the model cannot be used, or lacks the calibration that ``coverage`` or ``abstain``
             needs; the message says why.
-        ValueError: if a setting is out of its range.
+        ValueError: if a setting is out of its range, or is for a detector that is not asked.
     """
 
     def __init__(
         self,
         model: str | Path = "default",
         detector: DetectorName | Detector = "centerface",
-        min_face_score: float = 0.5,
+        min_face_score: float = MIN_FACE_SCORE,
         threads: int | None = None,
         *,
         coverage: float | None = None,
         abstain: bool = False,
-        detector_side: int = 640,
+        detector_side: int = DETECTOR_SIDE,
     ) -> None:
         if isinstance(detector, str) and detector not in get_args(DetectorName):
             raise ValueError(f"detector: expected 'centerface', 'none' or a Detector, got {detector!r}")
@@ -100,6 +103,9 @@ class Recognizer:
             raise ValueError(f"threads: expected at least 1, got {threads}")
         if detector_side < MULTIPLE:
             raise ValueError(f"detector_side: expected at least {MULTIPLE} pixels, got {detector_side}")
+        if detector != "centerface" and (min_face_score != MIN_FACE_SCORE or detector_side != DETECTOR_SIDE):
+            name = "min_face_score" if min_face_score != MIN_FACE_SCORE else "detector_side"
+            raise ValueError(f"{name}: is for the CenterFace detector, which is not asked here; leave it out")
         bundle = read_bundle(model, threads=threads)
         self.meta: Final = bundle.meta
         self.path: Final = bundle.path
