@@ -272,7 +272,7 @@ def test_rows_of_a_stream_that_are_out_already_are_said_to_be_there(tmp_path, re
         raise KeyboardInterrupt
 
     monkeypatch.setattr("crossfer.video.command.join", stopped)
-    options = VideoOptions("json", tmp_path / "rows.jsonl", tmp_path / "copy.mp4", seconds=0.2)
+    options = VideoOptions("json", tmp_path / "rows.jsonl", tmp_path / "copy.mp4")
     with rtsp_server(still(20)) as address:
         outcome = run_video(address, recognizer, options, write=nowhere)
     assert outcome.interrupted

@@ -130,7 +130,21 @@ def embed_shuffled(f: Tensor, convolution: nn.Conv2d, r: int) -> Tensor:
     """
     b = kept_in_kernel(convolution, r)
     x, weight = _shuffle(f, r // b, keep=b), F.pixel_unshuffle(convolution.weight, b)
-    return F.conv2d(x, weight, convolution.bias, convolution.stride[0] // b, int(convolution.padding[0]) // b)
+    stride, padding = convolution.stride[0] // b, int(convolution.padding[0]) // b
+    if x.shape[1] < 32 and stride > 1 and _in_bfloat16(x.device):
+        # On processors with AMX, torch 2.13.0 gives other values than some of these convolutions.
+        with torch.autocast("cpu", enabled=False):
+            exact = F.conv2d(x.float(), weight.float(), convolution.bias, stride, padding)
+        return exact.to(x.dtype)
+    return F.conv2d(x, weight, convolution.bias, stride, padding)
+
+
+def _in_bfloat16(device: torch.device) -> bool:
+    """Whether a CPU computes in bfloat16 here."""
+    kind = device.type
+    return (
+        kind == "cpu" and torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16
+    )
 
 
 def kept_in_kernel(convolution: nn.Conv2d, r: int) -> int:
