@@ -21,7 +21,7 @@ from crossfer.calibration import Calibration
 from crossfer.labels import LABEL_SETS, LabelSet
 from crossfer.models import embedded, names
 from crossfer.runtime.atomic import whole_file
-from crossfer.runtime.cores import inference_threads
+from crossfer.runtime.inference import session_options
 from crossfer.runtime.preprocess import InputContract
 from crossfer.runtime.protobuf import fields, message
 
@@ -261,9 +261,7 @@ def write_bundle(model: bytes, meta: BundleMeta, output: Path) -> None:
 
 
 def _open_session(model: bytes, path: Path, threads: int | None) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = inference_threads(threads)
+    options = session_options(threads)
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no base class of their own

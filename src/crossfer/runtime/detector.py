@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from crossfer.runtime.cores import inference_threads
+from crossfer.runtime.inference import session_options
 from crossfer.runtime.onnx_shapes import free_shapes
 from crossfer.types import Box
 
@@ -83,11 +83,10 @@ class CenterFace:
         self.min_score = min_score
         self.long_side = long_side
         self.max_overlap = max_overlap
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only
-        options.intra_op_num_threads = inference_threads(threads)
         self._session = onnxruntime.InferenceSession(
-            free_shapes(weights_path().read_bytes(), INPUT), options, providers=["CPUExecutionProvider"]
+            free_shapes(weights_path().read_bytes(), INPUT),
+            session_options(threads),
+            providers=["CPUExecutionProvider"],
         )
 
     def detect(self, image: np.ndarray) -> list[Detection]:
