@@ -10,8 +10,8 @@ from crossfer.runtime.cores import inference_threads
 def session_options(threads: int | None) -> onnxruntime.SessionOptions:
     """Options of a session on a CPU.
 
-    Threads that wait for the next run of a session would spin for a while, on processors that the other session
-    of the same face needs by then: detector and model in turns would be slower on two threads than on one.
+    Threads that wait for the next run of a session would spin for a while, on processors that the other
+    session of the same face needs by then: detector and model in turns are slower on two threads than on one.
 
     Args:
         threads: of one run; None for as many as the process may use processors.
