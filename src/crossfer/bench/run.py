@@ -29,7 +29,7 @@ from crossfer.bench.subject import score_once
 score_once(sys.argv[1], int(sys.argv[2]))
 """
 MB = 1e6
-# After an answer the threads of ONNX Runtime look for more work for 40 ms, on cores that others could use.
+# After an answer threads that wait for more work may spin, on cores that others could use.
 REST = 0.1
 
 Tell = Callable[[str, int, int], None]
