@@ -193,6 +193,20 @@ def test_a_wider_network_of_other_classes(whole: tuple[Path, CrossLayerNet]) -> 
     torch.testing.assert_close(found[:, [1, 2]], expected[:, [2, 0]])
 
 
+@pytest.mark.parametrize("name", ["head.pooled_weight", "encoder.conv1.weight", "encoder.layer1.0.bn2.bias"])
+@pytest.mark.parametrize("shape", [None, (3, 99), (99,), (99, 99, 1, 1)])
+def test_a_narrower_network_that_is_not_what_its_recipe_says_is_refused(
+    tmp_path: Path, whole: tuple[Path, CrossLayerNet], name: str, shape: tuple[int, ...] | None
+) -> None:
+    tensors, meta = checkpoint.load(whole[0])
+    tensors |= {name: torch.zeros(shape or (0,))}
+    if shape is None:
+        del tensors[name]
+    checkpoint.save(tmp_path / "odd.safetensors", tensors, meta)
+    with pytest.raises(CheckpointError, match="does not fit the network"):
+        started(tmp_path / "odd.safetensors", width=6)
+
+
 def test_a_network_without_a_recipe_is_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "w.safetensors", dict(network(TOY, 3).state_dict()), {})
     with pytest.raises(CheckpointError, match="the weights carry no recipe and no label_set"):

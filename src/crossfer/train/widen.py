@@ -29,15 +29,17 @@ def widen(theirs: Tensors, ours: Tensors) -> Tensors:
     wide = {name: _placed(theirs[name], ours[name]) if name in ours else theirs[name] for name in theirs}
     for name in ours.keys() - theirs.keys():
         if name.startswith("msr.adapters."):  # the narrower network needed none
-            stage = int(name.split(".")[2]) + 1
-            channels = theirs[f"encoder.layer{stage}.0.bn2.bias"].shape[0]
-            wide[name] = _passing(ours[name], channels)
+            norm = theirs.get(f"encoder.layer{int(name.split('.')[2]) + 1}.0.bn2.bias")
+            if norm is not None:
+                wide[name] = _passing(ours[name], norm.shape[0])
     return wide
 
 
 def _placed(theirs: Tensor, ours: Tensor) -> Tensor:
     """A tensor within a larger one: (out, in, ...) reads nothing of the inputs that it did not have."""
     if theirs.ndim == 0 or theirs.ndim != ours.ndim or theirs.shape[2:] != ours.shape[2:]:
+        return theirs
+    if theirs.shape[1:2] > ours.shape[1:2]:
         return theirs
     out = theirs.shape[0]
     wide = ours.clone() if out <= ours.shape[0] else ours.new_empty(out, *ours.shape[1:])
@@ -54,5 +56,6 @@ def _passing(ours: Tensor, channels: int) -> Tensor:
     wide = ours.clone()
     wide[:channels] = 0
     if wide.ndim > 1:
-        wide[range(channels), range(channels)] = 1
+        kept = range(min(channels, wide.shape[1]))
+        wide[kept, kept] = 1
     return wide
