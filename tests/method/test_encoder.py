@@ -85,6 +85,18 @@ def test_image_size_that_does_not_fit_is_named(size: int, stem: str, unit: int) 
         feature_sides(size, stem)
 
 
+def test_stages_may_have_any_channels() -> None:
+    net = ResNet(width=6, channels=(6, 10, 12, 12), depth=14, in_channels=1, stem="small").eval()
+    assert [f.shape[1] for f in net(torch.zeros(1, 1, 48, 48))] == [6, 10, 12, 12]
+    assert net.conv1.out_channels == 6
+    doubled = ResNet(width=6, channels=(6, 12, 24, 48)).state_dict()
+    assert {k: v.shape for k, v in doubled.items()} == {
+        k: v.shape for k, v in ResNet(width=6).state_dict().items()
+    }
+    with pytest.raises(ValueError, match=r"those of 4 stages, got \[6, 12\]"):
+        ResNet(width=6, channels=(6, 12))
+
+
 def test_unknown_depth_and_stem_are_named() -> None:
     with pytest.raises(ValueError, match=r"one of \[10, 14, 18, 34\], got 50"):
         ResNet(depth=50)

@@ -131,6 +131,16 @@ def test_seed_that_torch_cannot_take_is_named(seed: int) -> None:
             {"model": {"image_size": 48, "grid": 49}},
             "model: grid must be at most 48 for image_size 48, got 49",
         ),
+        (
+            {"model": {"width": 16, "channels": [8, 16, 16, 16]}},
+            r"model: channels must begin with width 16, got \[8, 16, 16, 16\]",
+        ),
+        ({"model": {"channels": [64, 64, 64]}}, "key 'model.channels.3' is missing"),
+        ({"model": {"channels": [64, 64, 64, 0]}}, "model.channels.3 = 0: .*greater than 0"),
+        (
+            {"model": {"width": 16, "channels": [16, 16, 16, 3]}},
+            ".*k_feature_map must be at most 3, the channels of the deepest stage, got 4",
+        ),
         ({"method": {"lambdas": [0.1, -0.2, 0.1]}}, "method.lambdas.1 = -0.2: .*greater than or equal to 0"),
         ({"method": {"lambdas": [0.1, 0.1]}}, "key 'method.lambdas.2' is missing"),
         ({"method": {"coding": "hash"}}, "recipe: method.coding 'hash' gives CLFM no gradient"),

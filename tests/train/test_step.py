@@ -163,7 +163,7 @@ def test_an_observer_that_fails_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of its own compiler's parts
 def test_a_compiled_network_learns_as_the_other_does(tmp_path: Path) -> None:
-    """Its gradients are those of the other; over steps, rounding moves a face to another cluster and the ways part."""
+    """Its gradients are the same; over steps, rounding moves a face to another cluster and the ways part."""
     compiled, plain = (
         a_step(toy_recipe(**STILL, optim={"compile": on, "clip_norm": 1e9}), tmp_path / str(on))[1]
         for on in (True, False)

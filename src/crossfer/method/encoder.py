@@ -7,12 +7,14 @@ Learning for Image Recognition", 2016.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 Stem = Literal["standard", "small"]
+STAGES = 4
 BLOCKS = {10: (1, 1, 1, 1), 14: (1, 1, 2, 2), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 
@@ -47,28 +49,38 @@ class ResNet(nn.Module):
     Args:
         depth: 10 (a single block a stage), 14 (a second one in stages 3 and 4), 18 (two) or 34.
         width: channels of the first stage (64 in the paper); stage j has ``width * 2 ** (j - 1)``.
+        channels: of the four stages, instead of those that follow from ``width``.
         in_channels: 3 for RGB, 1 for grey.
         stem: ``"standard"`` halves twice before stage 1 (7x7 stride 2, then max pool), for 224 px;
             ``"small"`` halves once (3x3 stride 1, then max pool), for 48 to 112 px.
     """
 
     def __init__(
-        self, *, depth: int = 18, width: int = 64, in_channels: int = 3, stem: Stem = "standard"
+        self,
+        *,
+        depth: int = 18,
+        width: int = 64,
+        channels: Sequence[int] | None = None,
+        in_channels: int = 3,
+        stem: Stem = "standard",
     ) -> None:
         super().__init__()
         if depth not in BLOCKS:
             raise ValueError(f"depth must be one of {sorted(BLOCKS)}, got {depth}")
         if stem not in ("standard", "small"):
             raise ValueError(f"stem must be 'standard' or 'small', got {stem!r}")
-        self.channels = tuple(width * 2**j for j in range(4))
+        if channels is not None and len(channels) != STAGES:
+            raise ValueError(f"channels must be those of {STAGES} stages, got {list(channels)}")
+        self.channels = stage_channels(width) if channels is None else tuple(channels)
+        first = self.channels[0]
         self.conv1 = (
-            nn.Conv2d(in_channels, width, 7, 2, 3, bias=False)
+            nn.Conv2d(in_channels, first, 7, 2, 3, bias=False)
             if stem == "standard"
-            else nn.Conv2d(in_channels, width, 3, 1, 1, bias=False)
+            else nn.Conv2d(in_channels, first, 3, 1, 1, bias=False)
         )
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = nn.BatchNorm2d(first)
         self.layer1, self.layer2, self.layer3, self.layer4 = (
-            _stage(width if j == 0 else self.channels[j - 1], c, n, stride=1 if j == 0 else 2)
+            _stage(first if j == 0 else self.channels[j - 1], c, n, stride=1 if j == 0 else 2)
             for j, (c, n) in enumerate(zip(self.channels, BLOCKS[depth], strict=True))
         )
         self._initialise()
@@ -98,6 +110,15 @@ class ResNet(nn.Module):
 def _stage(in_channels: int, out_channels: int, blocks: int, stride: int) -> nn.Sequential:
     first = BasicBlock(in_channels, out_channels, stride)
     return nn.Sequential(first, *(BasicBlock(out_channels, out_channels, 1) for _ in range(blocks - 1)))
+
+
+def stage_channels(width: int) -> tuple[int, ...]:
+    """Channels of the four stages of a ResNet that is ``width`` channels wide at first.
+
+    >>> stage_channels(64)
+    (64, 128, 256, 512)
+    """
+    return tuple(width * 2**j for j in range(STAGES))
 
 
 def feature_sides(image_size: int, stem: Stem) -> tuple[int, int, int, int]:

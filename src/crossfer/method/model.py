@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -66,6 +67,7 @@ def build_model(
     in_channels: int = 3,
     depth: int = 18,
     width: int = 64,
+    channels: Sequence[int] | None = None,
     stem: Stem = "standard",
     dim: int = 128,
     grid: int = 11,
@@ -79,7 +81,7 @@ def build_model(
     Raises:
         ValueError: if the sizes do not fit together; the message names the one that does not.
     """
-    encoder = ResNet(depth=depth, width=width, in_channels=in_channels, stem=stem)
+    encoder = ResNet(depth=depth, width=width, channels=channels, in_channels=in_channels, stem=stem)
     side = 2 * feature_sides(image_size, stem)[0]
     msr = MSR(
         channels=encoder.channels,

@@ -16,7 +16,7 @@ from crossfer.method.clbs import Projection
 from crossfer.method.coding import Coding
 from crossfer.method.contrast import Contrast
 from crossfer.method.controls import Target
-from crossfer.method.encoder import Stem, feature_sides
+from crossfer.method.encoder import Stem, feature_sides, stage_channels
 from crossfer.method.head import BatchMean, Branch
 from crossfer.method.msr import Weighting
 from crossfer.models import DEFAULT
@@ -24,6 +24,7 @@ from crossfer.models import DEFAULT
 Probability = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0)]
+Size = Annotated[int, Field(gt=0)]
 # TOML and JSON have neither paths nor tuples: text and lists stand for them, hence strict=False.
 File = Annotated[Path, Field(strict=False)]
 
@@ -130,6 +131,12 @@ class ModelConfig(Section):
     color: Literal["gray", "rgb"] = Field(default="gray", description="of the input")
     depth: Literal[10, 14, 18, 34] = Field(default=18, description="layers of the ResNet")
     width: int = Field(default=64, gt=0, description="channels of the first stage")
+    channels: tuple[Size, Size, Size, Size] | None = Field(
+        default=None,
+        strict=False,
+        description="of the four stages, the first of them `width`; twice as many in each further one if not "
+        "given",
+    )
     stem: Stem = Field(
         default="small",
         description="'small': 3 x 3 at stride 1, for small inputs; 'standard': 7 x 7 at stride 2",
@@ -156,6 +163,8 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> ModelConfig:
+        if self.channels is not None and self.channels[0] != self.width:
+            raise ValueError(f"channels must begin with width {self.width}, got {list(self.channels)}")
         side = 2 * feature_sides(self.image_size, self.stem)[0]
         if self.grid > side:
             raise ValueError(f"grid must be at most {side} for image_size {self.image_size}, got {self.grid}")
@@ -390,10 +399,10 @@ class Recipe(Section):
                 f"method.feature_map needs a deep map of at least 2 x 2, "
                 f"model.image_size {self.model.image_size} gives {side} x {side}"
             )
-        channels = 8 * self.model.width
-        if self.method.k_feature_map > channels:
+        deepest = (self.model.channels or stage_channels(self.model.width))[-1]
+        if self.method.k_feature_map > deepest:
             raise ValueError(
-                f"method.k_feature_map must be at most {channels}, the deep channels of model.width "
-                f"{self.model.width}, got {self.method.k_feature_map}"
+                f"method.k_feature_map must be at most {deepest}, the channels of the deepest stage, got "
+                f"{self.method.k_feature_map}"
             )
         return self

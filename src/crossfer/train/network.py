@@ -26,6 +26,7 @@ def network(config: ModelConfig, num_classes: int) -> CrossLayerNet:
         in_channels=1 if config.color == "gray" else 3,
         depth=config.depth,
         width=config.width,
+        channels=config.channels,
         stem=config.stem,
         dim=config.dim,
         grid=config.grid,
