@@ -138,7 +138,7 @@ class Status(BaseModel):
 
 # What the default model says about the portrait that scikit-image carries: coverage=0.9, abstain, top_k=3.
 EXAMPLE = {
-    "model": "ferplus-48-distil-int8",
+    "model": "base-int8",
     "images": [
         {
             "name": "photo.jpg",
