@@ -164,10 +164,11 @@ def test_an_observer_that_fails_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of its own compiler's parts
 def test_a_compiled_network_learns_as_the_other_does(tmp_path: Path) -> None:
     """Its gradients are the same; over steps, rounding moves a face to another cluster and the ways part."""
-    compiled, plain = (
-        a_step(toy_recipe(**STILL, optim={"compile": on, "clip_norm": 1e9}), tmp_path / str(on))[1]
+    (step, compiled), (_, plain) = (
+        a_step(toy_recipe(**STILL, optim={"compile": on, "clip_norm": 1e9}), tmp_path / str(on))
         for on in (True, False)
     )
+    assert step.run.bare._compiled_call_impl is not None
     assert compiled.keys() == plain.keys()
     for name, gradient in plain.items():
         torch.testing.assert_close(compiled[name], gradient, rtol=1e-4, atol=1e-6)

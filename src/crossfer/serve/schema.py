@@ -157,7 +157,7 @@ EXAMPLE = {
                     ],
                     "expression": "happiness",
                     "confidence": 0.999998,
-                    "probabilities": {"happiness": 0.999998, "neutral": 1e-06, "surprise": 0.0},
+                    "probabilities": {"happiness": 0.999998, "neutral": 2e-06, "surprise": 0.0},
                     "prediction_set": ["happiness"],
                     "answer": "happiness",
                 }

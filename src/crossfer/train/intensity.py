@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from crossfer.method import CrossLayerNet
+from crossfer.method.encoder import STAGES
 from crossfer.runtime.atomic import write_atomically
 from crossfer.train.config import Recipe
 from crossfer.train.faults import TrainingError
@@ -22,7 +23,6 @@ from crossfer.train.observer import Observer
 from crossfer.train.study import TrialResult, paired_difference, spread
 
 FILE = "intensity.json"
-STAGES = 4
 # Each condition, and what it changes in the recipe's [method].
 CONDITIONS = {
     "classification": {"lambdas": (0.0, 0.0, 0.0)},

@@ -9,8 +9,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from crossfer.method.encoder import STAGES
 from crossfer.runtime.atomic import write_atomically
-from crossfer.train.intensity import CONDITIONS, STAGES
+from crossfer.train.intensity import CONDITIONS
 from crossfer.train.study import StudyError, TrialResult, paired_difference
 
 FORMATS = (".png", ".svg", ".pdf")
