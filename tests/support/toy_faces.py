@@ -24,8 +24,8 @@ def toy_faces(count: int, seed: int = 0) -> FaceTensors:
     return FaceTensors(images, torch.eye(len(LABELS))[labels], labels)
 
 
-def toy_recipe(**tables: dict[str, Any]) -> Recipe:
-    """A recipe for the toy task; a table's values replace those given here."""
+def toy_recipe(**tables: Any) -> Recipe:
+    """A recipe for the toy task; values, those of tables one by one, replace the ones given here."""
     document: dict[str, Any] = {
         "data": {"name": "synthetic"},
         "model": {"image_size": SIDE, "width": 4, "dim": 8, "grid": 4},
@@ -42,5 +42,5 @@ def toy_recipe(**tables: dict[str, Any]) -> Recipe:
         },
     }
     for table, values in tables.items():
-        document[table] = document.get(table, {}) | values
+        document[table] = document.get(table, {}) | values if isinstance(values, dict) else values
     return parse_recipe({"name": "toy", **document}, "toy")

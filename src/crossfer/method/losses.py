@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -77,6 +77,7 @@ class CrossLayerLoss(nn.Module):
         target: ``"clusters"``, or a control, see :mod:`crossfer.method.controls`.
         variant: ``"released"`` computes what the released code does, see :mod:`crossfer.method.released`; it
             needs ``coding="hash"``, ``contrast="cosine"`` and the other options as they are by default.
+        objective: L_cls of logits and targets; what it learns itself is part of this module.
 
     Raises:
         ValueError: on options out of range or that contradict each other.
@@ -100,6 +101,7 @@ class CrossLayerLoss(nn.Module):
         projection: Projection = "embedding",
         target: Target = "clusters",
         variant: Variant = "corrected",
+        objective: Callable[[Tensor, Tensor], Tensor] = soft_cross_entropy,
     ) -> None:
         super().__init__()
         chosen = {
@@ -121,6 +123,7 @@ class CrossLayerLoss(nn.Module):
             raise ValueError(f"lambdas must be three weights >= 0, one a shallow stage, got {tuple(lambdas)}")
         if projection not in ("embedding", "stage"):
             raise ValueError(f"projection must be 'embedding' or 'stage', got {projection!r}")
+        self.objective = objective
         self.lambdas = {j: weight for j, weight in enumerate(lambdas, start=1) if weight > 0}
         self.k_feature_map = k_feature_map
         self.k_batch = k_batch or num_classes
@@ -143,7 +146,7 @@ class CrossLayerLoss(nn.Module):
 
         Args:
             output: what the model gave for the batch.
-            targets: (B, K) distributions over the classes.
+            targets: (B, K) distributions over the classes, or what else the objective asks for.
             generator: source of the k-means starts, on the device of the batch.
 
         Raises:
@@ -151,7 +154,7 @@ class CrossLayerLoss(nn.Module):
         """
         if self.lambdas and not torch.compiler.is_compiling():  # the check would break a compiled graph
             _refuse_unfinite(output)
-        classification = soft_cross_entropy(output.logits, targets)
+        classification = self.objective(output.logits, targets)
         zero = classification.new_zeros(())
         # The contrast runs in single precision: its vectors are short and its distances small.
         with torch.autocast(output.logits.device.type, enabled=False):

@@ -197,6 +197,16 @@ class MethodConfig(Section):
     )
 
 
+class ViewsConfig(Section):
+    """Learning without labels, see `crossfer.train.views`; read where `objective` is `views`."""
+
+    hidden: int = Field(
+        default=256, gt=0, description="hidden values of the projection, which the head gives"
+    )
+    dim: int = Field(default=128, gt=0, description="of the projection, in which views are compared")
+    temperature: float = Field(default=0.2, gt=0, description="of the softmax over the views of a batch")
+
+
 class DistillConfig(Section):
     """Teachers whose answers are part of the targets, see `crossfer.train.teachers`."""
 
@@ -313,6 +323,9 @@ RELEASED: dict[str, dict[str, Any]] = {
 }
 
 
+Objective = Literal["labels", "views"]
+
+
 class Recipe(Section):
     """One training run."""
 
@@ -321,9 +334,15 @@ class Recipe(Section):
     variant: losses.Variant = Field(
         default="corrected", description="'released' computes what the released code does, defects included"
     )
+    objective: Objective = Field(
+        default="labels",
+        description="'views' learns without labels, for other runs to start from: two changed views of a "
+        "face are to find one another among those of the batch",
+    )
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     method: MethodConfig = MethodConfig()
+    views: ViewsConfig = ViewsConfig()
     distill: DistillConfig = DistillConfig()
     augment: AugmentConfig = AugmentConfig()
     optim: OptimConfig = OptimConfig()
@@ -346,6 +365,26 @@ class Recipe(Section):
                     )
             filled[table] = preset | given
         return filled
+
+    def outputs(self, classes: int) -> int:
+        """What the network's head gives: a value for each class, or what views are compared by."""
+        return self.views.hidden if self.objective == "views" else classes
+
+    @model_validator(mode="after")
+    def _views_know_no_labels(self) -> Recipe:
+        if self.objective == "labels":
+            if self.views != ViewsConfig():
+                raise ValueError("views belongs to objective 'views', got it with 'labels'; leave it out")
+            return self
+        refused = {
+            "variant": self.variant != "corrected",
+            "distill.teachers": bool(self.distill.teachers),
+            "augment.mixup": self.augment.mixup > 0,
+        }
+        for key, given in refused.items():
+            if given:
+                raise ValueError(f"{key} is for labels, which objective 'views' does without; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _only_the_release_depends_on_the_batch(self) -> Recipe:

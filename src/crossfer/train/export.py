@@ -26,7 +26,7 @@ from crossfer.train.loader import load_faces
 from crossfer.train.network import input_contract, network
 from crossfer.train.recipe_file import placeless
 from crossfer.train.source import LICENSES, data_of_run, open_split
-from crossfer.train.start import best_of, fill, recipe_of
+from crossfer.train.start import best_of, fill, recipe_of, require_labels
 from crossfer.train.weights import require_place
 
 TOLERANCE = 1e-4
@@ -104,6 +104,7 @@ def export(
     require_place(output, path)
     weights, meta = checkpoint.load(path)
     recipe, labels = recipe_of(meta, path)
+    require_labels(recipe, path)
     if recipe.model.batch_mean == "batch":
         raise ExportError(
             f"{run}: model.batch_mean = 'batch' (variant 'released') makes a face's answer depend on the "

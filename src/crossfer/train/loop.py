@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from crossfer.labels import LabelSet
 from crossfer.method import ranks
-from crossfer.runtime.preprocess import InputContract, normalize
 from crossfer.train.config import Recipe
 from crossfer.train.device import choose_device, choose_precision, open_fabric, part_at_exit
 from crossfer.train.faults import SMALLER_NETWORK, STREAM_THEM, TrainingError, enough_memory, in_words
@@ -99,7 +98,8 @@ def _learn(
             for observer in observers:
                 observer.before_checkpoint()
             run.place.step = 0
-            accuracy, valid_loss = validate(run, valid_faces, learn.contract)
+            judge = validate if run.views is None else validate_views
+            accuracy, valid_loss = judge(run, valid_faces, learn)
             record = EpochRecord(
                 run.epoch + 1,
                 *terms,
@@ -122,9 +122,9 @@ def _open_run(recipe: Recipe, labels: LabelSet, folder: Path, resume: bool, imag
     precision = choose_precision(wanted, device)
     fabric = open_fabric(device, precision)
     torch.manual_seed(recipe.seed)
-    bare = network(recipe.model, len(labels))
+    bare = network(recipe.model, recipe.outputs(len(labels)))
     if recipe.model.init is not None:
-        start_from(recipe.model.init, bare, recipe.model, labels)
+        start_from(recipe, bare, labels)
     steps = max(1, images // recipe.optim.batch_size)
     run = RunState(recipe, labels, bare, fabric, folder, precision=precision, steps=steps)
     run.start(resume)
@@ -176,21 +176,45 @@ def _learn_epoch(run: RunState, learn: Step, faces: Faces) -> tuple[list[float],
 
 
 @torch.no_grad()
-def validate(run: RunState, faces: Faces, contract: InputContract) -> tuple[float, float]:
+def validate(run: RunState, faces: Faces, learn: Step) -> tuple[float, float]:
     """Accuracy in 0..1 and mean negative log-likelihood of the labels, of the averaged weights.
 
     Each rank judges some of the faces, as many at once as it learns from, which need more memory.
     """
-    net, fabric, optim = run.averaged.module.eval(), run.fabric, run.recipe.optim
+    net, fabric = run.averaged.module.eval(), run.fabric
     scores = torch.zeros(faces.targets.shape, device=fabric.device)
-    plan = in_order(len(faces), optim.batch_size // (optim.accumulate * run.rank.count), run.rank)
+    plan = _judged(run, faces)
     for rows, (pixels, _) in zip(plan, faces.read(plan), strict=True):
-        images = normalize(pixels.float(), contract).to(memory_format=torch.channels_last)
         with fabric.autocast():
-            scores[rows.to(fabric.device)] = net(images).logits.float()
+            scores[rows.to(fabric.device)] = net(learn.as_input(pixels.float())).logits.float()
     scores = ranks.total(scores)  # of each face one rank has them, the others have zeros
     accuracy = (scores.argmax(dim=1) == faces.labels).float().mean()
     return float(accuracy), float(nn.functional.cross_entropy(scores, faces.labels))
+
+
+@torch.no_grad()
+def validate_views(run: RunState, faces: Faces, learn: Step) -> tuple[float, float]:
+    """Share of views (0..1) that find the same face's other one first in their batch, and their mean loss.
+
+    Of the averaged weights, and the same views after every epoch; each rank judges some of the batches.
+    """
+    net, fabric, views = run.averaged.module.eval(), run.fabric, run.views
+    assert views is not None  # noqa: S101
+    sums = torch.zeros(2, device=fabric.device)
+    torch.manual_seed(run.recipe.seed + run.rank.number * 2**40)
+    for pixels, _ in faces.read(_judged(run, faces)):
+        images = learn.as_input(255 * learn.augment(pixels.repeat_interleave(2, dim=0).float() / 255))
+        with fabric.autocast():
+            hidden = net(images).logits
+        sums += torch.stack(views.judge(hidden))
+    found, loss = (ranks.total(sums) / (2 * len(faces))).tolist()
+    return found, loss
+
+
+def _judged(run: RunState, faces: Faces) -> list[Tensor]:
+    """Rows of the batches that fall to this rank, of no more faces at once than are learnt from."""
+    optim = run.recipe.optim
+    return in_order(len(faces), optim.batch_size // (optim.accumulate * run.rank.count), run.rank)
 
 
 def _progress(run: RunState, means: Tensor, images: int, spent: float, waited: float) -> Progress:

@@ -88,8 +88,8 @@ def _weights_of_others(recipe: Recipe, labels: LabelSet) -> Iterator[str]:
     if recipe.distill.teachers:
         yield "taught by " + ", ".join(teacher.name for teacher in load_teachers(recipe.distill, labels))
     if recipe.model.init is not None:
-        net = network(recipe.model, len(labels))
-        yield f"starts from {start_from(recipe.model.init, net, recipe.model, labels)}"
+        net = network(recipe.model, recipe.outputs(len(labels)))
+        yield f"starts from {start_from(recipe, net, labels)}"
 
 
 def _whole_train(config: DataConfig, root: Path | None) -> Dataset:

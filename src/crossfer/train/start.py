@@ -24,18 +24,18 @@ ROWS = ("head.weight", "head.bias", "head.pooled_weight")  # a row for each clas
 Tensors = dict[str, Tensor]
 
 
-def start_from(init: Path, net: CrossLayerNet, config: ModelConfig, labels: LabelSet) -> str:
-    """Start a network from the weights that ``model.init`` names.
+def start_from(recipe: Recipe, net: CrossLayerNet, labels: LabelSet) -> str:
+    """Start a network from the weights that the recipe's ``model.init`` names.
 
     Of a whole network, all that does not depend on the classes is taken; rows of the head go by the name of
-    their class, in whatever order, and those of new classes stay as they are. A network that is alike but
-    for more channels answers as the narrower one did (:func:`crossfer.train.widen.widen`).
+    their class, in whatever order, and those of new classes stay as they are, as do all of them if one of the
+    two learns from labels and the other from views. A network that is alike but for more channels answers as
+    the narrower one did (:func:`crossfer.train.widen.widen`).
 
     Args:
-        init: the name of an embedded model, a safetensors file, or the folder of a run.
-        net: freshly built; its weights are overwritten.
-        config: what it was built from.
-        labels: its classes.
+        recipe: its ``model.init`` names an embedded model, a safetensors file, or the folder of a run.
+        net: freshly built from it; its weights are overwritten.
+        labels: the classes.
 
     Returns:
         What was taken, and what is new, in a line.
@@ -44,18 +44,20 @@ def start_from(init: Path, net: CrossLayerNet, config: ModelConfig, labels: Labe
         CheckpointError: if the file cannot be read, or its tensors do not fit; the message names the keys of
             the recipe that differ, if the file knows.
     """
+    init, config = recipe.model.init, recipe.model
+    assert init is not None  # noqa: S101
     try:
         path = find_weights(init)
         tensors, meta = checkpoint.load(path)
         if "recipe" in meta or any(name.startswith("encoder.") for name in tensors):
-            recipe, theirs = recipe_of(meta, path)
-            wider = _is_wider(config, recipe.model)
+            origin, theirs = recipe_of(meta, path)
+            wider = _is_wider(config, origin.model)
             if wider:
                 tensors = widen(tensors, net.state_dict())
-            head = _take_rows(tensors, theirs, net, labels)
-            fill(net, tensors, f"{path} does not fit the network", _difference(recipe.model, config))
-            grown = f", widened from {recipe.model.width} to {config.width} channels" if wider else ""
-            return f"the network of {recipe.name}{grown}; its head {head}"
+            head = _take_head(tensors, (origin, theirs), net, (recipe, labels))
+            fill(net, tensors, f"{path} does not fit the network", _difference(origin.model, config))
+            grown = f", widened from {origin.model.width} to {config.width} channels" if wider else ""
+            return f"the network of {origin.name}{grown}; its head {head}"
         fill(net.encoder, _without_classifier(tensors, net.encoder), f"{path} does not fit the encoder")
         return f"the encoder of {init.name}; all else is new"
     except CheckpointError as error:
@@ -117,6 +119,35 @@ def recipe_of(meta: dict[str, Any], path: Path) -> tuple[Recipe, LabelSet]:
             "writes it, or what crossfer export made of it"
         )
     return parse_recipe(meta["recipe"], str(path)), label_set(meta["label_set"])
+
+
+def require_labels(recipe: Recipe, path: Path) -> None:
+    """Refuse weights that know no expressions.
+
+    Raises:
+        CheckpointError: if they were learnt without labels.
+    """
+    if recipe.objective == "views":
+        raise CheckpointError(
+            f"{path} was trained without labels (objective = 'views') and knows no expressions; start a run "
+            "from it, with model.init"
+        )
+
+
+def _take_head(
+    tensors: Tensors, theirs: tuple[Recipe, LabelSet], net: CrossLayerNet, ours: tuple[Recipe, LabelSet]
+) -> str:
+    """Make the head one for ``ours``, recipe and classes.
+
+    Returns:
+        What is kept of it and what is new.
+    """
+    if theirs[0].objective == ours[0].objective == "labels":
+        return _take_rows(tensors, theirs[1], net, ours[1])
+    if theirs[0].objective == ours[0].objective and theirs[0].views.hidden == ours[0].views.hidden:
+        return "kept"
+    tensors |= {name: rows for name, rows in net.state_dict().items() if name in ROWS and name in tensors}
+    return "new"
 
 
 def _take_rows(tensors: Tensors, theirs: LabelSet, net: CrossLayerNet, labels: LabelSet) -> str:

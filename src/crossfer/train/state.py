@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from crossfer.labels import LabelSet
 from crossfer.method import CrossLayerLoss, CrossLayerNet, ranks
+from crossfer.method.losses import soft_cross_entropy
 from crossfer.provenance import code_commit
 from crossfer.runtime.lock import lock_folder
 from crossfer.train import checkpoint
@@ -30,6 +31,7 @@ from crossfer.train.recipe_file import first_difference
 from crossfer.train.record import EpochRecord, write_log
 from crossfer.train.start import fill
 from crossfer.train.stream import Faces
+from crossfer.train.views import ViewContrast
 
 LOCK = ".lock"
 FORMAT = 2  # of a run's checkpoints; 1 kept the momentum under other names
@@ -67,11 +69,13 @@ class RunState:
             nn.SyncBatchNorm.convert_sync_batchnorm(bare)
         # torch documents `memory_format`, but its type stubs leave it out.
         bare.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.views = ViewContrast(recipe.views) if recipe.objective == "views" else None
         self.loss = CrossLayerLoss(
             num_classes=len(labels),
             channels=bare.encoder.channels,
             embedding_dim=recipe.model.dim,
             variant=recipe.variant,
+            objective=self.views or soft_cross_entropy,
             **recipe.method.model_dump(),
         ).to(fabric.device)
         optimizer = build_optimizer(nn.ModuleList([bare, self.loss]), recipe.optim)

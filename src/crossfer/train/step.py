@@ -38,7 +38,7 @@ class Step:
         self.augment = Augment(run.recipe.augment).to(run.fabric.device)
 
     def __call__(self, images: Tensor, targets: Tensor, rate: float) -> Tensor:
-        """Learn from this rank's share of a batch.
+        """Learn from this rank's share of a batch, where views are compared from two views of each face.
 
         Args:
             images: (B, C, S, S) uint8.
@@ -54,11 +54,13 @@ class Step:
         run, accumulate = self.run, self.run.recipe.optim.accumulate
         for group in run.optimizer.param_groups:
             group["lr"] = rate
+        if run.views is not None:
+            images, targets = (part.repeat_interleave(2, dim=0) for part in (images, targets))
         faces, targets = mixup(self.augment(images.float() / 255), targets, run.recipe.augment.mixup)
         if self.teachers is not None:
             with run.fabric.autocast():
                 targets = self.teachers.blend(faces, targets)
-        faces = normalize(faces * 255, self.contract).to(memory_format=torch.channels_last)
+        faces = self.as_input(faces * 255)
         run.optimizer.zero_grad()
         terms = torch.zeros(4, device=faces.device)
         parts = list(zip(faces.chunk(accumulate), targets.chunk(accumulate), strict=True))
@@ -72,6 +74,10 @@ class Step:
         run.average_statistics()
         run.averaged.update_parameters(run.bare)
         return terms
+
+    def as_input(self, faces: Tensor) -> Tensor:
+        """Faces (B, C, S, S) in 0..255 as the network sees them."""
+        return normalize(faces, self.contract).to(memory_format=torch.channels_last)
 
     def _accumulate(self, faces: Tensor, targets: Tensor, share: float) -> Tensor:
         """Add the gradient of one part of the batch, in proportion to its share of it."""

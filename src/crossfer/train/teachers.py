@@ -25,7 +25,7 @@ from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import DistillConfig
 from crossfer.train.network import input_contract, network
-from crossfer.train.start import fill, find_weights, recipe_of
+from crossfer.train.start import fill, find_weights, recipe_of, require_labels
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's grey
 
@@ -124,6 +124,7 @@ def _load(where: Path, labels: LabelSet) -> Teacher:
         path = find_weights(where)
         tensors, meta = checkpoint.load(path)
         recipe, theirs = recipe_of(meta, path)
+        require_labels(recipe, path)
         if theirs.expressions != labels.expressions:
             raise CheckpointError(
                 f"{path} knows {', '.join(theirs.expressions)} ({theirs.name}), the student is to learn "

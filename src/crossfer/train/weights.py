@@ -55,7 +55,7 @@ def export_weights(run: Path, output: Path) -> WeightsFile:
     tensors, meta = checkpoint.load(path)
     recipe, labels = recipe_of(meta, path)
     half = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
-    net = network(recipe.model, len(labels)).eval()
+    net = network(recipe.model, recipe.outputs(len(labels))).eval()
     fill(net, tensors, f"{path} does not fit its own recipe")
     change = _change(net, input_contract(recipe.model).shape, half)
     if not change <= MOST_CHANGE:
