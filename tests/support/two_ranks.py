@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from crossfer.method import CrossLayerLoss, kmeans, ranks
+from crossfer.method.losses import soft_cross_entropy
 from crossfer.train.device import open_fabric, part_at_exit
 from crossfer.train.network import network
 from crossfer.train.ranks import this_rank
+from crossfer.train.views import ViewContrast
 from support.toy_faces import LABELS, SIDE, toy_recipe
 
 BATCH = 16
@@ -25,15 +28,19 @@ def first_points(points: Tensor, k: int, generator: object = None, among: object
     return points[:, :k].clone()
 
 
-def gradients(method: dict[str, object]) -> dict[str, Tensor]:
+def gradients(tables: dict[str, Any]) -> dict[str, Tensor]:
     """Of the whole batch's loss, from this rank's share: of every weight, and the head's running mean."""
     rank = this_rank()
     torch.manual_seed(0)
-    recipe = toy_recipe(method={"lambdas": (0.1, 0.1, 0.1), "k_feature_map": 2, **method})
-    net = network(recipe.model, len(LABELS)).double()
-    options = recipe.method.model_dump()
+    method = {"lambdas": (0.1, 0.1, 0.1), "k_feature_map": 2, **tables.get("method", {})}
+    recipe = toy_recipe(**tables | {"method": method, "augment": {"mixup": 0.0}})
+    net = network(recipe.model, recipe.outputs(len(LABELS))).double()
     loss = CrossLayerLoss(
-        num_classes=3, channels=net.encoder.channels, embedding_dim=recipe.model.dim, **options
+        num_classes=3,
+        channels=net.encoder.channels,
+        embedding_dim=recipe.model.dim,
+        objective=soft_cross_entropy if recipe.objective == "labels" else ViewContrast(recipe.views),
+        **recipe.method.model_dump(),
     ).double()
     images = torch.randn(BATCH, 1, SIDE, SIDE, dtype=torch.float64)
     targets = torch.rand(BATCH, 3, dtype=torch.float64).softmax(dim=1)
@@ -57,12 +64,13 @@ def gradients(method: dict[str, object]) -> dict[str, Tensor]:
     return {name: value.contiguous() for name, value in found.items()}
 
 
-METHODS = {
+RECIPES: dict[str, dict[str, Any]] = {
     "paper": {},
-    "stages": {"projection": "stage", "stop_gradient": False, "contrast": "cosine"},
+    "stages": {"method": {"projection": "stage", "stop_gradient": False, "contrast": "cosine"}},
+    "views": {"objective": "views", "views": {"hidden": 3, "dim": 2}},
 }
 
 if __name__ == "__main__":
     kmeans.plus_plus = first_points
     for name in sys.argv[2:]:
-        save_file(gradients(METHODS[name]), Path(sys.argv[1]) / f"{name}-{this_rank().number}.safetensors")
+        save_file(gradients(RECIPES[name]), Path(sys.argv[1]) / f"{name}-{this_rank().number}.safetensors")

@@ -21,7 +21,7 @@ from crossfer.train.loop import train
 from crossfer.train.ranks import ALONE, Rank, this_rank
 from support.runs import assert_same_run
 from support.toy_faces import LABELS, toy_faces, toy_recipe
-from support.two_ranks import METHODS, first_points, gradients
+from support.two_ranks import RECIPES, first_points, gradients
 
 TESTS = Path(__file__).parents[1]
 SMOKE = TESTS.parent / "recipes" / "smoke.toml"
@@ -44,18 +44,18 @@ def start(*command: str | Path, **environment: str) -> subprocess.CompletedProce
 def test_two_ranks_give_the_gradients_of_one_with_the_whole_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = start(*TWO, "-m", "support.two_ranks", tmp_path, *METHODS)
+    done = start(*TWO, "-m", "support.two_ranks", tmp_path, *RECIPES)
     assert done.returncode == 0, done.stderr
     monkeypatch.setattr(kmeans, "plus_plus", first_points)
-    for method, options in METHODS.items():
-        whole = gradients(options)
-        assert any(name.startswith("loss.project") for name in whole)
+    for name, tables in RECIPES.items():
+        whole = gradients(tables)
+        assert any(weight.startswith("loss.project") for weight in whole)
         assert float(whole["terms"][2:].abs().min()) > 1e-3
         for rank in (0, 1):
-            found = load_file(tmp_path / f"{method}-{rank}.safetensors")
+            found = load_file(tmp_path / f"{name}-{rank}.safetensors")
             assert found.keys() == whole.keys()
-            for name, expected in whole.items():
-                torch.testing.assert_close(found[name], expected, rtol=1e-5, atol=1e-12)
+            for weight, expected in whole.items():
+                torch.testing.assert_close(found[weight], expected, rtol=1e-5, atol=1e-12)
 
 
 def test_a_run_of_two_ranks_writes_once_speaks_once_and_can_be_exported(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from crossfer.train.observer import Observer
     from crossfer.train.ranks import Rank
 
+SCORES = {"labels": "validation accuracy", "views": "other views found among validation faces"}
 PATIENCE = 5.0  # seconds; torchrun looks ten times a second whether a rank has failed, and ends the others
 
 
@@ -81,7 +82,7 @@ def run(
     if rank.number == 0:
         typer.echo(
             f"{folder / 'best.safetensors'}: epoch {result.best_epoch}, "
-            f"validation accuracy {100 * result.best_accuracy:.2f} %"
+            f"{SCORES[plan.objective]} {100 * result.best_accuracy:.2f} %"
         )
 
 

@@ -201,7 +201,7 @@ class ViewsConfig(Section):
     """Learning without labels, see `crossfer.train.views`; read where `objective` is `views`."""
 
     hidden: int = Field(
-        default=256, gt=0, description="hidden values of the projection, which the head gives"
+        default=128, gt=0, description="hidden values of the projection, which the head gives"
     )
     dim: int = Field(default=128, gt=0, description="of the projection, in which views are compared")
     temperature: float = Field(default=0.2, gt=0, description="of the softmax over the views of a batch")

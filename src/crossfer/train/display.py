@@ -10,6 +10,9 @@ from crossfer.console import say
 from crossfer.train.observer import Observer
 from crossfer.train.record import Progress
 
+# The first term of the loss, and what is counted on the validation faces.
+WORDS = {"labels": ("class", "valid"), "views": ("views", "found")}
+
 
 class Display(Observer):
     """A bar an epoch: loss terms, last validation accuracy, speed and time left; a line when it is done."""
@@ -49,11 +52,12 @@ class Display(Observer):
 
 def describe(progress: Progress) -> str:
     """One line on where a run stands."""
-    accuracy = "" if progress.valid_accuracy is None else f"  valid {100 * progress.valid_accuracy:.2f} %"
+    term, score = WORDS[progress.objective]
+    accuracy = "" if progress.valid_accuracy is None else f"  {score} {100 * progress.valid_accuracy:.2f} %"
     minutes, seconds = divmod(round(progress.seconds_left), 60)
     return (
         f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.3f} "
-        f"(class {progress.classification:.3f}, maps {progress.feature_map:.3f}, "
+        f"({term} {progress.classification:.3f}, maps {progress.feature_map:.3f}, "
         f"batch {progress.batch:.3f}){accuracy}  "
         f"{progress.images_per_second:.0f} images/s, {100 * progress.data_wait:.0f} % waiting for data  "
         f"{minutes}:{seconds:02d} left"

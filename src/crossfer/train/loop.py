@@ -221,6 +221,7 @@ def _progress(run: RunState, means: Tensor, images: int, spent: float, waited: f
     """From the means so far, a batch's ``images`` on this rank, and the epoch's seconds, in all and idle."""
     epochs, step = run.recipe.optim.epochs, run.place.step
     return Progress(
+        run.recipe.objective,
         run.epoch + 1,
         epochs,
         step,

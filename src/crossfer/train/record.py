@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from crossfer.runtime.atomic import write_atomically
+from crossfer.train.config import Objective
 from crossfer.train.device import Precision
 
 
@@ -17,6 +18,7 @@ class Progress:
     """Where a run stands, given to the caller after each step.
 
     Attributes:
+        objective: what is learnt.
         epoch: from 1.
         epochs: how many there will be.
         step: from 1, in the epoch.
@@ -31,6 +33,7 @@ class Progress:
         valid_accuracy: after the epoch before, in 0..1.
     """
 
+    objective: Objective
     epoch: int
     epochs: int
     step: int
@@ -48,6 +51,9 @@ class Progress:
 @dataclass(frozen=True)
 class EpochRecord:
     """One line of ``log.csv``; losses are means over the epoch, accuracy (0..1) is the averaged weights'.
+
+    Where views are compared, their contrast stands for the classification, and the share of views that find
+    the same face's other one for the accuracy.
 
     ``data_wait`` is the fraction of the training time in which the step waited for its faces.
     """
