@@ -25,10 +25,12 @@ from support.toy_faces import LABELS, toy_recipe
 TOY = toy_recipe().model
 
 
-def started(init: Path, labels: LabelSet = LABELS, **sizes: Any) -> tuple[CrossLayerNet, str]:
-    config = TOY.model_copy(update=sizes)
+def started(
+    init: Path, labels: LabelSet = LABELS, config: ModelConfig = TOY, **sizes: Any
+) -> tuple[CrossLayerNet, str]:
+    config = config.model_copy(update={"init": init, **sizes})
     net = network(config, len(labels))
-    return net, start_from(init, net, config, labels)
+    return net, start_from(toy_recipe().model_copy(update={"model": config}), net, labels)
 
 
 def torchvision_shapes(counters: bool) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -71,9 +73,10 @@ def test_imagenet_weights_as_torchvision_names_them_start_the_encoder(tmp_path: 
     }
     save_file(theirs, tmp_path / "resnet18.safetensors")
     config = ModelConfig(image_size=224, color="rgb", width=64, stem="standard", dim=16, grid=4)
-    net = network(config, 7)
-    head = net.head.bias.detach().clone()
-    said = start_from(tmp_path / "resnet18.safetensors", net, config, LabelSet("x", tuple("abcdefg")))
+    torch.manual_seed(0)
+    head = network(config, 7).head.bias
+    torch.manual_seed(0)
+    net, said = started(tmp_path / "resnet18.safetensors", LabelSet("x", tuple("abcdefg")), config)
     assert said == "the encoder of resnet18.safetensors; all else is new"
     ours = net.encoder.state_dict()
     assert all(torch.equal(ours[k], v) for k, v in theirs.items() if not k.startswith("fc."))
@@ -140,8 +143,7 @@ def test_rows_of_the_head_go_by_the_name_of_their_class(whole: tuple[Path, Cross
     images = torch.randn(5, 1, 32, 32)
     found, expected = net.eval()(images).logits, whole[1](images).logits
     torch.testing.assert_close(found[:, [1, 2]], expected[:, [2, 0]])
-    other = network(TOY, 4)
-    start_from(whole[0], other, TOY, LabelSet("mine", ("bored", "surprise", "neutral", "calm")))
+    other, _ = started(whole[0], LabelSet("mine", ("bored", "surprise", "neutral", "calm")))
     assert not torch.equal(net.head.weight[0], other.head.weight[0])  # type: ignore[index]
 
 
@@ -246,11 +248,11 @@ def test_a_run_s_folder_stands_for_its_chosen_weights(
 
 def test_the_embedded_weights_by_their_name() -> None:
     config = ModelConfig(width=32, dim=64, grid=6)
-    said = start_from(Path("default"), network(config, 8), config, FERPLUS)
+    _, said = started(Path("default"), FERPLUS, config)
     name = read_bundle("default").meta.provenance["recipe"]["name"]
     assert said.startswith(f"the network of {name}; its head kept for neutral, happiness")
     narrow = ModelConfig(width=16)
     with pytest.raises(
         CheckpointError, match=r"model\.init = 'default': .*model\.width = 32, the recipe says 16"
     ):
-        start_from(Path("default"), network(narrow, 8), narrow, FERPLUS)
+        started(Path("default"), FERPLUS, narrow)
