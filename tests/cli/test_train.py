@@ -34,6 +34,22 @@ def test_the_smoke_recipe_learns_drawn_faces_and_exports_a_model_that_answers(tm
     assert Recognizer(model, detector="none").meta.name == "smoke"
 
 
+def test_a_run_without_labels_says_what_it_counts_and_another_starts_from_it(tmp_path: Path) -> None:
+    views, run = tmp_path / "views", tmp_path / "run"
+    without = ("--set", "objective=views", "--set", "augment.mixup=0")
+    learnt = crossfer("train", RECIPES / "smoke.toml", "-o", views, *TINY, *without)
+    assert learnt.returncode == 0, learnt.stderr
+    assert "other views found among validation faces" in learnt.stdout
+    assert "(views " in learnt.stderr
+    assert "found " in learnt.stderr
+    trained = crossfer("train", RECIPES / "smoke.toml", "-o", run, *TINY, "--set", f"model.init={views}")
+    assert trained.returncode == 0, trained.stderr
+    assert "starts from the network of smoke; its head new" in trained.stderr
+    refused = crossfer("export", views, "-o", tmp_path / "model.onnx")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "knows no expressions" in refused.stderr
+
+
 def test_an_interrupted_run_resumes_and_a_second_start_is_refused(tmp_path: Path) -> None:
     run = tmp_path / "run"
     started = subprocess.Popen(

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from crossfer.data.splitfile import read_split_file
 from crossfer.train.checkpoint import CheckpointError
+from crossfer.train.faults import TrainingError
 from crossfer.train.run import run_recipe, run_study
 from crossfer.train.study import trials
 from data.layouts import write_class_folders
@@ -41,6 +42,14 @@ def test_a_study_misses_weights_of_its_last_row_before_it_runs_the_first(
     with pytest.raises(CheckpointError, match=r"no\.safetensors"):
         run_study(trials(rows, range(1)), root=None, console=Console(file=io.StringIO()), **folders)
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_study_of_runs_without_labels_is_refused(tmp_path: Path) -> None:
+    rows = [("labels", toy_recipe()), ("views", toy_recipe(objective="views", augment={"mixup": 0.0}))]
+    folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    with pytest.raises(TrainingError, match=r"^views: learns without labels .*, so has no accuracy"):
+        run_study(trials(rows, range(1)), root=None, console=Console(file=io.StringIO()), **folders)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_left_out_is_named_as_it_is(tmp_path: Path) -> None:

@@ -149,6 +149,11 @@ def run_study(
     if this_rank().count > 1:
         raise TrainingError("a study runs in one process; only 'crossfer train' is shared by ranks")
     for trial in trials:
+        if trial.recipe.objective == "views":
+            raise TrainingError(
+                f"{trial.row}: learns without labels (objective = 'views'), so has no accuracy to compare; "
+                "compare runs that start from it, with model.init"
+            )
         if not (results / f"{trial.name}.json").exists():
             require_writable(results)
             require_writable(runs)
