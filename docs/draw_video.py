@@ -19,7 +19,8 @@ from PIL import Image
 from crossfer.bench.photo import sample_portrait
 from crossfer.runtime.image import load_image
 from crossfer.runtime.recognizer import Recognizer
-from crossfer.video.command import VideoOptions, run_video
+from crossfer.video.command import run_video
+from crossfer.video.options import VideoOptions
 
 WIDTH, HEIGHT, RATE, SECONDS = 640, 360, 25, 8
 SHOWN = 30  # the frame that is shown

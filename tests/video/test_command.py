@@ -12,7 +12,8 @@ import pytest
 
 from crossfer import Recognizer
 from crossfer.video import command
-from crossfer.video.command import VideoOptions, run_video
+from crossfer.video.command import run_video
+from crossfer.video.options import VideoOptions
 from crossfer.video.recognize import VideoSettings
 from crossfer.video.source import VideoError
 from support.bundles import calibrated_bundle, calibration

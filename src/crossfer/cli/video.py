@@ -95,7 +95,8 @@ def video(
     if form == "parquet":
         need_extra("data")
     from crossfer.runtime.recognizer import Recognizer
-    from crossfer.video.command import VideoOptions, check_outputs, run_video
+    from crossfer.video.command import run_video
+    from crossfer.video.options import VideoOptions, check_outputs
     from crossfer.video.recognize import VideoSettings
 
     settings = VideoSettings(detect_every, smoothing, min_face_score)

@@ -7,60 +7,26 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import copyfile
-from tempfile import TemporaryFile
 from typing import Any
 
 from crossfer import __version__
 from crossfer.runtime.columns import csv_line
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.video.draw import draw_frame
-from crossfer.video.encode import SUFFIXES as COPIES
 from crossfer.video.encode import Segment, SegmentWriter, join
 from crossfer.video.frames import RecognizedFrame
+from crossfer.video.options import VideoOptions, check_outputs, with_parents
 from crossfer.video.people import People, Person, most_seen
-from crossfer.video.recognize import VideoRecognizer, VideoSettings, read_frames
+from crossfer.video.recognize import VideoRecognizer, read_frames
 from crossfer.video.rows import Columns, RowFormat, read_rows, row_lines, write_csv, write_parquet
 from crossfer.video.source import VideoError, VideoSource
 from crossfer.video.unfinished import Unfinished, source_id
 
 COMMIT_FRAMES = 250  # about so many frames, at most, are done again after an interruption
 MOST_TIMELINES = 200
-
-
-@dataclass(frozen=True)
-class VideoOptions:
-    """What to make of a video.
-
-    Attributes:
-        format: of the rows; None for no rows.
-        output: the file for the rows; None to hand them over as they come.
-        annotate: the annotated copy, or None.
-        timeline: the folder of the timelines, or None.
-        resume: go on with an interrupted run.
-        seconds: stop after so many seconds of video; None for all.
-        settings: how to go through it.
-    """
-
-    format: RowFormat | None = None
-    output: Path | None = None
-    annotate: Path | None = None
-    timeline: Path | None = None
-    resume: bool = False
-    seconds: float | None = None
-    settings: VideoSettings = field(default_factory=VideoSettings)
-
-    @property
-    def target(self) -> Path | None:
-        """The output beside which an unfinished run lies."""
-        return self.output or self.annotate or (self.timeline and self.timeline / "timeline")
-
-    @property
-    def streams_rows(self) -> bool:
-        """Whether rows leave as they come, which cannot be taken back."""
-        return self.format is not None and self.output is None
 
 
 @dataclass(frozen=True)
@@ -86,55 +52,6 @@ class Outcome:
     notes: list[str]
     problem: str | None = None
     interrupted: bool = False
-
-
-def check_outputs(options: VideoOptions, source: str | Path | int) -> None:
-    """Refuses, before any work is done, what could not be written or would overwrite something in use.
-
-    Raises:
-        ValueError: one line that names the option.
-    """
-    files = {"--output": options.output, "--annotate": options.annotate}
-    if options.annotate is not None and options.annotate.suffix.lower() not in COPIES:
-        raise ValueError(f"--annotate {options.annotate}: expected a name that ends in {', '.join(COPIES)}")
-    taken = {os.path.realpath(str(source)): "the video itself"}
-    for option, path in files.items():
-        if path is None:
-            continue
-        if (place := os.path.realpath(path)) in taken:
-            raise ValueError(f"{option} {path}: is {taken[place]}; choose another name")
-        taken[place] = f"the file of {option} too"
-        _need_file(option, path)
-    if options.resume and (options.target is None or options.streams_rows):
-        raise ValueError(
-            "--resume: rows that went to standard output cannot be taken up again; give --output FILE"
-        )
-    if options.timeline is not None:
-        there = next(folder for folder in _with_parents(options.timeline) if os.path.lexists(folder))
-        _need_writable("--timeline", options.timeline, there)
-
-
-def _need_file(option: str, path: Path) -> None:
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ValueError(f"{option} {path}: expected a file to write, found a folder, device or pipe")
-    _need_writable(option, path, Path(os.path.realpath(path)).parent)
-
-
-def _need_writable(option: str, path: Path, folder: Path) -> None:
-    """Proves that something can be written into a folder, and leaves nothing there."""
-    try:
-        with suppress(FileNotFoundError):
-            os.stat(path)  # a loop of links, a name that is too long
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ValueError(
-            f"{option} {path}: cannot be written ({error.strerror}); choose another place"
-        ) from error
-
-
-def _with_parents(folder: Path) -> tuple[Path, ...]:
-    return folder, *folder.parents
 
 
 def run_video(
@@ -178,7 +95,7 @@ def _make_folder(folder: Path, unwanted: ExitStack) -> None:
         with suppress(OSError):  # an unfinished run lies there
             made.rmdir()
 
-    for one in reversed(_with_parents(folder)):
+    for one in reversed(with_parents(folder)):
         if not os.path.lexists(one):
             one.mkdir(exist_ok=True)
             unwanted.callback(remove, one)

@@ -1,0 +1,96 @@
+"""What to make of a video, and whether that can be written."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from crossfer.video.encode import SUFFIXES as COPIES
+from crossfer.video.recognize import VideoSettings
+from crossfer.video.rows import RowFormat
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """What to make of a video.
+
+    Attributes:
+        format: of the rows; None for no rows.
+        output: the file for the rows; None to hand them over as they come.
+        annotate: the annotated copy, or None.
+        timeline: the folder of the timelines, or None.
+        resume: go on with an interrupted run.
+        seconds: stop after so many seconds of video; None for all.
+        settings: how to go through it.
+    """
+
+    format: RowFormat | None = None
+    output: Path | None = None
+    annotate: Path | None = None
+    timeline: Path | None = None
+    resume: bool = False
+    seconds: float | None = None
+    settings: VideoSettings = field(default_factory=VideoSettings)
+
+    @property
+    def target(self) -> Path | None:
+        """The output beside which an unfinished run lies."""
+        return self.output or self.annotate or (self.timeline and self.timeline / "timeline")
+
+    @property
+    def streams_rows(self) -> bool:
+        """Whether rows leave as they come, which cannot be taken back."""
+        return self.format is not None and self.output is None
+
+
+def check_outputs(options: VideoOptions, source: str | Path | int) -> None:
+    """Refuses, before any work is done, what could not be written or would overwrite something in use.
+
+    Raises:
+        ValueError: one line that names the option.
+    """
+    files = {"--output": options.output, "--annotate": options.annotate}
+    if options.annotate is not None and options.annotate.suffix.lower() not in COPIES:
+        raise ValueError(f"--annotate {options.annotate}: expected a name that ends in {', '.join(COPIES)}")
+    taken = {os.path.realpath(str(source)): "the video itself"}
+    for option, path in files.items():
+        if path is None:
+            continue
+        if (place := os.path.realpath(path)) in taken:
+            raise ValueError(f"{option} {path}: is {taken[place]}; choose another name")
+        taken[place] = f"the file of {option} too"
+        _need_file(option, path)
+    if options.resume and (options.target is None or options.streams_rows):
+        raise ValueError(
+            "--resume: rows that went to standard output cannot be taken up again; give --output FILE"
+        )
+    if options.timeline is not None:
+        there = next(folder for folder in with_parents(options.timeline) if os.path.lexists(folder))
+        _need_writable("--timeline", options.timeline, there)
+
+
+def _need_file(option: str, path: Path) -> None:
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{option} {path}: expected a file to write, found a folder, device or pipe")
+    _need_writable(option, path, Path(os.path.realpath(path)).parent)
+
+
+def _need_writable(option: str, path: Path, folder: Path) -> None:
+    """Proves that something can be written into a folder, and leaves nothing there."""
+    try:
+        with suppress(FileNotFoundError):
+            os.stat(path)  # a loop of links, a name that is too long
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"{option} {path}: cannot be written ({error.strerror}); choose another place"
+        ) from error
+
+
+def with_parents(folder: Path) -> tuple[Path, ...]:
+    """A folder, and those that it lies in."""
+    return folder, *folder.parents
