@@ -30,10 +30,11 @@ lint: .venv-dev/installed
 types: .venv-dev/installed
 	$(DEV)/pyright
 
-## Writes docs/commands.md anew from the commands, docs/recipes.md from the recipes' types, accuracies from result files
+## Writes docs/commands.md anew from the commands, docs/recipes.md from the recipes' types, accuracies and studies from result files
 docs: .venv-dev/installed
 	$(DEV)/python docs/accuracy_table.py --write README.md
 	$(DEV)/python docs/card_tables.py
+	$(DEV)/python docs/study_tables.py
 	$(DEV)/python docs/recipe_keys.py >docs/recipes.md.partial
 	mv docs/recipes.md.partial docs/recipes.md
 	$(DEV)/python -m typer crossfer.cli utils docs --name crossfer >docs/commands.md.partial

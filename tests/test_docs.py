@@ -54,6 +54,17 @@ def test_the_differences_over_repeated_runs_are_those_that_their_command_prints(
         assert re.search(rf"^\| {pair} \| .* \| {re.escape(difference)} \|$", page, re.MULTILINE), line
 
 
+def test_the_tables_of_studies_are_those_that_their_command_writes(tmp_path: Path) -> None:
+    pages = [page for page in ROOT.glob("docs/*.md") if "<!-- study: " in page.read_text("utf-8")]
+    assert ROOT / "docs/method.md" in pages
+    for page in pages:
+        written, copy = page.read_text("utf-8"), tmp_path / page.name
+        copy.write_text(re.sub(r"( \| 3 \| )[0-9.]+ ± ", r"\g<1>0.00 ± ", written), "utf-8")
+        assert copy.read_text("utf-8") != written
+        subprocess.run([sys.executable, str(ROOT / "docs" / "study_tables.py"), str(copy)], check=True)
+        assert copy.read_text("utf-8") == written, "run `make docs`"
+
+
 def test_every_command_and_option_has_help() -> None:
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
         assert command.help, name
