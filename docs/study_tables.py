@@ -3,8 +3,8 @@
     python docs/study_tables.py [PAGE ...]
 
 A table stands between ``<!-- study: FOLDER less ROW -->`` and ``<!-- /study -->``: the results of
-``results/FOLDER``, as ``crossfer ablate`` prints them, but for the seconds. Rows stay in the order in which the
-page has them; new ones come last.
+``results/FOLDER``, as ``crossfer ablate`` prints them, but for the seconds. Rows stay in the order in which
+the page has them; new ones come last.
 """
 
 from __future__ import annotations
