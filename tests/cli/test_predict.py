@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import crossfer
 from crossfer import Recognizer, cli
+from crossfer.runtime import recognizer
 from crossfer.runtime.bundle import BundleError
 from crossfer.runtime.image import load_image
 from support.bundles import calibrated_bundle, calibration
@@ -169,6 +170,7 @@ def test_drawing_into_the_folder_of_the_photos_overwrites_none(predict, folder):
         ["--detector", "haar"],
         ["--min-face-score", "2"],
         ["--top-k", "0"],
+        ["--threads", "0"],
         ["--annotate", __file__],
         ["--nonsense"],
     ],
@@ -325,6 +327,19 @@ def test_the_form_is_as_the_name_of_the_output_ends(predict, astronaut_path, tmp
     assert (tmp_path / name).read_text() == predict("--format", form, astronaut_path).stdout
     assert predict("--format", "csv", astronaut_path, "--output", tmp_path / name).exit_code == 0
     assert (tmp_path / name).read_text().startswith("path,")
+
+
+def test_as_many_threads_as_are_asked_for(predict, astronaut_path, monkeypatch):
+    asked, whole = [], recognizer.read_bundle
+
+    def read_bundle(model, *, threads):
+        asked.append(threads)
+        return whole(model, threads=threads)
+
+    monkeypatch.setattr(recognizer, "read_bundle", read_bundle)
+    answers = [predict(*options, astronaut_path).stdout for options in ([], ["--threads", 1])]
+    assert asked == [None, 1]
+    assert answers[0] == answers[1] != ""
 
 
 def test_small_faces_of_a_large_photo_are_found_by_a_larger_look(predict, astronaut_path, tmp_path):

@@ -68,6 +68,16 @@ def predict(
     ] = None,
     coverage: Coverage = None,
     abstain: Abstain = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1024,
+            metavar="N",
+            help="CPU threads for each of detector and model. [default: one a core]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Recognise the expressions of the faces in images.
 
@@ -84,6 +94,7 @@ def predict(
         model,
         detector,
         min_face_score,
+        threads,
         coverage=coverage,
         abstain=abstain,
         detector_side=detector_side,
