@@ -15,9 +15,10 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
+from unittest.mock import patch
 
 import av
 import numpy as np
@@ -32,9 +33,11 @@ from crossfer.video.encode import SegmentWriter
 from crossfer.video.recognize import FAINT, VideoRecognizer, VideoSettings
 from crossfer.video.rows import row_lines
 from crossfer.video.source import VideoSource
+from crossfer.video.tracks import Tracks
 
 WIDTH, HEIGHT, RATE = 640, 360, 25
 HEAD = (slice(10, 230), slice(115, 335))  # of the portrait
+METHODS = (("detect", CenterFace, "detect"), ("track", Tracks, "look"), ("classify", Recognizer, "classify"))
 STAGES = ("decode", "detect", "track", "classify", "draw", "encode", "rest")
 
 
@@ -69,9 +72,9 @@ class Clock:
     def timed(self, stage: str, function: Callable) -> Callable:
         """The function, with its time added to a stage."""
 
-        def run(*arguments: object) -> object:
+        def run(*arguments: object, **options: object) -> object:
             with self.during(stage):
-                return function(*arguments)
+                return function(*arguments, **options)
 
         return run
 
@@ -89,12 +92,12 @@ def go_through(
     """Time by stage, frames, and faces over all frames."""
     clock, frames, faces = Clock(), 0, 0
     start = time.perf_counter()
-    with VideoSource(path) as source:
+    with ExitStack() as open_yet:
+        for stage, kind, method in METHODS:
+            timed = clock.timed(stage, getattr(kind, method))
+            open_yet.enter_context(patch.object(kind, method, timed))
+        source = open_yet.enter_context(VideoSource(path))
         working = VideoRecognizer(recognizer, VideoSettings(every), rate=RATE, detector=detector)
-        # The stages are timed where they are called, on this one object.
-        working._detector.detect = clock.timed("detect", CenterFace.detect.__get__(detector))
-        working._tracks.look = clock.timed("track", working._tracks.look)
-        working._recognizer.classify = clock.timed("classify", Recognizer.classify.__get__(recognizer))
         copy = SegmentWriter(folder, source.time_base, Fraction(RATE)) if folder is not None else None
         reading = source.frames()
         while True:
