@@ -145,6 +145,12 @@ def test_labels_are_not_looked_at(tmp_path: Path) -> None:
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_the_views_of_a_face_stay_together_in_the_parts_of_a_batch(tmp_path: Path) -> None:
+    recipe = views_recipe(optim={"epochs": 1, "batch_size": 16, "accumulate": 2})
+    result = train(recipe, LABELS, toy_faces(9), toy_faces(6), tmp_path / "run")  # parts of 5 and 4 faces
+    assert math.isfinite(result.history[0].loss)
+
+
 def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     def stop(progress: Any) -> None:
         if (progress.epoch, progress.step) == (2, 2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -54,8 +55,10 @@ class Step:
         run, accumulate = self.run, self.run.recipe.optim.accumulate
         for group in run.optimizer.param_groups:
             group["lr"] = rate
-        if run.views is not None:
-            images, targets = (part.repeat_interleave(2, dim=0) for part in (images, targets))
+        size = math.ceil(len(images) / accumulate)
+        if run.views is not None:  # neighbours, which a cut into parts leaves together
+            size *= 2
+            images, targets = (given.repeat_interleave(2, dim=0) for given in (images, targets))
         faces, targets = mixup(self.augment(images.float() / 255), targets, run.recipe.augment.mixup)
         if self.teachers is not None:
             with run.fabric.autocast():
@@ -63,7 +66,7 @@ class Step:
         faces = self.as_input(faces * 255)
         run.optimizer.zero_grad()
         terms = torch.zeros(4, device=faces.device)
-        parts = list(zip(faces.chunk(accumulate), targets.chunk(accumulate), strict=True))
+        parts = list(zip(faces.split(size), targets.split(size), strict=True))
         for number, (part, answers) in enumerate(parts, start=1):
             # The ranks exchange gradients once a step.
             with run.fabric.no_backward_sync(run.net, enabled=number < len(parts)):
