@@ -151,6 +151,24 @@ def test_the_views_of_a_face_stay_together_in_the_parts_of_a_batch(tmp_path: Pat
     assert math.isfinite(result.history[0].loss)
 
 
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_views_are_compared_in_single_precision_whatever_the_network_computes_in(
+    tmp_path: Path, precision: str
+) -> None:
+    recipe = views_recipe(optim={"epochs": 2, "precision": precision})
+    faces, dtypes, whole = toy_faces(32), set(), torch.nn.functional.cross_entropy
+
+    def cross_entropy(scores: Tensor, *rest: Any, **options: Any) -> Tensor:
+        dtypes.add(scores.dtype)
+        return whole(scores, *rest, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crossfer.train.views.F.cross_entropy", cross_entropy)
+        result = train(recipe, LABELS, faces, toy_faces(12), tmp_path / "run")
+    assert dtypes == {torch.float32}
+    assert math.isfinite(result.history[-1].loss)
+
+
 def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     def stop(progress: Any) -> None:
         if (progress.epoch, progress.step) == (2, 2):

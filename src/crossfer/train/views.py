@@ -37,18 +37,22 @@ class ViewContrast(nn.Module):
         Returns:
             Scalar; log (2B - 1) where all views look alike.
         """
-        similarity = self.compare(ranks.gather(self._directions(hidden)))
+        similarity = self._compare(ranks.gather(self._directions(hidden)))
         return F.cross_entropy(similarity, partners(similarity))
 
     @torch.no_grad()
     def judge(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Of this rank's views alone, how many find their partner first, and the sum of their losses."""
-        similarity = self.compare(self._directions(hidden))
+        """Of this rank's views alone, how many find their partner first, and their summed loss: scalars.
+
+        Args:
+            hidden: as in :meth:`forward`.
+        """
+        similarity = self._compare(self._directions(hidden))
         sought = partners(similarity)
         found = (similarity.argmax(dim=1) == sought).sum()
         return found, F.cross_entropy(similarity, sought, reduction="sum")
 
-    def compare(self, directions: Tensor) -> Tensor:
+    def _compare(self, directions: Tensor) -> Tensor:
         """Cosines of all views (2B, d) over the temperature, but for those to themselves: (2B, 2B)."""
         similarity = directions @ directions.mT / self.temperature
         return similarity.fill_diagonal_(-torch.inf)
