@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,5 +51,26 @@ def test_the_table_gives_mean_deviation_and_paired_difference() -> None:
     assert "is ± 0.1 points: about the smallest difference that this budget can detect" in table
 
 
+def test_the_mean_over_the_classes_has_its_columns_once_a_run_has_noted_it() -> None:
+    noted = [
+        replace(result(row, seed, 0.8), valid_mean_class_accuracy=mean + seed / 100)
+        for row, mean in (("even", 0.7), ("all", 0.6))
+        for seed in range(2)
+    ]
+    lines = ablation_table(
+        ["even", "older", "all", "none"], [*noted, result("older", 0, 0.8)], "all"
+    ).splitlines()
+    assert lines[0].startswith(
+        "| row | seeds | valid accuracy % | less all (95 %, paired) | mean over the classes %"
+    )
+    assert lines[2] == "| even | 2 | 80.00 ± 0.00 | +0.00 ± 0.00 | 70.50 ± 0.71 | +10.00 ± 0.00 * | 61 |"
+    assert lines[3] == "| older | 1 | 80.00 | +0.00 (one seed) | not noted | no seed in both | 61 |"
+    assert lines[4] == "| all | 2 | 80.00 ± 0.00 |  | 60.50 ± 0.71 |  | 61 |"
+    assert {line.count("|") for line in lines[:6]} == {8}
+    assert lines[5].startswith("| none | 0 | not run |")
+
+
 def test_an_empty_study_says_so() -> None:
-    assert "Nothing has been run yet." in ablation_table(["a"], [], "a")
+    table = ablation_table(["a"], [], "a")
+    assert "| row | seeds | valid accuracy %" in table
+    assert "Nothing has been run yet." in table

@@ -8,7 +8,13 @@ from statistics import median
 
 from crossfer.train.config import Recipe, RecipeError
 from crossfer.train.recipe_file import load_recipe
-from crossfer.train.study import TrialResult, paired_difference, spread
+from crossfer.train.study import Figure, TrialResult, paired_difference, spread
+
+# Heads of their columns; a figure that no run has noted has none.
+FIGURES: dict[Figure, str] = {
+    "valid_accuracy": "valid accuracy %",
+    "valid_mean_class_accuracy": "mean over the classes %",
+}
 
 
 def load_rows(paths: Sequence[Path]) -> list[tuple[str, Recipe]]:
@@ -34,7 +40,7 @@ def load_rows(paths: Sequence[Path]) -> list[tuple[str, Recipe]]:
 
 
 def ablation_table(rows: Sequence[str], results: Sequence[TrialResult], reference: str) -> str:
-    """Markdown: accuracy of each row, and its difference from the reference paired by seed.
+    """Markdown: accuracies of each row, and their differences from the reference paired by seed.
 
     Args:
         rows: names in the order of the table; one without results is said to be not run.
@@ -42,24 +48,35 @@ def ablation_table(rows: Sequence[str], results: Sequence[TrialResult], referenc
         reference: the row that the others are compared with.
     """
     by_row = {row: [r for r in results if r.row == row] for row in rows}
-    lines = [
-        f"| row | seeds | valid accuracy % | less {reference} (95 %, paired) | seconds a run |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    noted: list[Figure] = [f for f in FIGURES if any(getattr(r, f) is not None for r in results)]
+    figures = noted or ["valid_accuracy"]
+    columns = "".join(f" {FIGURES[f]} | less {reference} (95 %, paired) |" for f in figures)
+    lines = [f"| row | seeds |{columns} seconds a run |", "| --- " * (3 + 2 * len(figures)) + "|"]
     for row, found in by_row.items():
         if not found:
-            lines.append(f"| {row} | 0 | not run | | |")
+            lines.append(f"| {row} | 0 | not run |" + " |" * 2 * len(figures))
             continue
-        middle, deviation = spread([100 * r.valid_accuracy for r in found])
-        accuracy = f"{middle:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
+        cells = [row, str(len(found))]
+        for figure in figures:
+            cells += [
+                _accuracy(found, figure),
+                "" if row == reference else _difference(found, by_row.get(reference, []), figure),
+            ]
         seconds = spread([r.seconds for r in found])[0]
-        difference = "" if row == reference else _difference(found, by_row.get(reference, []))
-        lines.append(f"| {row} | {len(found)} | {accuracy} | {difference} | {seconds:.0f} |")
+        lines.append(f"| {' | '.join(cells)} | {seconds:.0f} |")
     return "\n".join(lines) + "\n\n" + _budget(by_row, reference)
 
 
-def _difference(found: Sequence[TrialResult], reference: Sequence[TrialResult]) -> str:
-    difference = paired_difference(found, reference)
+def _accuracy(found: Sequence[TrialResult], figure: Figure) -> str:
+    values = [100 * value for r in found if (value := getattr(r, figure)) is not None]
+    if not values:
+        return "not noted"
+    middle, deviation = spread(values)
+    return f"{middle:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
+
+
+def _difference(found: Sequence[TrialResult], reference: Sequence[TrialResult], figure: Figure) -> str:
+    difference = paired_difference(found, reference, figure)
     if difference is None:
         return "no seed in both"
     if difference.margin is None:

@@ -324,6 +324,7 @@ RELEASED: dict[str, dict[str, Any]] = {
 
 
 Objective = Literal["labels", "views"]
+BestBy = Literal["accuracy", "mean_class_accuracy"]
 
 
 class Recipe(Section):
@@ -338,6 +339,16 @@ class Recipe(Section):
         default="labels",
         description="'views' learns without labels, for other runs to start from: two changed views of a "
         "face are to find one another among those of the batch",
+    )
+    balance: Probability = Field(
+        default=0.0,
+        description="of the classes, by logit adjustment: 0 learns how frequent they are among the training "
+        "faces, 1 as if all were equally frequent",
+    )
+    best_by: BestBy = Field(
+        default="accuracy",
+        description="what the epoch that is kept has the most of, on validation; the mean over the classes "
+        "counts a rare one as much as a frequent one",
     )
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -378,6 +389,8 @@ class Recipe(Section):
             return self
         refused = {
             "variant": self.variant != "corrected",
+            "balance": self.balance > 0,
+            "best_by": self.best_by != "accuracy",
             "distill.teachers": bool(self.distill.teachers),
             "augment.mixup": self.augment.mixup > 0,
         }

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from crossfer.labels import LabelSet
 from crossfer.method import ranks
+from crossfer.metrics import accuracy, mean_class_accuracy
 from crossfer.train.config import Recipe
 from crossfer.train.device import choose_device, choose_precision, open_fabric, part_at_exit
 from crossfer.train.faults import SMALLER_NETWORK, STREAM_THEM, TrainingError, enough_memory, in_words
@@ -63,7 +64,7 @@ def train(
     _refuse_what_does_not_fit(recipe, len(train_faces), observed=observed)
     with alone_in(folder):
         with enough_memory("the network", f"take {SMALLER_NETWORK}"):
-            run = _open_run(recipe, labels, folder, resume, len(train_faces))
+            run = _open_run(recipe, labels, folder, resume, train_faces.targets)
             run.work_on({"train": train_faces, "valid": valid_faces})
             teachers = _open_teachers(run)
         _learn(run, teachers, train_faces, valid_faces, observers if run.rank.number == 0 else ())
@@ -99,12 +100,11 @@ def _learn(
                 observer.before_checkpoint()
             run.place.step = 0
             judge = validate if run.views is None else validate_views
-            accuracy, valid_loss = judge(run, valid_faces, learn)
+            judged = judge(run, valid_faces, learn)
             record = EpochRecord(
                 run.epoch + 1,
                 *terms,
-                valid_accuracy=accuracy,
-                valid_loss=valid_loss,
+                **judged,
                 learning_rate=learning_rate(recipe.optim, run.epoch + (run.steps - 1) / run.steps),
                 seconds=time.perf_counter() - began,
                 data_wait=data_wait,
@@ -114,7 +114,7 @@ def _learn(
                 observer.after_epoch(record)
 
 
-def _open_run(recipe: Recipe, labels: LabelSet, folder: Path, resume: bool, images: int) -> RunState:
+def _open_run(recipe: Recipe, labels: LabelSet, folder: Path, resume: bool, targets: Tensor) -> RunState:
     """A run that is new, or taken up where it was."""
     device = choose_device(recipe.optim.device)
     # Measured once a run: on resuming, the measurement might come out otherwise.
@@ -125,8 +125,7 @@ def _open_run(recipe: Recipe, labels: LabelSet, folder: Path, resume: bool, imag
     bare = network(recipe.model, recipe.outputs(len(labels)))
     if recipe.model.init is not None:
         start_from(recipe, bare, labels)
-    steps = max(1, images // recipe.optim.batch_size)
-    run = RunState(recipe, labels, bare, fabric, folder, precision=precision, steps=steps)
+    run = RunState(recipe, labels, bare, fabric, folder, precision=precision, targets=targets)
     run.start(resume)
     return run
 
@@ -176,8 +175,8 @@ def _learn_epoch(run: RunState, learn: Step, faces: Faces) -> tuple[list[float],
 
 
 @torch.no_grad()
-def validate(run: RunState, faces: Faces, learn: Step) -> tuple[float, float]:
-    """Accuracy in 0..1 and mean negative log-likelihood of the labels, of the averaged weights.
+def validate(run: RunState, faces: Faces, learn: Step) -> dict[str, float]:
+    """Accuracies in 0..1 and mean negative log-likelihood of the labels, of the averaged weights.
 
     Each rank judges some of the faces, as many at once as it learns from, which need more memory.
     """
@@ -188,15 +187,20 @@ def validate(run: RunState, faces: Faces, learn: Step) -> tuple[float, float]:
         with fabric.autocast():
             scores[rows.to(fabric.device)] = net(learn.as_input(pixels.float())).logits.float()
     scores = ranks.total(scores)  # of each face one rank has them, the others have zeros
-    accuracy = (scores.argmax(dim=1) == faces.labels).float().mean()
-    return float(accuracy), float(nn.functional.cross_entropy(scores, faces.labels))
+    truth, predicted = (values.cpu().numpy() for values in (faces.labels, scores.argmax(dim=1)))
+    return {
+        "valid_accuracy": accuracy(truth, predicted),
+        "valid_mean_class_accuracy": mean_class_accuracy(truth, predicted),
+        "valid_loss": float(nn.functional.cross_entropy(scores, faces.labels)),
+    }
 
 
 @torch.no_grad()
-def validate_views(run: RunState, faces: Faces, learn: Step) -> tuple[float, float]:
+def validate_views(run: RunState, faces: Faces, learn: Step) -> dict[str, float]:
     """Share of views (0..1) that find the same face's other one first in their batch, and their mean loss.
 
-    Of the averaged weights, and the same views after every epoch; each rank judges some of the batches.
+    The share goes by the name of the accuracy. Of the averaged weights, and the same views after every epoch;
+    each rank judges some of the batches.
     """
     net, fabric, views = run.averaged.module.eval(), run.fabric, run.views
     assert views is not None  # noqa: S101
@@ -208,7 +212,7 @@ def validate_views(run: RunState, faces: Faces, learn: Step) -> tuple[float, flo
             hidden = net(images).logits
         sums += torch.stack(views.judge(hidden))
     found, loss = (ranks.total(sums) / (2 * len(faces))).tolist()
-    return found, loss
+    return {"valid_accuracy": found, "valid_loss": loss}
 
 
 def _judged(run: RunState, faces: Faces) -> list[Tensor]:

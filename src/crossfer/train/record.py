@@ -50,10 +50,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One line of ``log.csv``; losses are means over the epoch, accuracy (0..1) is the averaged weights'.
+    """One line of ``log.csv``; losses are means over the epoch, accuracies (0..1) are the averaged weights'.
 
-    Where views are compared, their contrast stands for the classification, and the share of views that find
-    the same face's other one for the accuracy.
+    Where views are compared, their contrast stands for the classification, the share of views that find the
+    same face's other one for the accuracy, and there is no mean over classes.
 
     ``data_wait`` is the fraction of the training time in which the step waited for its faces.
     """
@@ -67,7 +67,9 @@ class EpochRecord:
     valid_loss: float
     learning_rate: float
     seconds: float
-    data_wait: float = 0.0  # absent from the history of runs that older versions began
+    # The last two are absent from the history of runs that older versions began.
+    data_wait: float = 0.0
+    valid_mean_class_accuracy: float | None = None
 
 
 @dataclass(frozen=True)

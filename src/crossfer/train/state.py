@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.optim.swa_utils import AveragedModel
 
@@ -22,6 +22,7 @@ from crossfer.method.losses import soft_cross_entropy
 from crossfer.provenance import code_commit
 from crossfer.runtime.lock import lock_folder
 from crossfer.train import checkpoint
+from crossfer.train.balance import BalancedCrossEntropy
 from crossfer.train.config import Recipe
 from crossfer.train.device import Precision
 from crossfer.train.faults import Place, TrainingError
@@ -47,7 +48,7 @@ class RunState:
         fabric: device and precision.
         folder: the run's.
         precision: as it is written down.
-        steps: how many an epoch has.
+        targets: (N, K) distributions over the classes of all that is learnt from.
     """
 
     def __init__(
@@ -59,11 +60,11 @@ class RunState:
         folder: Path,
         *,
         precision: Precision,
-        steps: int,
+        targets: Tensor,
     ) -> None:
         self.recipe, self.labels, self.fabric, self.folder = recipe, labels, fabric, folder
         self.precision: Precision = precision
-        self.steps = steps
+        self.steps = max(1, len(targets) // recipe.optim.batch_size)  # of an epoch
         self.rank, self.place = this_rank(), Place()
         if fabric.world_size > 1 and fabric.device.type == "cuda":  # torch has none for CPUs
             nn.SyncBatchNorm.convert_sync_batchnorm(bare)
@@ -75,12 +76,12 @@ class RunState:
             channels=bare.encoder.channels,
             embedding_dim=recipe.model.dim,
             variant=recipe.variant,
-            objective=self.views or soft_cross_entropy,
+            objective=self.views or _cross_entropy(recipe, targets),
             **recipe.method.model_dump(),
         ).to(fabric.device)
         optimizer = build_optimizer(nn.ModuleList([bare, self.loss]), recipe.optim)
         self.averaged = AveragedModel(
-            bare, device=fabric.device, multi_avg_fn=averaging(recipe.optim, steps), use_buffers=True
+            bare, device=fabric.device, multi_avg_fn=averaging(recipe.optim, self.steps), use_buffers=True
         )
         self.bare = bare
         if recipe.optim.compile:
@@ -99,8 +100,9 @@ class RunState:
 
     @property
     def best(self) -> EpochRecord:
-        """The epoch with the highest validation accuracy; the later one of equals."""
-        return max(self.history, key=lambda record: (record.valid_accuracy, record.epoch))
+        """The epoch with the highest accuracy on validation, of the kind that counts; the later of equals."""
+        key = f"valid_{self.recipe.best_by}"
+        return max(self.history, key=lambda record: (getattr(record, key), record.epoch))
 
     @property
     def gradient_scale(self) -> float:
@@ -234,6 +236,10 @@ class RunState:
         )
         self.place.saved = True  # even if the log cannot be written
         write_log(self.folder / "log.csv", self.history)
+
+
+def _cross_entropy(recipe: Recipe, targets: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    return BalancedCrossEntropy(targets, recipe.balance) if recipe.balance else soft_cross_entropy
 
 
 def _fingerprint(faces: Faces) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import NormalDist, mean, stdev
-from typing import Any
+from typing import Any, Literal
 
 from crossfer.labels import LabelSet
 from crossfer.runtime.atomic import write_atomically
@@ -24,6 +24,9 @@ T_QUANTILES = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 
 
 class StudyError(ValueError):
     """A study that cannot go on; the message says why and what to do."""
+
+
+Figure = Literal["valid_accuracy", "valid_mean_class_accuracy"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class TrialResult:
         commit: of the code.
         recipe: the whole recipe, but for what concerns the machine alone.
         observed: what an observer noted, by its own keys.
+        valid_mean_class_accuracy: after the last epoch; None in the files of older versions.
     """
 
     row: str
@@ -77,6 +81,7 @@ class TrialResult:
     commit: str
     recipe: dict[str, Any]
     observed: dict[str, Any] = field(default_factory=dict)
+    valid_mean_class_accuracy: float | None = None
 
 
 def trials(rows: Iterable[tuple[str, Recipe]], seeds: Sequence[int]) -> list[Trial]:
@@ -135,6 +140,7 @@ def run_trial(
         commit=done.commit,
         recipe=trial.recipe.model_dump(mode="json", exclude={"data": {*OF_THE_MACHINE}}),
         observed=observed(folder),
+        valid_mean_class_accuracy=last.valid_mean_class_accuracy,
     )
     results.mkdir(parents=True, exist_ok=True)
     write_atomically(path, (json.dumps(asdict(result), indent=1) + "\n").encode())
@@ -202,10 +208,15 @@ class Difference:
         return self.margin is not None and abs(self.mean) > self.margin
 
 
-def paired_difference(row: Sequence[TrialResult], reference: Sequence[TrialResult]) -> Difference | None:
-    """Difference of the validation accuracies of two rows, paired by seed; None if no seed is in both."""
-    theirs = {result.seed: result.valid_accuracy for result in reference}
-    differences = [r.valid_accuracy - theirs[r.seed] for r in row if r.seed in theirs]
+def paired_difference(
+    row: Sequence[TrialResult], reference: Sequence[TrialResult], figure: Figure = "valid_accuracy"
+) -> Difference | None:
+    """Difference of a figure of two rows, paired by seed; None if no seed has it in both."""
+    ours, theirs = (
+        {r.seed: value for r in results if (value := getattr(r, figure)) is not None}
+        for results in (row, reference)
+    )
+    differences = [value - theirs[seed] for seed, value in ours.items() if seed in theirs]
     if not differences:
         return None
     n = len(differences)

@@ -34,7 +34,7 @@ class TensorBoard(Observer):
         """Write a record; it is on disk on return."""
         if self._writer is None:  # not before: a run that is refused leaves nothing
             self._writer = EventsWriter(str(self._folder / "events"))
-        numbers = {name: value for name, value in asdict(record).items() if name != "epoch"}
+        numbers = {k: v for k, v in asdict(record).items() if k != "epoch" and v is not None}
         values = [Summary.Value(tag=name, simple_value=value) for name, value in numbers.items()]
         self._writer.write_event(
             Event(wall_time=time.time(), step=record.epoch, summary=Summary(value=values))
