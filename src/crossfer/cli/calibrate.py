@@ -44,6 +44,15 @@ def calibrate(
             min=0.01, max=0.999, help="Share of right answers that --abstain of predict has to give."
         ),
     ] = 0.95,
+    balance: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="0: classes are as frequent as on these images; 1: as if all were equally frequent, so that "
+            "rare ones are found more often, and fewer answers are right in all.",
+        ),
+    ] = 0.0,
     format_: TextOrJson = "text",
     skip_bad: SkipBad = False,
 ) -> None:
@@ -73,7 +82,7 @@ def calibrate(
     others = asked.open_others("valid", recognizer.meta.labelset)
     predictions = predict_with_progress(recognizer, dataset, console, skip_bad=skip_bad)
     leaks = find_leaks_with_progress(dataset, others, console, skip_bad=skip_bad) if others else None
-    found = fit(recognizer.meta, predictions, leaks, selective_accuracy=selective_accuracy)
+    found = fit(recognizer.meta, predictions, leaks, selective_accuracy=selective_accuracy, balance=balance)
     write_bundle(resolve_model(model).read_bytes(), found.meta, output)
     typer.echo(
         as_json(found.to_dict()) if format_ == "json" else as_text(calibration_tables(found)), nl=False

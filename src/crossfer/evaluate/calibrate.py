@@ -54,7 +54,7 @@ class Calibrated:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as ``crossfer calibrate --format json`` writes them."""
         calibration = self.calibration
-        figures = ("accuracy", "nll", "brier", "ece", "ece_equal_mass")
+        figures = ("accuracy", "mean_class_accuracy", "nll", "brier", "ece", "ece_equal_mass")
         return plain(
             {
                 "model": self.meta.name,
@@ -71,7 +71,12 @@ class Calibrated:
 
 
 def calibrate(
-    meta: BundleMeta, predictions: Predictions, leaks: Leaks | None, *, selective_accuracy: float = 0.95
+    meta: BundleMeta,
+    predictions: Predictions,
+    leaks: Leaks | None,
+    *,
+    selective_accuracy: float = 0.95,
+    balance: float = 0.0,
 ) -> Calibrated:
     """Fits temperature, bias, thresholds of prediction sets and abstention.
 
@@ -86,6 +91,8 @@ def calibrate(
         predictions: its answers to validation images.
         leaks: which of these occur elsewhere; None if nothing could be looked through.
         selective_accuracy: share of right answers that abstention has to give, between 0 and 1.
+        balance: 0 for probabilities among images in which classes are as frequent as in these, 1 as if all
+            were equally frequent (Saerens et al. 2002), and between them for what lies between.
 
     Raises:
         DataError: if fewer than ``FEWEST`` images are left.
@@ -102,13 +109,19 @@ def calibrate(
     temperature, bias = fit_temperature(used.logits, used.truth), np.zeros(0)
     if trial.helps:
         temperature, bias = fit_bias(used.logits, used.truth)
+    if balance:
+        bias = (bias if len(bias) else 0) + balance * _evening(used)
     temperature, bias = round(temperature, 4), np.round(bias, 4)
     fitted = _reread(used, temperature, bias)
     calibration = Calibration(
         bias=tuple(bias.tolist()),
         set_thresholds=conformal_thresholds(fitted.probabilities, fitted.truth),
         abstention=fit_abstention(fitted.confidence, fitted.right, selective_accuracy),
-        fitted_on=_fitted_on(predictions, used, leaks, selective_accuracy),
+        fitted_on={
+            **_fitted_on(predictions, used, leaks),
+            "selective_accuracy": selective_accuracy,
+            "balance": balance,
+        },
     )
     new = replace(meta, temperature=temperature, calibration=calibration)
     return Calibrated(new, trial, score(_reread(used, meta.temperature, meta.bias)), score(fitted))
@@ -119,9 +132,13 @@ def _reread(predictions: Predictions, temperature: float, bias: Sequence[float] 
     return replace(predictions, probabilities=softmax(predictions.logits, temperature, bias))
 
 
-def _fitted_on(
-    predictions: Predictions, used: Predictions, leaks: Leaks | None, selective_accuracy: float
-) -> Mapping[str, Any]:
+def _evening(used: Predictions) -> np.ndarray:
+    """The bias (K,) that makes all classes equally frequent; one without images counts as if it had one."""
+    counts = np.bincount(used.truth, minlength=used.logits.shape[1]).clip(1)
+    return np.log(counts).mean() - np.log(counts)
+
+
+def _fitted_on(predictions: Predictions, used: Predictions, leaks: Leaks | None) -> Mapping[str, Any]:
     subject = predictions.subject
     return {
         "data": subject.data,
@@ -130,5 +147,4 @@ def _fitted_on(
         "n": len(used),
         "left_out": len(predictions) - len(used),
         "looked_in": {} if leaks is None else dict(leaks.looked_in),
-        "selective_accuracy": selective_accuracy,
     }

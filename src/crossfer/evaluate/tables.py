@@ -174,18 +174,25 @@ def calibration_tables(found: Calibrated) -> Group:
     origin = f"{on['left_out']:,} left out that occur in {looked}" if looked else "not compared with train"
     verdict, moves = "kept" if trial.helps else "not kept", "falls" if trial.gain >= 0 else "rises"
     table = text_table("on these images", "", "before", "after")
-    for name in ("nll", "brier", "ece", "ece_equal_mass"):
+    for name in ("accuracy", "mean_class_accuracy", "nll", "brier", "ece", "ece_equal_mass"):
         table.add_row(name, decimal(getattr(found.before, name)), decimal(getattr(found.after, name)))
     return Group(
         f"{found.meta.name} on {on['data']} {on['split']} ({on['protocol']}, n = {on['n']:,}; {origin})",
         f"temperature {found.meta.temperature}",
         f"bias for each class {verdict}: NLL {moves} by {abs(trial.gain):.5f} +- {trial.error:.5f} "
         "in cross-validation",
+        *_balance_line(on["balance"]),
         *_abstention_line(fitted.abstention, on["selective_accuracy"]),
         "sets at 80, 90, 95, 99 %: probability of at least "
         + ", ".join(f"{fitted.set_threshold(coverage):.4f}" for coverage in SET_COVERAGES),
         table,
     )
+
+
+def _balance_line(balance: float) -> Iterator[str]:
+    if balance:
+        evenly = "all classes were equally" if balance == 1 else "classes were more equally"
+        yield f"balance {balance:g}: probabilities as if {evenly} frequent; rare ones are found more often"
 
 
 def _abstention_line(abstention: Abstention | None, wanted: float) -> Iterator[str]:
