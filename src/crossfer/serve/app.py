@@ -20,11 +20,11 @@ from crossfer import __version__
 from crossfer.runtime.decision import Decision
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.serve import schema
+from crossfer.serve.endpoints import NO_STORE, Endpoints
 from crossfer.serve.engine import Engine
 from crossfer.serve.guard import Guard
 from crossfer.serve.monitoring import CONTENT_TYPE, Monitoring
 from crossfer.serve.problems import Problem, for_parameters, for_status
-from crossfer.serve.recognition import NO_STORE, Recognition
 from crossfer.serve.service import Service
 from crossfer.serve.site import PageFile, page_files, serve_file
 
@@ -61,9 +61,9 @@ def create_app(service: Service, recognizer: Recognizer | None = None) -> FastAP
         redirect_slashes=False,
     )
     _handle_errors(app)
-    recognition = Recognition(service, engine, monitoring)
-    _add_probes(app, recognition, monitoring)
-    recognition.add_to(app)
+    endpoints = Endpoints(service, engine, monitoring)
+    _add_probes(app, endpoints, monitoring)
+    endpoints.add_to(app)
     app.add_api_websocket_route("/{path:path}", _no_stream)
     for address, file in page_files().items():
         app.add_route(address, _sender(file), include_in_schema=False)
@@ -128,7 +128,7 @@ def _handle_errors(app: FastAPI) -> None:
     handle(WebSocketRequestValidationError, lambda error: for_parameters(error.errors()))
 
 
-def _add_probes(app: FastAPI, recognition: Recognition, monitoring: Monitoring) -> None:
+def _add_probes(app: FastAPI, endpoints: Endpoints, monitoring: Monitoring) -> None:
     @app.get("/healthz", **schema.HEALTH)
     async def healthz() -> Response:
         """Whether the process answers at all."""
@@ -137,7 +137,7 @@ def _add_probes(app: FastAPI, recognition: Recognition, monitoring: Monitoring) 
     @app.get("/readyz", **schema.READINESS)
     async def readyz() -> Response:
         """Whether a request that came now would be worked on: there is room in the queue, and a thread."""
-        recognition.check_ready()
+        endpoints.check_ready()
         return JSONResponse({"status": "ready"}, headers=NO_STORE)
 
     @app.get("/metrics", **schema.METRICS)

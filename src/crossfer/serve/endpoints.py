@@ -54,8 +54,8 @@ def _refuse_unknown(names: Iterable[str]) -> None:
         )
 
 
-class Recognition:
-    """The endpoints with what they share.
+class Endpoints:
+    """What they share, and how they are added to the application.
 
     Args:
         service: what is served and how.
