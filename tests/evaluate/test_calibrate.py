@@ -13,6 +13,7 @@ from crossfer.evaluate.calibrate import Calibrated, calibrate
 from crossfer.evaluate.evaluation import score
 from crossfer.evaluate.predictions import Predictions, Subject
 from crossfer.evaluate.tables import calibration_tables
+from crossfer.runtime.bundle import BundleMeta
 from support.bundles import tiny_meta
 
 META = tiny_meta()
@@ -83,7 +84,13 @@ def test_rare_classes_are_found_more_often_and_it_says_so(unbalanced: Prediction
     text = as_text(calibration_tables(found))
     assert "balance 1: probabilities as if all classes were equally frequent" in " ".join(text.split())
     assert "mean_class_accuracy" in text
-    assert "balance" not in as_text(calibration_tables(balanced(unbalanced, 0.0)))
+    rarest = found.after.per_class[-1]
+    assert rarest.recall is not None
+    assert rarest.precision is not None
+    (line,) = [line.split() for line in text.splitlines() if line.split()[:1] == [META.labels[-1]]]
+    assert (line[3], line[5]) == (f"{100 * rarest.recall:.2f}", f"{100 * rarest.precision:.2f}")
+    plain = as_text(calibration_tables(calibrate(META, unbalanced, None)))
+    assert "balance" not in plain
     # The sets keep their promise, being fitted to these probabilities.
     answered = replace(
         unbalanced, probabilities=softmax(unbalanced.logits, found.meta.temperature, found.meta.bias)
@@ -93,11 +100,45 @@ def test_rare_classes_are_found_more_often_and_it_says_so(unbalanced: Prediction
     assert all(held.coverage >= held.target for held in sets)
 
 
-def test_a_class_without_images_counts_as_one(unbalanced: Predictions) -> None:
+def test_a_class_without_images_is_left_alone(unbalanced: Predictions) -> None:
     seen = unbalanced.select(unbalanced.truth != K - 1)
     bias = np.array(balanced(seen, 1.0).meta.bias)
     plain = np.array(balanced(seen, 0.0).meta.bias or np.zeros(K))
-    counts = np.bincount(seen.truth, minlength=K).clip(1)
-    assert counts[-1] == 1
-    steps = (bias - plain) + np.log(counts)
+    assert bias[-1] == pytest.approx(plain[-1], abs=1e-3)
+    steps = (bias - plain)[:-1] + np.log(np.bincount(seen.truth))
     np.testing.assert_allclose(steps, steps.mean(), atol=1e-3)
+    assert (bias - plain)[:-1].mean() == pytest.approx(0, abs=1e-3)
+
+
+def trained_with(balance: object) -> BundleMeta:
+    return replace(META, provenance={**META.provenance, "recipe": {"balance": balance}})
+
+
+def test_a_network_that_was_trained_balanced_stays_so(unbalanced: Predictions) -> None:
+    logits = (unbalanced.logits - 2 * np.log(SHARES)).astype("f4")
+    even = replace(unbalanced, logits=logits, probabilities=softmax(logits))
+    kept = calibrate(trained_with(1.0), even, None)
+    assert kept.calibration.fitted_on["balance"] == 1.0
+    asked = calibrate(trained_with(1.0), even, None, balance=0.0)
+    lost = kept.before.mean_class_accuracy - asked.after.mean_class_accuracy
+    assert lost > 0.05
+    assert abs(kept.after.mean_class_accuracy - kept.before.mean_class_accuracy) < 0.2 * lost
+    assert asked.after.accuracy > kept.after.accuracy + 0.02
+    for nonsense in (None, "1", 3.0, True):
+        assert calibrate(trained_with(nonsense), unbalanced, None).calibration.fitted_on["balance"] == 0
+
+
+def test_what_answers_otherwise_is_called_otherwise_and_has_its_own_scores(unbalanced: Predictions) -> None:
+    old = {"scores": {"valid": {"accuracy": 0.99, "n": 1}, "test": {"accuracy": 0.98, "n": 1}}, "data": "toy"}
+    meta = replace(META, provenance=old)
+    found = calibrate(meta, unbalanced, None, balance=0.5)
+    assert found.meta.name == f"{META.name}-balance-0.5"
+    assert found.meta.provenance["data"] == "toy"
+    assert list(found.meta.provenance["scores"]) == ["valid"]
+    assert found.meta.provenance["scores"]["valid"]["n"] == len(unbalanced)
+    assert found.meta.provenance["scores"]["valid"]["accuracy"] == pytest.approx(found.after.accuracy)
+    again = calibrate(found.meta, unbalanced, None, balance=1.0)
+    assert again.meta.name == f"{META.name}-balance-1"
+    assert calibrate(again.meta, unbalanced, None).meta.name == META.name
+    same = calibrate(found.meta, unbalanced, None, balance=0.5).meta
+    assert (same.name, same.provenance) == (found.meta.name, found.meta.provenance)

@@ -185,6 +185,23 @@ def test_two_networks_in_any_order_of_images():
     assert "cannot be told apart" in compare_networks(run("a", first), run("a", first)).statement
 
 
+def test_two_networks_with_their_classes_in_other_orders():
+    """Also where copies of an image have different labels."""
+    digests = ["aa", "aa", "bb"]
+    first = replace(predictions(np.array([True, False, True]), digests), truth=np.array([1, 2, 1]))
+    order = [*range(7, -1, -1)]
+    second = replace(
+        first,
+        subject=replace(SUBJECT, labels=tuple(SUBJECT.labels[k] for k in order)),
+        truth=7 - first.truth,
+        probabilities=first.probabilities[:, order],
+        logits=first.logits[:, order],
+    )
+    found = compare_networks(Run("a", {}, first), Run("b", {}, second))
+    assert (found.n, found.accuracies) == (3, (first.right.mean(), first.right.mean()))
+    assert (found.only_first, found.only_second) == (0, 0)
+
+
 def test_copies_widen_the_interval():
     first, second = coin(100, 0.8, 1), coin(100, 0.7, 2)
     names = [f"{i:04x}" for i in range(100)]

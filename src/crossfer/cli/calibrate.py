@@ -45,14 +45,16 @@ def calibrate(
         ),
     ] = 0.95,
     balance: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0,
             max=1,
             help="0: classes are as frequent as on these images; 1: as if all were equally frequent, so that "
-            "rare ones are found more often, and fewer answers are right in all.",
+            "rare ones are found more often, and fewer answers are right in all. "
+            "[default: that of the training]",
+            show_default=False,
         ),
-    ] = 0.0,
+    ] = None,
     format_: TextOrJson = "text",
     skip_bad: SkipBad = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +24,7 @@ from crossfer.evaluate.evaluation import score
 from crossfer.evaluate.leaks import Leaks
 from crossfer.evaluate.predictions import Predictions
 from crossfer.evaluate.result import EvaluationResult, plain
+from crossfer.metrics import wilson_interval
 from crossfer.runtime.bundle import BundleMeta
 
 SET_COVERAGES = (0.8, 0.9, 0.95, 0.99)  # of the prediction sets that are shown
@@ -54,7 +56,7 @@ class Calibrated:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as ``crossfer calibrate --format json`` writes them."""
         calibration = self.calibration
-        figures = ("accuracy", "mean_class_accuracy", "nll", "brier", "ece", "ece_equal_mass")
+        figures = ("accuracy", "mean_class_accuracy", "nll", "brier", "ece", "ece_equal_mass", "per_class")
         return plain(
             {
                 "model": self.meta.name,
@@ -64,8 +66,8 @@ class Calibrated:
                 "abstention": calibration.abstention,
                 "set_thresholds": {str(c): calibration.set_threshold(c) for c in SET_COVERAGES},
                 "fitted_on": calibration.fitted_on,
-                "before": {name: getattr(self.before, name) for name in figures},
-                "after": {name: getattr(self.after, name) for name in figures},
+                "before": {name: self.before.to_dict()[name] for name in figures},
+                "after": {name: self.after.to_dict()[name] for name in figures},
             }
         )
 
@@ -76,7 +78,7 @@ def calibrate(
     leaks: Leaks | None,
     *,
     selective_accuracy: float = 0.95,
-    balance: float = 0.0,
+    balance: float | None = None,
 ) -> Calibrated:
     """Fits temperature, bias, thresholds of prediction sets and abstention.
 
@@ -92,7 +94,9 @@ def calibrate(
         leaks: which of these occur elsewhere; None if nothing could be looked through.
         selective_accuracy: share of right answers that abstention has to give, between 0 and 1.
         balance: 0 for probabilities among images in which classes are as frequent as in these, 1 as if all
-            were equally frequent (Saerens et al. 2002), and between them for what lies between.
+            were equally frequent (Saerens et al. 2002), and between them for what lies between; None for the
+            balance with which the network was trained. Sets and abstention are fitted to images like these
+            whatever it is.
 
     Raises:
         DataError: if fewer than ``FEWEST`` images are left.
@@ -107,7 +111,9 @@ def calibrate(
         )
     trial = try_bias(used.logits, used.truth, used.groups)
     temperature, bias = fit_temperature(used.logits, used.truth), np.zeros(0)
-    if trial.helps:
+    trained = _balance_in_training(meta)
+    balance = trained if balance is None else balance
+    if trial.helps or trained:  # it has to know how frequent classes are before it can be told otherwise
         temperature, bias = fit_bias(used.logits, used.truth)
     if balance:
         bias = (bias if len(bias) else 0) + balance * _evening(used)
@@ -124,6 +130,8 @@ def calibrate(
         },
     )
     new = replace(meta, temperature=temperature, calibration=calibration)
+    if tuple(meta.bias) != calibration.bias:
+        new = _renamed(new, balance, _reread(predictions, temperature, bias))
     return Calibrated(new, trial, score(_reread(used, meta.temperature, meta.bias)), score(fitted))
 
 
@@ -133,9 +141,27 @@ def _reread(predictions: Predictions, temperature: float, bias: Sequence[float] 
 
 
 def _evening(used: Predictions) -> np.ndarray:
-    """The bias (K,) that makes all classes equally frequent; one without images counts as if it had one."""
-    counts = np.bincount(used.truth, minlength=used.logits.shape[1]).clip(1)
-    return np.log(counts).mean() - np.log(counts)
+    """The bias (K,) that makes the classes that have images equally frequent, and leaves the others alone."""
+    counts = np.bincount(used.truth, minlength=used.logits.shape[1])
+    logs = np.log(counts.clip(1))
+    return np.where(counts > 0, logs[counts > 0].mean() - logs, 0.0)
+
+
+def _balance_in_training(meta: BundleMeta) -> float:
+    recipe = meta.provenance.get("recipe")
+    found = recipe.get("balance", 0.0) if isinstance(recipe, Mapping) else 0.0
+    return found if isinstance(found, float) and 0 <= found <= 1 else 0.0
+
+
+def _renamed(meta: BundleMeta, balance: float, answers: Predictions) -> BundleMeta:
+    """What gives other answers than before is another model: its scores are these, and its name says so."""
+    right, n = int(answers.right.sum()), len(answers)
+    score = {"accuracy": right / n, "n": n, "interval": list(wilson_interval(right, n))}
+    return replace(
+        meta,
+        name=re.sub(r"(-balance-[\d.]+)?$", f"-balance-{balance:g}" if balance else "", meta.name, count=1),
+        provenance={**meta.provenance, "scores": {answers.subject.split: score}},
+    )
 
 
 def _fitted_on(predictions: Predictions, used: Predictions, leaks: Leaks | None) -> Mapping[str, Any]:

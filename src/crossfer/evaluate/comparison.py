@@ -203,10 +203,12 @@ def _aligned(all_predictions: Sequence[Predictions]) -> tuple[np.ndarray, np.nda
     both it does not matter which is which, since a network answers them alike.
     """
     reference = all_predictions[0]
-    orders = [np.lexsort((p.truth, np.array(p.digests))) for p in all_predictions]
+    # By name: the networks may have their classes in other orders.
+    names = [np.array(p.subject.labels)[p.truth] for p in all_predictions]
+    orders = [np.lexsort((name, np.array(p.digests))) for name, p in zip(names, all_predictions, strict=True)]
     keys = [
-        (np.array(p.digests)[order].tolist(), [p.subject.labels[k] for k in p.truth[order]])
-        for p, order in zip(all_predictions, orders, strict=True)
+        (np.array(p.digests)[order].tolist(), name[order].tolist())
+        for name, p, order in zip(names, all_predictions, orders, strict=True)
     ]
     for predictions, key in zip(all_predictions, keys, strict=True):
         if key != keys[0]:

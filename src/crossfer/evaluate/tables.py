@@ -176,6 +176,7 @@ def calibration_tables(found: Calibrated) -> Group:
     table = text_table("on these images", "", "before", "after")
     for name in ("accuracy", "mean_class_accuracy", "nll", "brier", "ece", "ece_equal_mass"):
         table.add_row(name, decimal(getattr(found.before, name)), decimal(getattr(found.after, name)))
+    moved = found.before.per_class != found.after.per_class
     return Group(
         f"{found.meta.name} on {on['data']} {on['split']} ({on['protocol']}, n = {on['n']:,}; {origin})",
         f"temperature {found.meta.temperature}",
@@ -186,13 +187,29 @@ def calibration_tables(found: Calibrated) -> Group:
         "sets at 80, 90, 95, 99 %: probability of at least "
         + ", ".join(f"{fitted.set_threshold(coverage):.4f}" for coverage in SET_COVERAGES),
         table,
+        *([_classes_moved(found)] if moved else []),
     )
+
+
+def _classes_moved(found: Calibrated) -> Table:
+    """Each class's recall and precision before and after, in per cent."""
+    sides = ("recall, before", "after", "precision, before", "after")
+    table = text_table("each class, %", "", "images", *sides)
+    for name, before, after in zip(
+        found.before.labels, found.before.per_class, found.after.per_class, strict=True
+    ):
+        rates = (before.recall, after.recall, before.precision, after.precision)
+        table.add_row(name, f"{before.support:,}", *map(percent, rates))
+    return table
 
 
 def _balance_line(balance: float) -> Iterator[str]:
     if balance:
         evenly = "all classes were equally" if balance == 1 else "classes were more equally"
-        yield f"balance {balance:g}: probabilities as if {evenly} frequent; rare ones are found more often"
+        yield (
+            f"balance {balance:g}: probabilities as if {evenly} frequent; sets and --abstain promise for "
+            "images like these"
+        )
 
 
 def _abstention_line(abstention: Abstention | None, wanted: float) -> Iterator[str]:
