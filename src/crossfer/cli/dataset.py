@@ -45,6 +45,19 @@ class DatasetOptions:
                 f"--classes belongs to --data folder and table; {self.data} has classes of its own"
             )
 
+    def arguments(self) -> list[str]:
+        """The options of a command that say the same."""
+        given = {
+            "--data": self.data,
+            "--root": self.root,
+            "--protocol": self.protocol,
+            "--labels": self.labels,
+            "--split-file": self.split_file,
+            "--classes": self.classes,
+        }
+        words = [word for key, value in given.items() if value is not None for word in (key, str(value))]
+        return [*words, "--skip-bad"] if self.skip_bad else words
+
     @property
     def crops(self) -> bool:
         """The images are face crops already."""

@@ -22,6 +22,7 @@ from crossfer.cli.options import (
 from crossfer.data.names import DatasetName
 
 if TYPE_CHECKING:
+    from crossfer.calibration import Calibration
     from crossfer.quantize.quantize import Quantized
     from crossfer.runtime.bundle import BundleMeta
 
@@ -122,11 +123,21 @@ def _text(done: Quantized, asked: DatasetOptions) -> str:
         f"{done.largest_change:.2g}, evidence sums to them to {done.evidence_error:.0e}",
         f"temperature {done.meta.temperature}, fitted anew",
     ]
-    if done.lost_calibration:
-        data = shlex.join(["--data", asked.data, "--root", str(asked.root)])
-        file = shlex.quote(str(done.path))
+    if done.lost_calibration is not None:
+        bias = " and the bias for each class" if done.lost_calibration.bias else ""
         lines.append(
-            "prediction sets and abstention were fitted to the original and are left out; fit them anew: "
-            f"crossfer calibrate {file} {data} -o {file}"
+            f"prediction sets and abstention{bias} were fitted to the original and are left out; "
+            f"fit them anew: {_calibrate_again(done.path, asked, done.lost_calibration)}"
         )
     return "\n".join(lines) + "\n"
+
+
+def _calibrate_again(path: Path, asked: DatasetOptions, lost: Calibration) -> str:
+    """The command that fits to the new bundle what the old one was fitted with."""
+    wished = {
+        f"--{name.replace('_', '-')}": f"{value:g}"
+        for name, default in (("selective_accuracy", 0.95), ("balance", 0.0))
+        if isinstance(value := lost.fitted_on.get(name, default), int | float) and value != default
+    }
+    words = [word for pair in wished.items() for word in pair]
+    return shlex.join(["crossfer", "calibrate", str(path), *asked.arguments(), *words, "-o", str(path)])

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 from rich.console import Console
 
-from crossfer.calibration import fit_temperature, softmax
+from crossfer.calibration import Calibration, fit_temperature, softmax
 from crossfer.console import counting
 from crossfer.data.sample import DataError, Dataset
 from crossfer.evaluate.command import predict_with_progress
@@ -69,7 +69,7 @@ class Quantized:
         agreement: share of validation faces that both answer alike.
         largest_change: largest absolute difference of a logit.
         evidence_error: largest absolute difference between a logit and the sum of its evidence.
-        lost_calibration: the old bundle had prediction sets and abstention, which the new one has not.
+        lost_calibration: that of the old bundle, which the new one has not; None if it had none.
     """
 
     path: Path
@@ -81,17 +81,19 @@ class Quantized:
     agreement: float
     largest_change: float
     evidence_error: float
-    lost_calibration: bool
+    lost_calibration: Calibration | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as ``crossfer quantize --format json`` writes them."""
-        about = {name: value for name, value in vars(self).items() if name not in {"path", "meta"}}
+        others = {"path", "meta", "lost_calibration"}
+        about = {name: value for name, value in vars(self).items() if name not in others}
         return plain(
             {
                 "output": str(self.path),
                 "model": self.meta.name,
                 "temperature": self.meta.temperature,
                 **about,
+                "lost_calibration": self.lost_calibration is not None,
                 "provenance": self.meta.provenance["quantized"],
             }
         )
@@ -158,7 +160,7 @@ def quantize(
         agreement=float(np.mean(before.predicted == after.predicted)),
         largest_change=float(np.abs(before.logits - after.logits).max()),
         evidence_error=evidence_error,
-        lost_calibration=source.meta.calibration is not None,
+        lost_calibration=source.meta.calibration,
     )
 
 

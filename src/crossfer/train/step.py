@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -55,9 +54,9 @@ class Step:
         run, accumulate = self.run, self.run.recipe.optim.accumulate
         for group in run.optimizer.param_groups:
             group["lr"] = rate
-        size = math.ceil(len(images) / accumulate)
+        sizes = _parts(len(images), accumulate)
         if run.views is not None:  # neighbours, which a cut into parts leaves together
-            size *= 2
+            sizes = [2 * size for size in sizes]
             images, targets = (given.repeat_interleave(2, dim=0) for given in (images, targets))
         faces, targets = mixup(self.augment(images.float() / 255), targets, run.recipe.augment.mixup)
         if self.teachers is not None:
@@ -66,7 +65,7 @@ class Step:
         faces = self.as_input(faces * 255)
         run.optimizer.zero_grad()
         terms = torch.zeros(4, device=faces.device)
-        parts = list(zip(faces.split(size), targets.split(size), strict=True))
+        parts = list(zip(faces.split(sizes), targets.split(sizes), strict=True))
         for number, (part, answers) in enumerate(parts, start=1):
             # The ranks exchange gradients once a step.
             with run.fabric.no_backward_sync(run.net, enabled=number < len(parts)):
@@ -116,6 +115,12 @@ class Step:
     def _stop(self, why: str) -> None:
         place = self.run.place
         raise TrainingError(f"{place}: {why}; {place.kept}: lower optim.lr and start again")
+
+
+def _parts(faces: int, wanted: int) -> list[int]:
+    """How many faces each part of a batch has: as alike as can be, and two at least, for batch norm."""
+    parts = max(1, min(wanted, faces // 2))
+    return [faces // parts + (number < faces % parts) for number in range(parts)]
 
 
 def _as_views(output: Output) -> Output:
