@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +62,23 @@ def test_from_a_model_to_one_in_eight_bits(monkeypatch, capsys, tmp_path: Path, 
         run(monkeypatch, "evaluate", "--model", output, *data, "--split", "valid", "--detector", "none") == 0
     )
     assert "random-int8 on folder valid" in capsys.readouterr().out
+
+
+def test_the_command_that_fits_anew_is_whole(monkeypatch, capsys, tmp_path: Path, model: Path, faces: Path):
+    before, after = tmp_path / "its own.onnx", tmp_path / "int8.onnx"
+    data = ("--data", "folder", "--root", faces, "--classes", "ferplus")
+    asked = ("--balance", 0.5, "--selective-accuracy", 0.2)
+    assert run(monkeypatch, "calibrate", model, *data, *asked, "-o", before) == 0
+    assert run(monkeypatch, "quantize", before, *data, "--faces", 64, "--max-loss", 100, "-o", after) == 0
+    text = capsys.readouterr().out
+    assert "abstention and the bias for each class were fitted to the original and are left out" in text
+    assert read_bundle(after).meta.calibration is None
+    words = shlex.split(text.partition("fit them anew: crossfer ")[2])
+    assert words[:2] == ["calibrate", str(after)]
+    assert run(monkeypatch, *words) == 0
+    calibration = read_bundle(after).meta.calibration
+    assert calibration is not None
+    assert (calibration.fitted_on["balance"], calibration.fitted_on["selective_accuracy"]) == (0.5, 0.2)
 
 
 def test_a_calibrated_model_names_the_command_that_calibrates_anew(

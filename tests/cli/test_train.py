@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,6 +33,13 @@ def test_the_smoke_recipe_learns_drawn_faces_and_exports_a_model_that_answers(tm
     exported = crossfer("export", run, "-o", model)
     assert exported.returncode == 0, exported.stderr
     assert Recognizer(model, detector="none").meta.name == "smoke"
+
+
+def test_a_run_says_by_what_its_epoch_was_chosen(tmp_path: Path) -> None:
+    chosen = ("--set", "best_by=mean_class_accuracy", "--set", "balance=0.5")
+    done = crossfer("train", RECIPES / "smoke.toml", "-o", tmp_path / "run", *TINY, *chosen)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"validation accuracy [\d.]+ %, mean over the classes [\d.]+ %$", done.stdout.strip())
 
 
 def test_a_run_without_labels_says_what_it_counts_and_another_starts_from_it(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from crossfer.train.config import Recipe, RecipeError
 from crossfer.train.device import open_fabric
 from crossfer.train.faults import TrainingError
 from crossfer.train.intensity import GradientProbe
+from crossfer.train.loader import FaceTensors
 from crossfer.train.loop import train
 from crossfer.train.network import input_contract, network
 from crossfer.train.record import EpochRecord, Progress
@@ -28,7 +30,15 @@ def a_step(recipe: Recipe, folder: Path) -> tuple[Step, dict[str, torch.Tensor]]
     precision = recipe.optim.precision
     assert precision != "auto"
     fabric = open_fabric("cpu", precision)
-    run = RunState(recipe, LABELS, network(recipe.model, 3), fabric, folder, precision=precision, steps=3)
+    run = RunState(
+        recipe,
+        LABELS,
+        network(recipe.model, 3),
+        fabric,
+        folder,
+        precision=precision,
+        targets=toy_faces(48).targets,
+    )
     for module in run.bare.modules():
         module.eval()
     step = Step(run, input_contract(recipe.model))
@@ -67,6 +77,21 @@ def test_each_part_is_clustered_for_itself(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("crossfer.method.losses.clbs_loss", clbs_loss)
     a_step(toy_recipe(optim={"accumulate": 4}), tmp_path)
     assert seen == [4, 4, 4, 4]
+
+
+def test_no_part_of_a_small_set_is_a_single_face(tmp_path: Path) -> None:
+    """Of which batch norm knows no variance, where the deepest maps are a pixel wide."""
+    recipe = toy_recipe(
+        model={"image_size": 16, "grid": 4},
+        method={"lambdas": [0, 0, 0]},
+        optim={"accumulate": 4, "epochs": 1},
+    )
+    whole = toy_faces(6)
+    small = FaceTensors(whole.images[:, :, ::2, ::2].contiguous(), whole.targets, whole.labels)
+    for faces in (2, 3, 5):
+        some = FaceTensors(small.images[:faces], small.targets[:faces], small.labels[:faces])
+        result = train(recipe, LABELS, some, small, tmp_path / str(faces))
+        assert math.isfinite(result.history[0].loss)
 
 
 @pytest.mark.parametrize("accumulate", [3, 16])
