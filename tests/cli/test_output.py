@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from crossfer.cli.output import give
@@ -18,3 +22,40 @@ def test_without_a_file_it_goes_to_standard_output_as_it_is(capsys):
 def test_a_folder_that_is_missing_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"out\.txt"):
         give("text", tmp_path / "missing" / "out.txt")
+
+
+def with_stdout(target: str, *arguments: object) -> tuple[int, str]:
+    """Exit status and stderr of ``crossfer`` in a shell that sends its results somewhere, as by default."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [
+            "/bin/bash",
+            "-c",
+            f'"$@" {target}',
+            "bash",
+            sys.executable,
+            "-m",
+            "crossfer.cli",
+            *map(str, arguments),
+        ],
+        stderr=subprocess.PIPE,
+        env=environment,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+def test_results_for_which_the_disk_has_no_room_are_an_error_in_one_line(tiny_model, astronaut_path):
+    command = ("predict", "--model", tiny_model, "--format", "json", astronaut_path)
+    full = (1, "crossfer: standard output: No space left on device\n")
+    assert with_stdout("> /dev/full", *command) == full
+    status, errors = with_stdout("> /dev/full", *command, "none.png")  # one that failed all by itself, too
+    assert status == 1
+    assert errors.endswith(full[1])
+    assert len(errors.splitlines()) == 2
+
+
+def test_a_reader_who_went_away_ends_it_without_a_word(tiny_model, astronaut_path):
+    command = ("predict", "--model", tiny_model, "--format", "json", astronaut_path)
+    assert with_stdout("| true; exit ${PIPESTATUS[0]}", *command) == (1, "")

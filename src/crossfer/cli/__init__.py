@@ -6,7 +6,7 @@ import io
 import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -37,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+STDOUT = 1  # its file descriptor
 USE = (predict, video, serve, score)
 MAKE = (train, distill, export, quantize)
 MEASURE = (calibrate, evaluate, compare, report, ablate, intensity, bench)
@@ -70,9 +71,26 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may not fit the terminal's encoding
     warnings.filterwarnings("ignore", module="PIL")  # what matters of them comes back as an error
+    stdout = sys.stdout  # Typer puts a stand-in there that is silent about a reader who went away
+    status: str | int | None = None
     try:
         app()
+    except SystemExit as end:  # how Typer ends
+        status = end.code
     except KeyboardInterrupt:
-        sys.exit(130)
+        status = 130
     except (ValueError, OSError) as error:  # every error class of crossfer is one of these
-        sys.exit(f"crossfer: {one_line(error)}")
+        status = f"crossfer: {one_line(error)}"
+    sys.exit(_written_out(stdout, status))
+
+
+def _written_out(stdout: TextIO, status: str | int | None) -> str | int | None:
+    """The exit status once all results are out, or what kept them in; later errors would be noise."""
+    try:
+        stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # there what is left fails no more
+        if isinstance(error, BrokenPipeError) or isinstance(status, str):
+            return status or 1
+        return f"crossfer: standard output: {error.strerror}"
+    return status
