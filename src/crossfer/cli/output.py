@@ -7,8 +7,13 @@ from pathlib import Path
 
 
 def to_stdout(text: str) -> None:
-    """Write a text as it is, above a progress bar if there is one."""
-    sys.stdout.write(text)  # looked up anew each time: a bar puts a stand-in there
+    """Write a text as it is, above a progress bar if there is one; a reader gets it at once."""
+    try:
+        sys.stdout.write(text)  # looked up anew each time: a bar puts a stand-in there
+        sys.stdout.flush()
+    except OSError as error:
+        error.filename = "standard output"
+        raise
 
 
 def to_file(text: str, output: Path) -> None:
