@@ -163,6 +163,14 @@ def test_drawing_into_the_folder_of_the_photos_overwrites_none(predict, folder):
     assert (folder / "b-2.png").is_file()
 
 
+@pytest.mark.parametrize("place", ["drawn", "."])
+def test_a_second_run_does_not_take_drawings_for_photos(predict, folder, place, monkeypatch):
+    monkeypatch.chdir(folder)
+    for _ in range(2):
+        answers = lines(predict("--format", "json", ".", "--annotate", place).stdout)
+        assert [answer["path"] for answer in answers] == ["a.bmp", "b.png", "below/b.jpg"]
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -93,3 +93,16 @@ def test_a_file_that_is_there_is_kept_and_a_drawing_of_ours_replaced(tmp_path):
     save_png(Image.new("RGB", (4, 4)), tmp_path / "z.png")
     images = [tmp_path / "x.jpg", tmp_path / "y.jpg", tmp_path / "z.jpg"]
     assert [path.name for path in annotated_paths(images, tmp_path)] == ["x-2.png", "y-2.png", "z.png"]
+
+
+def test_drawings_are_left_out_of_a_searched_folder_where_more_are_to_go(tmp_path):
+    touch(tmp_path, "a.png")
+    drawn = tmp_path / "drawn"
+    for folder in (drawn, tmp_path / "old"):
+        folder.mkdir()
+        save_png(Image.new("RGB", (2, 2)), folder / "a.png")
+    Image.new("RGB", (2, 2)).save(drawn / "own.png")
+    found = [tmp_path / "a.png", drawn / "own.png", tmp_path / "old" / "a.png"]
+    assert list(find_images([tmp_path], drawings=drawn)) == found
+    assert list(find_images([tmp_path])) == [found[0], drawn / "a.png", *found[1:]]
+    assert list(find_images([drawn / "a.png"], drawings=drawn)) == [drawn / "a.png"]

@@ -102,7 +102,8 @@ def predict(
     passed_over: list[Path] = []
     images: list[Path] = []
     for path in paths:
-        images += [STANDARD_INPUT] if path == "-" else find_images([Path(path)], passed_over)
+        found = [STANDARD_INPUT] if path == "-" else find_images([Path(path)], passed_over, drawings=annotate)
+        images += found
     if paths.count("-") > 1:
         raise typer.BadParameter("standard input (-) can be read once only", param_hint="PATHS")
     if output is not None and output.resolve() in {image.resolve() for image in images}:

@@ -31,7 +31,9 @@ OTHER_PICTURES = frozenset(
 MADE_BY = ("Software", "crossfer")  # the PNG text by which a drawing of ours is known again
 
 
-def find_images(paths: Iterable[Path], passed_over: list[Path] | None = None) -> Iterator[Path]:
+def find_images(
+    paths: Iterable[Path], passed_over: list[Path] | None = None, *, drawings: Path | None = None
+) -> Iterator[Path]:
     """The files to read: named files as they are, folders searched to the bottom in sorted order.
 
     In a folder only files with an image's suffix count, and nothing whose name starts with a dot, files and
@@ -43,11 +45,12 @@ def find_images(paths: Iterable[Path], passed_over: list[Path] | None = None) ->
         paths: files and folders.
         passed_over: is given what a folder holds that people take for images but that is not read: pictures
             in other formats, and links to folders.
+        drawings: where the annotated copies go; those that are there already are no images to read.
     """
     others = [] if passed_over is None else passed_over
     for path in paths:
         if os.path.isdir(path):  # unlike Path.is_dir, False where access is denied
-            found = list(_images_in(path, others))
+            found = [image for image in _images_in(path, others) if not _is_drawing(image, drawings)]
             yield from found or [path]
         else:
             yield path
@@ -67,6 +70,14 @@ def _images_in(folder: Path, passed_over: list[Path]) -> Iterator[Path]:
             elif suffix in OTHER_PICTURES:
                 passed_over.append(Path(parent) / name)
     yield from closed
+
+
+def _is_drawing(image: Path, drawings: Path | None) -> bool:
+    """Whether an image lies in the folder of the drawings and is one of ours."""
+    if drawings is None or image.suffix.lower() != ".png":
+        return False
+    inside = Path(os.path.realpath(image.parent)).is_relative_to(os.path.realpath(drawings))
+    return inside and _is_ours(image)
 
 
 def in_words(passed_over: Sequence[Path]) -> str:
@@ -110,8 +121,10 @@ def annotated_paths(images: Sequence[Path], folder: Path) -> list[Path]:
 
 
 def _ours_or_new(path: Path) -> bool:
-    if not os.path.lexists(path):
-        return True
+    return not os.path.lexists(path) or _is_ours(path)
+
+
+def _is_ours(path: Path) -> bool:
     try:
         with Image.open(path, formats=["PNG"]) as image:
             return image.info.get(MADE_BY[0]) == MADE_BY[1]
