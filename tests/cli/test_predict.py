@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -224,6 +225,23 @@ def test_an_unexpected_system_error_is_one_line(monkeypatch, tiny_model, astrona
         monkeypatch, "predict", "--model", tiny_model, astronaut_path, "--annotate", tmp_path / "file" / "sub"
     )
     assert code == f"crossfer: {tmp_path / 'file' / 'sub'}: Not a directory"
+
+
+@pytest.mark.parametrize("place", ["/proc/out.jsonl", "a" * 255 + ".csv"])
+def test_an_output_that_cannot_be_written_is_told_before_any_work(monkeypatch, tmp_path, place):
+    monkeypatch.chdir(tmp_path)
+    code = run_main(monkeypatch, "predict", "--model", "none.onnx", "photo.png", "-o", place)
+    assert str(code).startswith(f"crossfer: --output {place}: cannot be written (")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_may_go_to_a_device_or_a_pipe(predict, folder, tmp_path):
+    assert predict(folder / "a.bmp", "-o", os.devnull).exit_code == 0
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit((tmp_path / "pipe").read_text)
+        assert predict("--format", "json", folder / "a.bmp", "-o", tmp_path / "pipe").exit_code == 0
+        assert len(lines(read.result(timeout=10))) == 1
 
 
 def test_version(monkeypatch, capsys):

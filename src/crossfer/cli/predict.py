@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -87,9 +88,12 @@ def predict(
     from crossfer.runtime.files import annotated_paths, find_images, in_words
     from crossfer.runtime.recognizer import Recognizer
     from crossfer.runtime.results import result_format
+    from crossfer.runtime.writable import need_writable
 
     if output is not None and not output.absolute().parent.is_dir():
         raise typer.BadParameter(f"the folder {output.parent} does not exist", param_hint="--output")
+    if output is not None and (os.path.isfile(output) or not os.path.exists(output)):  # no device or pipe
+        need_writable("--output", output, Path(os.path.realpath(output)).parent)
     recognizer = Recognizer(
         model,
         detector,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryFile
 
+from crossfer.runtime.writable import need_writable
 from crossfer.video.encode import SUFFIXES as COPIES
 from crossfer.video.recognize import VideoSettings
 from crossfer.video.rows import RowFormat
@@ -69,26 +68,13 @@ def check_outputs(options: VideoOptions, source: str | Path | int) -> None:
         )
     if options.timeline is not None:
         there = next(folder for folder in with_parents(options.timeline) if os.path.lexists(folder))
-        _need_writable("--timeline", options.timeline, there)
+        need_writable("--timeline", options.timeline, there)
 
 
 def _need_file(option: str, path: Path) -> None:
     if os.path.exists(path) and not os.path.isfile(path):
         raise ValueError(f"{option} {path}: expected a file to write, found a folder, device or pipe")
-    _need_writable(option, path, Path(os.path.realpath(path)).parent)
-
-
-def _need_writable(option: str, path: Path, folder: Path) -> None:
-    """Proves that something can be written into a folder, and leaves nothing there."""
-    try:
-        with suppress(FileNotFoundError):
-            os.stat(path)  # a loop of links, a name that is too long
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ValueError(
-            f"{option} {path}: cannot be written ({error.strerror}); choose another place"
-        ) from error
+    need_writable(option, path, Path(os.path.realpath(path)).parent)
 
 
 def with_parents(folder: Path) -> tuple[Path, ...]:
