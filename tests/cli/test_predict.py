@@ -324,6 +324,18 @@ def test_results_never_replace_an_image(predict, folder):
     assert (folder / "a.bmp").read_bytes() == before
 
 
+def test_a_loop_of_links_is_an_error_of_that_path_or_of_the_output(predict, folder, tmp_path):
+    loop, output = tmp_path / "loop.png", tmp_path / "out.jsonl"
+    loop.symlink_to(loop)
+    result = predict(loop, folder / "a.bmp", "-o", output)
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code == 1
+    wrong, right = lines(output.read_text())
+    assert str(loop) in wrong["error"]
+    assert right["error"] is None
+    assert "--output" in str(predict(folder / "a.bmp", "-o", loop).exception)
+
+
 def test_what_is_not_looked_at_is_told(predict, folder):
     (folder / "c.heic").touch()
     assert "1 file not looked at (.heic 1)" in predict("--format", "json", folder).stderr

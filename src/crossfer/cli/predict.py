@@ -110,7 +110,7 @@ def predict(
         images += found
     if paths.count("-") > 1:
         raise typer.BadParameter("standard input (-) can be read once only", param_hint="PATHS")
-    if output is not None and output.resolve() in {image.resolve() for image in images}:
+    if output is not None and os.path.realpath(output) in map(os.path.realpath, images):
         raise typer.BadParameter(f"{output} is one of the images; name another file", param_hint="--output")
     if passed_over:
         typer.echo(f"crossfer: {in_words(passed_over)}", err=True)
