@@ -128,6 +128,11 @@ def run_main(monkeypatch, *arguments: object) -> object:
         (["clip.mp4", "--format", "parquet"], "give --output FILE"),
         (["clip.mp4", "-o", "clip.mp4", "--format", "csv"], "is the video itself"),
         (["clip.mp4", "-o", "x.mp4", "--format", "csv", "--annotate", "x.mp4"], "the file of --output too"),
+        (["clip.mp4", "-o", "x.csv", "--timeline", "x.csv"], "x.csv is the file of --output too; choose"),
+        (
+            ["clip.mp4", "--annotate", "x.mp4", "--timeline", "./x.mp4/t"],
+            "the file of --annotate too; choose",
+        ),
         (["clip.mp4", "--annotate", "c.gif"], "expected a name that ends in .mp4"),
         (["clip.mp4", "--resume", "--format", "json"], "give --output FILE"),
     ],

@@ -69,6 +69,11 @@ def check_outputs(options: VideoOptions, source: str | Path | int) -> None:
     if options.timeline is not None:
         there = next(folder for folder in with_parents(options.timeline) if os.path.lexists(folder))
         need_writable("--timeline", options.timeline, there)
+        for folder in with_parents(Path(os.path.realpath(options.timeline))):
+            if str(folder) in taken:
+                raise ValueError(
+                    f"--timeline {options.timeline}: {folder} is {taken[str(folder)]}; choose another folder"
+                )
 
 
 def _need_file(option: str, path: Path) -> None:
