@@ -23,7 +23,7 @@ ALLOWED = {
     "calibration": EVERYONE,
     "provenance": set(),
     "page": set(),
-    "console": set(),
+    "console": {"runtime.printable"},
     "runtime": EVERYONE | {"calibration", "models"},
     "bench": EVERYONE | {"runtime", "provenance", "console"},
     # One decoding for what is learnt from and what is recognised; one way to write files that are whole.

@@ -43,6 +43,12 @@ def test_a_line_is_said_as_it_is():
     assert shown.getvalue() == line + "\n"
 
 
+def test_a_name_in_a_line_does_not_rule_the_terminal():
+    where, shown = console(terminal=True)
+    say(where, "left out: \x1b[2Ja.png")
+    assert shown.getvalue() == "left out: \\x1b[2Ja.png\n"
+
+
 def test_a_table_in_plain_text():
     table = text_table("parts", "part", "where", "images", left={"where"})
     table.add_row("all", "in train", "1,234")

@@ -13,6 +13,8 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from crossfer.runtime.printable import printable
+
 TEXT_WIDTH = 100  # the same wherever the text goes: eight classes fit
 
 
@@ -31,8 +33,8 @@ def counting(console: Console, what: str, total: int) -> Iterator[Callable[[int]
 
 
 def say(console: Console, message: str) -> None:
-    """A line as it is, however long and whatever is in it; above the bars if there are any."""
-    console.print(message, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    """A line however long and whatever is in it, escapes escaped; above the bars if there are any."""
+    console.print(printable(message), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def text_table(title: str | None, first: str, *others: str, left: Collection[str] = ()) -> Table:

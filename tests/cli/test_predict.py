@@ -357,6 +357,11 @@ def test_names_are_not_turned_into_pictures(predict, folder):
     assert ":heart: [red]x.bmp" in predict(folder / ":heart: [red]x.bmp").stdout
 
 
+def test_names_do_not_rule_the_terminal(predict, folder):
+    shutil.copy(folder / "a.bmp", folder / "a\x1b[2J.bmp")
+    assert "a\\x1b[2J.bmp  64 x 48, no face found" in predict(folder).stdout
+
+
 @pytest.mark.parametrize("name", ["a.json", "a.JSONL", "a.ndjson", "a.csv", "a.txt"])
 def test_the_form_is_as_the_name_of_the_output_ends(predict, astronaut_path, tmp_path, name):
     result = predict(astronaut_path, "--output", tmp_path / name)

@@ -106,6 +106,11 @@ def test_no_face_is_told_and_no_error(video, tmp_path):
     assert result.stderr == "crossfer: no face found in 5 frames\n"
 
 
+def test_the_name_of_a_video_does_not_rule_the_terminal(video, tmp_path):
+    path = write_clip(tmp_path / "a\x1b[2J.mp4", [background()] * 5)
+    assert "a\\x1b[2J.mp4  5 frames" in video(path).stdout
+
+
 def run_main(monkeypatch, *arguments: object) -> object:
     monkeypatch.setattr(sys, "argv", ["crossfer", "video", *map(str, arguments)])
     with pytest.raises(SystemExit) as stopped:

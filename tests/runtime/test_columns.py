@@ -1,4 +1,9 @@
-from crossfer.runtime.columns import PLACE, expression_cells, expression_columns, place_cells
+import csv
+import io
+
+import pytest
+
+from crossfer.runtime.columns import PLACE, csv_line, expression_cells, expression_columns, place_cells
 
 POINTS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10))
 
@@ -18,3 +23,10 @@ def test_an_expression_has_a_cell_for_each_name_and_none_for_a_probability_that_
     labels = ("fear", "neutral", "anger")
     assert expression_columns(labels) == ["expression", "confidence", "p_fear", "p_neutral", "p_anger"]
     assert expression_cells(said, labels) == ["anger", 0.7, 0.2, None, 0.7]
+
+
+@pytest.mark.parametrize("name", ["a\rb.png", "a\nb.png", "a\r\nb.png", "a\r\n", 'a"b, c', " a"])
+def test_a_name_with_any_line_end_stays_one_cell(name):
+    line = csv_line([name, 1, None])
+    assert list(csv.reader(io.StringIO(line, newline=""))) == [[name, "1", ""]]
+    assert line.endswith(",1,\n")

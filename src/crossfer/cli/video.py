@@ -15,6 +15,7 @@ import typer
 from crossfer.cli.errors import need_extra, need_folder
 from crossfer.cli.options import Abstain, MinFaceScore, Model
 from crossfer.cli.output import to_stdout
+from crossfer.runtime.printable import printable
 
 if TYPE_CHECKING:
     from crossfer.video.command import Outcome
@@ -159,7 +160,7 @@ def _summary(source: str, outcome: Outcome) -> str:
     people = "no face found" if not seen else "1 person" if seen == 1 else f"{seen} people"
     pace = outcome.worked / max(outcome.elapsed, 1e-6)
     length = f"{outcome.frames} frames, {clock(outcome.seconds)}"
-    heading = f"{without_password(source)}  {length}, {people}  ({pace:.0f} frames/s)\n"
+    heading = f"{printable(without_password(source))}  {length}, {people}  ({pace:.0f} frames/s)\n"
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     return heading + (people_table(outcome.people, columns) if seen else "")
 

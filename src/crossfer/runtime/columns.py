@@ -48,5 +48,5 @@ def csv_line(values: Sequence[Any]) -> str:
     '"a, b",1,\n'
     """
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(values)
-    return buffer.getvalue()
+    csv.writer(buffer, lineterminator="\r\n").writerow(values)  # it quotes those characters only
+    return buffer.getvalue().removesuffix("\r\n") + "\n"

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from crossfer.runtime.columns import PLACE, csv_line, expression_cells, expression_columns, place_cells
 from crossfer.runtime.percent import percent
+from crossfer.runtime.printable import printable
 from crossfer.types import Face, Prediction
 
 NEXT_BEST = 2  # how many expressions the text form lists after the first
@@ -139,7 +140,7 @@ def text_block(result: ImageResult, top_k: int | None = None, columns: int | Non
         highlight=False,
         emoji=False,
     )
-    heading = f"[bold]{escape(str(result.path))}[/bold]"
+    heading = f"[bold]{escape(printable(str(result.path)))}[/bold]"
     if result.error is not None:
         console.print(f"{heading}  [red]not read[/red]", soft_wrap=True)
         return buffer.getvalue()
