@@ -12,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -355,6 +357,34 @@ def test_faces_are_given_where_a_drawing_cannot_be_written(predict, folder, tmp_
 def test_names_are_not_turned_into_pictures(predict, folder):
     shutil.copy(folder / "a.bmp", folder / ":heart: [red]x.bmp")
     assert ":heart: [red]x.bmp" in predict(folder / ":heart: [red]x.bmp").stdout
+
+
+@pytest.mark.parametrize("of", ["the detector", "the model"])
+def test_an_image_for_which_inference_has_no_memory_does_not_stop_the_others(
+    predict, folder, astronaut_path, monkeypatch, of
+):
+    class Failing:
+        """Fails once, as ONNX Runtime does where memory is short."""
+
+        def __init__(self, session) -> None:
+            self.session, self.failed = session, False
+
+        def __getattr__(self, name: str):
+            return getattr(self.session, name)
+
+        def run(self, *arguments):
+            if not self.failed and (arguments[0][0] == "logits") == (of == "the model"):
+                self.failed = True
+                raise Fail("Failed to allocate memory for requested buffer of size 9")
+            return self.session.run(*arguments)
+
+    real = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *a, **b: Failing(real(*a, **b)))
+    result = predict("--format", "json", astronaut_path, folder / "b.png")
+    assert result.exit_code == 1
+    wrong, right = lines(result.stdout)
+    assert "Failed to allocate memory" in wrong["error"]
+    assert len(right["faces"]) == 1
 
 
 def test_names_do_not_rule_the_terminal(predict, folder):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnxruntime
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
 
 from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.detector import CenterFace
-from crossfer.runtime.inference import session_options
+from crossfer.runtime.inference import run_session, session_options
 
 
 @pytest.mark.parametrize(
@@ -30,3 +32,22 @@ def test_detector_and_models_stop_spinning_after_a_run(monkeypatch, open_session
 
 def test_one_thread_is_one_thread():
     assert session_options(1).intra_op_num_threads == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Fail("[ONNXRuntimeError] : 1 : FAIL :\nFailed to allocate memory for 4096 bytes"), MemoryError),
+        (RuntimeException("std::bad_alloc"), MemoryError),
+        (Fail("a node failed\nsomewhere"), OSError),
+    ],
+)
+def test_what_stops_a_run_is_an_error_like_others_in_one_line(error, kind):
+    class Session:
+        def run(self, *_):
+            raise error
+
+    with pytest.raises(kind, match="ONNX Runtime, found") as raised:
+        run_session(Session(), ("a",), {"x": np.zeros(1)})  # pyright: ignore[reportArgumentType]
+    assert "\n" not in str(raised.value)
+    assert str(error).split()[-1] in str(raised.value)

@@ -79,7 +79,7 @@ def main() -> None:
         status = end.code
     except KeyboardInterrupt:
         status = 130
-    except (ValueError, OSError) as error:  # every error class of crossfer is one of these
+    except (ValueError, OSError, MemoryError) as error:  # every error class of crossfer is one of these
         status = f"crossfer: {one_line(error)}"
     sys.exit(_written_out(stdout, status))
 

@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from crossfer.runtime.inference import session_options
+from crossfer.runtime.inference import run_session, session_options
 from crossfer.runtime.onnx_shapes import free_shapes
 from crossfer.types import Box
 
@@ -122,8 +122,8 @@ class CenterFace:
     def _look(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Boxes (N, 4) as x1, y1, x2, y2, scores (N,), best first, points (N, 5, 2), in image pixels."""
         blob, scale = network_input(image, self.long_side)
-        maps = (np.asarray(output)[0] for output in self._session.run(OUTPUTS, {INPUT: blob}))
-        heat, log_size, offset, landmarks = maps
+        maps = run_session(self._session, OUTPUTS, {INPUT: blob})
+        heat, log_size, offset, landmarks = (each[0] for each in maps)
         boxes, scores, points = decode(heat[0], log_size, offset, landmarks, self.min_score)
         kept = non_maximum_suppression(boxes, scores, self.max_overlap)
         return boxes[kept] / np.tile(scale, 2), scores[kept], points[kept] / scale

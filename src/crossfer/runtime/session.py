@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from crossfer.runtime.bundle import Bundle
+from crossfer.runtime.inference import run_session
 
 MAX_BATCH = 64
 
@@ -33,6 +34,6 @@ class ModelSession:
         evidence = np.empty((len(batch), self._classes, self._grid, self._grid), np.float32)
         for start in range(0, len(batch), MAX_BATCH):
             part = slice(start, start + MAX_BATCH)
-            outputs = self._session.run(("logits", "evidence"), {"image": batch[part]})
-            logits[part], evidence[part] = map(np.asarray, outputs)
+            outputs = run_session(self._session, ("logits", "evidence"), {"image": batch[part]})
+            logits[part], evidence[part] = outputs
         return logits, evidence
