@@ -30,6 +30,29 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_the_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    path, safe = tmp_path / "a.txt", []
+
+    def fsync(number: int) -> None:
+        assert not path.exists()
+        safe.append(Path(f"/proc/self/fd/{number}").read_bytes())
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(path, b"new")
+    assert safe == [b"new"]
+
+
+def test_a_disk_that_fails_is_an_error_that_names_the_file(tmp_path, monkeypatch):
+    def fsync(number: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="Input/output error") as error:
+        write_atomically(tmp_path / "a.txt", b"new")
+    assert error.value.filename == str(tmp_path / "a.txt")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_link_stays_and_leads_to_the_new_content(tmp_path):
     real, link = tmp_path / "real.txt", tmp_path / "link.txt"
     real.write_text("old")

@@ -1,3 +1,4 @@
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -89,6 +90,14 @@ def test_moving_pictures_stay_in_order(tmp_path):
     found, pictures = decoded(tmp_path / "c.mp4")
     assert found == pytest.approx(times, abs=1e-6)
     assert all(np.abs(a.astype(int) - b).mean() < 3 for a, b in zip(pictures, frames, strict=True))
+
+
+def test_a_segment_that_counts_is_on_the_disk(tmp_path, monkeypatch):
+    safe = []
+    monkeypatch.setattr(os, "fsync", lambda number: safe.append(Path(f"/proc/self/fd/{number}").read_bytes()))
+    writer = encoded(tmp_path, numbered(10), [number / 25 for number in range(10)])
+    assert safe == [(tmp_path / segment.name).read_bytes() for segment in writer.segments]
+    assert len(safe) == 2
 
 
 def test_odd_sizes_get_one_more_row_and_column(tmp_path):

@@ -14,6 +14,8 @@ _NAME_KEPT = 40  # characters of a name in that of its unfinished file, which mu
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file beside its final place and renames it, so that nobody ever sees half of it.
 
+    It is on the disk before it is renamed, so that a power cut leaves the old file or the new one.
+
     See :func:`whole_file` for links, pipes and devices.
 
     Raises:
@@ -21,6 +23,21 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     with whole_file(path) as part:
         part.write_bytes(content)
+        to_disk(part)
+
+
+def to_disk(path: Path) -> None:
+    """Waits until the content of a file is on the disk, where a power cut does not reach it.
+
+    Raises:
+        OSError: if it cannot be; it names ``path``.
+    """
+    with path.open("r+b") as file:
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            error.filename = str(path)
+            raise
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from av.audio import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 
-from crossfer.runtime.atomic import whole_file
+from crossfer.runtime.atomic import to_disk, whole_file
 from crossfer.video.source import VideoError, packets_of
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
@@ -111,6 +111,7 @@ class SegmentWriter:
             with _clear_errors(self._folder):
                 container.mux(stream.encode(None))
                 container.close()
+            to_disk(self._folder / segment.name)
             self.segments.append(segment)
             self._open = None
 
