@@ -197,9 +197,10 @@ def test_a_run_is_resumed_only_with_the_same_video_model_and_settings(tmp_path, 
     ):
         with pytest.raises(ValueError, match=f"the interrupted run had another {message}"):
             run_video(source, recognizer, options, write=nowhere)
-    (tmp_path / "rows.jsonl.partial" / "state.json").write_text("{")
-    with pytest.raises(ValueError, match="found damage"):
-        run_video(clip, recognizer, VideoOptions("json", output, resume=True), write=nowhere)
+    for damaged in ("{", "[]", "{}", '{"request": []}', '{"request": null}'):
+        (tmp_path / "rows.jsonl.partial" / "state.json").write_text(damaged)
+        with pytest.raises(ValueError, match="found damage"):
+            run_video(clip, recognizer, VideoOptions("json", output, resume=True), write=nowhere)
 
 
 def test_an_interruption_while_the_done_part_is_passed_over_loses_nothing(tmp_path, clip, recognizer, whole):

@@ -118,11 +118,12 @@ class Unfinished:
         try:
             state = json.loads(path.read_bytes())
             request = state["request"]
-        except (ValueError, KeyError, TypeError) as error:
+            keys = sorted(self._request.keys() | request.keys())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{path}: expected the state of a run, found damage; remove the folder"
             ) from error
-        for key in sorted(self._request.keys() | request.keys()):
+        for key in keys:
             if self._request.get(key) != request.get(key):
                 raise ValueError(
                     f"{self.folder}: the interrupted run had another {key} ({request.get(key)}, now "
