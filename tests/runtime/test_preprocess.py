@@ -105,6 +105,7 @@ def test_the_contract_survives_its_plain_form():
         ({"size": 48.0}, "got 48.0"),
         ({"size": True}, "got True"),
         ({"color": "bgr"}, "expected one of gray, rgb, got 'bgr'"),
+        ({"color": []}, r"expected one of gray, rgb, got \[\]"),
         ({"std": 0}, "std above 0"),
         ({"mean": "0.5"}, "expected numbers"),
         ({"mean": float("nan")}, "expected numbers"),

@@ -134,6 +134,21 @@ def test_a_detector_of_ones_own(tiny_model, astronaut):
     assert [face.box.width for face in faces] == [90, 20]
 
 
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_what_a_detector_of_ones_own_gives_stays_as_it_is(tiny_model, astronaut, kind):
+    points = ((200.0, 100.0), (250.0, 100.0), (225.0, 120.0), (205.0, 140.0), (245.0, 140.0))
+    small, large = (Detection(Box(180, 60, side, side), 0.5, points) for side in (20, 90))
+    given = kind([small, large])
+
+    class Fixed:
+        def detect(self, image: np.ndarray) -> list[Detection]:
+            return given
+
+    faces = Recognizer(tiny_model, detector=Fixed()).recognize(astronaut)
+    assert [face.box.width for face in faces] == [90, 20]
+    assert given == kind([small, large])
+
+
 def test_it_says_what_it_was_made_with(tiny_model, tmp_path):
     model = calibrated_bundle(tmp_path / "c.onnx", calibration(threshold=0.3))
     asked = Recognizer(model, "none", coverage=0.9, abstain=True)
@@ -245,7 +260,10 @@ def test_only_the_largest_faces_are_kept_and_the_others_counted(recognizer, grou
     assert recognizer.answer([found])[0] == recognizer.recognize(group)[:1]
 
 
-@pytest.mark.parametrize("one", ["photo.jpg", b"bytes", Path("photo.jpg")])
+@pytest.mark.parametrize(
+    "one",
+    ["photo.jpg", b"bytes", Path("photo.jpg"), Image.new("RGB", (9, 9)), np.zeros((9, 9, 3), np.uint8)],
+)
 def test_one_image_where_several_are_expected_is_told(tiny_model, one):
     recognizer = Recognizer(tiny_model, "none")
     for several in (recognizer.recognize_batch, recognizer.classify):

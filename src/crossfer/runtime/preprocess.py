@@ -38,7 +38,7 @@ class InputContract:
     def __post_init__(self) -> None:
         if isinstance(self.size, bool) or not isinstance(self.size, int) or not 1 <= self.size <= 4096:
             raise ValueError(f"input size: expected a whole number of pixels in 1..4096, got {self.size!r}")
-        if self.color not in CHANNELS:
+        if not isinstance(self.color, str) or self.color not in CHANNELS:
             raise ValueError(f"input color: expected one of {', '.join(CHANNELS)}, got {self.color!r}")
         if not all(_is_number(value) for value in (self.mean, self.std)) or self.std <= 0:
             raise ValueError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 import numpy as np
+from PIL import Image
 
 from crossfer.calibration import softmax
 from crossfer.runtime.align import crop_face
@@ -142,7 +143,7 @@ class Recognizer:
 
         Raises:
             ImageError: if one of the images cannot be used; the message names it.
-            TypeError: if it is a single path or file, and not several.
+            TypeError: if it is a single image, and not several.
         """
         return self.answer([self.find(source) for source in _several(images)])
 
@@ -181,7 +182,7 @@ class Recognizer:
 
         Raises:
             ImageError: if one of the crops cannot be used.
-            TypeError: if it is a single path or file, and not several.
+            TypeError: if it is a single image, and not several.
         """
         inputs = [resize_crop(load_image(crop), self.meta.input) for crop in _several(crops)]
         return self._predict(np.stack(inputs)) if inputs else []
@@ -191,9 +192,7 @@ class Recognizer:
         detector = self._loaded_detector()
         if detector is None:
             return [Box(0.0, 0.0, float(image.shape[1]), float(image.shape[0]))]
-        detections = detector.detect(image)
-        detections.sort(key=lambda detection: detection.box.area, reverse=True)
-        return detections
+        return sorted(detector.detect(image), key=lambda detection: detection.box.area, reverse=True)
 
     def _loaded_detector(self) -> Detector | None:
         if not isinstance(self._detector, str):
@@ -223,7 +222,8 @@ class Recognizer:
 
 
 def _several(images: Iterable[ImageSource]) -> Iterable[ImageSource]:
-    if isinstance(images, str | bytes | Path):
+    pixels = isinstance(images, np.ndarray) and images.ndim == 3  # of one image
+    if pixels or isinstance(images, str | bytes | Path | Image.Image):
         raise TypeError(f"expected several images, got one {type(images).__name__}; put it into a list")
     return images
 
