@@ -305,7 +305,24 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     (fault,) = read(entries(tmp_path))
     assert isinstance(fault, Fault)
+    assert fault.cause == "not a file"
     assert "regular file" in fault.message
+
+
+def test_folders_in_a_list_are_faults_that_hold_nothing_open(images, tmp_path):
+    before = len(os.listdir("/dev/fd"))
+    path = corpora.as_list([tmp_path] * 50 + images[:1], tmp_path / "x.txt")
+    *faults, found = read(entries(path))
+    assert found == images[0].read_bytes()
+    assert {fault.cause for fault in faults if isinstance(fault, Fault)} == {"not a file"}
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_an_address_of_a_folder_is_no_file(tmp_path):
+    (tmp_path / "x.txt").write_text(f"local://{tmp_path}\n")
+    (fault,) = read(entries(tmp_path / "x.txt"))
+    assert isinstance(fault, Fault)
+    assert fault.cause == "not a file"
 
 
 @pytest.mark.parametrize(

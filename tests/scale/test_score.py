@@ -410,6 +410,15 @@ def test_an_archive_of_which_nothing_can_be_unpacked_is_rows_and_not_the_end_of_
         scorer.score(shard)
 
 
+def test_a_list_that_begins_with_folders_is_no_input_that_has_vanished(images, options, tmp_path):
+    folders = [tmp_path / f"folder-{number}" for number in range(8)]
+    for folder in folders:
+        folder.mkdir()
+    listed = corpora.as_list([*folders, *sorted(images.iterdir())[:2]], tmp_path / "list.txt")
+    run_here(listed, "-o", tmp_path / "out", *options, "--shard-size", 8)
+    assert rows(tmp_path / "out")["cause"].to_pylist() == ["not a file"] * 8 + [None] * 2
+
+
 def test_an_error_about_a_file_that_has_a_name_does_not_blame_the_output(tmp_path):
     def fail():
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "model.onnx")

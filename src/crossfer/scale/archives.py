@@ -10,10 +10,11 @@ from typing import BinaryIO, Self
 from zipfile import ZipFile, ZipInfo
 
 from crossfer.runtime.image import SUFFIXES
+from crossfer.runtime.regular import open_regular
 from crossfer.scale.entries import Entry, entry_name, fault_entry
 from crossfer.scale.faults import Fault
 from crossfer.scale.names import is_address, shown, suffix
-from crossfer.scale.storage import Listed, check_size, open_file, open_regular, reason
+from crossfer.scale.storage import Listed, check_size, open_file, reason
 
 TARS = frozenset({".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"})
 _ENCRYPTED = 1  # of the flags of a zip's member

@@ -8,7 +8,8 @@ from typing import Literal
 Cause = Literal[
     "missing",  # no such file, though it was listed
     "permission",  # reading it is not allowed
-    "reading",  # the file or its storage answered with another error, or what was listed is no regular file
+    "not a file",  # a folder, device, pipe or socket has that name
+    "reading",  # the file or its storage answered with another error
     "archive",  # the archive that holds it, or the member, is damaged, a link, or cannot be unpacked
     "too large",  # more bytes than an image may have
     "decoding",  # empty, no image, damaged, or of a kind that is not read; the column error says which

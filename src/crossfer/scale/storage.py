@@ -12,6 +12,7 @@ import fsspec
 import pyarrow as pa
 
 from crossfer.runtime.image import MAX_BYTES
+from crossfer.runtime.regular import NotRegularError, open_regular
 from crossfer.scale.faults import Fault, ScoreError
 from crossfer.scale.names import is_address, shown
 
@@ -178,6 +179,8 @@ def read_whole(name: bytes) -> bytes:
         raise Fault("missing", f"{shown(name)}: no such file; check the path") from None
     except PermissionError as error:
         raise Fault("permission", f"{shown(name)}: cannot be read ({reason(error)})") from error
+    except (NotRegularError, IsADirectoryError) as error:
+        raise Fault("not a file", f"{shown(name)}: cannot be read ({reason(error)})") from error
     except (OSError, ValueError) as error:
         raise Fault("reading", f"{shown(name)}: cannot be read ({reason(error)})") from error
     check_size(len(data), shown(name))
@@ -192,19 +195,6 @@ def check_size(size: int, name: str) -> None:
     """
     if size > MAX_BYTES:
         raise Fault("too large", f"{name}: expected at most {MAX_BYTES >> 20} MiB, found {size >> 20} MiB")
-
-
-def open_regular(path: bytes) -> BinaryIO:
-    """A file on this machine; a pipe is not waited for.
-
-    Raises:
-        OSError: if it cannot be opened, or is a folder, device or pipe.
-    """
-    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115 -- given back
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError("expected a regular file, found a folder, device or pipe")
-    return file
 
 
 def _read_file(path: bytes) -> bytes:
