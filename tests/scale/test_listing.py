@@ -20,7 +20,7 @@ from zipfile import ZipFile
 import fsspec
 import pytest
 
-from crossfer.scale import reading
+from crossfer.scale import reading, storage
 from crossfer.scale.archives import ZipReader, stream_tar
 from crossfer.scale.entries import Entry
 from crossfer.scale.faults import Fault, ScoreError
@@ -432,3 +432,24 @@ def test_addresses_in_memory(images):
 def test_an_address_of_an_unknown_kind_says_what_is_missing():
     with pytest.raises(ScoreError, match="nonsense"):
         entries("nonsense://bucket/x")
+
+
+@pytest.fixture
+def odd_addresses(tmp_path: Path) -> list[str]:
+    (tmp_path / "broken.zip").write_bytes(b"junk")
+    return ["github://x/y.png", f"zip://a.png::{tmp_path}/broken.zip", "dir://x.png", "http://[::1"]
+
+
+def test_an_odd_address_is_one_sentence_that_names_it(odd_addresses):
+    for address in odd_addresses:
+        with pytest.raises(ScoreError) as raised:
+            entries(address)
+        assert str(raised.value).startswith(f"{address}: expected an address that can be opened (")
+
+
+def test_an_odd_address_in_a_list_is_the_fault_of_its_own_image(odd_addresses, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "FIRST_PAUSE", 0.0)
+    (tmp_path / "x.txt").write_text("\n".join([*odd_addresses, str(images[0])]))
+    *faults, found = read(entries(tmp_path / "x.txt"))
+    assert found == images[0].read_bytes()
+    assert [fault.cause for fault in faults if isinstance(fault, Fault)] == ["reading"] * len(odd_addresses)

@@ -12,7 +12,7 @@ from crossfer.scale.archives import TARS, list_tar, list_zip
 from crossfer.scale.entries import Entry, fault_entry, file_entry
 from crossfer.scale.faults import ScoreError
 from crossfer.scale.names import input_name, is_address, shown, suffix
-from crossfer.scale.storage import Listed, filesystem, kind_of, look_at, reason, walk
+from crossfer.scale.storage import Listed, filesystem, kind_of, look_at, naming, reason, walk
 from crossfer.scale.tables import holds_images, list_csv, list_names, list_parquet
 
 LISTS = frozenset({".txt", ".lst", ".list"})
@@ -130,4 +130,5 @@ def _matches(pattern: bytes) -> list[bytes]:
     if not is_address(pattern):
         return sorted(glob.iglob(pattern, recursive=True))
     fs, path = filesystem(pattern)
-    return sorted(fs.unstrip_protocol(str(match)).encode() for match in fs.glob(path))
+    with naming(pattern):
+        return sorted(fs.unstrip_protocol(str(match)).encode() for match in fs.glob(path))

@@ -6,6 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 import fsspec
@@ -34,24 +35,42 @@ def filesystem(address: bytes) -> tuple[fsspec.AbstractFileSystem, str]:
     """The file system of an address, and the path on it.
 
     Raises:
-        ScoreError: if no installed package knows such addresses.
+        ScoreError: if no installed package knows such addresses, or it cannot make sense of this one.
+        OSError: if the archive that the address leads into cannot be opened.
+    """
+    with naming(address):
+        fs, path = fsspec.core.url_to_fs(address.decode("utf-8", "surrogateescape"), use_listings_cache=False)
+    return cast(fsspec.AbstractFileSystem, fs), path
+
+
+@contextmanager
+def naming(address: bytes) -> Iterator[None]:
+    """Says which address a file system fails on in its own way, as for want of a host; OSErrors stay.
+
+    Raises:
+        ScoreError: in place of any other error.
     """
     try:
-        fs, path = fsspec.core.url_to_fs(address.decode("utf-8", "surrogateescape"), use_listings_cache=False)
-    except (ImportError, ValueError) as error:
-        raise ScoreError(f"{shown(address)}: expected an address that can be opened ({error})") from error
-    return cast(fsspec.AbstractFileSystem, fs), path
+        yield
+    except (OSError, ScoreError):
+        raise
+    except Exception as error:  # each file system has its own errors
+        raise ScoreError(
+            f"{shown(address)}: expected an address that can be opened ({reason(error)}); check the address"
+        ) from error
 
 
 def kind_of(name: bytes) -> str:
     """``"folder"``, ``"file"`` or ``"nothing"``.
 
     Raises:
+        ScoreError: if it is an address of no use.
         OSError: if the place cannot be looked at.
     """
     if is_address(name):
         fs, path = filesystem(name)
-        return "folder" if fs.isdir(path) else "file" if fs.exists(path) else "nothing"
+        with naming(name):
+            return "folder" if fs.isdir(path) else "file" if fs.exists(path) else "nothing"
     try:
         return "folder" if stat.S_ISDIR(os.stat(name).st_mode) else "file"
     except FileNotFoundError:
