@@ -337,6 +337,30 @@ def test_an_output_inside_the_input_is_refused(images, options):
     assert not (images / "out").exists()
 
 
+@pytest.mark.parametrize("pattern", ["photos/*", "pho*", "**"])
+def test_an_output_that_a_pattern_matches_is_refused(pattern, options, tmp_path):
+    draw(tmp_path / "photos", 2)
+    output = tmp_path / "photos" / "out"
+    error = run_here(tmp_path / pattern, "-o", output, *options, code=1).stderr
+    assert "outside of the input" in error
+    assert not output.exists()
+
+
+def test_the_folders_that_a_pattern_matches_are_looked_up_once(tmp_path):
+    for name in ("a", "b"):
+        draw(tmp_path / name, 1)
+    (tmp_path / "c.png").touch()
+    listing = Listing([str(tmp_path / "*"), str(tmp_path / "a")])
+    assert listing.folders == tuple(bytes(tmp_path / name) for name in ("a", "b", "a"))
+    draw(tmp_path / "d", 1)
+    assert [os.path.relpath(entry.path, bytes(tmp_path)) for entry in listing] == [
+        b"a/00000.png",
+        b"b/00000.png",
+        b"c.png",
+        b"a/00000.png",
+    ]
+
+
 # ---- what goes wrong on the way ----
 
 

@@ -35,15 +35,24 @@ class Listing:
         self.names = [input_name(given) for given in inputs]
         self.column = column
         self.passed_over: Counter[str] = Counter()
+        self._matched: dict[bytes, list[bytes]] = {}
 
     @property
     def folders(self) -> tuple[bytes, ...]:
-        """The inputs that are folders on this machine.
+        """The inputs that are folders on this machine, and the folders that patterns match.
 
         Raises:
             ScoreError: if one cannot be looked at.
         """
-        return tuple(n for n in self.names if not is_address(n) and _kind(n) == "folder")
+        local = [name for name in self.names if not is_address(name)]
+        places = [p for n in local for p in (self._matches(n) if _kind(n) == "nothing" else [n])]
+        return tuple(place for place in places if _kind(place) == "folder")
+
+    def _matches(self, pattern: bytes) -> list[bytes]:
+        """What a pattern stands for, looked up once: what is put there later does not join the input."""
+        if pattern not in self._matched:
+            self._matched[pattern] = _matches(pattern)
+        return self._matched[pattern]
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries.
@@ -63,7 +72,7 @@ class Listing:
                 yield from self._in_folder(found)
         elif kind == "file":
             yield from self._named(look_at(name))
-        elif matches := _matches(name):
+        elif matches := self._matches(name):
             for match in matches:
                 yield from self._below(match)
         else:

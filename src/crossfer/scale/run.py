@@ -116,8 +116,9 @@ def score(options: ScoreOptions, tell: Tell = lambda _: None) -> dict[str, Any]:
     if options.engine == "ray":
         prepare_ray(options.address)
     listing = Listing(options.inputs, options.column)
-    setup, described = _prepare(options, listing)
     with closing(OutputFolder(options.output)) as output:
+        # With the folder there: a pattern that matches it is refused.
+        setup, described = _prepare(options, listing)
         plan = _planned(options, output, listing, described, tell)
         _work(options, output, plan, setup, tell)
         return write_summary(options.output)
@@ -177,7 +178,7 @@ def _new_plan(
     options: ScoreOptions, output: OutputFolder, listing: Listing, described: dict[str, Any], tell: Tell
 ) -> Plan:
     for name in listing.folders:
-        if os.fsencode(options.output.resolve()).startswith(os.path.realpath(name) + b"/"):
+        if os.fsencode(f"{options.output.resolve()}/").startswith(os.path.realpath(name) + b"/"):
             raise ScoreError(
                 f"{options.output}: expected an output outside of the input {shown(name)}, "
                 "where it would be listed; choose another folder"
