@@ -27,7 +27,7 @@ ALLOWED = {
     "runtime": EVERYONE | {"calibration", "models"},
     "bench": EVERYONE | {"runtime", "provenance", "console"},
     # One decoding for what is learnt from and what is recognised; one way to write files that are whole.
-    "data": EVERYONE | {"runtime.image", "runtime.atomic", "runtime.cores", "console"},
+    "data": EVERYONE | {"runtime.image", "runtime.regular", "runtime.atomic", "runtime.cores", "console"},
     "method": set(),
     "train": EVERYONE
     | {"method", "data", "models", "metrics", "calibration", "provenance", "console"}

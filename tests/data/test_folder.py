@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -183,3 +184,19 @@ def test_folders_that_are_no_classes(tmp_path: Path, folders: dict[str, int], me
     write_class_folders(tmp_path, folders)
     with pytest.raises(DataError, match=message):
         found_classes(tmp_path)
+
+
+def test_a_pipe_is_not_waited_for_and_a_link_that_leads_nowhere_is_told(tmp_path: Path):
+    write_class_folders(tmp_path, {"sad": 1})
+    os.mkfifo(tmp_path / "sad" / "p.png")
+    (tmp_path / "sad" / "q.png").symlink_to(tmp_path / "nowhere")
+    dataset = open_dataset("folder", tmp_path)
+    _, pipe, link = dataset.samples
+    with pytest.raises(
+        DataError, match=r"sad/p\.png: cannot be read \(expected a regular file, found a device or"
+    ):
+        dataset.read(pipe)
+    with pytest.raises(
+        DataError, match=r"sad/q\.png: expected a file, found a link to one that is not there; "
+    ):
+        dataset.read(link)

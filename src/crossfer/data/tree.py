@@ -13,6 +13,7 @@ import numpy as np
 
 from crossfer.data.decode import decode_image
 from crossfer.data.sample import DataError
+from crossfer.runtime.regular import open_regular
 
 # What operating systems leave in folders and zips that people look at; names that begin with a dot as well.
 LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
@@ -92,13 +93,20 @@ class FolderTree:
 
     def bytes_of(self, name: str) -> bytes | None:
         """The content of a file; None if there is none."""
+        path = os.path.join(self.where, name)
         try:
-            return Path(self.where, name).read_bytes()
+            with open_regular(path) as file:
+                return file.read()
         except FileNotFoundError:
+            if os.path.islink(path):
+                raise DataError(
+                    f"{self.where}/{name}: expected a file, found a link to one that is not there; bring "
+                    "back what it leads to, or remove the link"
+                ) from None
             return None
         except OSError as error:
             raise DataError(
-                f"{self.where}/{name}: cannot be read ({error.strerror}); check the file"
+                f"{self.where}/{name}: cannot be read ({error.strerror or error}); check the file"
             ) from error
 
     def read(self, name: str) -> np.ndarray:
