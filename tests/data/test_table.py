@@ -72,6 +72,26 @@ def test_numbers_need_an_order(tmp_path: Path):
         open_dataset("table", path, classes=RAFDB, numbered=True)
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_whole_numbers_with_a_point_are_numbers(name: str, tmp_path: Path):
+    path = write(tmp_path / name, ("path", "label"), (("faces/a.png", 3.0), ("faces/b.png", 0.0)))
+    with pytest.raises(DataError, match=r"expected a label by name .* found the number 3, which"):
+        open_dataset("table", path)
+    dataset = open_dataset("table", path, classes=RAFDB, numbered=True)
+    assert [RAFDB.expressions[s.label] for s in dataset.samples] == ["happiness", "surprise"]
+    part = write(tmp_path / f"part-{name}", ("path", "label"), (("faces/a.png", 2.5),))
+    with pytest.raises(DataError, match=r"unknown expression '2\.5'"):
+        open_dataset("table", part, classes=RAFDB, numbered=True)
+
+
+def test_a_table_of_bad_rows_alone_says_what_is_wrong_with_the_first(tmp_path: Path):
+    path = write(tmp_path / "t.csv", ("path", "label"), (("faces/a.png", "x"), ("faces/b.png", "y")))
+    with pytest.raises(
+        DataError, match=r"found none that can be used; the first fault: .*t\.csv, row 1: .*'x'"
+    ):
+        open_dataset("table", path, skip_bad=True)
+
+
 @pytest.mark.parametrize(
     ("header", "row", "message"),
     [

@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ SPLIT_NAMES = {name: split for split, names in SPLIT_FOLDERS.items() for name in
 }
 
 Row = Mapping[str, Any]
+_NUMBER = re.compile(r"(-?\d+)(\.0*)?")  # pandas writes 3.0 where a column of whole numbers has a gap
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ def list_table(
     gone = set(missing)
     samples = _samples(tree, [entry for entry in entries if entry.member not in gone], split)
     if not len(samples):
-        raise DataError(f"{where}: expected a row with an image of split {split}, found none")
+        why = f" that can be used; the first fault: {faults.messages[0]}" if faults.messages else ""
+        raise DataError(f"{where}: expected a row with an image of split {split}, found none{why}")
     read = partial(read_from, tree)
     return Dataset("table", columns.describe(), labels, samples, read, tuple(faults.messages))
 
@@ -296,19 +299,20 @@ def _entry(row: Row, columns: _Columns, labels: LabelSet, folder: str, *, number
 
 def _label(value: Any, labels: LabelSet, *, numbered: bool) -> int:
     text = str("" if value is None else value).strip()
-    if not text.removeprefix("-").isdecimal():
+    if not (found := _NUMBER.fullmatch(text)):
         return labels.index(text)
+    number = int(found[1])
     if not numbered:
         raise ValueError(
-            f"expected a label by name ({', '.join(labels.expressions)}), found the number {text}, which has "
-            "another meaning in each data set; name the order with the option for classes, or write names"
+            f"expected a label by name ({', '.join(labels.expressions)}), found the number {number}, which "
+            "has another meaning in each data set; name the order with the option for classes, or write names"
         )
-    if not 0 <= int(text) < len(labels):
+    if not 0 <= number < len(labels):
         raise ValueError(
-            f"expected a label of 0 to {len(labels) - 1} (0 is {labels.expressions[0]}), found {text}; "
+            f"expected a label of 0 to {len(labels) - 1} (0 is {labels.expressions[0]}), found {number}; "
             "if yours count from 1, write names"
         )
-    return int(text)
+    return number
 
 
 def _votes(row: Row, columns: _Columns, labels: LabelSet) -> tuple[float, ...]:
