@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,19 @@ def test_split_writes_a_file_that_can_be_used(monkeypatch, capsys, faces: Path, 
         s: len(open_dataset("folder", faces, split=s, split_file=path)) for s in ("train", "valid", "test")
     }  # type: ignore[arg-type]
     assert counts == {"train": 10, "valid": 5, "test": 5}
+
+
+@pytest.mark.parametrize("classes", ["found", "happiness, bored,\nsad"])
+def test_the_command_of_a_split_file_cuts_it_again(classes: str, monkeypatch, tmp_path: Path):
+    root = write_class_folders(tmp_path / "faces", {"Bored": 10, "Happy": 5})
+    first, again = tmp_path / "first.csv", tmp_path / "again.csv"
+    told = ("split", "folder", "--classes", classes, "--valid", "0.2")
+    assert run(monkeypatch, *told, "--root", root, "-o", first) == 0
+    (command,) = (line for line in first.read_text().splitlines() if line.startswith("# command: "))
+    crossfer, data, *written = shlex.split(command.removeprefix("# command: "))
+    assert (crossfer, data) == ("crossfer", "data")
+    assert run(monkeypatch, *written, "--root", root, "-o", again) == 0
+    assert again.read_text() == first.read_text()
 
 
 @pytest.mark.parametrize("name", [b"n\nl.png", b"c\rr.png", b"b\xff.png"])

@@ -38,9 +38,8 @@ def test_a_validation_split_is_cut_once_and_kept_in_the_run_s_folder(tmp_path: P
     config, folder = own(tmp_path), tmp_path / "runs" / "mine"
     path = cut_valid(config, open_split(config, "train"), folder)
     assert path == folder / "split.csv"
-    assert (
-        "# command: crossfer data split folder --valid 0.2 --seed 0 --duplicates near\n" in path.read_text()
-    )
+    command = "crossfer data split folder --classes found --valid 0.2 --seed 0 --duplicates near"
+    assert f"# command: {command}\n" in path.read_text()
     found = data_of_run(config, folder)
     train, valid = open_split(found, "train"), open_split(found, "valid")
     assert train.labels.expressions == valid.labels.expressions == ("bored", "happiness")

@@ -113,6 +113,7 @@ def split(
             root,
             _request(name, root, "majority", "fer2013new", classes),
             fractions,
+            classes=classes,
             seed=seed,
             duplicates=duplicates,
             progress=_progress(bars),

@@ -23,6 +23,7 @@ def cut_split_file(
     options: ListingOptions,
     fractions: Mapping[str, float],
     *,
+    classes: str | None,
     seed: int,
     duplicates: Duplicates,
     progress: Progress,
@@ -34,6 +35,7 @@ def cut_split_file(
         root: where it lies.
         options: classes of a folder or table.
         fractions: share of each class that each new split gets.
+        classes: as they were said; None where they were not.
         seed: of the choice.
         duplicates: which images stay together.
         progress: who is told how it gets on.
@@ -57,7 +59,15 @@ def cut_split_file(
         raise ValueError("expected shares above 0 that leave something to train, such as --valid 0.1")
     dataset = SOURCES[name].list(root, options, Faults(skip=False))
     progress.total(len(dataset))
-    file = cut_split(name, dataset, fractions, seed=seed, duplicates=duplicates, progress=progress.read)
+    file = cut_split(
+        name,
+        dataset,
+        fractions,
+        classes=classes,
+        seed=seed,
+        duplicates=duplicates,
+        progress=progress.read,
+    )
     return file, _summary(dataset, file, ["train", *fractions])
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -71,6 +72,7 @@ def cut_split(
     train: Dataset,
     fractions: Mapping[str, float],
     *,
+    classes: str | None = None,
     seed: int = 0,
     duplicates: Duplicates = "near",
     progress: Callable[[int], None] = lambda _: None,
@@ -81,6 +83,7 @@ def cut_split(
         name: what commands call the data set.
         train: all images to cut from.
         fractions: share of each class that each new split gets.
+        classes: of a folder or table, as the command takes them; None where it was not told.
         seed: of the choice.
         duplicates: which images stay together, as for ``crossfer.data.split.cut``.
         progress: called with the number of images read since the last call.
@@ -92,7 +95,8 @@ def cut_split(
     _require_plain_names(train)
     parts = cut(train, fractions, seed=seed, duplicates=duplicates, progress=progress)
     shares = " ".join(f"--{split} {share:g}" for split, share in fractions.items())
-    command = f"crossfer data split {name} {shares} --seed {seed} --duplicates {duplicates}"
+    said = "" if classes is None else f" --classes {shlex.quote(' '.join(classes.split()))}"
+    command = f"crossfer data split {name}{said} {shares} --seed {seed} --duplicates {duplicates}"
     split_of = {sample.name: part for sample, part in zip(train.samples, parts, strict=True)}
     return SplitFile(name, command, split_of)
 

@@ -120,7 +120,8 @@ def cut_valid(
         return None
     if "valid" in splits_of(config.name, _place(config, root), train.labels):
         return None
-    file = cut_split(config.name, train, {"valid": config.valid_share}, progress=progress)
+    shares = {"valid": config.valid_share}
+    file = cut_split(config.name, train, shares, classes=config.classes, progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / SPLIT_FILE, file.to_text().encode())
     return folder / SPLIT_FILE
