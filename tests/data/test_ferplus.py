@@ -288,6 +288,16 @@ def test_an_image_that_vanishes_is_named(tmp_path: Path):
         dataset.read(dataset.samples[0])
 
 
+@pytest.mark.parametrize("folder", ["", "fer/"])
+def test_a_pixel_table_in_a_zip_is_to_be_unpacked(folder: str, tmp_path: Path):
+    write_pixel_table(tmp_path)
+    with ZipFile(tmp_path / "fer.zip", "w") as archive:
+        for name in ("fer2013.csv", "fer2013new.csv"):
+            archive.write(tmp_path / name, f"{folder}{name}")
+    with pytest.raises(DataError, match=r"fer\.zip: .* found it in a zip, .*; unpack the zip and name the"):
+        open_dataset("ferplus", tmp_path / "fer.zip")
+
+
 def test_a_truncated_zip_is_named(tmp_path: Path):
     write_zips(tmp_path)
     path = tmp_path / "FER2013Test.zip"

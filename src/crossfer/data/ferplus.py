@@ -35,6 +35,7 @@ from crossfer.labels import FERPLUS
 HEADER = ("Usage", "Image name", *FERPLUS.expressions, "unknown", "NF")
 PIXEL_HEADER = ("emotion", "pixels", "Usage")
 USAGES = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
+PIXEL_TABLE = "fer2013.csv"
 FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}
 SIDE = 48
 
@@ -239,6 +240,11 @@ def _find_root(root: Path, split: str) -> Tree:
     for inner in trees_to_try(tree):
         if inner.branch(FOLDERS[split]) is not None or _has_pixel_table(inner):
             return inner
+    if any(inner.has(PIXEL_TABLE) for inner in trees_to_try(tree)):
+        raise DataError(
+            f"{root}: expected {PIXEL_TABLE} as a file of its own, found it in a zip, where its lines cannot "
+            "be sought by place; unpack the zip and name the folder"
+        )
     raise DataError(
         f"{root}: expected FERPlus as a folder {FOLDERS[split]}, a file {FOLDERS[split]}.zip, or a file "
         f"fer2013.csv, found {tree.listing()}; name the folder that holds one of these"
@@ -246,11 +252,11 @@ def _find_root(root: Path, split: str) -> Tree:
 
 
 def _has_pixel_table(tree: Tree) -> bool:
-    return isinstance(tree, FolderTree) and tree.has("fer2013.csv")  # its lines are sought by place: no zip
+    return isinstance(tree, FolderTree) and tree.has(PIXEL_TABLE)  # its lines are sought by place: no zip
 
 
 def _find_images(tree: Tree, split: str) -> _Images:
-    return tree.branch(FOLDERS[split]) or _PixelTable(Path(tree.where, "fer2013.csv"))
+    return tree.branch(FOLDERS[split]) or _PixelTable(Path(tree.where, PIXEL_TABLE))
 
 
 class _PixelTable:
