@@ -85,6 +85,19 @@ def test_a_report_of_a_run_so_far_and_of_none(output, tmp_path):
         summarise(tmp_path)
 
 
+def test_a_manifest_without_its_beginning_is_one_sentence_and_can_be_done_without(tmp_path, tiny_model):
+    draw(tmp_path / "in", 2)
+    asked = (tmp_path / "in", "-o", tmp_path / "out", "--model", tiny_model, "--detector", "none")
+    run_here(*asked)
+    path = tmp_path / "out" / "manifest.jsonl"
+    path.write_bytes(path.read_bytes().split(b"\n", 1)[1])
+    error = run_here("-o", tmp_path / "out", "--report", code=1).stderr
+    assert "manifest.jsonl: expected a line about the start of the work before the first part" in error
+    path.unlink()
+    run_here(*asked, "--resume")
+    run_here("-o", tmp_path / "out", "--report")
+
+
 def test_the_curve_spreads_images_over_the_time_that_they_took():
     stint = Stint("local", 2, 1000.0, [(1010.0, 10.0, 100), (1020.0, 10.0, 300), (1020.0, 20.0, 200)])
     curve = stint.curve()

@@ -12,7 +12,7 @@ import numpy as np
 
 from crossfer.runtime.atomic import write_atomically
 from crossfer.scale.faults import ScoreError
-from crossfer.scale.output import SUMMARY, manifest, read_run
+from crossfer.scale.output import MANIFEST, SUMMARY, manifest, read_run
 from crossfer.scale.rows import Tally
 from crossfer.scale.work import STAGES
 
@@ -76,13 +76,18 @@ def summarise(folder: Path) -> dict[str, Any]:
     """What a run has done so far, as plain values.
 
     Raises:
-        ScoreError: if the folder holds no run.
+        ScoreError: if the folder holds no run, or its manifest has lost its beginning.
     """
     if (run := read_run(folder)) is None:
         raise ScoreError(f"{folder}: expected the folder of a run, found none; check the path")
     sums, stints = _Sums(), list[Stint]()
     for line in manifest(folder):
         if "shard" in line:
+            if not stints:
+                raise ScoreError(
+                    f"{folder / MANIFEST}: expected a line about the start of the work before the first "
+                    "part, found none; bring back the whole file, or remove it, and --resume does all parts again"
+                )
             sums.add(line)
             images = line["tally"]["images"]
             stints[-1].finished.append((line["finished"], sum(line["seconds"].values()), images))
