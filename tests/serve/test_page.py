@@ -309,6 +309,50 @@ def test_the_webcam_is_answered_frame_by_frame_and_can_be_stopped(open_page, pho
     assert any(address.startswith("ws://") for address in page.watched.addresses)
 
 
+ASKED_FOR = """
+const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+const permitted = new Promise((resolve) => { window.permit = resolve; });
+window.tracks = [];
+navigator.mediaDevices.getUserMedia = async (wanted) => {
+  await permitted;
+  const media = await real(wanted);
+  window.tracks.push(...media.getTracks());
+  return media;
+};
+"""  # the webcam comes when the test permits it
+
+
+def ended(page, count: int) -> None:
+    """Waits until the webcam was given so many times and is off each time."""
+    page.wait_for_function(
+        "count => tracks.length === count && tracks.every((track) => track.readyState === 'ended')",
+        arg=count,
+        timeout=5_000,
+    )
+
+
+def test_the_webcam_asked_for_twice_is_off_when_it_is_stopped(open_page):
+    page = open_page(script=ASKED_FOR)
+    page.click("#camera")
+    page.click("#camera")
+    page.evaluate("permit()")
+    says(page, "#rate", "frames/s")
+    page.click("#camera")
+    ended(page, 2)
+
+
+def test_a_photo_chosen_while_the_webcam_is_asked_for_stays(open_page, photo):
+    page = open_page(script=ASKED_FOR)
+    page.click("#camera")
+    choose(page, photo)
+    answered(page)
+    page.evaluate("permit()")
+    ended(page, 1)
+    assert page.locator("#photo").is_visible()
+    assert page.locator(".face").count() == 1
+    assert page.get_attribute("#camera", "aria-pressed") == "false"
+
+
 REFUSED = "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', '{}'))"
 
 

@@ -14,6 +14,7 @@ const SPOKEN_MS = 2500; // how often the webcam's result is read out at most
 const $ = (id) => document.getElementById(id);
 const state = { file: null, answer: null, pixels: null, size: null, chosen: null, problem: null, model: null, stream: null, spoken: -Infinity };
 let asking = null;
+let attempt = 0; // counts what was asked for, webcam or photo: a webcam that comes after a later one is not wanted
 
 const wish = () => ({
   coverage: $("coverage").value,
@@ -143,6 +144,7 @@ async function take(file) {
     showProblem("not-an-image");
     return;
   }
+  attempt += 1;
   stopCamera();
   state.file = file;
   state.answer = null;
@@ -190,19 +192,27 @@ async function startCamera() {
     showProblem("no-camera");
     return;
   }
+  const mine = (attempt += 1);
   let media;
   try {
     media = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, facingMode: "user" } });
+    if (mine === attempt) {
+      $("video").srcObject = media;
+      await $("video").play();
+    }
   } catch (error) {
-    showProblem(error.name === "NotAllowedError" ? "camera-denied" : "camera-missing");
+    release(media);
+    if (mine === attempt) showProblem(error.name === "NotAllowedError" ? "camera-denied" : "camera-missing");
+    return;
+  }
+  if (mine !== attempt) {
+    release(media);
     return;
   }
   asking?.abort();
   showProblem(null);
   state.file = state.answer = null;
   $("busy").hidden = true;
-  $("video").srcObject = media;
-  await $("video").play();
   state.size = { width: $("video").videoWidth, height: $("video").videoHeight };
   state.spoken = -Infinity;
   showStage("video");
@@ -263,11 +273,16 @@ function stopCamera() {
   if (!state.stream) return;
   state.stream.close();
   state.stream = state.answer = state.pixels = state.size = null;
-  for (const track of $("video").srcObject?.getTracks() ?? []) track.stop();
-  $("video").srcObject = null;
+  release($("video").srcObject);
   $("rate").textContent = "";
   showStage(null);
   showCameraButton();
+}
+
+/** Switches a webcam off. */
+function release(media) {
+  for (const track of media?.getTracks() ?? []) track.stop();
+  if ($("video").srcObject === media) $("video").srcObject = null;
 }
 
 function showCameraButton() {
