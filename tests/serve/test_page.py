@@ -258,6 +258,23 @@ def test_sets_and_uncertain(open_page, photo):
     assert "uncertain (perhaps" in page.inner_text("#status")
 
 
+@pytest.mark.parametrize(("coverage", "shown"), [(0.9, "90 %"), (0.55, "55 %")])
+def test_sets_that_the_service_gives_by_default_are_chosen_and_can_be_hidden(
+    open_page, model, photo, coverage, shown
+):
+    with running(Service(model, coverage=coverage)) as client:
+        page = open_page(str(client.base_url))
+        says(page, "#coverage option:checked", shown)
+        choose(page, photo)
+        page.wait_for_selector(".set")
+        assert f"holds the true one for {shown} of" in page.inner_text(".set")
+        with page.expect_response("**/v1/recognize*"):
+            page.select_option("#coverage", "")
+        page.wait_for_selector("#busy", state="hidden")
+        assert page.locator(".face").count() == 1
+        assert page.locator(".set").count() == 0
+
+
 @pytest.mark.parametrize("way", ["paste", "drop"])
 def test_a_photo_can_be_pasted_or_dropped(open_page, photo, way):
     page = open_page()

@@ -1,7 +1,7 @@
 // The list of faces beside the picture: expression, set, probability bars.
 
 import { color, drawSeen } from "./drawing.js";
-import { expressionName, percent, say } from "./words.js";
+import { expressionName, percent, roundPercent, say } from "./words.js";
 
 const SEEN = 240; // pixels of the picture of what the model saw, for sharp screens
 
@@ -25,6 +25,7 @@ export function inWords(face) {
 
 /**
  * The card of one face. picture: the image or video it is in, with its size; evidence: whether to show it;
+ * coverage: how often its set is to hold the truth, 0 to show none;
  * choose(name): called when the evidence for an expression is asked for.
  */
 export function card(face, index, { picture, evidence, coverage, choose, enter, leave }) {
@@ -37,7 +38,7 @@ export function card(face, index, { picture, evidence, coverage, choose, enter, 
   const element = make("li", { className: "face" }, title);
   element.style.setProperty("--face", color(index));
   if (uncertain) element.append(make("p", { className: "note", text: inWordsPerhaps(face) }));
-  if (face.prediction_set) element.append(setOf(face.prediction_set, coverage));
+  if (coverage && face.prediction_set) element.append(setOf(face.prediction_set, coverage));
   const seen = make("canvas", { className: "seen", width: SEEN, height: SEEN, "aria-hidden": "true" });
   drawSeen(seen, picture, face, evidence);
   element.append(make("div", { className: "body" }, seen, bars(face, number, choose)));
@@ -55,7 +56,7 @@ function inWordsPerhaps(face) {
 function setOf(names, coverage) {
   const line = make("p", { className: "set" }, make("span", { text: say("set") }));
   line.append(...names.map((name) => make("b", { text: expressionName(name) })));
-  if (coverage) line.append(make("span", { text: say("coverage", { share: `${100 * coverage} %` }) }));
+  line.append(make("span", { text: say("coverage", { share: roundPercent(coverage) }) }));
   return line;
 }
 

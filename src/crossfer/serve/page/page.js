@@ -3,7 +3,7 @@
 import { card, inWords, isUncertain } from "./cards.js";
 import { draw } from "./drawing.js";
 import { Problem, Stream, models, recognize, setToken } from "./service.js";
-import { dataName, expressionName, percent, say, splitName, switchLanguage, writeWords } from "./words.js";
+import { dataName, expressionName, percent, roundPercent, say, splitName, switchLanguage, writeWords } from "./words.js";
 
 const FRAME_SIDE = 640; // longer side of a webcam frame: as much as the detector looks at
 const FRAME_QUALITY = 0.85;
@@ -63,7 +63,7 @@ function showCards(faces) {
   $("faces").replaceChildren(...faces.map((face, index) => card(face, index, {
     picture: { element: state.pixels, size: state.size },
     evidence: $("evidence").checked,
-    coverage: Number($("coverage").value) || state.model?.defaults.coverage,
+    coverage: Number($("coverage").value),
     choose: (name) => {
       face.shown = name;
       $("evidence").checked = true;
@@ -134,6 +134,16 @@ function showModel() {
   }));
   $("abstain").disabled = model.abstains_below === null;
   $("coverage").disabled = !model.calibrated;
+}
+
+/** Chooses what the service gives by default, which need not be among the usual choices; null for no sets. */
+function chooseCoverage(coverage) {
+  const select = $("coverage");
+  if (coverage && ![...select.options].some((option) => Number(option.value) === coverage)) {
+    const above = [...select.options].find((option) => Number(option.value) > coverage);
+    select.insertBefore(new Option(roundPercent(coverage), coverage), above ?? null);
+  }
+  select.value = coverage ?? "";
 }
 
 // --- photos --------------------------------------------------------------------------------------------------
@@ -379,6 +389,7 @@ async function start() {
   try {
     state.model = await models();
     $("abstain").checked = state.model.defaults.abstain;
+    chooseCoverage(state.model.defaults.coverage);
   } catch (error) {
     await fail(error, start);
   }

@@ -181,6 +181,9 @@ export function percent(share) {
   return `${(100 * share).toFixed(1)} %`;
 }
 
+/** A share that somebody chose in percent, as few digits as it has: 0.9 is 90 %. */
+export const roundPercent = (share) => `${Number((100 * share).toFixed(3))} %`;
+
 /** Puts the language's words into everything that has data-text or data-label. */
 export function writeWords() {
   document.documentElement.lang = language === "zh" ? "zh-Hans" : "en";
