@@ -451,6 +451,20 @@ def test_a_token_is_asked_for_and_used_for_photos_and_the_webcam(open_page, mode
         assert all(TOKEN not in address for address in page.watched.addresses)
 
 
+@pytest.mark.parametrize("unsendable", [f"{TOKEN[:4]}\u200b{TOKEN[4:]}", "пароль-пароль-пароль", "two words"])
+def test_a_token_that_cannot_be_one_is_refused_and_another_asked_for(open_page, model, unsendable):
+    with running(Service(model, access=Access(TOKEN))) as client:
+        page = open_page(str(client.base_url), ready="#token-dialog[open]")
+        page.fill("#token", unsendable)
+        page.keyboard.press("Enter")
+        says(page, "#token-error", "not the token")
+        assert page.locator("#token-dialog").is_visible()
+        assert page.evaluate("sessionStorage.length") == 0
+        page.fill("#token", TOKEN)
+        page.keyboard.press("Enter")
+        says(page, "#model-line", "tiny")
+
+
 OUTSIDE = """() => [...document.querySelectorAll("button, select, label, td, h3, p, canvas, dd")]
     .filter((element) => element.offsetParent && !element.matches(".skip"))
     .filter((element) => { const box = element.getBoundingClientRect();

@@ -304,6 +304,8 @@ function showCameraButton() {
 
 // --- the token -----------------------------------------------------------------------------------------------
 
+const TOKEN = /^[\x21-\x7e]+$/; // what the service takes as one, and what a browser can send as a header
+
 let afterToken = null;
 
 function askForToken(again) {
@@ -316,9 +318,14 @@ function askForToken(again) {
 
 $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  setToken($("token").value.trim());
+  const given = $("token").value.trim();
   $("token").value = "";
   $("token-dialog").dataset.tried = "yes";
+  if (!TOKEN.test(given)) {
+    askForToken(afterToken);
+    return;
+  }
+  setToken(given);
   $("token-dialog").close();
   afterToken?.();
 });
