@@ -33,8 +33,11 @@ class Held(Recognizer):
         super().__init__(model, "none", threads=1)
         self.go = threading.Event()
         self.go.set()
+        self.begun = threading.Event()
 
     def find(self, image, max_faces=None):
+        if not self.go.is_set():
+            self.begun.set()
         assert self.go.wait(60)
         return super().find(image, max_faces)
 

@@ -16,9 +16,11 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from websockets.sync.client import connect
 
 from crossfer.runtime.percent import percent
 from crossfer.serve.access import Access
+from crossfer.serve.limits import Limits
 from crossfer.serve.service import Service
 from serve.conftest import encoded
 from support.live import TOKEN, running
@@ -106,7 +108,7 @@ def open_page(browser, site) -> Iterator[Callable]:
     hosts = {host for host in hosts if not host.startswith(("blob:", "data:"))}
     assert len(hosts) == 1, hosts
     assert next(iter(hosts)).startswith("127.0.0.1:"), hosts
-    known = ("Failed to load resource", "willReadFrequently")  # a test's own doing
+    known = ("Failed to load resource", "willReadFrequently", "WebSocket handshake")  # a test's own doing
     assert [text for text in watched.complaints if not any(word in text for word in known)] == []
 
 
@@ -368,6 +370,32 @@ def test_a_photo_chosen_while_the_webcam_is_asked_for_stays(open_page, photo):
     assert page.locator("#photo").is_visible()
     assert page.locator(".face").count() == 1
     assert page.get_attribute("#camera", "aria-pressed") == "false"
+
+
+def test_options_change_while_the_webcam_has_the_only_place(open_page, model):
+    with running(Service(model, limits=Limits(streams=1))) as client:
+        page = open_page(str(client.base_url))
+        page.click("#camera")
+        answered(page)
+        for _ in range(5):
+            page.select_option("#coverage", "0.9")
+            page.wait_for_selector(".set")
+            page.select_option("#coverage", "")
+            page.uncheck("#evidence")
+            page.check("#evidence")
+        page.click("#camera")
+        page.click("#camera")
+        says(page, "#rate", "frames/s")
+        assert page.locator("#alert").is_hidden()
+
+
+def test_a_webcam_that_finds_no_place_is_told_that_the_service_is_busy(open_page, model):
+    with running(Service(model, limits=Limits(streams=1))) as client:
+        page = open_page(str(client.base_url))
+        with connect(f"ws://{client.base_url.netloc.decode()}/v1/stream"):
+            page.click("#camera")
+            assert "too much to do" in alert(page)
+        assert page.get_attribute("#camera", "aria-pressed") == "false"
 
 
 REFUSED = "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', '{}'))"

@@ -17,7 +17,7 @@ from websockets.typing import Subprotocol
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.serve import stream
 from crossfer.serve.access import PROTOCOL, TOKEN_PROTOCOL
-from crossfer.serve.limits import FRAME_BYTES
+from crossfer.serve.limits import FRAME_BYTES, Limits
 from crossfer.serve.schema import RecognizedImage
 from crossfer.serve.service import Service
 from crossfer.serve.stream import Frames
@@ -144,6 +144,22 @@ def test_clients_that_leave_in_the_middle_leave_nothing_behind(model, photo):
                 socket.socket.shutdown(SHUT_RDWR)
             held.go.set()
         wait_for(client, "crossfer_streams 0.0")
+        with connect(url(client)) as socket:
+            socket.send(photo)
+            assert json.loads(socket.recv(30))["error"] is None
+
+
+def test_who_leaves_frees_the_place_although_a_frame_is_worked_on(model, photo):
+    held = Held(model)
+    with running(Service(model, limits=Limits(streams=1)), held) as client:
+        held.go.clear()
+        try:
+            with connect(url(client)) as socket:
+                socket.send(photo)
+                assert held.begun.wait(30)
+            wait_for(client, "crossfer_streams 0.0")
+        finally:
+            held.go.set()
         with connect(url(client)) as socket:
             socket.send(photo)
             assert json.loads(socket.recv(30))["error"] is None

@@ -67,21 +67,34 @@ async def stream(
     with ``frame``, the number of the frame, and ``dropped``, how many were passed over so far.
     """
     frames = Frames()
-    reader = asyncio.create_task(_read(websocket, frames, monitoring))
+    reading = asyncio.create_task(_read(websocket, frames, monitoring))
+    answering = asyncio.create_task(_answer(websocket, frames, engine, options, monitoring))
     try:
-        while (entry := await frames.get()) is not None:
-            number, data = entry
-            found = await _recognize(engine, data, f"frame {number}")
-            monitoring.frames.labels("answered" if isinstance(found, Answer) else "refused").inc()
-            count = {"frame": number, "dropped": frames.dropped}
-            text = await write([found], partial(_render, count, found, options, engine))
-            try:
-                async with asyncio.timeout(STALLED_SECONDS):
-                    await websocket.send_text(text)
-            except (WebSocketDisconnect, RuntimeError, TimeoutError):  # it has left, or does not read
-                return
+        # Who has left may come back at once, and wants the place in which a last frame is still worked on.
+        await asyncio.wait({reading, answering}, return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            answering.result()
     finally:
-        reader.cancel()
+        reading.cancel()
+        answering.cancel()
+        await asyncio.gather(reading, answering, return_exceptions=True)
+
+
+async def _answer(
+    websocket: WebSocket, frames: Frames, engine: Engine, options: AnswerOptions, monitoring: Monitoring
+) -> None:
+    """Answers frames until the last, or until the client takes no more answers."""
+    while (entry := await frames.get()) is not None:
+        number, data = entry
+        found = await _recognize(engine, data, f"frame {number}")
+        monitoring.frames.labels("answered" if isinstance(found, Answer) else "refused").inc()
+        count = {"frame": number, "dropped": frames.dropped}
+        text = await write([found], partial(_render, count, found, options, engine))
+        try:
+            async with asyncio.timeout(STALLED_SECONDS):
+                await websocket.send_text(text)
+        except (WebSocketDisconnect, RuntimeError, TimeoutError):  # it has left, or does not read
+            return
 
 
 async def _read(websocket: WebSocket, frames: Frames, monitoring: Monitoring) -> None:

@@ -197,6 +197,8 @@ async function fail(error, again) {
 
 // --- the webcam ----------------------------------------------------------------------------------------------
 
+let lastOver = Promise.resolve(); // comes when the last stream that was closed is over
+
 async function startCamera() {
   if (!navigator.mediaDevices?.getUserMedia) {
     showProblem("no-camera");
@@ -231,7 +233,7 @@ async function startCamera() {
 }
 
 function openStream() {
-  state.stream?.close();
+  closeStream();
   const answered = [];
   state.stream = true; // so that the wish is that of a stream
   state.stream = new Stream(wish(), {
@@ -249,13 +251,19 @@ function openStream() {
       }
       showAnswer();
     },
-    onLost: async () => {
+    onLost: async (opened) => {
       stopCamera();
       showAnswer();
-      // A browser does not say why a stream was refused; the other address does.
-      await models().then(() => showProblem("stream-lost"), (error) => fail(error, startCamera));
+      // A browser does not say why a stream was refused; the other address does, unless all places are taken.
+      await models().then(() => showProblem(opened ? "stream-lost" : "busy"), (error) => fail(error, startCamera));
     },
-  });
+  }, lastOver);
+}
+
+function closeStream() {
+  if (!state.stream) return;
+  state.stream.close();
+  lastOver = state.stream.over;
 }
 
 /** The frame was sent smaller than the picture is shown. */
@@ -281,7 +289,7 @@ async function grab() {
 
 function stopCamera() {
   if (!state.stream) return;
-  state.stream.close();
+  closeStream();
   state.stream = state.answer = state.pixels = state.size = null;
   release($("video").srcObject);
   $("rate").textContent = "";

@@ -42,15 +42,24 @@ export async function recognize(file, wish, signal) {
   return answer.images[0];
 }
 
-/** A stream that sends a frame whenever the one before it is answered. */
+/**
+ * A stream that sends a frame whenever the one before it is answered. It opens once `before` has come, so that
+ * the stream it follows has given its place free. onLost(opened): it ended by itself, opened or not.
+ */
 export class Stream {
-  constructor(wish, { nextFrame, onAnswer, onLost }) {
+  constructor(wish, handlers, before) {
+    this.closed = false;
+    /** Comes when the stream is over, or was closed before it opened. */
+    this.over = before.then(() => (this.closed ? undefined : this.#open(wish, handlers)));
+  }
+
+  #open(wish, { nextFrame, onAnswer, onLost }) {
     const address = new URL(`v1/stream?${query(wish)}`, location.href);
     address.protocol = address.protocol.replace("http", "ws");
     const hex = [...new TextEncoder().encode(token() ?? "")].map((byte) => byte.toString(16).padStart(2, "0"));
     const protocols = ["crossfer.v1", ...(token() ? [`crossfer.token.${hex.join("")}`] : [])];
     this.socket = new WebSocket(address, protocols);
-    this.closed = false;
+    let opened = false;
     const send = async () => {
       const frame = await nextFrame();
       if (!this.closed && this.socket.readyState === WebSocket.OPEN) {
@@ -58,19 +67,27 @@ export class Stream {
         this.socket.send(frame);
       }
     };
-    this.socket.onopen = send;
+    this.socket.onopen = () => {
+      opened = true;
+      if (this.closed) this.socket.close();
+      else send();
+    };
     this.socket.onmessage = (event) => {
       if (this.closed) return;
       onAnswer(JSON.parse(event.data), performance.now() - this.sent);
       send();
     };
-    this.socket.onclose = () => {
-      if (!this.closed) onLost();
-    };
+    return new Promise((resolve) => {
+      this.socket.onclose = () => {
+        resolve();
+        if (!this.closed) onLost(opened);
+      };
+    });
   }
 
+  /** Ends it; one that is about to open is let open first, since the service may have given it a place. */
   close() {
     this.closed = true;
-    this.socket.close();
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.close();
   }
 }
