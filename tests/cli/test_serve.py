@@ -12,14 +12,18 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from crossfer import Recognizer, cli
+from crossfer.cli.serve import MEGAPIXEL, MOST_MEGAPIXELS
+from crossfer.runtime.image import open_image
 from crossfer.serve.access import is_loopback, read_token
 from serve.conftest import encoded
 from support.live import TOKEN, process
@@ -46,6 +50,18 @@ def post(url: str, image: bytes, **options: object) -> httpx.Response:
 def run(*arguments: object, **environment: str):
     words = ["serve", "--port", "0", *map(str, arguments)]
     return CliRunner().invoke(cli.app, words, env={"CROSSFER_TOKEN": None, **environment})
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_images_of_as_many_pixels_as_can_be_allowed_are_opened():
+    most = MOST_MEGAPIXELS * MEGAPIXEL
+    buffer = BytesIO()
+    Image.new("1", (MOST_MEGAPIXELS * 100, MEGAPIXEL // 100)).save(buffer, "PNG")
+    with open_image(buffer.getvalue(), "it", most) as image:
+        assert image.width * image.height == most
+    result = run("--host", EVERYWHERE, "--max-pixels", MOST_MEGAPIXELS + 1)
+    assert result.exit_code == 2
+    assert "--max-pixels" in result.stderr
 
 
 @pytest.mark.parametrize("host", [EVERYWHERE, "::", "192.0.2.1"])

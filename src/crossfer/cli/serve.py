@@ -11,6 +11,7 @@ from crossfer.cli.errors import need_extra
 from crossfer.cli.options import Detector, MinFaceScore, Model
 
 MIB, MEGAPIXEL = 1 << 20, 1_000_000
+MOST_MEGAPIXELS = 178  # Pillow opens nothing larger, since it allocates some images before it says their size
 
 
 def serve(
@@ -72,7 +73,8 @@ def serve(
         float, typer.Option(min=0.001, max=4096, metavar="MIB", help="Largest request.")
     ] = 16,
     max_pixels: Annotated[
-        float, typer.Option(min=0.001, max=1000, metavar="MP", help="Largest image, in megapixels.")
+        float,
+        typer.Option(min=0.001, max=MOST_MEGAPIXELS, metavar="MP", help="Largest image, in megapixels."),
     ] = 40,
     max_faces: Annotated[
         int, typer.Option(min=1, help="Faces of an image that are recognised, the largest first.")
