@@ -192,7 +192,8 @@ class Recognizer:
         detector = self._loaded_detector()
         if detector is None:
             return [Box(0.0, 0.0, float(image.shape[1]), float(image.shape[0]))]
-        return sorted(detector.detect(image), key=lambda detection: detection.box.area, reverse=True)
+        detections = sorted(detector.detect(image), key=lambda detection: detection.box.area, reverse=True)
+        return detections  # noqa: RET504 -- the type checker needs its own
 
     def _loaded_detector(self) -> Detector | None:
         if not isinstance(self._detector, str):

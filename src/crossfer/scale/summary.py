@@ -86,7 +86,8 @@ def summarise(folder: Path) -> dict[str, Any]:
             if not stints:
                 raise ScoreError(
                     f"{folder / MANIFEST}: expected a line about the start of the work before the first "
-                    "part, found none; bring back the whole file, or remove it, and --resume does all parts again"
+                    "part, found none; bring back the whole file, or remove it, and "
+                    "--resume does all parts again"
                 )
             sums.add(line)
             images = line["tally"]["images"]
