@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import platform
 import subprocess
 import sys
@@ -12,7 +11,8 @@ import pytest
 
 import crossfer
 from crossfer.bench import machine
-from crossfer.bench.machine import Machine, Watch, cpu_name, cpu_quota, instructions, share_of_others
+from crossfer.bench.machine import Machine, Watch, cpu_name, instructions, share_of_others
+from crossfer.runtime import cores
 
 X86 = """processor\t: 0
 vendor_id\t: AuthenticAMD
@@ -32,17 +32,23 @@ def test_names_and_instructions_of_either_kind_of_processor():
     assert instructions("") == ()
 
 
-@pytest.mark.parametrize("text", ["", "max 100000\n", "1 0", "many few", "1 2 3"])
-def test_no_quota_where_none_is_stated(text):
-    assert cpu_quota(text) is None
-
-
-def test_threads_are_as_many_as_there_is_time_for():
-    here = dataclasses.replace(Machine.here(), cores=8, quota=None)
-    assert here.threads == 8
-    assert dataclasses.replace(here, quota=2.5).threads == 3
-    assert dataclasses.replace(here, quota=0.2).threads == 1
-    assert dataclasses.replace(here, quota=64.0).threads == 8
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({}, None),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu/cpu.cfs_quota_us": "150000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1.5),
+    ],
+)
+def test_the_quota_of_either_version_of_control_groups(files, quota, monkeypatch, tmp_path):
+    monkeypatch.setattr(cores, "CONTROL_GROUP", tmp_path)
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    here = Machine.here()
+    assert here.quota == quota
+    assert here.cores <= (2 if quota else here.cores_there)
 
 
 def test_others_at_work_are_seen():
@@ -78,14 +84,15 @@ def test_facts_are_of_this_machine_and_this_code():
     assert here.cpu
 
 
-def test_a_system_that_tells_nothing_is_no_error(monkeypatch):
+def test_a_system_that_tells_nothing_is_no_error(monkeypatch, tmp_path):
     def nothing(name: str) -> int:
         raise ValueError(name)
 
     monkeypatch.setattr(machine, "_text", lambda path: "")
+    monkeypatch.setattr(cores, "CONTROL_GROUP", tmp_path)
     monkeypatch.setattr("os.sysconf", nothing)
     monkeypatch.delattr("os.sched_getaffinity")
     here = Machine.here()
     assert (here.quota, here.memory, here.instructions) == (None, None, ())
     assert Watch.begin().others() is None
-    assert here.threads >= 1
+    assert here.cores >= 1

@@ -18,7 +18,7 @@ import PIL
 
 from crossfer import __version__
 from crossfer.provenance import code_commit
-from crossfer.runtime.cores import usable_cores
+from crossfer.runtime.cores import share_of_time, usable_cores
 
 STAT = Path("/proc/stat")
 # Sets of instructions that ONNX Runtime's kernels choose between, as Linux calls them.
@@ -44,7 +44,7 @@ class Machine:
 
     Attributes:
         cpu: its name.
-        cores: logical ones that this process may use.
+        cores: logical ones that this process may use, and has processor time for.
         cores_there: all of the machine.
         quota: processor time that the container may use, in cores; None for no limit.
         instructions: those of ``INSTRUCTIONS`` that it has; empty where the system does not tell.
@@ -76,7 +76,7 @@ class Machine:
             cpu=cpu_name(cpuinfo),
             cores=usable_cores(),
             cores_there=os.cpu_count() or 1,
-            quota=cpu_quota(_text(Path("/sys/fs/cgroup/cpu.max"))),
+            quota=None if math.isinf(share := share_of_time()) else share,
             instructions=instructions(cpuinfo),
             memory=_memory(),
             system=f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -90,11 +90,6 @@ class Machine:
             crossfer=__version__,
             commit=code_commit(),
         )
-
-    @property
-    def threads(self) -> int:
-        """As many as there is processor time for."""
-        return self.cores if self.quota is None else max(1, min(self.cores, math.ceil(self.quota)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -121,18 +116,6 @@ def instructions(cpuinfo: str) -> tuple[str, ...]:
     found = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
     listed = set(found[1].split()) if found else set()
     return tuple(name for name in INSTRUCTIONS if name in listed)
-
-
-def cpu_quota(limit: str) -> float | None:
-    """Processor time in cores, from the text of a control group's ``cpu.max``.
-
-    >>> cpu_quota("150000 100000"), cpu_quota("max 100000"), cpu_quota("")
-    (1.5, None, None)
-    """
-    match limit.split():
-        case [share, period] if share.isdigit() and period.isdigit() and int(period):
-            return int(share) / int(period)
-    return None
 
 
 @dataclass(frozen=True)

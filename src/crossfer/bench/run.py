@@ -99,7 +99,7 @@ def run_bench(
     machine, plan, watch = Machine.here(), QUICK if quick else FULL, Watch.begin()
     read = read_subjects(models)
     subjects, photos = [subject for subject, _ in read], open_photo(photo)
-    face, most = photos.face(read[0][1].input.crop), threads or machine.threads
+    face, most = photos.face(read[0][1].input.crop), threads or machine.cores
     sections = [
         _timed("faces", "faces/s", face_cases(subjects, face, most, plan), plan.pace, tell),
         _timed("photo", "ms", photo_cases(subjects, photos, most), plan.pace, tell),

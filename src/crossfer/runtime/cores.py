@@ -14,7 +14,7 @@ def usable_cores() -> int:
 
     No more than a container's share of processor time (a quota of its control group, rounded up) is worth.
     """
-    return max(1, math.ceil(min(_bound(), _share(CONTROL_GROUP))))
+    return max(1, math.ceil(min(_bound(), share_of_time())))
 
 
 def inference_threads(asked: int | None) -> int:
@@ -25,7 +25,7 @@ def inference_threads(asked: int | None) -> int:
     """
     if asked is not None:
         return asked
-    return usable_cores() if _share(CONTROL_GROUP) < _bound() else 0
+    return usable_cores() if share_of_time() < _bound() else 0
 
 
 def _bound() -> int:
@@ -33,15 +33,15 @@ def _bound() -> int:
     return bound or os.cpu_count() or 1
 
 
-def _share(group: Path) -> float:
-    """Processors' worth of time that a control group may use; infinite where none is set.
+def share_of_time() -> float:
+    """Processors' worth of time that this process's control group may use; infinite where none is set.
 
     Version 2 has "quota period" in one file, version 1 has a file for each (Linux, admin-guide/cgroup-v2 and
     scheduler/sched-bwc).
     """
     for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
         try:
-            quota, period = " ".join((group / file).read_text() for file in files).split()
+            quota, period = " ".join((CONTROL_GROUP / file).read_text() for file in files).split()
             if float(quota) > 0:  # -1 for none; version 2 says "max"
                 return float(quota) / float(period)
         except (OSError, ValueError):
