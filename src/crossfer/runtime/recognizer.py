@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Final, get_args
 
@@ -192,8 +193,7 @@ class Recognizer:
         detector = self._loaded_detector()
         if detector is None:
             return [Box(0.0, 0.0, float(image.shape[1]), float(image.shape[0]))]
-        detections = sorted(detector.detect(image), key=lambda detection: detection.box.area, reverse=True)
-        return detections  # noqa: RET504 -- the type checker needs its own
+        return sorted(detector.detect(image), key=attrgetter("box.area"), reverse=True)
 
     def _loaded_detector(self) -> Detector | None:
         if not isinstance(self._detector, str):
