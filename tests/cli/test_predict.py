@@ -402,6 +402,16 @@ def test_the_form_is_as_the_name_of_the_output_ends(predict, astronaut_path, tmp
     assert (tmp_path / name).read_text().startswith("path,")
 
 
+def test_a_name_that_asks_for_another_form_is_refused_before_the_work(predict, astronaut_path, tmp_path):
+    result = predict(astronaut_path, "-o", tmp_path / "out.parquet")
+    assert result.exit_code == 2
+    said = " ".join(result.stderr.replace("│", " ").split())
+    assert "expected a name that ends in .json, .jsonl, .ndjson, .csv, .txt, or --format, found" in said
+    assert list(tmp_path.iterdir()) == []
+    assert predict("--format", "json", astronaut_path, "-o", tmp_path / "out.log").exit_code == 0
+    assert predict(astronaut_path, "-o", tmp_path / "out").exit_code == 0
+
+
 def test_as_many_threads_as_are_asked_for(predict, astronaut_path, monkeypatch):
     asked, whole = [], recognizer.read_bundle
 

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
 Task = TypeVar("Task")
 STANDARD_INPUT = Path("-")  # this object alone: a file may be called so too
-FORMS: dict[str, Literal["json", "csv"]] = {
+Form = Literal["text", "json", "csv"]
+FORMS: dict[str, Form] = {
     ".json": "json",
     ".jsonl": "json",
     ".ndjson": "json",
     ".csv": "csv",
+    ".txt": "text",
+    "": "text",
 }
 
 
@@ -37,7 +40,7 @@ def predict(
     ],
     *,
     format_: Annotated[
-        Literal["text", "json", "csv"] | None,
+        Form | None,
         typer.Option(
             "--format",
             help="A table; JSON Lines, one object an image; or CSV, one row a face. [default: as the name of "
@@ -121,7 +124,7 @@ def predict(
         drawings = annotated_paths(named, annotate)
     columns = shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None
     form = result_format(
-        format_ or ("text" if output is None else FORMS.get(output.suffix.lower(), "text")),
+        format_ or _form_of(output),
         recognizer.meta.labels,
         top_k=top_k,
         columns=columns,
@@ -142,6 +145,17 @@ def predict(
         to_file("".join(kept), output)
     if errors:
         raise typer.Exit(1)
+
+
+def _form_of(output: Path | None) -> Form:
+    """The form that a file's name asks for; text where results go to standard output."""
+    suffix = "" if output is None else output.suffix.lower()
+    if suffix not in FORMS:
+        raise typer.BadParameter(
+            f"expected a name that ends in {', '.join(filter(None, FORMS))}, or --format, found {output}",
+            param_hint="--output",
+        )
+    return FORMS[suffix]
 
 
 def _recognize_file(
