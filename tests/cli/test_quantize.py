@@ -64,11 +64,17 @@ def test_from_a_model_to_one_in_eight_bits(monkeypatch, capsys, tmp_path: Path, 
     assert "random-int8 on folder valid" in capsys.readouterr().out
 
 
-def test_the_command_that_fits_anew_is_whole(monkeypatch, capsys, tmp_path: Path, model: Path, faces: Path):
+@pytest.mark.parametrize(("trained", "balance"), [(0.0, 0.5), (1.0, 0.0)])
+def test_the_command_that_fits_anew_is_whole(
+    monkeypatch, capsys, tmp_path: Path, model: Path, faces: Path, trained: float, balance: float
+):
+    meta, source = read_bundle(model).meta, tmp_path / "trained.onnx"
+    told = replace(meta, provenance={**meta.provenance, "recipe": {"balance": trained}})
+    source.write_bytes(with_metadata(model.read_bytes(), told))
     before, after = tmp_path / "its own.onnx", tmp_path / "int8.onnx"
     data = ("--data", "folder", "--root", faces, "--classes", "ferplus")
-    asked = ("--balance", 0.5, "--selective-accuracy", 0.2)
-    assert run(monkeypatch, "calibrate", model, *data, *asked, "-o", before) == 0
+    asked = ("--balance", balance, "--selective-accuracy", 0.2)
+    assert run(monkeypatch, "calibrate", source, *data, *asked, "-o", before) == 0
     assert run(monkeypatch, "quantize", before, *data, "--faces", 64, "--max-loss", 100, "-o", after) == 0
     text = capsys.readouterr().out
     assert "abstention and the bias for each class were fitted to the original and are left out" in text
@@ -78,7 +84,7 @@ def test_the_command_that_fits_anew_is_whole(monkeypatch, capsys, tmp_path: Path
     assert run(monkeypatch, *words) == 0
     calibration = read_bundle(after).meta.calibration
     assert calibration is not None
-    assert (calibration.fitted_on["balance"], calibration.fitted_on["selective_accuracy"]) == (0.5, 0.2)
+    assert (calibration.fitted_on["balance"], calibration.fitted_on["selective_accuracy"]) == (balance, 0.2)
 
 
 def test_a_calibrated_model_names_the_command_that_calibrates_anew(

@@ -127,16 +127,19 @@ def _text(done: Quantized, asked: DatasetOptions) -> str:
         bias = " and the bias for each class" if done.lost_calibration.bias else ""
         lines.append(
             f"prediction sets and abstention{bias} were fitted to the original and are left out; "
-            f"fit them anew: {_calibrate_again(done.path, asked, done.lost_calibration)}"
+            f"fit them anew: {_calibrate_again(done, asked, done.lost_calibration)}"
         )
     return "\n".join(lines) + "\n"
 
 
-def _calibrate_again(path: Path, asked: DatasetOptions, lost: Calibration) -> str:
+def _calibrate_again(done: Quantized, asked: DatasetOptions, lost: Calibration) -> str:
     """The command that fits to the new bundle what the old one was fitted with."""
+    from crossfer.evaluate.calibrate import balance_in_training
+
+    path, defaults = done.path, {"selective_accuracy": 0.95, "balance": balance_in_training(done.meta)}
     wished = {
         f"--{name.replace('_', '-')}": f"{value:g}"
-        for name, default in (("selective_accuracy", 0.95), ("balance", 0.0))
+        for name, default in defaults.items()
         if isinstance(value := lost.fitted_on.get(name, default), int | float) and value != default
     }
     words = [word for pair in wished.items() for word in pair]

@@ -57,6 +57,7 @@ class Calibrated:
         """Plain values, as ``crossfer calibrate --format json`` writes them."""
         calibration = self.calibration
         figures = ("accuracy", "mean_class_accuracy", "nll", "brier", "ece", "ece_equal_mass", "per_class")
+        before, after = self.before.to_dict(), self.after.to_dict()
         return plain(
             {
                 "model": self.meta.name,
@@ -66,8 +67,8 @@ class Calibrated:
                 "abstention": calibration.abstention,
                 "set_thresholds": {str(c): calibration.set_threshold(c) for c in SET_COVERAGES},
                 "fitted_on": calibration.fitted_on,
-                "before": {name: self.before.to_dict()[name] for name in figures},
-                "after": {name: self.after.to_dict()[name] for name in figures},
+                "before": {name: before[name] for name in figures},
+                "after": {name: after[name] for name in figures},
             }
         )
 
@@ -111,7 +112,7 @@ def calibrate(
         )
     trial = try_bias(used.logits, used.truth, used.groups)
     temperature, bias = fit_temperature(used.logits, used.truth), np.zeros(0)
-    trained = _balance_in_training(meta)
+    trained = balance_in_training(meta)
     balance = trained if balance is None else balance
     if trial.helps or trained:  # it has to know how frequent classes are before it can be told otherwise
         temperature, bias = fit_bias(used.logits, used.truth)
@@ -147,7 +148,8 @@ def _evening(used: Predictions) -> np.ndarray:
     return np.where(counts > 0, logs[counts > 0].mean() - logs, 0.0)
 
 
-def _balance_in_training(meta: BundleMeta) -> float:
+def balance_in_training(meta: BundleMeta) -> float:
+    """How far the network learnt that classes are equally frequent, 0..1: its recipe's ``balance``."""
     recipe = meta.provenance.get("recipe")
     found = recipe.get("balance", 0.0) if isinstance(recipe, Mapping) else 0.0
     return found if isinstance(found, float) and 0 <= found <= 1 else 0.0
