@@ -203,6 +203,28 @@ def test_a_run_is_resumed_only_with_the_same_video_model_and_settings(tmp_path, 
             run_video(clip, recognizer, VideoOptions("json", output, resume=True), write=nowhere)
 
 
+def test_damage_to_what_an_interrupted_run_left_is_one_sentence(tmp_path, clip, recognizer, whole):
+    output = tmp_path / "rows.jsonl"
+    run_video(clip, recognizer, VideoOptions("json", output), write=nowhere, progress=StopAt(37))
+    folder = tmp_path / "rows.jsonl.partial"
+    kept = {path.name: path.read_bytes() for path in folder.iterdir()}
+    state = json.loads(kept["state.json"])
+    damages = [{"state.json": json.dumps({k: v for k, v in state.items() if k != key})} for key in state]
+    damages += [{"state.json": json.dumps({**state, key: "x"})} for key in state]
+    for name in ("rows.jsonl", "looks.jsonl"):
+        lines = kept[name].decode()
+        damages += [{name: lines[:-9]}, {name: "x" + lines[1:]}, {name: "[]" + " " * (len(lines) - 3) + "\n"}]
+    for damage in damages:
+        for name, text in damage.items():
+            (folder / name).write_text(text)
+        with pytest.raises(ValueError, match=r"rows\.jsonl\.partial: .*(damage|had another request)"):
+            run_video(clip, recognizer, VideoOptions("json", output, resume=True), write=nowhere)
+        for name, before in kept.items():
+            (folder / name).write_bytes(before)
+    run_video(clip, recognizer, VideoOptions("json", output, resume=True), write=nowhere)
+    assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()
+
+
 def test_an_interruption_while_the_done_part_is_passed_over_loses_nothing(tmp_path, clip, recognizer, whole):
     output = tmp_path / "rows.jsonl"
     run_video(clip, recognizer, VideoOptions("json", output), write=nowhere, progress=StopAt(37))

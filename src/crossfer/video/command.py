@@ -130,12 +130,15 @@ class _Run:
         self._end = 0.0
         self._problem: str | None = None
         self._rows_are_out = False
+        segments: list[Segment] = []
         if state is not None and self._unfinished is not None:
-            self._working.restore(state, self._unfinished.looks())
-            self._people = People(read_rows(self._unfinished.rows_path))
-            self._first = self._frames = self._committed = state["next"]
-            self._end = state["end"]
-        self._copy = self._segment_writer([Segment(**s) for s in (state or {}).get("segments", ())])
+            with self._unfinished.reading():
+                self._working.restore(state, self._unfinished.looks())
+                self._people = People(read_rows(self._unfinished.rows_path))
+                self._first = self._frames = self._committed = int(state["next"])
+                self._end = float(state["end"])
+                segments = [Segment(**segment) for segment in state["segments"]]
+        self._copy = self._segment_writer(segments)
 
     def go(self, progress: Callable[[VideoSource], object]) -> Outcome:
         """From the first frame that is not done yet to the outcome."""

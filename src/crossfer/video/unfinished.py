@@ -48,15 +48,16 @@ class Unfinished:
         self.target = Path(os.path.realpath(target)) if target.is_symlink() else target
         self.folder = self.target.with_name(f"{self.target.name}.partial")
         self.rows_path, self._looks_path = self.folder / "rows.jsonl", self.folder / "looks.jsonl"
+        self._files = self.rows_path, self._looks_path
         self._request = request
         self.folder.mkdir(exist_ok=True)
         self._refuse_strangers()
         with ExitStack() as opened:
             opened.enter_context(lock_folder(self.folder, _LOCK))
             self.state = self._read_state(resume=resume)
-            self._rows = self._opened(self.rows_path, "rows")
+            self._rows = self._opened(self.rows_path)
             opened.callback(_close, self._rows)
-            self._looks = self._opened(self._looks_path, "looks")
+            self._looks = self._opened(self._looks_path)
             opened.callback(_close, self._looks)
             self._open = opened.pop_all()
 
@@ -83,6 +84,19 @@ class Unfinished:
         with self._looks_path.open("rb") as file:
             for line in file:
                 yield look_from_dict(json.loads(line))
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """While what an interrupted run left is taken up: what is damaged there is one sentence.
+
+        Raises:
+            ValueError: likewise; the folder is as it was, and free for others.
+        """
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self.close()
+            raise self._damage() from error
 
     def commit(self, state: dict[str, Any]) -> None:
         """Makes what was written so far count, together with a state."""
@@ -117,12 +131,13 @@ class Unfinished:
             )
         try:
             state = json.loads(path.read_bytes())
-            request = state["request"]
+            request, sizes = state["request"], state["bytes"]
             keys = sorted(self._request.keys() | request.keys())
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{path}: expected the state of a run, found damage; remove the folder"
-            ) from error
+            lost = [path for path in self._files if path.stat().st_size < sizes[path.stem]]
+        except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
+            raise self._damage() from error
+        if lost:
+            raise self._damage()
         for key in keys:
             if self._request.get(key) != request.get(key):
                 raise ValueError(
@@ -131,10 +146,16 @@ class Unfinished:
                 )
         return state
 
-    def _opened(self, path: Path, name: str) -> IO[bytes]:
+    def _damage(self) -> ValueError:
+        return ValueError(
+            f"{self.folder}: expected what an interrupted run left, found damage; remove the folder to start "
+            "anew"
+        )
+
+    def _opened(self, path: Path) -> IO[bytes]:
         """A file to append to, cut back to the last commit."""
         file = path.open("ab")
-        file.truncate(0 if self.state is None else self.state["bytes"][name])
+        file.truncate(0 if self.state is None else self.state["bytes"][path.stem])
         return file
 
 
