@@ -71,7 +71,7 @@ def images(kind: str) -> list[bytes]:
 @contextmanager
 def service(*arguments: object) -> Iterator[str]:
     """``crossfer serve`` in a process of its own; gives its address."""
-    command = [sys.executable, "-m", "crossfer.cli", "serve", "--port", "0", *map(str, arguments)]
+    command = [sys.executable, "-m", "crossfer", "serve", "--port", "0", *map(str, arguments)]
     popen = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603
     try:
         assert popen.stderr is not None

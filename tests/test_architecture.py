@@ -17,6 +17,7 @@ SHARED_WITH_TRAINING = {
 # What each room may import of crossfer; a room also imports itself. Nothing imports train but cli.
 ALLOWED = {
     "__init__": EVERYONE | {"runtime.recognizer", "runtime.image", "runtime.bundle", "video"},
+    "__main__": {"cli"},
     "labels": EVERYONE,
     "types": EVERYONE,
     "metrics": EVERYONE,

@@ -26,7 +26,7 @@ def quick(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[d
     """Values and messages of a quick run, in an empty folder that stays so."""
     folder = tmp_path_factory.mktemp("quick")
     words = ["bench", "--quick", "--threads", "2", "--model", str(tiny_model)]
-    command = [sys.executable, "-P", "-m", "crossfer.cli", *words, "--format", "json"]
+    command = [sys.executable, "-P", "-m", "crossfer", *words, "--format", "json"]
     environment = os.environ | {"TMPDIR": str(folder)}
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, env=environment)
     assert list(folder.iterdir()) == []
@@ -112,7 +112,7 @@ def test_bad_input_is_one_sentence_before_any_work(refused, tmp_path):
 
 def test_ctrl_c_ends_it_quietly_and_leaves_nothing(tiny_model, tmp_path):
     words = ["bench", "--model", str(tiny_model), "-o", str(tmp_path / "out.txt")]
-    command = [sys.executable, "-P", "-m", "crossfer.cli", *words]
+    command = [sys.executable, "-P", "-m", "crossfer", *words]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -127,7 +127,7 @@ def test_ctrl_c_ends_it_quietly_and_leaves_nothing(tiny_model, tmp_path):
 
 def test_a_terminal_gets_a_bar(tiny_model):
     main, side = pty.openpty()
-    command = [sys.executable, "-P", "-m", "crossfer.cli", "bench", "--model", str(tiny_model)]
+    command = [sys.executable, "-P", "-m", "crossfer", "bench", "--model", str(tiny_model)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=side)
     os.close(side)
     seen, said = b"", b""

@@ -128,7 +128,7 @@ def test_errors_are_one_line(monkeypatch, options: tuple[str, ...], message: str
 
 
 def test_as_a_command_it_keeps_stdout_for_the_result(faces: Path):
-    command = [sys.executable, "-m", "crossfer.cli", "data", "check", "folder", "--format", "json", "--root"]
+    command = [sys.executable, "-m", "crossfer", "data", "check", "folder", "--format", "json", "--root"]
     done = subprocess.run([*command, str(faces)], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout.count("\n") == 1

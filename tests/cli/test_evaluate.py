@@ -175,7 +175,7 @@ def test_as_a_command_it_keeps_stdout_for_the_result(tmp_path: Path, tiny_model:
     command = [
         sys.executable,
         "-m",
-        "crossfer.cli",
+        "crossfer",
         "evaluate",
         "--data",
         "ferplus",

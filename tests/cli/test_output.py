@@ -45,7 +45,7 @@ def with_stdout(target: str, *arguments: object) -> tuple[int, str]:
             "bash",
             sys.executable,
             "-m",
-            "crossfer.cli",
+            "crossfer",
             *map(str, arguments),
         ],
         stderr=subprocess.PIPE,

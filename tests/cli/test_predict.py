@@ -252,7 +252,7 @@ def test_version(monkeypatch, capsys):
 
 
 def command(model: Path, *arguments: object) -> list[str]:
-    return [sys.executable, "-m", "crossfer.cli", "predict", "--model", str(model), *map(str, arguments)]
+    return [sys.executable, "-m", "crossfer", "predict", "--model", str(model), *map(str, arguments)]
 
 
 def test_a_reader_that_goes_away_causes_no_traceback(tiny_model, folder):
@@ -451,7 +451,7 @@ def test_a_folder_without_images_says_so(predict, tmp_path):
 
 
 def test_closed_streams_are_no_traceback(astronaut_path, tiny_model):
-    command = f'"{sys.executable}" -m crossfer.cli predict --model "{tiny_model}" "{astronaut_path}" >&-'
+    command = f'"{sys.executable}" -m crossfer predict --model "{tiny_model}" "{astronaut_path}" >&-'
     done = subprocess.run(["sh", "-c", command], check=False, stderr=subprocess.PIPE, text=True)  # noqa: S607
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -460,7 +460,7 @@ def test_an_image_may_come_from_standard_input(tiny_model, astronaut_path, tmp_p
     command = [
         sys.executable,
         "-m",
-        "crossfer.cli",
+        "crossfer",
         "predict",
         "--model",
         str(tiny_model),
@@ -486,7 +486,7 @@ def test_a_file_may_be_called_like_standard_input(predict, astronaut_path, tmp_p
 
 
 def test_standard_input_that_is_closed_or_named_twice_is_one_line(tiny_model):
-    command = [sys.executable, "-m", "crossfer.cli", "predict", "--model", str(tiny_model)]
+    command = [sys.executable, "-m", "crossfer", "predict", "--model", str(tiny_model)]
     closed = subprocess.run(
         ["/bin/sh", "-c", '"$@" - <&-', "sh", *command], capture_output=True, text=True, check=False
     )

@@ -61,7 +61,7 @@ def test_a_run_without_labels_says_what_it_counts_and_another_starts_from_it(tmp
 def test_an_interrupted_run_resumes_and_a_second_start_is_refused(tmp_path: Path) -> None:
     run = tmp_path / "run"
     started = subprocess.Popen(
-        [sys.executable, "-m", "crossfer.cli", "train", str(RECIPES / "smoke.toml"), "-o", str(run), *TINY],
+        [sys.executable, "-m", "crossfer", "train", str(RECIPES / "smoke.toml"), "-o", str(run), *TINY],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

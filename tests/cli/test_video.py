@@ -186,7 +186,7 @@ def test_a_part_that_cannot_be_loaded_is_one_clear_line(clip):
 
 
 def started(model: Path, *arguments: object) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "crossfer.cli", "video", "--model", str(model), *map(str, arguments)]
+    command = [sys.executable, "-m", "crossfer", "video", "--model", str(model), *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -250,7 +250,7 @@ def test_ctrl_c_ends_a_stream_and_completes_its_files(tiny_model, tmp_path):
 
 def test_a_progress_bar_appears_on_a_terminal_and_only_on_stderr(tiny_model, clip):
     controller, terminal = pty.openpty()
-    command = [sys.executable, "-m", "crossfer.cli", "video", "--model", str(tiny_model)]
+    command = [sys.executable, "-m", "crossfer", "video", "--model", str(tiny_model)]
     running = subprocess.Popen(
         [*command, "--format", "json", str(clip)], stdout=subprocess.PIPE, stderr=terminal
     )

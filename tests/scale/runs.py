@@ -28,7 +28,7 @@ from crossfer.scale.work import Scored, Scorer, Setup
 
 
 def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "crossfer.cli", "score", *map(str, arguments)]
+    return [sys.executable, "-m", "crossfer", "score", *map(str, arguments)]
 
 
 def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:

@@ -372,6 +372,29 @@ def test_a_photo_chosen_while_the_webcam_is_asked_for_stays(open_page, photo):
     assert page.get_attribute("#camera", "aria-pressed") == "false"
 
 
+DECODED_LATER = """
+const real = HTMLImageElement.prototype.decode;
+const permitted = new Promise((resolve) => { window.permit = resolve; });
+HTMLImageElement.prototype.decode = async function () {
+  await permitted;
+  return real.call(this);
+};
+"""  # a large photo, decoded when the test permits it
+
+
+def test_the_webcam_started_while_a_photo_is_decoded_stays(open_page, photo):
+    page = open_page(script=DECODED_LATER)
+    choose(page, photo)
+    page.click("#camera")
+    says(page, "#rate", "frames/s")
+    page.evaluate("permit()")
+    page.wait_for_timeout(300)
+    assert page.locator("#video").is_visible()
+    assert page.locator("#photo").is_hidden()
+    assert page.get_attribute("#camera", "aria-pressed") == "true"
+    says(page, "#rate", "frames/s")
+
+
 def test_options_change_while_the_webcam_has_the_only_place(open_page, model):
     with running(Service(model, limits=Limits(streams=1))) as client:
         page = open_page(str(client.base_url))

@@ -60,7 +60,7 @@ class Process:
 @contextmanager
 def process(log: Path, *arguments: object, environment: dict[str, str] | None = None) -> Iterator[Process]:
     """``crossfer serve --port 0`` with these arguments, ready to answer."""
-    command = [sys.executable, "-m", "crossfer.cli", "serve", "--port", "0", *map(str, arguments)]
+    command = [sys.executable, "-m", "crossfer", "serve", "--port", "0", *map(str, arguments)]
     with log.open("wb") as stderr:
         popen = subprocess.Popen(command, stderr=stderr, env={**os.environ, **(environment or {})})
     try:

@@ -26,7 +26,7 @@ from support.two_ranks import RECIPES, first_points, gradients
 TESTS = Path(__file__).parents[1]
 SMOKE = TESTS.parent / "recipes" / "smoke.toml"
 TWO = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-CROSSFER = ("-m", "crossfer.cli")
+CROSSFER = ("-m", "crossfer")
 TINY = ("--set", "data.samples=64", "--set", "optim.epochs=2", "--set", "optim.batch_size=16")
 
 

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 # -P: the folder that one happens to stand in is no place to import from.
 PYTHON = (sys.executable, "-P")
-COMMAND = (*PYTHON, "-m", "crossfer.cli")
+COMMAND = (*PYTHON, "-m", "crossfer")
 # Runs a command and prints the most memory that it held, in the system's unit. A process of its own, because
 # on Linux the mark of a process begins with the size of the one that started it, and this one is small.
 PEAK = """

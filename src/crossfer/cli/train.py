@@ -43,7 +43,7 @@ def train(
     """Train a recipe; progress goes to stderr, the run to a folder.
 
     Several processes share the work where `torchrun` starts them:
-    `torchrun --nproc_per_node=2 -m crossfer.cli train RECIPE`.
+    `torchrun --nproc_per_node=2 -m crossfer train RECIPE`.
     """
     overrides = [*(set_ or ()), *(["data.skip_bad=true"] if skip_bad else ())]
     run(recipe, overrides, output, root, resume=resume, tensorboard=tensorboard)

@@ -161,8 +161,10 @@ async function take(file) {
   URL.revokeObjectURL($("photo").src);
   $("photo").src = URL.createObjectURL(file);
   const shown = await $("photo").decode().then(() => true, () => false); // TIFF is read by the service only
+  const pixels = shown ? await createImageBitmap($("photo")) : null;
+  if (state.file !== file) return; // the webcam was started, or another photo chosen, meanwhile
   state.size = shown ? { width: $("photo").naturalWidth, height: $("photo").naturalHeight } : null;
-  state.pixels = shown ? await createImageBitmap($("photo")) : null;
+  state.pixels = pixels;
   showStage(shown ? "photo" : null);
   await ask();
 }

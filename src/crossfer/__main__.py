@@ -1,0 +1,5 @@
+"""``python -m crossfer``: the command line without its script."""
+
+from crossfer.cli import main
+
+main()

@@ -1,5 +1,0 @@
-"""``python -m crossfer.cli``."""
-
-from crossfer.cli import main
-
-main()
