@@ -16,7 +16,8 @@ SHARED_WITH_TRAINING = {
 }
 # What each room may import of crossfer; a room also imports itself. Nothing imports train but cli.
 ALLOWED = {
-    "__init__": EVERYONE | {"runtime.recognizer", "runtime.image", "runtime.bundle", "video"},
+    "__init__": EVERYONE
+    | {"runtime.recognizer", "runtime.image", "runtime.bundle", "runtime.detector", "video"},
     "__main__": {"cli"},
     "labels": EVERYONE,
     "types": EVERYONE,

@@ -11,6 +11,7 @@ from crossfer.types import Box, Face, Prediction
 
 if TYPE_CHECKING:
     from crossfer.runtime.bundle import BundleError
+    from crossfer.runtime.detector import Detection
     from crossfer.runtime.image import ImageError
     from crossfer.runtime.recognizer import Recognizer
 
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
-__all__ = ["Box", "BundleError", "Face", "ImageError", "LabelSet", "Prediction", "Recognizer"]
+__all__ = ["Box", "BundleError", "Detection", "Face", "ImageError", "LabelSet", "Prediction", "Recognizer"]
 _LATE = {
     "BundleError": "crossfer.runtime.bundle",
+    "Detection": "crossfer.runtime.detector",
     "ImageError": "crossfer.runtime.image",
     "Recognizer": "crossfer.runtime.recognizer",
 }

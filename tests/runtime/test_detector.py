@@ -1,3 +1,4 @@
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from crossfer.runtime import detector as detector_module
 from crossfer.runtime.detector import (
     CLOSE_UP_SIDE,
     CenterFace,
+    Detection,
     DetectorError,
     close_up,
     decode,
@@ -20,6 +22,7 @@ from crossfer.runtime.detector import (
     non_maximum_suppression,
     weights_path,
 )
+from crossfer.types import Box
 from reference import detection as reference
 
 
@@ -101,6 +104,33 @@ def test_threads_give_the_same_answer(detector, astronaut):
 def test_bad_settings_say_what_is_expected(arguments, message):
     with pytest.raises(ValueError, match=message):
         CenterFace(**arguments)
+
+
+POINTS = ((20.0, 30.0), (40.0, 30.0), (30.0, 40.0), (22.0, 50.0), (38.0, 50.0))
+
+
+@pytest.mark.parametrize(
+    ("box", "score", "landmarks", "message"),
+    [
+        (Box(0, 0, 9, 9), 0.9, (), "landmarks: expected five points"),
+        (Box(0, 0, 9, 9), 0.9, POINTS[:4], "landmarks: expected five points"),
+        (Box(0, 0, 9, 9), 0.9, ((np.nan, 0.0), *POINTS[1:]), "landmarks: expected five points"),
+        (Box(0, 0, 0, 9), 0.9, POINTS, "box: expected one with a width and a height above 0"),
+        (Box(0, 0, 9, np.inf), 0.9, POINTS, "box: expected one with a width and a height above 0"),
+        (Box(0, 0, 9, 9), 99.0, POINTS, "score: expected a number from 0 to 1, got 99"),
+        (Box(0, 0, 9, 9), np.nan, POINTS, "score: expected a number from 0 to 1, got nan"),
+    ],
+)
+def test_a_detection_that_cannot_be_one_says_what_is_expected(box, score, landmarks, message):
+    with pytest.raises(ValueError, match=message):
+        Detection(box, score, landmarks)
+
+
+def test_a_detection_holds_plain_numbers_whatever_it_was_made_of():
+    values = np.float32([1, 2, 9, 9])
+    made = Detection(Box(*values), np.float32(0.5), np.float32(POINTS))  # type: ignore[arg-type]
+    assert made == Detection(Box(1.0, 2.0, 9.0, 9.0), 0.5, POINTS)
+    assert json.dumps([made.box.x, made.score, made.landmarks])
 
 
 def test_missing_weights_are_an_error_that_says_what_to_install(monkeypatch):

@@ -134,6 +134,15 @@ def test_a_detector_of_ones_own(tiny_model, astronaut):
     assert [face.box.width for face in faces] == [90, 20]
 
 
+def test_what_a_detector_of_ones_own_gives_must_be_detections(tiny_model, astronaut):
+    class Boxes:
+        def detect(self, image: np.ndarray) -> list:
+            return [(10, 10, 20, 20)]
+
+    with pytest.raises(TypeError, match=r"expected Boxes\.detect to give crossfer\.Detection, got tuple"):
+        Recognizer(tiny_model, detector=Boxes()).recognize(astronaut)
+
+
 @pytest.mark.parametrize("kind", [list, tuple])
 def test_what_a_detector_of_ones_own_gives_stays_as_it_is(tiny_model, astronaut, kind):
     points = ((200.0, 100.0), (250.0, 100.0), (225.0, 120.0), (205.0, 140.0), (245.0, 140.0))

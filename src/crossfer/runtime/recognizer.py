@@ -16,7 +16,7 @@ from crossfer.calibration import softmax
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.decision import Decision
-from crossfer.runtime.detector import MULTIPLE, CenterFace, Detection, Detector
+from crossfer.runtime.detector import MULTIPLE, CenterFace, Detection, Detector, detect
 from crossfer.runtime.image import ImageSource, load_image
 from crossfer.runtime.names import DetectorName
 from crossfer.runtime.preprocess import normalize, resize_crop
@@ -60,8 +60,9 @@ class Recognizer:
 
     Args:
         model: ``"base"`` (also ``"default"``) or ``"tiny"``, or the path of a bundle.
-        detector: ``"centerface"``; ``"none"`` if every image is a face crop in the model's framing; or your
-            own.
+        detector: ``"centerface"``; ``"none"`` if every image is a face crop in the model's framing; or an
+            object of your own whose ``detect`` takes uint8 RGB pixels of shape (H, W, 3) and gives a
+            ``Detection`` a face.
         min_face_score: faces that the CenterFace detector is less sure of (0..1) are left out.
         threads: CPU threads for each of detector and model; None for one a core, within a container's share.
         coverage: give each face a ``prediction_set`` that holds the true expression with this frequency
@@ -193,7 +194,7 @@ class Recognizer:
         detector = self._loaded_detector()
         if detector is None:
             return [Box(0.0, 0.0, float(image.shape[1]), float(image.shape[0]))]
-        return sorted(detector.detect(image), key=attrgetter("box.area"), reverse=True)
+        return sorted(detect(detector, image), key=attrgetter("box.area"), reverse=True)
 
     def _loaded_detector(self) -> Detector | None:
         if not isinstance(self._detector, str):

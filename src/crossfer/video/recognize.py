@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from crossfer.runtime.align import crop_face
-from crossfer.runtime.detector import CenterFace, Detection, Detector
+from crossfer.runtime.detector import CenterFace, Detection, Detector, detect
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.types import Prediction
 from crossfer.video.between import faces_at, faces_of
@@ -134,7 +134,7 @@ class VideoRecognizer:
         self._smoother.restore(state["smoother"])
 
     def _look(self, frame: Frame) -> Look:
-        look = self._tracks.look(frame.index, frame.time, self._detector.detect(frame.pixels))
+        look = self._tracks.look(frame.index, frame.time, detect(self._detector, frame.pixels))
         self._on_look(look)
         return look
 
