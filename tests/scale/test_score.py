@@ -346,6 +346,18 @@ def test_an_output_that_a_pattern_matches_is_refused(pattern, options, tmp_path)
     assert not output.exists()
 
 
+@pytest.mark.parametrize("pattern", ["*/*", "**/*.png"])
+def test_what_a_pattern_matches_within_the_output_is_no_input(pattern, options, tmp_path):
+    draw(tmp_path / "px" / "photos", 2)
+    output = tmp_path / "px" / "out"
+    run_here(tmp_path / "px" / pattern, "-o", output, *options)
+    (output / "photos").mkdir()
+    draw(output / "photos", 1)
+    before = rows(output)
+    run_here(tmp_path / "px" / pattern, "-o", output, *options, "--resume")
+    assert rows(output).equals(before)
+
+
 def test_the_folders_that_a_pattern_matches_are_looked_up_once(tmp_path):
     for name in ("a", "b"):
         draw(tmp_path / name, 1)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from crossfer.runtime.image import SUFFIXES
 from crossfer.scale.archives import TARS, list_tar, list_zip
@@ -25,16 +27,19 @@ class Listing:
         inputs: folders, images, zip, tar and Parquet files, lists, tables, patterns with ``*``; paths or
             fsspec addresses.
         column: of tables and Parquet files; None to go by the usual names.
+        output: the folder of the run: what patterns match within it is none of the input.
 
     Attributes:
         names: the inputs, absolute.
         passed_over: how many files in folders were no images, by suffix.
     """
 
-    def __init__(self, inputs: Sequence[str], column: str | None = None) -> None:
+    def __init__(self, inputs: Sequence[str], column: str | None = None, output: Path | None = None) -> None:
         self.names = [input_name(given) for given in inputs]
         self.column = column
         self.passed_over: Counter[str] = Counter()
+        places = () if output is None else (os.path.abspath(output), os.path.realpath(output))
+        self._within = tuple(os.path.join(os.fsencode(place), b"") for place in places)
         self._matched: dict[bytes, list[bytes]] = {}
 
     @property
@@ -51,7 +56,7 @@ class Listing:
     def _matches(self, pattern: bytes) -> list[bytes]:
         """What a pattern stands for, looked up once: what is put there later does not join the input."""
         if pattern not in self._matched:
-            self._matched[pattern] = _matches(pattern)
+            self._matched[pattern] = [m for m in _matches(pattern) if not m.startswith(self._within)]
         return self._matched[pattern]
 
     def __iter__(self) -> Iterator[Entry]:

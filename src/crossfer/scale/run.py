@@ -115,7 +115,7 @@ def score(options: ScoreOptions, tell: Tell = lambda _: None) -> dict[str, Any]:
     """
     if options.engine == "ray":
         prepare_ray(options.address)
-    listing = Listing(options.inputs, options.column)
+    listing = Listing(options.inputs, options.column, options.output)
     with closing(OutputFolder(options.output)) as output:
         # With the folder there: a pattern that matches it is refused.
         setup, described = _prepare(options, listing)
