@@ -50,10 +50,13 @@ def test_a_varying_frame_rate_is_kept(tmp_path, name):
     assert [frame.time for frame in frames] == pytest.approx(times, abs=1e-3)
 
 
-def test_times_count_from_the_start_of_the_file(tmp_path):
-    late = [10 + number / 25 for number in range(5)]
-    _, frames = read(write_clip(tmp_path / "late.ts", counted(5), late))
-    assert [frame.time for frame in frames] == pytest.approx([number / 25 for number in range(5)], abs=1e-6)
+@pytest.mark.parametrize("name", ["late.ts", "late.mkv", "late.mp4"])
+def test_times_count_from_the_start_of_the_file(tmp_path, name):
+    late = [100 + number / 25 for number in range(20)]
+    source, frames = read(write_clip(tmp_path / name, counted(20), late))
+    assert [frame.time for frame in frames] == pytest.approx([number / 25 for number in range(20)], abs=1e-6)
+    assert source.duration == pytest.approx(0.8)
+    assert source.problem is None
 
 
 def test_reading_may_begin_later_and_gives_the_same_frames(tmp_path):

@@ -203,10 +203,18 @@ class VideoSource:
         stream, whole = self._stream, self._container.duration
         if stream.duration:
             return float(stream.duration * self.time_base)
-        if tag := re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", "")):
-            hours, minutes, seconds = map(float, tag.groups())
-            return hours * 3600 + minutes * 60 + seconds
-        return whole / av.time_base if whole else None
+        length = self._tagged_duration() or (whole / av.time_base if whole else None)
+        start = (self._container.start_time or 0) / av.time_base
+        if length is None or self._container.format.name != "matroska,webm" or not 0 < start < length:
+            return length
+        return length - start  # what Matroska states is the time of the end
+
+    def _tagged_duration(self) -> float | None:
+        tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", self._stream.metadata.get("DURATION", ""))
+        if tag is None:
+            return None
+        hours, minutes, seconds = map(float, tag.groups())
+        return hours * 3600 + minutes * 60 + seconds
 
     def _missing(self, count: int) -> str | None:
         """What to say if a file holds less than it states, or damage."""
