@@ -141,6 +141,20 @@ def test_an_interrupted_run_that_is_resumed_equals_one_that_was_not(tmp_path, cl
     assert names(tmp_path) == ["copy.mp4", "rows.jsonl"]
 
 
+@pytest.mark.parametrize("stop", range(9, 34, 2))
+def test_cuts_do_not_depend_on_where_a_run_was_interrupted(tmp_path, astronaut, recognizer, stop):
+    frames = frames_with([head(astronaut, SIDE)], [[Place(90, 60)]] * 11, width=WIDTH, height=HEIGHT)
+    shots = [frames, [255 - np.roll(frame, 60, axis=1) for frame in frames], frames]
+    clip = write_clip(tmp_path / "clip.mp4", [frame for shot in shots for frame in shot])
+    run_video(clip, recognizer, VideoOptions("json", tmp_path / "whole.jsonl"), write=nowhere)
+    output = tmp_path / "rows.jsonl"
+    run_video(clip, recognizer, VideoOptions("json", output), write=nowhere, progress=StopAt(stop))
+    run_video(clip, recognizer, VideoOptions("json", output, resume=True), write=nowhere)
+    assert output.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    tracks = {row["frame"]: row["track"] for row in rows_of(output)}
+    assert tracks[10] != tracks[22]
+
+
 def test_what_was_written_after_the_last_commit_is_cut_off_again(tmp_path, clip, recognizer, whole):
     """As after a power cut: half a row, half a look, and a segment that nobody finished."""
     output = tmp_path / "rows.jsonl"

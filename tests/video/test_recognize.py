@@ -12,7 +12,7 @@ from crossfer.video import RecognizedFrame, VideoError, VideoRecognizer, recogni
 from crossfer.video.frames import Frame
 from crossfer.video.recognize import VideoSettings
 from support.bundles import calibrated_bundle, calibration
-from support.clips import Place, background, cut, frames_with, head, line, write_clip
+from support.clips import Place, background, cut, frames_with, head, line, paste, write_clip
 
 SIDE = 90
 
@@ -90,6 +90,26 @@ def test_somebody_who_joins_gets_the_next_number(astronaut, recognizer, detector
     places = [[Place(70, 95), None]] * 10 + [[Place(70, 95), Place(240, 95)]] * 11
     found = through(frames_with(heads, places), recognizer, detector)
     assert [[face.track for face in one.faces] for one in found] == [[1]] * 12 + [[1, 2]] * 9
+
+
+@pytest.mark.parametrize("first", [1, 2, 5, 8])
+@pytest.mark.parametrize("every", [1, 3])
+def test_after_a_cut_whoever_is_where_somebody_was_is_somebody_else(
+    astronaut, recognizer, detector, first, every
+):
+    """Shot and counter-shot: no row mixes the two, in place, number or expression."""
+    one = frames_with([head(astronaut, SIDE)], [[Place(150, 95)]] * first)
+    wall = 255 - np.tile(background(160), (1, 2, 1))
+    other = [wall.copy() for _ in range(7)]
+    for frame in other:
+        paste(frame, head(astronaut, SIDE, mirrored=True), Place(165, 100))
+    found = through([*one, *other], recognizer, detector, detect_every=every)
+    assert [one.index for one in found] == list(range(first + 7))
+    assert [[face.track for face in one.faces] for one in found] == [[1]] * first + [[2]] * 7
+    alone = through(other, recognizer, detector, detect_every=every)
+    for after, plain in zip(found[first:], alone, strict=True):
+        assert after.faces[0].box == plain.faces[0].box
+        assert after.faces[0].smoothed.probabilities == pytest.approx(plain.faces[0].smoothed.probabilities)
 
 
 @pytest.mark.parametrize("every", [2, 3, 5])

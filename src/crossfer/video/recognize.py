@@ -17,6 +17,7 @@ from crossfer.types import Prediction
 from crossfer.video.between import faces_at, faces_of
 from crossfer.video.frames import Frame, RecognizedFrame, TrackedFace
 from crossfer.video.live import LiveFrames
+from crossfer.video.shots import Shots
 from crossfer.video.smooth import Smoother
 from crossfer.video.source import VideoError, VideoSource
 from crossfer.video.tracks import Look, Tracks
@@ -78,6 +79,7 @@ class VideoRecognizer:
         self._recognizer = recognizer
         self._detector = detector or CenterFace(min_score=FAINT * self.settings.min_face_score)
         self._tracks = Tracks(self.settings.min_face_score, rate / self.settings.detect_every)
+        self._shots = Shots()
         self._smoother = Smoother(self.settings.smoothing)
         self._on_look = on_look or (lambda look: None)
         self._waiting: list[Frame] = []
@@ -96,10 +98,15 @@ class VideoRecognizer:
             frame: the one after the last; frames of a live source may be missing.
         """
         before = self._tracks.last
+        # The first frame after an interruption was looked at before it.
+        begins = (before is None or frame.index > before.index) and self._shots.begins(frame.pixels)
+        if before is None or begins:
+            done = self.finish()
+            self._waiting = [frame]
+            self._look(frame, begins=begins)
+            return done
         self._waiting.append(frame)
-        if before is None:
-            self._look(frame)
-        elif frame.index - before.index >= self.settings.detect_every:
+        if frame.index - before.index >= self.settings.detect_every:
             return self._ready(before, self._look(frame))
         return []
 
@@ -118,23 +125,29 @@ class VideoRecognizer:
 
     def state(self) -> dict[str, Any]:
         """What ``restore`` needs besides the looks, as plain values for JSON."""
-        return {"next": self.next_index, "smoother": self._smoother.to_dict()}
+        return {
+            "next": self.next_index,
+            "smoother": self._smoother.to_dict(),
+            "shots": self._shots.to_dict(),
+        }
 
     def restore(
-        self, state: dict[str, Any], looks: Iterator[tuple[int, float, tuple[Detection, ...]]]
+        self, state: dict[str, Any], looks: Iterator[tuple[int, float, tuple[Detection, ...], bool]]
     ) -> None:
         """Goes on where ``state`` was taken: the next frame to push is that of number ``state["next"]``.
 
         Args:
             state: as ``state`` gave it.
-            looks: every look up to then: frame number, time, detections.
+            looks: every look up to then, as ``Tracks.look`` takes it.
         """
-        for index, time, detections in looks:
-            self._tracks.look(index, time, detections)
+        for look in looks:
+            self._tracks.look(*look)
+        self._shots.restore(state["shots"])
         self._smoother.restore(state["smoother"])
 
-    def _look(self, frame: Frame) -> Look:
-        look = self._tracks.look(frame.index, frame.time, detect(self._detector, frame.pixels))
+    def _look(self, frame: Frame, *, begins: bool = False) -> Look:
+        found = detect(self._detector, frame.pixels)
+        look = self._tracks.look(frame.index, frame.time, found, begins)
         self._on_look(look)
         return look
 

@@ -36,12 +36,14 @@ class Look:
         detections: the faces, as the detector gave them.
         tracks: for each the number of the person, or None: a face too uncertain to count, or seen for the
             first time. In the latter case the next look enters the number here.
+        begins: a shot of the video begins with this frame.
     """
 
     index: int
     time: float
     detections: tuple[Detection, ...]
     tracks: list[int | None]
+    begins: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, exact to the last bit; without the tracks, which follow from them."""
@@ -49,16 +51,16 @@ class Look:
             [d.box.x, d.box.y, d.box.width, d.box.height, d.score, [list(p) for p in d.landmarks]]
             for d in self.detections
         ]
-        return {"frame": self.index, "time": self.time, "faces": faces}
+        return {"frame": self.index, "time": self.time, "faces": faces, "begins": self.begins}
 
 
-def look_from_dict(values: dict[str, Any]) -> tuple[int, float, tuple[Detection, ...]]:
-    """Frame number, time and detections from what ``Look.to_dict`` gave."""
+def look_from_dict(values: dict[str, Any]) -> tuple[int, float, tuple[Detection, ...], bool]:
+    """What ``Tracks.look`` takes, from what ``Look.to_dict`` gave."""
     detections = tuple(
         Detection(Box(*box), score, tuple((x, y) for x, y in landmarks))
         for *box, score, landmarks in values["faces"]
     )
-    return values["frame"], values["time"], detections
+    return values["frame"], values["time"], detections, bool(values["begins"])
 
 
 class Tracks:
@@ -76,6 +78,7 @@ class Tracks:
     def __init__(self, min_face_score: float, rate: float) -> None:
         self._min_face_score = min_face_score
         self._overlap = BIoU(MARGIN)
+        self._before = 0  # people of the shots before
         self._tracker = ByteTrackTracker(
             # In frames at 30 a second, whatever the rate.
             lost_track_buffer=round(max(LOST_SECONDS, LOST_LOOKS / rate) * 30),
@@ -89,25 +92,33 @@ class Tracks:
         self._known = 0
         self.last: Look | None = None
 
-    def look(self, index: int, time: float, detections: Sequence[Detection]) -> Look:
+    def look(self, index: int, time: float, detections: Sequence[Detection], begins: bool = False) -> Look:
         """Takes one more look, and enters into the look before who was seen there for the first time.
 
         Args:
             index: number of the frame.
             time: in seconds, later than that of the look before.
             detections: the faces, in any order.
+            begins: a shot begins with this frame: everybody in it gets a new number.
         """
+        if begins:
+            self._begin()
         tracks: list[int | None] = [None] * len(detections)
         for face, number in self._update(time, detections):
-            tracks[face] = number + 1
+            tracks[face] = self._before + number + 1
         new = [face for face, track in enumerate(tracks) if track is not None and track > self._known]
         self._enter_first({face: tracks[face] for face in new}, detections)
         self._known += len(new)
-        self.last = Look(index, time, tuple(detections), tracks)
+        self.last = Look(index, time, tuple(detections), tracks, begins)
         return self.last
 
+    def _begin(self) -> None:
+        self.close()
+        self._before, self.last = self._known, None
+        self._tracker.reset()
+
     def close(self) -> None:
-        """After the last look: faces seen there for the first time count as well, for want of another."""
+        """After the last look of a shot: faces seen there for the first time count as well."""
         if self.last is not None:
             for face, detection in enumerate(self.last.detections):
                 if self.last.tracks[face] is None and detection.score >= self._min_face_score:

@@ -79,8 +79,8 @@ class Unfinished:
         with _naming(self._looks):
             self._looks.write(json.dumps(look.to_dict()).encode() + b"\n")
 
-    def looks(self) -> Iterator[tuple[int, float, tuple[Detection, ...]]]:
-        """Every look up to the last commit: frame number, time, detections."""
+    def looks(self) -> Iterator[tuple[int, float, tuple[Detection, ...], bool]]:
+        """Every look up to the last commit, as ``Tracks.look`` takes it."""
         with self._looks_path.open("rb") as file:
             for line in file:
                 yield look_from_dict(json.loads(line))
