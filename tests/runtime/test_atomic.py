@@ -80,9 +80,24 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
     assert pipe.is_fifo()
 
 
+def test_an_open_pipe_is_written_to_by_its_number():
+    read, write = os.pipe()
+    write_atomically(Path(f"/dev/fd/{write}"), b"new")
+    os.close(write)
+    with open(read, "rb") as reader:
+        assert reader.read() == b"new"
+
+
 def test_a_device_stays_one():
     write_atomically(Path(os.devnull), b"new")
     assert Path(os.devnull).is_char_device()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_device_that_takes_nothing_is_an_error_that_names_it():
+    with pytest.raises(OSError, match="No space left") as error:
+        write_atomically(Path("/dev/full"), b"new")
+    assert error.value.filename == "/dev/full"
 
 
 def test_the_longest_name_there_is(tmp_path):

@@ -53,13 +53,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: as :func:`write_atomically`.
     """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file() and not target.is_dir():
+    if path.exists() and not path.is_file() and not path.is_dir():  # its real path may be none: pipe:[123]
         with TemporaryDirectory() as folder:
             part = Path(folder) / "part"
             yield part
-            target.write_bytes(part.read_bytes())
+            _pass_on(part, path)
         return
+    target = Path(os.path.realpath(path))
     part = target.with_name(f".{target.name[:_NAME_KEPT]}.{os.getpid()}.part")
     try:
         yield part
@@ -73,3 +73,13 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def _pass_on(part: Path, stream: Path) -> None:
+    """Writes the content of a file to a pipe or device; errors name that, as those of a full one do not."""
+    content = part.read_bytes()
+    try:
+        stream.write_bytes(content)
+    except OSError as error:
+        error.filename = str(stream)
+        raise
