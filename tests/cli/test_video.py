@@ -232,6 +232,10 @@ def test_a_process_that_is_stopped_can_be_resumed(tiny_model, video, long_clip, 
     assert video(long_clip, "-o", output, "--detect-every", "10", "--resume").exit_code == 0
     assert output.read_bytes() == long_rows
     assert names(tmp_path) == ["r.jsonl"]
+    complete = video(long_clip, "-o", output, "--resume")
+    told = f"crossfer: {output} is there, and nothing is unfinished; leave out --resume to make it anew\n"
+    assert (complete.exit_code, complete.stdout, complete.stderr) == (0, "", told)
+    assert output.read_bytes() == long_rows
 
 
 def test_ctrl_c_ends_a_stream_and_completes_its_files(tiny_model, tmp_path):

@@ -256,6 +256,22 @@ def test_with_nothing_to_resume_it_starts_at_the_beginning(tmp_path, clip, recog
     assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()
 
 
+@pytest.mark.parametrize("wishes", [["output"], ["annotate", "timeline"], ["timeline"]])
+def test_a_complete_run_is_left_as_it_is(tmp_path, clip, recognizer, wishes):
+    places = {"output": tmp_path / "r.jsonl", "annotate": tmp_path / "c.mp4", "timeline": tmp_path / "t"}
+    wished = {wish: places[wish] for wish in wishes}
+    form = "json" if "output" in wished else None
+    assert run_video(clip, recognizer, VideoOptions(form, **wished), write=nowhere) is not None
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+    for seconds in (None, 0.8):
+        options = VideoOptions(form, **wished, resume=True, seconds=seconds)
+        assert run_video(clip, recognizer, options, write=nowhere) is None
+    more = VideoOptions(form, **(wished | {"annotate": tmp_path / "more.mkv"}), resume=True)
+    with pytest.raises(ValueError, match=r"more\.mkv; leave out --resume to make them anew"):
+        run_video(clip, recognizer, more, write=nowhere)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")} == before
+
+
 def test_rows_leave_as_they_come_where_no_file_is_given(clip, recognizer, whole):
     written: list[str] = []
     run_video(clip, recognizer, VideoOptions("json"), write=written.append)

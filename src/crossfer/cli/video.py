@@ -106,6 +106,10 @@ def video(
     recognizer = Recognizer(model, "none", coverage=coverage, abstain=abstain)
     with _progress() as progress:
         outcome = run_video(source, recognizer, options, write=to_stdout, progress=progress)
+    if outcome is None:
+        there = f"{output or annotate or timeline} is there, and nothing is unfinished"
+        typer.echo(f"crossfer: {there}; leave out --resume to make it anew", err=True)
+        return
     _report(source, outcome, table=form is None)
 
 

@@ -23,7 +23,7 @@ from crossfer.video.people import People, Person, most_seen
 from crossfer.video.recognize import VideoRecognizer, read_frames
 from crossfer.video.rows import Columns, RowFormat, read_rows, row_lines, write_csv, write_parquet
 from crossfer.video.source import VideoError, VideoSource
-from crossfer.video.unfinished import Unfinished, source_id
+from crossfer.video.unfinished import Unfinished, source_id, unfinished_folder
 
 COMMIT_FRAMES = 250  # about so many frames, at most, are done again after an interruption
 MOST_TIMELINES = 200
@@ -61,7 +61,7 @@ def run_video(
     *,
     write: Callable[[str], object],
     progress: Callable[[VideoSource], object] = lambda source: None,
-) -> Outcome:
+) -> Outcome | None:
     """Goes through a video and writes what was wished for; files are whole or not there.
 
     Args:
@@ -70,6 +70,9 @@ def run_video(
         options: what to make of it.
         write: takes rows that go to no file.
         progress: called after each frame that was gone through, or passed over since it was done before.
+
+    Returns:
+        What came of it; None where there is nothing to resume, since all that is wished for is there.
 
     Raises:
         VideoError: if the source cannot be used at all.
@@ -80,12 +83,32 @@ def run_video(
     with VideoSource(source) as opened, ExitStack() as unwanted:
         if options.resume and opened.file is None:
             raise ValueError(f"--resume: only a file can be taken up again, not {opened.name}")
+        if options.resume and _is_complete(options):
+            return None
         if options.timeline is not None:
             _make_folder(options.timeline, unwanted)
         outcome = _Run(opened, recognizer, options, write).go(progress)
         if not outcome.interrupted:
             unwanted.pop_all()
         return outcome
+
+
+def _is_complete(options: VideoOptions) -> bool:
+    """Whether the outputs are there and no run of theirs is unfinished.
+
+    Raises:
+        ValueError: if only some are there, so that another run made them.
+    """
+    outputs = [path for path in (options.output, options.annotate, options.timeline) if path is not None]
+    made = [path for path in outputs if path.is_file() or any(path.glob("person-*.png"))]
+    if not made or options.target is None or unfinished_folder(options.target).exists():
+        return False
+    if lacking := [path for path in outputs if not os.path.lexists(path)]:
+        raise ValueError(
+            f"--resume: expected an unfinished run, found {made[0]} complete and no {lacking[0]}; leave out "
+            "--resume to make them anew"
+        )
+    return True
 
 
 def _make_folder(folder: Path, unwanted: ExitStack) -> None:

@@ -45,8 +45,8 @@ class Unfinished:
     """
 
     def __init__(self, target: Path, request: dict[str, Any], *, resume: bool) -> None:
-        self.target = Path(os.path.realpath(target)) if target.is_symlink() else target
-        self.folder = self.target.with_name(f"{self.target.name}.partial")
+        self.target = _led_to(target)
+        self.folder = unfinished_folder(target)
         self.rows_path, self._looks_path = self.folder / "rows.jsonl", self.folder / "looks.jsonl"
         self._files = self.rows_path, self._looks_path
         self._request = request
@@ -157,6 +157,16 @@ class Unfinished:
         file = path.open("ab")
         file.truncate(0 if self.state is None else self.state["bytes"][path.stem])
         return file
+
+
+def unfinished_folder(target: Path) -> Path:
+    """Where a run lies whose first output this is, until it is complete."""
+    place = _led_to(target)
+    return place.with_name(f"{place.name}.partial")
+
+
+def _led_to(target: Path) -> Path:
+    return Path(os.path.realpath(target)) if target.is_symlink() else target
 
 
 def source_id(path: Path) -> dict[str, Any]:
