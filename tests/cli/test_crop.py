@@ -59,6 +59,15 @@ def test_what_cannot_be_is_one_line(run, photos: Path, photos_at: str, output: s
     assert not (root / output).exists()
 
 
+def test_drawings_by_crossfer_are_no_photos(run, capsys, photos: Path):
+    assert run("predict", photos / "train", "--annotate", photos / "drawn") == 0
+    capsys.readouterr()
+    assert run("data", "crop", photos, "-o", photos.parent / "faces") == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{photos.parent / 'faces'}: 2 faces from 4 photos\n"
+    assert "crossfer: 2 drawings by crossfer not looked at\n" in captured.err
+
+
 def test_without_any_face_the_status_is_one(run, capsys, photos: Path):
     assert run("data", "crop", photos / "bored", "-o", photos.parent / "faces") == 1
     assert "0 faces from 2 photos" in capsys.readouterr().out

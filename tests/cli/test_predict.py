@@ -169,9 +169,10 @@ def test_drawing_into_the_folder_of_the_photos_overwrites_none(predict, folder):
 @pytest.mark.parametrize("place", ["drawn", "."])
 def test_a_second_run_does_not_take_drawings_for_photos(predict, folder, place, monkeypatch):
     monkeypatch.chdir(folder)
-    for _ in range(2):
-        answers = lines(predict("--format", "json", ".", "--annotate", place).stdout)
-        assert [answer["path"] for answer in answers] == ["a.bmp", "b.png", "below/b.jpg"]
+    for options in (["--annotate", place], ["--annotate", place], []):
+        result = predict("--format", "json", ".", *options)
+        assert [answer["path"] for answer in lines(result.stdout)] == ["a.bmp", "b.png", "below/b.jpg"]
+    assert result.stderr == "crossfer: 3 drawings by crossfer not looked at\n"
 
 
 @pytest.mark.parametrize(

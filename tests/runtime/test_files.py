@@ -95,14 +95,14 @@ def test_a_file_that_is_there_is_kept_and_a_drawing_of_ours_replaced(tmp_path):
     assert [path.name for path in annotated_paths(images, tmp_path)] == ["x-2.png", "y-2.png", "z.png"]
 
 
-def test_drawings_are_left_out_of_a_searched_folder_where_more_are_to_go(tmp_path):
-    touch(tmp_path, "a.png")
-    drawn = tmp_path / "drawn"
-    for folder in (drawn, tmp_path / "old"):
-        folder.mkdir()
-        save_png(Image.new("RGB", (2, 2)), folder / "a.png")
-    Image.new("RGB", (2, 2)).save(drawn / "own.png")
-    found = [tmp_path / "a.png", drawn / "own.png", tmp_path / "old" / "a.png"]
-    assert list(find_images([tmp_path], drawings=drawn)) == found
-    assert list(find_images([tmp_path])) == [found[0], drawn / "a.png", *found[1:]]
-    assert list(find_images([drawn / "a.png"], drawings=drawn)) == [drawn / "a.png"]
+def test_drawings_of_ours_are_left_out_of_a_searched_folder_and_told(tmp_path):
+    touch(tmp_path, "a.png", "drawn/b.heic")
+    for name in ("a.png", "b.PNG"):
+        save_png(Image.new("RGB", (2, 2)), tmp_path / "drawn" / name)
+    Image.new("RGB", (2, 2)).save(tmp_path / "drawn" / "own.png")
+    passed_over: list[Path] = []
+    assert list(find_images([tmp_path], passed_over)) == [tmp_path / "a.png", tmp_path / "drawn" / "own.png"]
+    assert in_words(passed_over) == (
+        "1 file not looked at (.heic 1): convert them to JPEG or PNG; 2 drawings by crossfer not looked at"
+    )
+    assert list(find_images([tmp_path / "drawn" / "a.png"])) == [tmp_path / "drawn" / "a.png"]

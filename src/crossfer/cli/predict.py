@@ -109,8 +109,7 @@ def predict(
     passed_over: list[Path] = []
     images: list[Path] = []
     for path in paths:
-        found = [STANDARD_INPUT] if path == "-" else find_images([Path(path)], passed_over, drawings=annotate)
-        images += found
+        images += [STANDARD_INPUT] if path == "-" else find_images([Path(path)], passed_over)
     if paths.count("-") > 1:
         raise typer.BadParameter("standard input (-) can be read once only", param_hint="PATHS")
     if output is not None and os.path.realpath(output) in map(os.path.realpath, images):

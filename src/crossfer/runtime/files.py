@@ -31,27 +31,22 @@ OTHER_PICTURES = frozenset(
 MADE_BY = ("Software", "crossfer")  # the PNG text by which a drawing of ours is known again
 
 
-def find_images(
-    paths: Iterable[Path], passed_over: list[Path] | None = None, *, drawings: Path | None = None
-) -> Iterator[Path]:
+def find_images(paths: Iterable[Path], passed_over: list[Path] | None = None) -> Iterator[Path]:
     """The files to read: named files as they are, folders searched to the bottom in sorted order.
 
-    In a folder only files with an image's suffix count, and nothing whose name starts with a dot, files and
-    folders alike. A path that
-    does not exist, a folder without any image, and one that cannot be looked into comes out as it is, so that
-    reading it tells what is wrong.
+    In a folder only files with an image's suffix count, no drawing of ours, and nothing whose name starts
+    with a dot, files and folders alike. A path that does not exist, a folder without any image, and one that
+    cannot be looked into comes out as it is, so that reading it tells what is wrong.
 
     Args:
         paths: files and folders.
         passed_over: is given what a folder holds that people take for images but that is not read: pictures
-            in other formats, and links to folders.
-        drawings: where the annotated copies go; those that are there already are no images to read.
+            in other formats, drawings of ours, and links to folders.
     """
     others = [] if passed_over is None else passed_over
     for path in paths:
         if os.path.isdir(path):  # unlike Path.is_dir, False where access is denied
-            found = [image for image in _images_in(path, others) if not _is_drawing(image, drawings)]
-            yield from found or [path]
+            yield from list(_images_in(path, others)) or [path]
         else:
             yield path
 
@@ -65,19 +60,12 @@ def _images_in(folder: Path, passed_over: list[Path]) -> Iterator[Path]:
             suffix = Path(name).suffix.lower()
             if name.startswith("."):
                 continue
-            if suffix in SUFFIXES:
-                yield Path(parent) / name
-            elif suffix in OTHER_PICTURES:
-                passed_over.append(Path(parent) / name)
+            path = Path(parent) / name
+            if suffix in OTHER_PICTURES or (suffix == ".png" and _is_ours(path)):
+                passed_over.append(path)
+            elif suffix in SUFFIXES:
+                yield path
     yield from closed
-
-
-def _is_drawing(image: Path, drawings: Path | None) -> bool:
-    """Whether an image lies in the folder of the drawings and is one of ours."""
-    if drawings is None or image.suffix.lower() != ".png":
-        return False
-    inside = Path(os.path.realpath(image.parent)).is_relative_to(os.path.realpath(drawings))
-    return inside and _is_ours(image)
 
 
 def in_words(passed_over: Sequence[Path]) -> str:
@@ -87,12 +75,16 @@ def in_words(passed_over: Sequence[Path]) -> str:
     '3 files not looked at (.heic 2, .gif 1): convert them to JPEG or PNG'
     """
     links = [path for path in passed_over if path.is_dir()]
-    kinds = Counter(path.suffix.lower() for path in passed_over if path not in links).most_common()
+    suffixes = Counter(path.suffix.lower() for path in passed_over if path not in links)
+    drawings = suffixes.pop(".png", 0)
+    kinds = suffixes.most_common()
     parts = []
     if kinds:
         count = sum(number for _, number in kinds)
         what = ", ".join(f"{kind} {number:,}" for kind, number in kinds)
         parts.append(f"{count:,} file{'s' * (count > 1)} not looked at ({what}): convert them to JPEG or PNG")
+    if drawings:
+        parts.append(f"{drawings:,} drawing{'s' * (drawings > 1)} by crossfer not looked at")
     if links:
         more = f" and {len(links) - 1:,} more" if len(links) > 1 else ""
         parts.append(f"links to folders are not followed ({links[0]}{more}): name what they lead to")
