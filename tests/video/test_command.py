@@ -155,6 +155,38 @@ def test_cuts_do_not_depend_on_where_a_run_was_interrupted(tmp_path, astronaut, 
     assert tracks[10] != tracks[22]
 
 
+def ended_at(number: int, monkeypatch) -> None:
+    """Lets a process end in the middle of removing a folder, as a power cut does, after so many files."""
+
+    def rmtree(folder: Path) -> None:
+        for path in sorted(folder.iterdir())[:number]:
+            path.unlink()
+        raise SystemExit
+
+    monkeypatch.setattr("crossfer.video.unfinished.shutil.rmtree", rmtree)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("outputs", [("rows.jsonl", None), ("rows.jsonl", "copy.mp4"), (None, "copy.mp4")])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_run_that_ended_while_it_removed_its_folder_is_complete(
+    tmp_path, clip, recognizer, monkeypatch, outputs, number, resume
+):
+    rows, copy = (name and tmp_path / name for name in outputs)
+    with monkeypatch.context() as patch:
+        ended_at(number, patch)
+        with pytest.raises(SystemExit):
+            run_video(clip, recognizer, VideoOptions(rows and "json", rows, copy), write=nowhere)
+    before = {name: (tmp_path / name).read_bytes() for name in outputs if name}
+    assert len(names(tmp_path)) == len(before) + 1
+    outcome = run_video(
+        clip, recognizer, VideoOptions(rows and "json", rows, copy, resume=resume), write=nowhere
+    )
+    assert (outcome is None) == resume
+    assert names(tmp_path) == sorted(before)
+    assert not resume or {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
 def test_what_was_written_after_the_last_commit_is_cut_off_again(tmp_path, clip, recognizer, whole):
     """As after a power cut: half a row, half a look, and a segment that nobody finished."""
     output = tmp_path / "rows.jsonl"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,9 +85,9 @@ def video(
 ) -> None:
     """Recognise the expressions of the people in a video, from frame to frame.
 
-    Results go to stdout, everything else to stderr. Ctrl-C ends a camera or stream, and interrupts a file,
-    which --resume goes on with. Exit status 1 if a file was damaged or cut off; what is there is still
-    answered. An expression is what a face shows, not what a person feels.
+    Results go to stdout, everything else to stderr. Ctrl-C or SIGTERM ends a camera or stream, and
+    interrupts a file, which --resume goes on with. Exit status 1 if a file was damaged or cut off; what is
+    there is still answered. An expression is what a face shows, not what a person feels.
     """
     need_extra("video")
     _need_video()
@@ -104,6 +105,7 @@ def video(
     options = VideoOptions(form, output, annotate, timeline, resume, seconds, settings)
     check_outputs(options, source)
     recognizer = Recognizer(model, "none", coverage=coverage, abstain=abstain)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what schedulers send is a Ctrl-C too
     with _progress() as progress:
         outcome = run_video(source, recognizer, options, write=to_stdout, progress=progress)
     if outcome is None:

@@ -23,7 +23,7 @@ from crossfer.video.people import People, Person, most_seen
 from crossfer.video.recognize import VideoRecognizer, read_frames
 from crossfer.video.rows import Columns, RowFormat, read_rows, row_lines, write_csv, write_parquet
 from crossfer.video.source import VideoError, VideoSource
-from crossfer.video.unfinished import Unfinished, source_id, unfinished_folder
+from crossfer.video.unfinished import Unfinished, remove_waste, source_id, unfinished_folder
 
 COMMIT_FRAMES = 250  # about so many frames, at most, are done again after an interruption
 MOST_TIMELINES = 200
@@ -83,6 +83,8 @@ def run_video(
     with VideoSource(source) as opened, ExitStack() as unwanted:
         if options.resume and opened.file is None:
             raise ValueError(f"--resume: only a file can be taken up again, not {opened.name}")
+        if options.target is not None:
+            remove_waste(options.target)
         if options.resume and _is_complete(options):
             return None
         if options.timeline is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,7 @@ from crossfer.video.tracks import Look, look_from_dict
 
 _HEAD = 1 << 20  # bytes of a source that tell it from another
 _LOCK = "lock"
+_WASTE = re.compile(r"lock|looks\.jsonl|state\.json|made|segment-\d+\.mp4|\..*\.part")
 
 
 class Unfinished:
@@ -118,6 +120,7 @@ class Unfinished:
         """Removes the folder: the run is complete, or its user does not want it."""
         with self._open:
             self.end_rows()
+            self.rows_path.unlink(missing_ok=True)  # from here on the rest is waste: see remove_waste
             shutil.rmtree(self.folder)
 
     def _read_state(self, *, resume: bool) -> dict[str, Any] | None:
@@ -163,6 +166,19 @@ def unfinished_folder(target: Path) -> Path:
     """Where a run lies whose first output this is, until it is complete."""
     place = _led_to(target)
     return place.with_name(f"{place.name}.partial")
+
+
+def remove_waste(target: Path) -> None:
+    """Removes what is left of the folder of a complete run that ended while it removed it.
+
+    Raises:
+        ValueError: if another process begins to write there now.
+    """
+    folder = unfinished_folder(target)
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if found and "rows.jsonl" not in found and all(_WASTE.fullmatch(name) for name in found):
+        with lock_folder(folder, _LOCK):
+            shutil.rmtree(folder)
 
 
 def _led_to(target: Path) -> Path:
