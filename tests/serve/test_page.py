@@ -328,6 +328,68 @@ def test_the_webcam_is_answered_frame_by_frame_and_can_be_stopped(open_page, pho
     assert any(address.startswith("ws://") for address in page.watched.addresses)
 
 
+UNDER = "([x, y]) => document.elementFromPoint(x, y).closest('[data-expression]').dataset.expression"
+PRESSED = ".bars button[aria-pressed=true]"
+
+
+def test_expressions_are_chosen_by_mouse_and_space_while_the_webcam_is_answered(open_page):
+    page = open_page()
+    page.click("#camera")
+    answered(page)
+    says(page, "#rate", "frames/s")
+    for row in range(8):
+        box = page.locator(".bars button").nth(row).bounding_box()
+        place = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.move(*place)
+        name = page.evaluate(UNDER, place)
+        page.mouse.down()
+        page.wait_for_timeout(90)
+        page.mouse.up()
+        assert page.get_attribute(PRESSED, "data-expression") == name
+    page.mouse.move(0, 0)
+    for row in range(4):
+        button = page.locator(".bars button").nth(row)
+        button.focus()
+        name = button.get_attribute("data-expression")
+        page.keyboard.down("Space")
+        page.wait_for_timeout(90)
+        page.keyboard.up("Space")
+        assert page.get_attribute(PRESSED, "data-expression") == name
+        assert page.evaluate("document.activeElement.dataset.expression") == name, "the focus was lost"
+
+
+def test_the_webcam_does_not_pull_the_page_back_to_what_has_the_focus(open_page):
+    page = open_page(viewport={"width": 500, "height": 400})
+    page.click("#camera")
+    answered(page)
+    page.locator(".bars button").last.focus()
+    assert page.evaluate("scrollY") > 0
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(1000)
+    assert page.evaluate("scrollY") == 0
+
+
+def test_the_bars_of_the_webcam_are_ranked_unless_the_card_is_in_use(open_page):
+    page = open_page()
+    orders = page.evaluate(
+        """async () => {
+        const { Card } = await import("/cards.js");
+        const card = new Card(0, { choose() {}, enter() {}, leave() {} });
+        document.getElementById("faces").append(card.element);
+        const shown = (fear, anger, live) => {
+          const face = { expression: "fear", confidence: fear, probabilities: { fear, anger }, box: {} };
+          card.update(face, { picture: {}, live, evidence: false, coverage: 0 });
+          return [...card.element.querySelectorAll("button")].map((button) => button.dataset.expression);
+        };
+        const orders = [shown(0.6, 0.4, true), shown(0.4, 0.6, true)];
+        card.element.querySelector("button").focus();
+        orders.push(shown(0.6, 0.4, true), shown(0.6, 0.4, false));
+        return orders;
+        }"""
+    )
+    assert orders == [["fear", "anger"], ["anger", "fear"], ["anger", "fear"], ["fear", "anger"]]
+
+
 ASKED_FOR = """
 const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
 const permitted = new Promise((resolve) => { window.permit = resolve; });

@@ -71,6 +71,7 @@ export function drawSeen(canvas, picture, face, evidence) {
   const region = face.evidence?.region ?? face.box;
   const scale = picture.element ? picture.element.width / picture.size.width : 1;
   const inside = [region.x, region.y, region.width, region.height].map((value) => value * scale);
+  context.clearRect(0, 0, canvas.width, canvas.height);
   if (picture.element) context.drawImage(picture.element, ...inside, 0, 0, canvas.width, canvas.height);
   if (evidence && face.evidence) layEvidence(context, face, 0, 0, canvas.width, canvas.height);
 }

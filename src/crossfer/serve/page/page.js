@@ -1,6 +1,6 @@
 // The page: takes in a photo or the webcam, asks the service, shows what it says.
 
-import { card, inWords, isUncertain } from "./cards.js";
+import { Card, inWords, isUncertain } from "./cards.js";
 import { draw } from "./drawing.js";
 import { Problem, Stream, models, recognize, setToken } from "./service.js";
 import { dataName, expressionName, percent, roundPercent, say, splitName, switchLanguage, writeWords } from "./words.js";
@@ -13,6 +13,7 @@ const SPOKEN_MS = 2500; // how often the webcam's result is read out at most
 
 const $ = (id) => document.getElementById(id);
 const state = { file: null, answer: null, pixels: null, size: null, chosen: null, problem: null, model: null, stream: null, spoken: -Infinity };
+const cards = []; // one a face
 let asking = null;
 let attempt = 0; // counts what was asked for, webcam or photo: a webcam that comes after a later one is not wanted
 
@@ -58,26 +59,33 @@ function showStatus(faces) {
 }
 
 function showCards(faces) {
-  const focused = document.activeElement?.dataset?.expression;
-  const within = [...$("faces").children].findIndex((element) => element.contains(document.activeElement));
-  $("faces").replaceChildren(...faces.map((face, index) => card(face, index, {
+  while (cards.length > faces.length) cards.pop().element.remove();
+  while (cards.length < faces.length) addCard(cards.length);
+  if (state.chosen >= faces.length) state.chosen = null;
+  faces.forEach((face, index) => cards[index].update(face, {
     picture: { element: state.pixels, size: state.size },
+    live: Boolean(state.stream),
     evidence: $("evidence").checked,
     coverage: Number($("coverage").value),
-    choose: (name) => {
-      face.shown = name;
+  }));
+}
+
+function addCard(index) {
+  const card = new Card(index, {
+    choose: () => {
       $("evidence").checked = true;
       showAnswer();
     },
     enter: () => highlight(index),
     leave: () => highlight(null),
-  })));
-  if (focused) $("faces").children[within]?.querySelector(`[data-expression="${CSS.escape(focused)}"]`)?.focus();
+  });
+  cards.push(card);
+  $("faces").append(card.element);
 }
 
 function highlight(index) {
   state.chosen = index;
-  [...$("faces").children].forEach((element, at) => element.classList.toggle("chosen", at === index));
+  cards.forEach((card, at) => card.element.classList.toggle("chosen", at === index));
   redraw();
 }
 
