@@ -578,6 +578,24 @@ def test_a_token_that_cannot_be_one_is_refused_and_another_asked_for(open_page, 
         says(page, "#model-line", "tiny")
 
 
+FORBIDDEN = """
+for (const name of ["localStorage", "sessionStorage"])
+  Object.defineProperty(window, name, { get() { throw new DOMException("denied", "SecurityError"); } });
+"""  # as where a browser is told to keep nothing of sites
+
+
+def test_a_browser_that_keeps_nothing_of_sites_shows_the_page_and_takes_a_token(open_page, model, photo):
+    with running(Service(model, access=Access(TOKEN))) as client:
+        page = open_page(str(client.base_url), script=FORBIDDEN, ready="#token-dialog[open]")
+        page.fill("#token", TOKEN)
+        page.keyboard.press("Enter")
+        says(page, "#model-line", "tiny")
+        choose(page, photo)
+        answered(page)
+        page.click("#camera")
+        says(page, "#rate", "frames/s")
+
+
 OUTSIDE = """() => [...document.querySelectorAll("button, select, label, td, h3, p, canvas, dd")]
     .filter((element) => element.offsetParent && !element.matches(".skip"))
     .filter((element) => { const box = element.getBoundingClientRect();

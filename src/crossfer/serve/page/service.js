@@ -10,11 +10,27 @@ export class Problem extends Error {
   }
 }
 
-export const setToken = (token) => sessionStorage.setItem(KEPT, token);
-const token = () => sessionStorage.getItem(KEPT);
+let token = remembered();
+
+function remembered() {
+  try {
+    return sessionStorage.getItem(KEPT);
+  } catch {
+    return null; // a browser may forbid it
+  }
+}
+
+export function setToken(given) {
+  token = given;
+  try {
+    sessionStorage.setItem(KEPT, given);
+  } catch {
+    // then it is remembered until the page is left
+  }
+}
 
 async function call(path, options = {}) {
-  const headers = token() ? { Authorization: `Bearer ${token()}` } : {};
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
   let response;
   try {
     response = await fetch(path, { ...options, headers });
@@ -56,8 +72,8 @@ export class Stream {
   #open(wish, { nextFrame, onAnswer, onLost }) {
     const address = new URL(`v1/stream?${query(wish)}`, location.href);
     address.protocol = address.protocol.replace("http", "ws");
-    const hex = [...new TextEncoder().encode(token() ?? "")].map((byte) => byte.toString(16).padStart(2, "0"));
-    const protocols = ["crossfer.v1", ...(token() ? [`crossfer.token.${hex.join("")}`] : [])];
+    const hex = [...new TextEncoder().encode(token ?? "")].map((byte) => byte.toString(16).padStart(2, "0"));
+    const protocols = ["crossfer.v1", ...(token ? [`crossfer.token.${hex.join("")}`] : [])];
     this.socket = new WebSocket(address, protocols);
     let opened = false;
     const send = async () => {
