@@ -542,6 +542,15 @@ def test_what_the_service_refuses_is_said_in_words(open_page, photo):
     assert page.locator("#alert").is_hidden()
 
 
+@pytest.mark.parametrize("status", [200, 502])
+def test_what_answers_in_place_of_the_service_is_told_apart_from_it(open_page, photo, status):
+    page = open_page()
+    page.route("**/v1/recognize*", refusal(status, "<!doctype html><title>Log in</title>"))
+    choose(page, photo)
+    assert "in place of the service" in alert(page)
+    assert page.locator("#busy").is_hidden()
+
+
 def test_no_face_is_said(open_page):
     page = open_page()
     choose(page, encoded(np.full((100, 100, 3), 90, np.uint8)))

@@ -189,10 +189,10 @@ async function ask() {
     if (error.name === "AbortError") return;
     state.answer = null;
     await fail(error, ask);
+  } finally {
+    if (mine === asking) $("busy").hidden = true;
   }
-  if (mine !== asking) return;
-  $("busy").hidden = true;
-  showAnswer();
+  if (mine === asking) showAnswer();
 }
 
 /** Says what went wrong; where a token was missing, asks for it and tries again. */

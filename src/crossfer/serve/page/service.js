@@ -2,7 +2,10 @@
 
 const KEPT = "crossfer.token";
 
-/** What the service says is wrong, by the last part of its problem type; "unreachable" if it says nothing. */
+/**
+ * What the service says is wrong, by the last part of its problem type; "unreachable" if it says nothing,
+ * "foreign-answer" if something else speaks in its place.
+ */
 export class Problem extends Error {
   constructor(name, detail = "") {
     super(detail);
@@ -31,13 +34,14 @@ export function setToken(given) {
 
 async function call(path, options = {}) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  let response;
+  let response, values;
   try {
     response = await fetch(path, { ...options, headers });
+    values = await response.json();
   } catch (error) {
-    throw error.name === "AbortError" ? error : new Problem("unreachable");
+    if (error.name === "AbortError") throw error;
+    throw new Problem(error.name === "SyntaxError" ? "foreign-answer" : "unreachable");
   }
-  const values = await response.json().catch(() => ({}));
   if (response.ok) return values;
   throw new Problem(String(values.type ?? "internal").split(":").pop(), values.detail);
 }
