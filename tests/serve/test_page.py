@@ -587,6 +587,59 @@ def test_a_token_that_cannot_be_one_is_refused_and_another_asked_for(open_page, 
         says(page, "#model-line", "tiny")
 
 
+def test_who_leaves_the_question_for_the_token_is_told_so_and_asked_again(open_page, model, photo):
+    service = Service(model, coverage=0.9, abstain=True, access=Access(TOKEN))
+    with running(service) as client:
+        page = open_page(str(client.base_url), ready="#token-dialog[open]")
+        page.keyboard.press("Escape")
+        assert "only with its token" in alert(page)
+        choose(page, photo)
+        page.wait_for_selector("#token-dialog[open]")
+        page.keyboard.press("Escape")
+        assert "only with its token" in alert(page)
+        assert page.locator("#photo").is_visible()
+        assert page.inner_text("#status") == ""
+        page.click("#camera")
+        page.wait_for_selector("#token-dialog[open]")
+        page.keyboard.press("Escape")
+        choose(page, photo)
+        page.wait_for_selector("#token-dialog[open]")
+        page.fill("#token", TOKEN)
+        page.keyboard.press("Enter")
+        answered(page)
+        assert page.locator("#alert").is_hidden()
+        assert page.inner_text("#model-line").startswith("tiny")
+        assert page.is_checked("#abstain")
+        assert page.input_value("#coverage") == "0.9"
+        assert "uncertain" in page.inner_text(".face h3")
+        assert "90 %" in page.inner_text(".set")
+
+
+SILENT = """
+const real = window.fetch;
+window.fetch = () => Promise.reject(new TypeError("Failed to fetch"));
+window.appear = () => { window.fetch = real; };
+"""  # a service that answers only from when the test lets it appear
+
+
+@pytest.mark.parametrize("way", ["photo", "webcam"])
+def test_a_service_that_did_not_answer_at_first_is_asked_again(open_page, model, photo, way):
+    with running(Service(model, coverage=0.9, abstain=True)) as client:
+        page = open_page(str(client.base_url), script=SILENT, ready="#alert:not([hidden])")
+        assert page.is_disabled("#abstain")
+        page.evaluate("appear()")
+        if way == "photo":
+            choose(page, photo)
+        else:
+            page.click("#camera")
+        answered(page)
+        assert page.locator("#alert").is_hidden()
+        assert page.inner_text("#model-line").startswith("tiny")
+        assert page.is_checked("#abstain")
+        assert "uncertain" in page.inner_text(".face h3")
+        assert "90 %" in page.inner_text(".set")
+
+
 FORBIDDEN = """
 for (const name of ["localStorage", "sessionStorage"])
   Object.defineProperty(window, name, { get() { throw new DOMException("denied", "SecurityError"); } });

@@ -45,7 +45,7 @@ function showAnswer() {
 
 function showStatus(faces) {
   if (!state.answer) {
-    $("status").textContent = state.problem ? "" : say("nothing");
+    $("status").textContent = state.problem || state.file || state.stream ? "" : say("nothing");
     return;
   }
   const first = faces.length ? inWords(faces[0]) : "";
@@ -154,6 +154,22 @@ function chooseCoverage(coverage) {
   select.value = coverage ?? "";
 }
 
+let meeting = null;
+
+/** Learns once which model the service has and what it gives by default; tries again where that failed. */
+function meet() {
+  meeting ??= models().then((model) => {
+    state.model = model;
+    $("abstain").checked = model.defaults.abstain;
+    chooseCoverage(model.defaults.coverage);
+    showModel();
+  }).catch((error) => {
+    meeting = null;
+    throw error;
+  });
+  return meeting;
+}
+
 // --- photos --------------------------------------------------------------------------------------------------
 
 async function take(file) {
@@ -184,9 +200,10 @@ async function ask() {
   showProblem(null);
   $("busy").hidden = false;
   try {
+    await meet();
     state.answer = await recognize(state.file, wish(), mine.signal);
   } catch (error) {
-    if (error.name === "AbortError") return;
+    if (mine.signal.aborted) return;
     state.answer = null;
     await fail(error, ask);
   } finally {
@@ -217,6 +234,7 @@ async function startCamera() {
   const mine = (attempt += 1);
   let media;
   try {
+    await meet();
     media = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, facingMode: "user" } });
     if (mine === attempt) {
       $("video").srcObject = media;
@@ -224,7 +242,9 @@ async function startCamera() {
     }
   } catch (error) {
     release(media);
-    if (mine === attempt) showProblem(error.name === "NotAllowedError" ? "camera-denied" : "camera-missing");
+    if (mine !== attempt) return;
+    if (error instanceof Problem) await fail(error, startCamera);
+    else showProblem(error.name === "NotAllowedError" ? "camera-denied" : "camera-missing");
     return;
   }
   if (mine !== attempt) {
@@ -324,7 +344,7 @@ function showCameraButton() {
 
 const TOKEN = /^[\x21-\x7e]+$/; // what the service takes as one, and what a browser can send as a header
 
-let afterToken = null;
+let afterToken = null; // what is tried again, while a token is asked for
 
 function askForToken(again) {
   afterToken = again;
@@ -343,9 +363,17 @@ $("token-form").addEventListener("submit", (event) => {
     askForToken(afterToken);
     return;
   }
+  const again = afterToken;
+  afterToken = null;
   setToken(given);
   $("token-dialog").close();
-  afterToken?.();
+  again();
+});
+$("token-dialog").addEventListener("close", () => {
+  if (!afterToken) return; // a token was given
+  afterToken = null;
+  showProblem("unauthorized");
+  showAnswer();
 });
 
 // --- events --------------------------------------------------------------------------------------------------
@@ -412,13 +440,11 @@ function write() {
 
 async function start() {
   try {
-    state.model = await models();
-    $("abstain").checked = state.model.defaults.abstain;
-    chooseCoverage(state.model.defaults.coverage);
+    await meet();
   } catch (error) {
     await fail(error, start);
   }
-  write();
+  showAnswer();
 }
 
 write();
