@@ -390,6 +390,40 @@ def test_the_bars_of_the_webcam_are_ranked_unless_the_card_is_in_use(open_page):
     assert orders == [["fear", "anger"], ["anger", "fear"], ["anger", "fear"], ["fear", "anger"]]
 
 
+UNREADABLE = """
+const real = OffscreenCanvas.prototype.convertToBlob;
+OffscreenCanvas.prototype.convertToBlob = function (options) {
+  return window.damaged ? Promise.resolve(new Blob(["junk"])) : real.call(this, options);
+};
+"""  # frames that cannot be read while the test says so
+
+
+def test_a_frame_that_is_refused_is_forgotten_when_frames_are_answered_again(open_page):
+    page = open_page(script=UNREADABLE)
+    page.click("#camera")
+    answered(page)
+    page.evaluate("window.damaged = true")
+    assert "could not be read" in alert(page)
+    page.evaluate("window.damaged = false")
+    page.wait_for_selector("#alert", state="hidden")
+    choose(page, b"text", "notes.txt", "text/plain")
+    page.wait_for_timeout(500)
+    assert "no image file" in alert(page), "what frames had nothing to do with was taken back"
+
+
+def test_a_webcam_that_is_unplugged_is_noticed(open_page, photo):
+    page = open_page()
+    page.click("#camera")
+    answered(page)
+    page.evaluate("video.srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
+    assert "No webcam was found" in alert(page)
+    assert page.get_attribute("#camera", "aria-pressed") == "false"
+    assert page.evaluate("video.srcObject") is None
+    assert page.locator(".face").count() == 0
+    choose(page, photo)
+    answered(page)
+
+
 ASKED_FOR = """
 const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
 const permitted = new Promise((resolve) => { window.permit = resolve; });

@@ -251,8 +251,8 @@ async function startCamera() {
     release(media);
     return;
   }
+  media.getVideoTracks()[0].addEventListener("ended", loseCamera); // not told of where the page itself stops it
   asking?.abort();
-  showProblem(null);
   state.file = state.answer = null;
   $("busy").hidden = true;
   state.size = { width: $("video").videoWidth, height: $("video").videoHeight };
@@ -264,7 +264,9 @@ async function startCamera() {
 
 function openStream() {
   closeStream();
+  showProblem(null);
   const answered = [];
+  let failing = false; // whether the last frame was refused
   state.stream = true; // so that the wish is that of a stream
   state.stream = new Stream(wish(), {
     nextFrame: grab,
@@ -272,6 +274,8 @@ function openStream() {
       const kept = state.answer?.faces ?? [];
       answer.faces?.forEach((face, index) => { face.shown = kept[index]?.shown; });
       if (answer.error) showProblem(answer.error.type.split(":").pop(), answer.error.detail);
+      else if (failing) showProblem(null);
+      failing = Boolean(answer.error);
       state.answer = inPicturePixels(answer);
       answered.push(performance.now());
       while (answered.length > 20) answered.shift();
@@ -325,6 +329,13 @@ function stopCamera() {
   $("rate").textContent = "";
   showStage(null);
   showCameraButton();
+}
+
+/** Says that the webcam was unplugged, or that its use was forbidden. */
+function loseCamera() {
+  stopCamera();
+  showProblem("camera-missing");
+  showAnswer();
 }
 
 /** Switches a webcam off. */
