@@ -549,6 +549,25 @@ def test_errors_are_said_and_leave_the_page_usable(open_page, photo):
     assert page.locator("#alert").is_hidden()
 
 
+def drop(page, path: Path) -> None:
+    """Drops a file or folder of this machine onto the page, as the system does."""
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+
+
+def test_a_photo_without_a_suffix_is_taken_and_a_folder_is_not(open_page, photo, tmp_path):
+    page = open_page()
+    drop(page, tmp_path)
+    assert "no image file" in alert(page)
+    (tmp_path / "photo").write_bytes(photo)
+    drop(page, tmp_path / "photo")
+    answered(page)
+    assert page.locator("#photo").is_visible()
+    assert page.locator("#alert").is_hidden()
+
+
 def refusal(status: int, body: str) -> Callable:
     return lambda route: route.fulfill(status=status, body=body)
 

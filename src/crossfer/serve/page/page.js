@@ -172,9 +172,15 @@ function meet() {
 
 // --- photos --------------------------------------------------------------------------------------------------
 
+/** Whether the service may be able to read it: browsers name no type for suffixes they do not know, nor for folders. */
+async function mayBeImage(file) {
+  if (file.type) return file.type.startsWith("image/");
+  return file.slice(0, 1).arrayBuffer().then(() => true, () => false); // a folder has no bytes to read
+}
+
 async function take(file) {
   if (!file) return;
-  if (!file.type.startsWith("image/")) {
+  if (!(await mayBeImage(file))) {
     showProblem("not-an-image");
     return;
   }
