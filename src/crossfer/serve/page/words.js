@@ -54,7 +54,7 @@ const ENGLISH = {
   token: "Token",
   "token-use": "Use it",
   "token-wrong": "That is not the token.",
-  unauthorized: "The service answers only with its token. Choose a picture or use the webcam to be asked for it again.",
+  unauthorized: "The service answers only with its token. Choose a photo or use the webcam to be asked for it again.",
   "no-camera": "This browser gives pages a webcam only at https:// addresses and on localhost.",
   "camera-denied": "The browser was not allowed to use the webcam. Allow it beside the address, and try again.",
   "camera-missing": "No webcam was found, or another program uses it.",
