@@ -7,6 +7,7 @@ import gzip
 import http.server
 import io
 import os
+import shutil
 import stat
 import subprocess
 import tarfile
@@ -77,7 +78,20 @@ def test_archives_in_a_folder_are_opened_and_other_files_counted(form, images, t
     corpora.as_path_table(images, tmp_path / "table.parquet")
     listing = Listing([str(tmp_path)])
     assert read(list(listing)) == corpora.contents(images)
-    assert listing.passed_over == {".md": 1, ".csv": 1, ".parquet": 1}
+    within = {"zip": {".txt": 1}, "tar": {".cls": 20}}.get(form, {})
+    assert listing.passed_over == {".md": 1, ".csv": 1, ".parquet": 1} | within
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar"])
+def test_members_that_are_no_images_are_counted_by_suffix_and_hidden_ones_are_not(ending, tmp_path):
+    for name in ("a.png", "a.gif", "b.HEIC", "c.gif", "LABELS", ".d.gif", "__MACOSX/e.gif", ".git/f.gif"):
+        (tmp_path / "files" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "files" / name).touch()
+    packed = shutil.make_archive(str(tmp_path / "x"), ending[1:], tmp_path / "files")
+    listing = Listing([packed])
+    for _ in range(2):
+        assert len(list(listing)) == 1
+        assert listing.passed_over == {".gif": 2, ".heic": 1, "without suffix": 1}
 
 
 def test_members_are_named(images, tmp_path):
@@ -407,7 +421,7 @@ def test_addresses_over_http(served, images, tmp_path):
     listing = Listing([served])
     drawn = sorted((tmp_path / "web" / "below").iterdir())
     assert read(list(listing)) == corpora.contents([*images, *images, *drawn])
-    assert listing.passed_over == {".txt": 1}
+    assert listing.passed_over == {".txt": 2}  # beside the archives, and in the zip
     (tmp_path / "list.txt").write_text(f"{served}/below/00001.png\n{served}/none.png\n")
     found = read(entries(tmp_path / "list.txt"))
     assert found[0] == drawn[1].read_bytes()

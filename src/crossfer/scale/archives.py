@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO, Self
 from zipfile import ZipFile, ZipInfo
@@ -20,13 +20,16 @@ TARS = frozenset({".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"})
 _ENCRYPTED = 1  # of the flags of a zip's member
 
 
-def is_image_member(name: bytes) -> bool:
-    """Whether a member is an image of the user's: by its suffix, not hidden, no litter.
+PassOver = Callable[[bytes], object]  # is given the name of a member that is no image
+
+
+def _is_hidden(name: bytes) -> bool:
+    """Whether a member is hidden, or litter of macOS.
 
     A name is only a name, ``../x.png`` too: nothing is written where it points.
     """
-    parts = [part for part in name.split(b"/") if part not in {b".", b".."}]
-    return suffix(name) in SUFFIXES and not any(part.startswith((b".", b"__MACOSX")) for part in parts)
+    parts = (part for part in name.split(b"/") if part not in {b".", b".."})
+    return any(part.startswith((b".", b"__MACOSX")) for part in parts)
 
 
 def _no_file(path: bytes, name: bytes, found: str) -> Fault:
@@ -36,14 +39,18 @@ def _no_file(path: bytes, name: bytes, found: str) -> Fault:
 # ---- zip ----
 
 
-def list_zip(found: Listed) -> Iterator[Entry]:
+def list_zip(found: Listed, pass_over: PassOver) -> Iterator[Entry]:
     """The images of a zip, in the order of its directory."""
     try:
         with open_file(found.path) as file, ZipFile(file) as archive:
             for number, info in enumerate(archive.infolist()):
                 name = info.filename.encode("utf-8", "surrogateescape")
-                if not info.is_dir() and is_image_member(name):
+                if info.is_dir() or _is_hidden(name):
+                    continue
+                if suffix(name) in SUFFIXES:
                     yield _zip_entry(found.path, name, number, info)
+                else:
+                    pass_over(name)
     except Exception as error:  # a damaged directory raises whatever it leads to
         message = f"{shown(found.path)}: expected a whole zip file ({reason(error)}); obtain it again"
         yield fault_entry(found.path, "archive", message)
@@ -92,7 +99,7 @@ class ZipReader:
 # ---- tar ----
 
 
-def list_tar(found: Listed) -> Iterator[Entry]:
+def list_tar(found: Listed, pass_over: PassOver) -> Iterator[Entry]:
     """The images of a tar on this machine; one entry for a tar that must be read from front to back."""
     if is_address(found.path) or suffix(found.path) != ".tar":
         yield Entry("stream", found.path, size=found.size, stamp=found.stamp)
@@ -102,7 +109,7 @@ def list_tar(found: Listed) -> Iterator[Entry]:
             open_regular(found.path) as file,
             tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as archive,
         ):
-            for name, info in _members(archive):
+            for name, info in _members(archive, pass_over):
                 yield _tar_entry(found, name, info)
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
         yield fault_entry(found.path, "archive", _broken_tar(found.path, error))
@@ -161,7 +168,9 @@ class _Header(tarfile.TarInfo):
             raise tarfile.ReadError(str(error)) from None
 
 
-def _members(archive: tarfile.TarFile) -> Iterator[tuple[bytes, tarfile.TarInfo]]:
+def _members(
+    archive: tarfile.TarFile, pass_over: PassOver = lambda name: None
+) -> Iterator[tuple[bytes, tarfile.TarInfo]]:
     """The images, links and the like included, with their names.
 
     Raises:
@@ -170,8 +179,12 @@ def _members(archive: tarfile.TarFile) -> Iterator[tuple[bytes, tarfile.TarInfo]
     while (info := _next(archive)) is not None:
         vars(archive)["members"].clear()  # which would otherwise hold a description of each member read
         name = str(PurePosixPath(info.name)).encode("utf-8", "surrogateescape")
-        if not info.isdir() and is_image_member(name):
+        if info.isdir() or _is_hidden(name):
+            continue
+        if suffix(name) in SUFFIXES:
             yield name, info
+        else:
+            pass_over(name)
     if archive.fileobj is not None and any(archive.fileobj.read(tarfile.BLOCKSIZE)):
         raise tarfile.ReadError(f"empty header at byte {archive.offset:,}")
 

@@ -31,7 +31,8 @@ class Listing:
 
     Attributes:
         names: the inputs, absolute.
-        passed_over: how many files in folders were no images, by suffix.
+        passed_over: how many files in folders and archives were no images, by suffix; those in a tar that
+            is read from front to back are not known.
     """
 
     def __init__(self, inputs: Sequence[str], column: str | None = None, output: Path | None = None) -> None:
@@ -90,13 +91,16 @@ class Listing:
         elif ending in SUFFIXES:
             yield file_entry(found)
         elif ending == ".zip":
-            yield from list_zip(found)
+            yield from list_zip(found, self._pass_over)
         elif ending in TARS:
-            yield from list_tar(found)
+            yield from list_tar(found, self._pass_over)
         elif ending == ".parquet":
             yield from self._parquet_in_folder(found)
         else:
-            self.passed_over[ending or "without suffix"] += 1
+            self._pass_over(found.path)
+
+    def _pass_over(self, name: bytes) -> None:
+        self.passed_over[suffix(name) or "without suffix"] += 1
 
     def _parquet_in_folder(self, found: Listed) -> Iterator[Entry]:
         """The images that it holds; a table that only names images counts where it is the input itself."""
@@ -104,20 +108,20 @@ class Listing:
             if holds_images(found, self.column):
                 yield from list_parquet(found, self.column)
             else:
-                self.passed_over[".parquet"] += 1
+                self._pass_over(found.path)
         except OSError as error:
             yield fault_entry(found.path, "archive", reason(error))
 
     def _named(self, found: Listed) -> Iterator[Entry]:
         match suffix(found.path):
             case ".zip":
-                return list_zip(found)
+                return list_zip(found, self._pass_over)
             case ".parquet":
                 return list_parquet(found, self.column)
             case ".csv":
                 return list_csv(found, self.column)
             case ending if ending in TARS:
-                return list_tar(found)
+                return list_tar(found, self._pass_over)
             case ending if ending in LISTS:
                 return list_names(found)
         return iter([file_entry(found)])

@@ -55,7 +55,7 @@ def _headline(summary: Mapping[str, Any], where: str) -> Iterator[str]:
     passed = summary["passed_over"]
     if passed:
         listed = ", ".join(f"{count:,} {escape(ending)}" for ending, count in sorted(passed.items()))
-        yield f'<p class="note">Passed over in folders, since they are no images: {listed}.</p>'
+        yield f'<p class="note">Passed over, since they are no images: {listed}.</p>'
     yield '<p class="note">An expression is what a face shows, not what a person feels.</p>'
 
 
