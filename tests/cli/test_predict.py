@@ -197,6 +197,41 @@ def test_no_path_is_a_usage_error(predict):
     assert predict().exit_code == 2
 
 
+def in_one_line(panel: str) -> str:
+    return " ".join(panel.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["predict", ""], "after predict"),
+        (["predict", "photo.png", "--annotate", ""], "after --annotate"),
+        (["predict", "photo.png", "--annotate="], "in --annotate="),
+        (["score", "", "-o", "scored"], "after score"),
+        (["video", ""], "after video"),
+        (["data", "crop", "", "-o", "faces"], "after crop"),
+        (["data", "crop", "photos", "-o", ""], "after -o"),
+    ],
+)
+def test_an_empty_word_is_a_usage_error(words, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli.app, words)
+    assert result.exit_code == 2
+    assert f"expected a name or value {place}, found nothing" in in_one_line(result.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_address_is_a_usage_error_that_says_how_to_fetch_it(predict, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = predict("photo.png", "https://example.org/a.jpg")
+    assert result.exit_code == 2
+    told = "https://example.org/a.jpg: addresses are not fetched; use curl -L ADDRESS | crossfer predict -"
+    assert told in in_one_line(result.stderr)
+    Path("http:").mkdir()
+    Image.new("RGB", (64, 48)).save("http:/a.png")
+    assert predict("http://a.png").exit_code == 0
+
+
 def run_main(monkeypatch, *arguments: object) -> object:
     monkeypatch.setattr(sys, "argv", ["crossfer", *map(str, arguments)])
     with pytest.raises(SystemExit) as stopped:
@@ -323,7 +358,7 @@ def test_results_never_replace_an_image(predict, folder):
     before = (folder / "a.bmp").read_bytes()
     result = predict(folder, "-o", folder / "a.bmp")
     assert result.exit_code == 2
-    assert "is one of the images" in " ".join(result.stderr.replace("│", " ").split())
+    assert "is one of the images" in in_one_line(result.stderr)
     assert (folder / "a.bmp").read_bytes() == before
 
 

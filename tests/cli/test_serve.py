@@ -87,13 +87,17 @@ def test_what_is_loopback(host, loopback):
     assert is_loopback(host) == loopback
 
 
-@pytest.mark.parametrize("host", ["no such host", "a" * 70, f"{'a' * 70}.example", f"{'ä' * 70}.example", ""])
+@pytest.mark.parametrize("host", ["no such host", "a" * 70, f"{'a' * 70}.example", f"{'ä' * 70}.example"])
 @pytest.mark.parametrize("token", [None, TOKEN])
 def test_a_host_that_is_none_is_one_line(host, token):
     result = run("--host", host, **({"CROSSFER_TOKEN": token} if token else {}))
     assert result.exit_code == 1
     assert f"host {host!r}: cannot be resolved" in str(result.exception)
     assert "codec" not in str(result.exception)
+
+
+def test_an_empty_host_is_a_usage_error():
+    assert run("--host", "").exit_code == 2
 
 
 def test_a_site_that_is_none_is_one_line():

@@ -145,6 +145,11 @@ def test_a_missing_file(tmp_path):
         load_image(tmp_path / "none.png")
 
 
+def test_an_address_is_not_fetched():
+    with pytest.raises(ImageError, match=r"^https://example\.org/a\.png: expected a file, found an address"):
+        load_image("https://example.org/a.png")
+
+
 def test_a_directory(tmp_path):
     with pytest.raises(ImageError, match="found a directory"):
         load_image(tmp_path)

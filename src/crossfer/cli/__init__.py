@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import warnings
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
+from typer.core import TyperGroup
 
 from crossfer import __version__
 from crossfer.cli.ablate import ablate
@@ -29,8 +31,22 @@ from crossfer.cli.serve import serve
 from crossfer.cli.train import train
 from crossfer.cli.video import video
 
+
+class _Commands(TyperGroup):
+    """All commands; an empty word is refused before it is taken for the current folder."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for before, word in zip(["crossfer", *args], args, strict=False):
+            if not word or re.fullmatch("--[a-z-]+=", word):
+                place = f"in {word}" if word else f"after {before}"
+                found = "nothing, as of a variable that is not set"
+                raise typer.BadParameter(f"expected a name or value {place}, found {found}; set it")
+        return super().parse_args(ctx, args)
+
+
 app = typer.Typer(
     name="crossfer",
+    cls=_Commands,
     help="Facial expression recognition that can be trusted.",
     no_args_is_help=True,
     add_completion=False,

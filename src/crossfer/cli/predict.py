@@ -93,6 +93,7 @@ def predict(
     from crossfer.runtime.results import result_format
     from crossfer.runtime.writable import need_writable
 
+    _need_files(paths)
     if output is not None and not output.absolute().parent.is_dir():
         raise typer.BadParameter(f"the folder {output.parent} does not exist", param_hint="--output")
     if output is not None and (os.path.isfile(output) or not os.path.exists(output)):  # no device or pipe
@@ -110,8 +111,6 @@ def predict(
     images: list[Path] = []
     for path in paths:
         images += [STANDARD_INPUT] if path == "-" else find_images([Path(path)], passed_over)
-    if paths.count("-") > 1:
-        raise typer.BadParameter("standard input (-) can be read once only", param_hint="PATHS")
     if output is not None and os.path.realpath(output) in map(os.path.realpath, images):
         raise typer.BadParameter(f"{output} is one of the images; name another file", param_hint="--output")
     if passed_over:
@@ -144,6 +143,18 @@ def predict(
         to_file("".join(kept), output)
     if errors:
         raise typer.Exit(1)
+
+
+def _need_files(paths: Sequence[str]) -> None:
+    """Refuse what can be no file or folder, before any work is done."""
+    if paths.count("-") > 1:
+        raise typer.BadParameter("standard input (-) can be read once only", param_hint="PATHS")
+    for path in paths:
+        if "://" in path and not os.path.lexists(path):
+            raise typer.BadParameter(
+                f"{path}: addresses are not fetched; use curl -L ADDRESS | crossfer predict -",
+                param_hint="PATHS",
+            )
 
 
 def _form_of(output: Path | None) -> Form:

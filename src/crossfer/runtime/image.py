@@ -66,6 +66,7 @@ def load_image(source: ImageSource) -> np.ndarray:
         case bytes():
             return decode(source, "image bytes")
         case str() | Path():
+            _refuse_address(str(source))
             return decode(_read(Path(source)), str(source))
     raise TypeError(
         "expected a path, bytes, a PIL image or a uint8 RGB array of shape (H, W, 3), "
@@ -91,6 +92,11 @@ def _check_size(width: int, height: int, name: str, max_pixels: int = MAX_PIXELS
             f"{name}: expected at most {max_pixels / 10**6:g} megapixels, found {width} x {height}; "
             "scale it down first"
         )
+
+
+def _refuse_address(name: str) -> None:
+    if "://" in name and not os.path.lexists(name):
+        raise ImageError(f"{name}: expected a file, found an address, which is not fetched; give its content")
 
 
 def _read(path: Path) -> bytes:
