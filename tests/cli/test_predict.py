@@ -486,10 +486,19 @@ def test_a_folder_without_images_says_so(predict, tmp_path):
     )
 
 
-def test_closed_streams_are_no_traceback(astronaut_path, tiny_model):
-    command = f'"{sys.executable}" -m crossfer predict --model "{tiny_model}" "{astronaut_path}" >&-'
-    done = subprocess.run(["sh", "-c", command], check=False, stderr=subprocess.PIPE, text=True)  # noqa: S607
-    assert (done.returncode, done.stderr) == (0, "")
+@pytest.mark.parametrize(
+    ("closing", "status"),
+    [(">&-", 1), (">&- <&-", 1), (">&- 2>&-", 1), ("2>&- >/dev/null", 0), (">&- -o out.json", 0)],
+)
+def test_closed_streams_are_no_traceback_and_lose_no_results(
+    astronaut_path, tiny_model, tmp_path, closing, status
+):
+    command = f'"{sys.executable}" -m crossfer predict --model "{tiny_model}" "{astronaut_path}" {closing}'
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], check=False, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    told = "crossfer: standard output: Bad file descriptor\n" if status and "2>" not in closing else ""
+    assert (done.returncode, done.stderr) == (status, told)
 
 
 def test_an_image_may_come_from_standard_input(tiny_model, astronaut_path, tmp_path):

@@ -53,7 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-STDOUT = 1  # its file descriptor
+STDOUT, STDERR = 1, 2  # their file descriptors
 USE = (predict, video, serve, score)
 MAKE = (train, distill, export, quantize)
 MEASURE = (calibrate, evaluate, compare, report, ablate, intensity, bench)
@@ -80,9 +80,10 @@ def root(
 
 def main() -> None:
     """Entry point: our own errors become one line on stderr and exit status 1, Ctrl-C a quiet 130."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 -- until the end
+    if sys.stdout is None:  # closed by whoever started us: what is written there fails, as it would have
+        sys.stdout = _opened(os.O_RDONLY, STDOUT)
+    if sys.stderr is None:
+        sys.stderr = _opened(os.O_WRONLY, STDERR)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may not fit the terminal's encoding
@@ -98,6 +99,12 @@ def main() -> None:
     except (ValueError, OSError, MemoryError) as error:  # every error class of crossfer is one of these
         status = f"crossfer: {one_line(error)}"
     sys.exit(_written_out(stdout, status))
+
+
+def _opened(flags: int, number: int) -> TextIO:
+    """A stream that leads nowhere under the number of one that was closed, which no file may get."""
+    os.dup2(os.open(os.devnull, flags), number)
+    return open(number, "w", encoding="utf-8")
 
 
 def _written_out(stdout: TextIO, status: str | int | None) -> str | int | None:
