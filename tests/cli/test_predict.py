@@ -185,6 +185,8 @@ def test_a_second_run_does_not_take_drawings_for_photos(predict, folder, place, 
         ["--threads", "0"],
         ["--annotate", __file__],
         ["--nonsense"],
+        ["--detector", "none", "--min-face-score", "0.7"],
+        ["--detector", "none", "--detector-side", "1920"],
     ],
 )
 def test_bad_options_are_usage_errors(predict, astronaut_path, options):
@@ -218,6 +220,15 @@ def test_an_empty_word_is_a_usage_error(words, place, tmp_path, monkeypatch):
     result = CliRunner().invoke(cli.app, words)
     assert result.exit_code == 2
     assert f"expected a name or value {place}, found nothing" in in_one_line(result.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["score", "photos", "-o", "scored"], ["serve", "--port", "0"]])
+def test_an_option_of_a_detector_that_is_not_asked_is_a_usage_error(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli.app, [*words, "--detector", "none", "--min-face-score", "0.7"])
+    assert result.exit_code == 2
+    assert "--min-face-score: is for a detector" in in_one_line(result.stderr)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from crossfer.data.names import LabelVersion, Protocol
-from crossfer.runtime.names import DetectorName
+from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName
 
 # What recognises.
 Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="An embedded model, or a bundle (.onnx).")]
@@ -95,3 +95,10 @@ TableFile = Annotated[
 TableOnly = Annotated[
     bool, typer.Option("--table-only", help="Run nothing; the table of the results that are there.")
 ]
+
+
+def need_detector(detector: DetectorName, min_face_score: float, side: int = DETECTOR_SIDE) -> None:
+    """Refuse options of a detector where none is to run."""
+    if detector == "none" and (min_face_score != MIN_FACE_SCORE or side != DETECTOR_SIDE):
+        option = "--min-face-score" if min_face_score != MIN_FACE_SCORE else "--detector-side"
+        raise typer.BadParameter("is for a detector, and --detector none asks for none", param_hint=option)

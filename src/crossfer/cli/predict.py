@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import typer
 
 from crossfer.cli.errors import one_line
-from crossfer.cli.options import Abstain, Coverage, Detector, MinFaceScore, Model
+from crossfer.cli.options import Abstain, Coverage, Detector, MinFaceScore, Model, need_detector
 from crossfer.cli.output import to_file, to_stdout
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def predict(
     from crossfer.runtime.writable import need_writable
 
     _need_files(paths)
+    need_detector(detector, min_face_score, detector_side)
     if output is not None and not output.absolute().parent.is_dir():
         raise typer.BadParameter(f"the folder {output.parent} does not exist", param_hint="--output")
     if output is not None and (os.path.isfile(output) or not os.path.exists(output)):  # no device or pipe

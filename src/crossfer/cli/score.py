@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from crossfer.cli.errors import need_extra, one_line
-from crossfer.cli.options import Abstain, Coverage, Detector, MinFaceScore, Model
+from crossfer.cli.options import Abstain, Coverage, Detector, MinFaceScore, Model, need_detector
 
 if TYPE_CHECKING:
     from crossfer.scale.run import Progress
@@ -80,6 +80,7 @@ def score(
     becomes a row that says why. An expression is what a face shows, not what a person feels.
     """
     need_extra("scale")
+    need_detector(detector, min_face_score)
     from crossfer.scale.run import ScoreOptions
     from crossfer.scale.run import score as run
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from crossfer.cli.errors import need_extra
-from crossfer.cli.options import Detector, MinFaceScore, Model
+from crossfer.cli.options import Detector, MinFaceScore, Model, need_detector
 
 MIB, MEGAPIXEL = 1 << 20, 1_000_000
 MOST_MEGAPIXELS = 178  # Pillow opens nothing larger, since it allocates some images before it says their size
@@ -95,6 +95,7 @@ def serve(
     memory until they are answered and never written to disk. Ctrl-C or SIGTERM finishes what was taken on.
     """
     need_extra("serve")
+    need_detector(detector, min_face_score)
     from crossfer.runtime.cores import usable_cores
     from crossfer.serve.access import Access, check_host, read_origin, read_token
     from crossfer.serve.limits import Limits

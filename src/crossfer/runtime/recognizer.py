@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import numpy as np
 from PIL import Image
@@ -18,13 +18,10 @@ from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.decision import Decision
 from crossfer.runtime.detector import MULTIPLE, CenterFace, Detection, Detector, detect
 from crossfer.runtime.image import ImageSource, load_image
-from crossfer.runtime.names import DetectorName
+from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName
 from crossfer.runtime.preprocess import normalize, resize_crop
 from crossfer.runtime.session import ModelSession
 from crossfer.types import Box, Face, Prediction
-
-MIN_FACE_SCORE = 0.5
-DETECTOR_SIDE = 640  # pixels
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,8 @@ class Recognizer:
     Raises:
         BundleError: if the model cannot be used, or lacks the calibration that ``coverage`` or ``abstain``
             needs; the message says why.
-        ValueError: if a setting is out of its range, or is for a detector that is not asked.
+        ValueError: if a setting is of another type or out of its range, or is for a detector that is not
+            asked.
     """
 
     def __init__(
@@ -98,17 +96,8 @@ class Recognizer:
         abstain: bool = False,
         detector_side: int = DETECTOR_SIDE,
     ) -> None:
-        if isinstance(detector, str) and detector not in get_args(DetectorName):
-            raise ValueError(f"detector: expected 'centerface', 'none' or a Detector, got {detector!r}")
-        if not 0 < min_face_score < 1:
-            raise ValueError(f"min_face_score: expected a number between 0 and 1, got {min_face_score}")
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads: expected at least 1, got {threads}")
-        if detector_side < MULTIPLE:
-            raise ValueError(f"detector_side: expected at least {MULTIPLE} pixels, got {detector_side}")
-        if detector != "centerface" and (min_face_score != MIN_FACE_SCORE or detector_side != DETECTOR_SIDE):
-            name = "min_face_score" if min_face_score != MIN_FACE_SCORE else "detector_side"
-            raise ValueError(f"{name}: is for the CenterFace detector, which is not asked here; leave it out")
+        _check_detector(detector, min_face_score, detector_side)
+        _check_rest(threads, coverage, abstain)
         bundle = read_bundle(model, threads=threads)
         self.meta: Final = bundle.meta
         self.path: Final = bundle.path
@@ -221,6 +210,45 @@ class Recognizer:
             self.decision(Prediction(dict(zip(self.meta.labels, face.tolist(), strict=True)), scores, cells))
             for face, scores, cells in zip(probabilities, logits, evidence, strict=True)
         ]
+
+
+def _check_detector(detector: Any, min_face_score: Any, detector_side: Any) -> None:
+    own = not isinstance(detector, type) and callable(getattr(detector, "detect", None))
+    _need(
+        own or detector in get_args(DetectorName),
+        "detector: expected 'centerface', 'none' or a Detector, which has a method detect",
+        detector,
+    )
+    _need(
+        isinstance(min_face_score, int | float | np.number) and 0 < min_face_score < 1,
+        "min_face_score: expected a number between 0 and 1",
+        min_face_score,
+    )
+    _need(
+        isinstance(detector_side, int | np.integer) and detector_side >= MULTIPLE,
+        f"detector_side: expected an integer of at least {MULTIPLE} pixels",
+        detector_side,
+    )
+    if detector != "centerface" and (min_face_score != MIN_FACE_SCORE or detector_side != DETECTOR_SIDE):
+        name = "min_face_score" if min_face_score != MIN_FACE_SCORE else "detector_side"
+        raise ValueError(f"{name}: is for the CenterFace detector, which is not asked here; leave it out")
+
+
+def _check_rest(threads: Any, coverage: Any, abstain: Any) -> None:
+    """The range of the coverage is the calibration's to check."""
+    _need(
+        threads is None or (isinstance(threads, int | np.integer) and threads >= 1),
+        "threads: expected an integer of at least 1",
+        threads,
+    )
+    number = isinstance(coverage, int | float | np.number)
+    _need(coverage is None or number, "coverage: expected a number", coverage)
+    _need(isinstance(abstain, bool | np.bool_), "abstain: expected True or False", abstain)
+
+
+def _need(fits: object, expected: str, found: object) -> None:
+    if not fits:
+        raise ValueError(f"{expected}, got {found!r}")
 
 
 def _several(images: Iterable[ImageSource]) -> Iterable[ImageSource]:
