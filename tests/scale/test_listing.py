@@ -467,3 +467,19 @@ def test_an_odd_address_in_a_list_is_the_fault_of_its_own_image(odd_addresses, i
     *faults, found = read(entries(tmp_path / "x.txt"))
     assert found == images[0].read_bytes()
     assert [fault.cause for fault in faults if isinstance(fault, Fault)] == ["reading"] * len(odd_addresses)
+
+
+def test_odd_suffixes_of_what_is_passed_over_are_counted_together(images, tmp_path):
+    names = [
+        "log.\x1b]0;owned\x07",
+        "a.averylongsuffix",
+        "b.é",
+        "c.mp4",
+        "d.tar.xyz",
+        *(f"core.{n}" for n in range(40)),
+    ]
+    for name in names:
+        (tmp_path / name).touch()
+    listing = Listing([str(tmp_path)])
+    list(listing)
+    assert listing.passed_over == {"other": 43, ".mp4": 1, ".tar.xyz": 1}

@@ -13,7 +13,7 @@ import pytest
 
 from crossfer.scale.faults import ScoreError
 from crossfer.scale.rows import Tally
-from crossfer.scale.summary import Stint, summarise
+from crossfer.scale.summary import Stint, commonest, summarise
 from scale.runs import draw, run_here, summary
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -141,3 +141,10 @@ def test_the_benchmark_draws_pictures_that_differ_and_hold_a_face(tmp_path):
     from crossfer import Recognizer
 
     assert len(Recognizer(threads=1).recognize(module.picture(source, 3, "centerface"))) == 1
+
+
+def test_the_commonest_kinds_are_named_and_the_others_counted():
+    passed_over = {f".a{number}": 1 for number in range(12)} | {".mp4": 2000}
+    assert commonest({}) == ""
+    assert commonest({".mp4": 2, "other": 3}) == "3 other, 2 .mp4"
+    assert commonest(passed_over, most=3) == "2,000 .mp4, 1 .a0, 1 .a1, 10 of further kinds"

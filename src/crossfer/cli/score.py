@@ -197,6 +197,7 @@ def _pace(progress: Progress) -> str:
 def _lines(summary: dict[str, Any], output: Path) -> Iterator[str]:
     """What came out, for people; the same stands in ``summary.json``."""
     from crossfer.scale.output import PARTS
+    from crossfer.scale.summary import commonest
 
     errors = summary["errors"]
     yield (
@@ -207,8 +208,7 @@ def _lines(summary: dict[str, Any], output: Path) -> Iterator[str]:
     for cause, count in sorted(errors.items(), key=lambda item: -item[1]):
         yield f"  {cause}: {count:,}, as {summary['error_examples'][cause]}"
     if passed := summary["passed_over"]:
-        listed = ", ".join(f"{count:,} {ending}" for ending, count in sorted(passed.items()))
-        yield f"  passed over, no images: {listed}"
+        yield f"  passed over, no images: {commonest(passed)}"
     for stint in summary["stints"][-1:]:
         yield (
             f"  {stint['images_per_second'] or 0:,.1f} images/s by {stint['workers']} workers, "

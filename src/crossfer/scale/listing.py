@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from crossfer.scale.storage import Listed, filesystem, kind_of, look_at, naming,
 from crossfer.scale.tables import holds_images, list_csv, list_names, list_parquet
 
 LISTS = frozenset({".txt", ".lst", ".list"})
+_PLAIN = re.compile(
+    r"(\.tar)?\.(?=.*[a-z])[a-z0-9]{1,8}"
+)  # of others, which may hold anything, the number
 
 
 class Listing:
@@ -100,7 +104,9 @@ class Listing:
             self._pass_over(found.path)
 
     def _pass_over(self, name: bytes) -> None:
-        self.passed_over[suffix(name) or "without suffix"] += 1
+        ending = suffix(name)
+        known = "other" if ending else "without suffix"
+        self.passed_over[ending if _PLAIN.fullmatch(ending) else known] += 1
 
     def _parquet_in_folder(self, found: Listed) -> Iterator[Entry]:
         """The images that it holds; a table that only names images counts where it is the input itself."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from crossfer.page import Rows, html_page, html_table
 from crossfer.scale.rows import BINS, MOST_FACES
+from crossfer.scale.summary import commonest
 
 BLUE, WIDTH, HEIGHT, LINE = "#0072B2", 640, 160, 22
 
@@ -54,8 +55,7 @@ def _headline(summary: Mapping[str, Any], where: str) -> Iterator[str]:
     )
     passed = summary["passed_over"]
     if passed:
-        listed = ", ".join(f"{count:,} {escape(ending)}" for ending, count in sorted(passed.items()))
-        yield f'<p class="note">Passed over, since they are no images: {listed}.</p>'
+        yield f'<p class="note">Passed over, since they are no images: {escape(commonest(passed))}.</p>'
     yield '<p class="note">An expression is what a face shows, not what a person feels.</p>'
 
 

@@ -22,7 +22,7 @@ from crossfer.scale.names import shown
 from crossfer.scale.output import PLAN, OutputFolder
 from crossfer.scale.plan import Plan, Shard, write_plan
 from crossfer.scale.ray_environment import prepare_ray
-from crossfer.scale.summary import write_summary
+from crossfer.scale.summary import commonest, write_summary
 from crossfer.scale.work import Scored, Setup
 
 SHARD_SIZE = 1024
@@ -197,7 +197,7 @@ def _new_plan(
 
 
 def _passed_over(found: Mapping[str, int]) -> str:
-    return f" ({sum(found.values()):,} other files: {', '.join(sorted(found)[:5])})" if found else ""
+    return f" (other files: {commonest(found)})" if found else ""
 
 
 def _refuse_differences(folder: Path, run: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -156,3 +156,11 @@ def _stints(stints: list[Stint]) -> Iterator[dict[str, Any]]:
                 "images_per_second": round(stint.images / stint.seconds, 3) if stint.seconds else None,
                 "throughput": stint.curve(),
             }
+
+
+def commonest(passed_over: Mapping[str, int], most: int = 10) -> str:
+    """How many files of each kind there are, in words: the commonest kinds, and how many of further ones."""
+    ranked = sorted(passed_over.items(), key=lambda item: (-item[1], item[0]))
+    words = [f"{count:,} {kind}" for kind, count in ranked[:most]]
+    further = sum(count for _, count in ranked[most:])
+    return ", ".join([*words, f"{further:,} of further kinds"] if further else words)
