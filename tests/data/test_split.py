@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,8 @@ def test_a_split_file_round_trips(tmp_path: Path):
     path = tmp_path / "split.csv"
     path.write_text(file.to_text(), "utf-8")
     assert read_split_file(path) == file
+    path.write_text(replace(file, purpose="a run").to_text(), "utf-8")
+    assert read_split_file(path) == replace(file, purpose="a run")
     assert read_split_file(path).digest == SplitFile("x", "", dict(reversed(names.items()))).digest
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from crossfer.data.splitfile import read_split_file
+from crossfer.data.splitfile import SplitFile, read_split_file
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.faults import TrainingError
 from crossfer.train.run import run_recipe, run_study
+from crossfer.train.source import CUT_FOR
 from crossfer.train.study import trials
 from data.layouts import write_class_folders
 from support.toy_faces import toy_recipe
@@ -22,7 +23,8 @@ def test_a_study_cuts_its_validation_split_as_a_run_does(tmp_path: Path) -> None
     told = io.StringIO()
     folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "split.csv").write_text("of another study")
+    other = SplitFile("folder", "of another study", {"a.png": "valid"}, purpose=CUT_FOR)
+    (tmp_path / "runs" / "split.csv").write_text(other.to_text())
     found = run_study(planned, root=root, console=Console(file=told), **folders)
     assert [(result.train_n, result.valid_n) for result in found] == [(24, 8), (24, 8)]
     assert told.getvalue().count("20 % of each class cut out of train for validation: ") == 1
@@ -60,3 +62,17 @@ def test_what_is_left_out_is_named_as_it_is(tmp_path: Path) -> None:
     told = io.StringIO()
     run_recipe(recipe, tmp_path / "run", root=root, console=Console(file=told, width=500))
     assert "[bold]a[0].png" in told.getvalue()
+
+
+def test_the_split_file_that_a_run_is_told_to_use_stays(tmp_path: Path) -> None:
+    root = write_class_folders(tmp_path / "faces", {"Bored": 4, "Happy": 4}, size=(32, 32))
+    names = {f"{name}/{i}.png": "valid" if i else "train" for name in ("Bored", "Happy") for i in range(4)}
+    mine = tmp_path / "run" / "split.csv"
+    mine.parent.mkdir()
+    mine.write_text(SplitFile("folder", "", names).to_text())
+    data = {"name": "folder", "target": "majority", "classes": "found", "split_file": str(mine)}
+    recipe = toy_recipe(data=data, optim={"epochs": 1, "batch_size": 2})
+    told = io.StringIO()
+    run_recipe(recipe, mine.parent, root=root, console=Console(file=told, width=500))
+    assert "valid: 6 faces" in told.getvalue()
+    assert read_split_file(mine).split_of == names

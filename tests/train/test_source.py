@@ -9,7 +9,7 @@ import pytest
 
 from crossfer.data.sample import DataError
 from crossfer.data.splitfile import SplitFile
-from crossfer.train.config import DataConfig
+from crossfer.train.config import DataConfig, RecipeError
 from crossfer.train.source import LICENSES, cut_valid, data_of_run, open_split
 from data.layouts import write_class_folders
 
@@ -83,6 +83,31 @@ def test_a_cut_of_an_earlier_start_does_not_stand_for_the_set_s_own_split(tmp_pa
     assert cut_valid(config, open_split(config, "train"), folder) is None
     assert len(open_split(data_of_run(config, folder), "valid")) == 4
     assert not (tmp_path / "split.csv").exists()
+
+
+def test_a_split_file_that_is_not_asked_to_be_cut_is_left_as_it_is(tmp_path: Path) -> None:
+    config, file = own(tmp_path), tmp_path / "run" / "split.csv"
+    train = open_split(config, "train")
+    assert cut_valid(config, train, file.parent) == file
+    before = file.read_bytes()
+    for keys in ({"valid_share": 0.0}, {"split_file": file}):
+        assert cut_valid(config.model_copy(update=keys), train, file.parent) is None
+        assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("text", [SplitFile("folder", "", {"a.png": "valid"}).to_text(), "mine"])
+def test_only_a_cut_of_its_own_is_replaced(tmp_path: Path, text: str) -> None:
+    config, folder = own(tmp_path), tmp_path / "run"
+    folder.mkdir()
+    (folder / "split.csv").write_text(text)
+    with pytest.raises(RecipeError, match=r"split\.csv: .* found another, .*name it as data\.split_file"):
+        cut_valid(config, open_split(config, "train"), folder)
+    assert (folder / "split.csv").read_text() == text
+    (folder / "split.csv").unlink()
+    for share, held_out in ((0.2, 3), (0.4, 6)):
+        config = config.model_copy(update={"valid_share": share})
+        cut_valid(config, open_split(config, "train"), folder)
+        assert len(open_split(data_of_run(config, folder), "valid")) == held_out
 
 
 def test_a_split_file_that_is_named_counts_more_than_the_one_in_the_folder(tmp_path: Path) -> None:

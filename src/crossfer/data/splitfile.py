@@ -8,6 +8,8 @@ Images are called by ``Sample.name``, so the file holds for every copy of the se
     # command: crossfer data split rafdb --valid 0.1 --seed 0 --duplicates near
     image,split
     train_00001.jpg,train
+
+One that training cuts for itself says so in a further such line, ``# for: ...``.
 """
 
 from __future__ import annotations
@@ -42,11 +44,13 @@ class SplitFile:
         data: name of the data set.
         command: what wrote it, without the places of that machine.
         split_of: from ``Sample.name`` to split.
+        purpose: what it was written for, if not for the user.
     """
 
     data: str
     command: str
     split_of: Mapping[str, str]
+    purpose: str = ""
 
     @cached_property
     def splits(self) -> frozenset[str]:
@@ -63,6 +67,8 @@ class SplitFile:
         """The file's content, for names that it can hold: see ``cut_split``."""
         page = io.StringIO()
         page.write(f"{FIRST_LINE}\n# data: {self.data}\n# command: {self.command}\n")
+        if self.purpose:
+            page.write(f"# for: {self.purpose}\n")
         csv.writer(page, lineterminator="\n").writerows([("image", "split"), *self.split_of.items()])
         return page.getvalue()
 
@@ -147,7 +153,9 @@ def read_split_file(path: Path) -> SplitFile:
         if cells[0] in split_of:
             raise DataError(f"{path}, line {number}: lists {cells[0]} twice")
         split_of[cells[0]] = cells[1]
-    return SplitFile(options.get("data", ""), options.get("command", ""), split_of)
+    return SplitFile(
+        options.get("data", ""), options.get("command", ""), split_of, purpose=options.get("for", "")
+    )
 
 
 def _text(path: Path) -> str:

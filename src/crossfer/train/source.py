@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 
 from crossfer.data.names import FOUND
-from crossfer.data.sample import Dataset
+from crossfer.data.sample import DataError, Dataset
 from crossfer.data.source import SOURCES, classes_of, open_dataset, splits_of
-from crossfer.data.splitfile import cut_split
+from crossfer.data.splitfile import cut_split, read_split_file
 from crossfer.data.subset import take
 from crossfer.data.synthetic import load_synthetic
 from crossfer.labels import LabelSet
@@ -20,6 +20,7 @@ from crossfer.runtime.atomic import write_atomically
 from crossfer.train.config import DataConfig, RecipeError
 
 SPLIT_FILE = "split.csv"  # in a run's folder: the validation split that was cut for it
+CUT_FOR = "training into this folder, which may cut it anew"
 
 LICENSES: dict[str, str] = {
     "synthetic": "weights trained on drawn faces (Apache-2.0)",
@@ -98,7 +99,8 @@ def cut_valid(
     """Cut a validation split out of train, where a recipe asks for it and the set has none of its own.
 
     It is written to the run's folder, so that whatever is done with the run later finds the same images.
-    Duplicates, near ones too, stay on one side. The cut does not depend on the recipe's seed.
+    Duplicates, near ones too, stay on one side. The cut does not depend on the recipe's seed. It takes the
+    place of one that training cut before, never of another split file.
 
     Args:
         config: its ``valid_share`` is cut.
@@ -111,20 +113,35 @@ def cut_valid(
         The split file; None where none is needed.
 
     Raises:
+        RecipeError: if another split file lies in the cut's place.
         DataError: if an image cannot be read, a split file cannot hold its name, or train is too small to cut
             from.
     """
-    # What an earlier start left would stand for the set's own validation split.
-    (folder / SPLIT_FILE).unlink(missing_ok=True)
-    if config.name == "synthetic" or not config.valid_share or config.split_file is not None:
+    if not config.valid_share or config.split_file is not None or config.name == "synthetic":
         return None
+    path = folder / SPLIT_FILE
+    _refuse_other_split(path)
     if "valid" in splits_of(config.name, _place(config, root), train.labels):
+        path.unlink(missing_ok=True)  # it would stand for the set's own validation split
         return None
     shares = {"valid": config.valid_share}
     file = cut_split(config.name, train, shares, classes=config.classes, progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / SPLIT_FILE, file.to_text().encode())
-    return folder / SPLIT_FILE
+    write_atomically(path, replace(file, purpose=CUT_FOR).to_text().encode())
+    return path
+
+
+def _refuse_other_split(path: Path) -> None:
+    """Refuse a split file that training did not cut."""
+    try:
+        ours = not path.exists() or read_split_file(path).purpose == CUT_FOR
+    except DataError:
+        ours = False
+    if not ours:
+        raise RecipeError(
+            f"{path}: expected no split file but one that training cut, found another, which would be lost; "
+            "name it as data.split_file, or name another folder for the run"
+        )
 
 
 def data_of_run(config: DataConfig, folder: Path, labels: LabelSet | None = None) -> DataConfig:
