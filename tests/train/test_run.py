@@ -11,7 +11,7 @@ from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.faults import TrainingError
 from crossfer.train.run import run_recipe, run_study
 from crossfer.train.source import CUT_FOR
-from crossfer.train.study import trials
+from crossfer.train.study import StudyError, trials
 from data.layouts import write_class_folders
 from support.toy_faces import toy_recipe
 
@@ -44,6 +44,34 @@ def test_a_study_misses_weights_of_its_last_row_before_it_runs_the_first(
     with pytest.raises(CheckpointError, match=r"no\.safetensors"):
         run_study(trials(rows, range(1)), root=None, console=Console(file=io.StringIO()), **folders)
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_run_in_the_way_of_a_study_s_last_row_is_named_before_the_first_is_trained(tmp_path: Path) -> None:
+    rows = [(name, toy_recipe(data={"name": "synthetic", "samples": 16})) for name in ("first", "second")]
+    (tmp_path / "runs" / "second-s0").mkdir(parents=True)
+    folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    with pytest.raises(StudyError, match=r"second-s0: .* a folder that no study made"):
+        run_study(trials(rows, range(1)), root=None, console=Console(file=io.StringIO()), **folders)
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("kept", ["best.safetensors", "last.safetensors"])
+def test_a_study_does_not_work_in_the_folder_of_a_run(kept: str, tmp_path: Path) -> None:
+    (tmp_path / kept).touch()
+    (tmp_path / "split.csv").write_text(
+        SplitFile("folder", "", {"a.png": "valid"}, purpose=CUT_FOR).to_text()
+    )
+    before = (tmp_path / "split.csv").read_bytes()
+    planned = trials([("mine", toy_recipe(data={"name": "synthetic", "samples": 16}))], range(1))
+    with pytest.raises(StudyError, match=r": holds a run, .*; name another --runs folder"):
+        run_study(
+            planned,
+            root=None,
+            results=tmp_path / "results",
+            runs=tmp_path,
+            console=Console(file=io.StringIO()),
+        )
+    assert (tmp_path / "split.csv").read_bytes() == before
 
 
 def test_a_study_of_runs_without_labels_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from crossfer.train.ablate import load_rows
 from crossfer.train.config import Recipe
 from crossfer.train.intensity import conditions
 from crossfer.train.loader import FaceTensors
+from crossfer.train.loop import train
 from crossfer.train.recipe_file import load_recipe
 from crossfer.train.record import Progress
 from crossfer.train.study import (
@@ -146,6 +147,20 @@ def test_a_trial_that_was_stopped_ends_as_one_that_was_not(
     assert not (tmp_path / "results").exists()
     found = run(Trial("toy", toy_recipe()), tmp_path)
     assert replace(found, seconds=0) == replace(whole[1], seconds=0)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_that_no_study_made_is_neither_taken_up_nor_deleted(finished: bool, tmp_path: Path) -> None:
+    mine = tmp_path / "runs" / "toy-s0"
+    mine.mkdir(parents=True)
+    (mine / "notes.txt").write_text("mine")
+    if finished:
+        train(toy_recipe(), *faces(toy_recipe()), mine)
+    before = {path.name: path.read_bytes() for path in mine.iterdir()}
+    with pytest.raises(StudyError, match=r"toy-s0: .* a folder that no study made, .* another --runs folder"):
+        run(Trial("toy", toy_recipe()), tmp_path)
+    assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"row": "a"}'])

@@ -28,7 +28,7 @@ from crossfer.train.source import cut_valid, data_of_run, open_split
 from crossfer.train.start import start_from
 from crossfer.train.state import require_free, require_same_recipe
 from crossfer.train.stream import Faces, stream_faces
-from crossfer.train.study import Trial, TrialResult, run_trial
+from crossfer.train.study import StudyError, Trial, TrialResult, require_own, run_trial
 from crossfer.train.teachers import load_teachers
 
 
@@ -148,6 +148,10 @@ def run_study(
     """
     if this_rank().count > 1:
         raise TrainingError("a study runs in one process; only 'crossfer train' is shared by ranks")
+    if any((runs / name).exists() for name in ("last.safetensors", "best.safetensors")):
+        raise StudyError(
+            f"{runs}: holds a run, whose validation split a study may replace; name another --runs folder"
+        )
     for trial in trials:
         if trial.recipe.objective == "views":
             raise TrainingError(
@@ -155,6 +159,7 @@ def run_study(
                 "compare runs that start from it, with model.init"
             )
         if not (results / f"{trial.name}.json").exists():
+            require_own(runs / trial.name)
             require_writable(results)
             require_writable(runs)
             choose_device(trial.recipe.optim.device)

@@ -22,6 +22,9 @@ from crossfer.train.stream import Faces
 T_QUANTILES = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
 
 
+MARK = ".study"  # in the folder of an unfinished run that a study made, and may delete
+
+
 class StudyError(ValueError):
     """A study that cannot go on; the message says why and what to do."""
 
@@ -105,17 +108,21 @@ def run_trial(
         trial: what to run.
         faces: gives label set, training and validation faces of a recipe.
         results: folder of the result files; ``NAME.json`` appears once the run is whole.
-        runs: where the run itself lies until then; one that was stopped goes on from its last whole epoch.
+        runs: where the run itself lies until then, in a folder that is marked as a study's; one that was
+            stopped goes on from its last whole epoch.
         observers: look on.
         observed: reads what an observer left in the run's folder.
 
     Raises:
-        StudyError: if the result that is there came from another recipe.
+        StudyError: if the result that is there came from another recipe, or the run there is no study's.
     """
     path, folder = results / f"{trial.name}.json", runs / trial.name
     if path.exists():
         return _same_trial(read_result(path), trial, path)
+    require_own(folder)
     labels, learnt, held_out = faces(trial.recipe)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
     done = train(
         trial.recipe,
         labels,
@@ -146,6 +153,19 @@ def run_trial(
     write_atomically(path, (json.dumps(asdict(result), indent=1) + "\n").encode())
     shutil.rmtree(folder)
     return result
+
+
+def require_own(folder: Path) -> None:
+    """Refuse a folder that no study made, since a study deletes its runs once their results are kept.
+
+    Raises:
+        StudyError: if it is there without a study's mark.
+    """
+    if folder.exists() and not (folder / MARK).exists():
+        raise StudyError(
+            f"{folder}: expected nothing, or an unfinished run of a study, found a folder that no study "
+            "made, which would be deleted in the end; name another --runs folder"
+        )
 
 
 def read_result(path: Path) -> TrialResult:
