@@ -237,6 +237,27 @@ def test_a_folder_that_holds_a_run_is_refused(whole: Path) -> None:
     assert {p.name: p.read_bytes() for p in whole.iterdir()} == before
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_chosen_weights_that_are_left_of_a_run_are_not_overwritten(
+    resume: bool, whole: Path, tmp_path: Path
+) -> None:
+    best = tmp_path / "best.safetensors"
+    tensors, meta = checkpoint.load(whole / "best.safetensors")
+    for left in ({"epoch": 2}, {"epoch": 1, "recipe": {**meta["recipe"], "seed": 7}}, {"recipe": None}):
+        checkpoint.save(best, tensors, meta | left)
+        before = best.read_bytes()
+        with pytest.raises(TrainingError, match=r"holds the best\.safetensors of a run, .* another folder"):
+            run(toy_recipe(), tmp_path, resume=resume)
+        assert best.read_bytes() == before
+
+
+def test_a_run_that_was_killed_between_its_first_two_files_begins_anew(whole: Path, tmp_path: Path) -> None:
+    tensors, meta = checkpoint.load(whole / "best.safetensors")
+    checkpoint.save(tmp_path / "best.safetensors", tensors, {**meta, "epoch": 1})
+    run(toy_recipe(), tmp_path, resume=True)
+    assert_same_run(whole, tmp_path)
+
+
 def test_a_last_checkpoint_that_is_truncated_or_of_something_else_is_named(
     whole: Path, tmp_path: Path
 ) -> None:
@@ -331,6 +352,25 @@ def test_a_run_starts_from_other_weights(tmp_path: Path) -> None:
     run(recipe, tmp_path / "run")
     found = checkpoint.under("model", checkpoint.load(tmp_path / "run" / "last.safetensors")[0])
     assert torch.equal(found["encoder.layer4.0.conv1.weight"], weights["layer4.0.conv1.weight"])
+
+
+def test_a_run_goes_on_without_the_weights_that_it_started_from(tmp_path: Path) -> None:
+    init = tmp_path / "w.safetensors"
+    checkpoint.save(init, network(toy_recipe().model, 3).encoder.state_dict(), {})
+    recipe = toy_recipe(model={"init": str(init)})
+
+    def stop(progress: Progress) -> None:
+        if progress.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "stopped", observers=[EachStep(stop)])
+    run(recipe, tmp_path / "whole")
+    init.unlink()
+    run(recipe, tmp_path / "stopped", resume=True)
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+    with pytest.raises(CheckpointError, match=r"w\.safetensors: no such checkpoint"):
+        run(recipe, tmp_path / "new", resume=True)
 
 
 def test_a_run_from_before_a_key_was_there_goes_on(whole: Path, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def _open_run(recipe: Recipe, labels: LabelSet, folder: Path, resume: bool, targ
     fabric = open_fabric(device, precision)
     torch.manual_seed(recipe.seed)
     bare = network(recipe.model, recipe.outputs(len(labels)))
-    if recipe.model.init is not None:
+    if recipe.model.init is not None and not (resume and (folder / "last.safetensors").exists()):
         start_from(recipe, bare, labels)
     run = RunState(recipe, labels, bare, fabric, folder, precision=precision, targets=targets)
     run.start(resume)

@@ -133,16 +133,16 @@ class RunState:
 
     def start(self, resume: bool) -> None:
         """Make the folder, or take up the run in it."""
-        last = self.folder / "last.safetensors"
-        if not resume:
+        if resume:
+            require_same_recipe(self.folder, self.recipe)
+        else:
             require_free(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        if resume and last.exists():
+        if resume and (last := self.folder / "last.safetensors").exists():
             self._take_up(last)
 
     def _take_up(self, last: Path) -> None:
         tensors, meta = checkpoint.load(last)
-        _refuse_other_recipe(meta, last, self.recipe)
         if meta["label_set"] != self.labels.name:
             raise TrainingError(
                 f"{self.folder}: was trained for {meta['label_set']}, the data now has {self.labels.name}; "
@@ -273,11 +273,24 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def require_free(folder: Path) -> None:
-    """Refuse a folder that holds a run already, so that none is overwritten."""
+    """Refuse a folder that holds a run already, so that none is overwritten.
+
+    Raises:
+        TrainingError: says what is there and what to do.
+    """
     if (folder / "last.safetensors").exists():
         raise TrainingError(
             f"{folder}: holds a run already; add --resume to go on with it or name another folder"
         )
+    if (folder / "best.safetensors").exists():
+        raise _alone(folder)
+
+
+def _alone(folder: Path) -> TrainingError:
+    return TrainingError(
+        f"{folder}: holds the best.safetensors of a run, which would be lost, and no last.safetensors to go "
+        "on from; name another folder"
+    )
 
 
 def recorded_precision(folder: Path) -> Precision | None:
@@ -290,12 +303,23 @@ def require_same_recipe(folder: Path, recipe: Recipe) -> None:
     """Refuse to go on with a run of another recipe; there may be no run yet.
 
     Raises:
-        TrainingError: names the first key that differs, with both values.
+        TrainingError: names the first key that differs, with both values, or the weights of a run that cannot
+            go on, which would be lost.
         CheckpointError: if what is there is no run that could go on.
     """
-    last = folder / "last.safetensors"
+    last, best = folder / "last.safetensors", folder / "best.safetensors"
     if last.exists():
         _refuse_other_recipe(checkpoint.load_meta(last), last, recipe)
+    elif best.exists() and not _is_of_first_epoch(checkpoint.load_meta(best), recipe):
+        raise _alone(folder)
+
+
+def _is_of_first_epoch(meta: dict[str, Any], recipe: Recipe) -> bool:
+    """Whether weights may be those of a run that was stopped in between its first two files."""
+    document = meta.get("recipe")
+    return (
+        meta.get("epoch") == 1 and isinstance(document, dict) and first_difference(document, recipe) is None
+    )
 
 
 def _refuse_other_recipe(meta: dict[str, Any], last: Path, recipe: Recipe) -> None:
