@@ -83,6 +83,16 @@ def test_an_interrupted_run_resumes_and_a_second_start_is_refused(tmp_path: Path
     assert len((run / "log.csv").read_text().splitlines()) == 4
 
 
+def test_a_finished_run_whose_chosen_weights_are_gone_says_so(run, tmp_path: Path) -> None:
+    short = ("train", RECIPES / "smoke.toml", "-o", tmp_path, *TINY, "--set", "optim.epochs=1")
+    assert run(*short) == 0
+    best = tmp_path / "best.safetensors"
+    best.unlink()
+    assert str(run(*short, "--resume")).startswith(
+        f"crossfer: {best}: expected the chosen weights of epoch 1, found nothing; put them back"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -83,6 +83,17 @@ def test_an_image_that_cannot_be_read_is_named_in_one_line(workers: int) -> None
         list(stream.read(in_order(8, 2)))
 
 
+@pytest.mark.parametrize(
+    ("saved", "kept"),
+    [(False, "no epoch was whole yet, so nothing is kept"), (True, "the last whole epoch is kept")],
+)
+def test_a_run_that_an_image_stops_says_how_to_go_on(saved: bool, kept: str) -> None:
+    do = "restore the image and go on with --resume, or begin anew with --skip-bad"
+    message = rf"^epoch 2, step 3: 5\.png: cannot be read; {kept}: {do}$"
+    with pytest.raises(TrainingError, match=message), in_words(Place(2, 3, saved), toy_recipe(), ALONE):
+        raise DataError("5.png: cannot be read")
+
+
 def test_a_worker_that_is_killed_is_named() -> None:
     def read(sample: Sample) -> np.ndarray:
         os.kill(os.getpid(), signal.SIGKILL)

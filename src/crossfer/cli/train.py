@@ -80,10 +80,16 @@ def run(
         with _told_how_to_go_on(folder, console), _observers(folder, tensorboard=tensorboard) as observers:
             result = run_recipe(plan, folder, root=root, resume=resume, console=console, observers=observers)
     if rank.number == 0:
+        best = folder / "best.safetensors"
+        if not best.exists():
+            raise ValueError(
+                f"{best}: expected the chosen weights of epoch {result.best_epoch}, found nothing; put them "
+                "back, or train anew in another folder"
+            )
         mean = result.history[result.best_epoch - 1].valid_mean_class_accuracy
         chosen = f", mean over the classes {100 * (mean or 0):.2f} %" if plan.best_by != "accuracy" else ""
         typer.echo(
-            f"{folder / 'best.safetensors'}: epoch {result.best_epoch}, "
+            f"{best}: epoch {result.best_epoch}, "
             f"{SCORES[plan.objective]} {100 * result.best_accuracy:.2f} %{chosen}"
         )
 

@@ -109,7 +109,11 @@ def _told(error: Exception, kept: str, recipe: Recipe, rank: Rank) -> str | None
     raised = _in_brackets(error)
     sentences = (
         (FeatureError, (), f"{error}; {kept}: lower optim.lr and start again"),
-        (DataError, (), f"{error}; {kept}"),
+        (
+            DataError,
+            (),
+            f"{error}; {kept}: restore the image and go on with --resume, or begin anew with --skip-bad",
+        ),
         (*OUT_OF_MEMORY, f"{_too_large(recipe, rank)}; {kept}{raised}"),
         (
             torch.AcceleratorError,
