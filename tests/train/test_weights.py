@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from crossfer.models import embedded
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.network import network
@@ -109,3 +110,25 @@ def test_what_cannot_be_written_is_refused_before_the_weights_are_read(tmp_path:
         export_weights(folder, folder)
     with pytest.raises(CheckpointError, match=r"best.safetensors: expected a folder to write, found"):
         export_weights(folder, folder / "best.safetensors" / "w.safetensors")
+
+
+def test_an_embedded_model_is_taken_by_its_name(tmp_path: Path) -> None:
+    made = export_weights(Path("tiny"), tmp_path / "w.safetensors")
+    ours = embedded("tiny", ".safetensors")
+    assert ours is not None
+    assert checkpoint.load(made.path)[0].keys() == checkpoint.load(ours)[0].keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "nosuch",
+            r"^expected a safetensors file or one of .*\(base, tiny; .*found nothing called 'nosuch'$",
+        ),
+        ("x.onnx", r"^x\.onnx: expected weights, found a bundle, which has none to train with"),
+    ],
+)
+def test_what_is_no_weights_is_named(name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        export_weights(Path(name), tmp_path / "w.safetensors")

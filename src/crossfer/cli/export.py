@@ -13,7 +13,9 @@ LONGEST_NAME = 60  # characters
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, or its best.safetensors.")],
+    run: Annotated[
+        Path, typer.Argument(help="Folder of a run, its best.safetensors, or an embedded model's name.")
+    ],
     output: Annotated[
         Path,
         typer.Option(

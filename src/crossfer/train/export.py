@@ -26,7 +26,7 @@ from crossfer.train.loader import load_faces
 from crossfer.train.network import input_contract, network
 from crossfer.train.recipe_file import placeless
 from crossfer.train.source import LICENSES, data_of_run, open_split
-from crossfer.train.start import best_of, fill, recipe_of, require_labels
+from crossfer.train.start import fill, find_weights, recipe_of, require_labels
 from crossfer.train.weights import require_place
 
 TOLERANCE = 1e-4
@@ -90,7 +90,7 @@ def export(
     temperature.
 
     Args:
-        run: the run's folder, or one of its ``best.safetensors``.
+        run: the run's folder, its ``best.safetensors``, or an embedded model's name.
         output: the ``.onnx`` file to write; it appears only if all checks pass.
         root: where the recipe's data lies now.
         mirror: see :class:`Inference`.
@@ -100,7 +100,7 @@ def export(
         CheckpointError: if the weights cannot be read, or the output cannot be written.
         ExportError: if the graph and torch differ by more than 1e-4, or predictions depend on their batch.
     """
-    path = best_of(run)
+    path = find_weights(run)
     require_place(output, path)
     weights, meta = checkpoint.load(path)
     recipe, labels = recipe_of(meta, path)

@@ -65,7 +65,7 @@ def start_from(recipe: Recipe, net: CrossLayerNet, labels: LabelSet) -> str:
 
 
 def find_weights(init: Path) -> Path:
-    """The file that ``model.init`` means.
+    """The file that ``model.init``, ``--teacher`` or ``crossfer export`` names.
 
     Raises:
         CheckpointError: if there is no such file.
@@ -74,17 +74,18 @@ def find_weights(init: Path) -> Path:
         if (ours := embedded(str(init), ".safetensors")) is not None:
             return ours
         raise CheckpointError(
-            f"expected a safetensors file or one of the embedded models ({names('.safetensors')})"
+            f"expected a safetensors file or one of the embedded models ({names('.safetensors')}), or the "
+            f"folder of a run, found nothing called {str(init)!r}"
         )
     if init.suffix.lower() == ".onnx":
         raise CheckpointError(
             f"{init}: expected weights, found a bundle, which has none to train with; write them with: "
             "crossfer export RUN -o FILE.safetensors"
         )
-    return best_of(init)
+    return _best_of(init)
 
 
-def best_of(run: Path) -> Path:
+def _best_of(run: Path) -> Path:
     """The chosen weights of a run that is given by its folder; a file as it is.
 
     Raises:

@@ -14,7 +14,7 @@ from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.network import input_contract, network
 from crossfer.train.recipe_file import placeless
-from crossfer.train.start import best_of, fill, recipe_of
+from crossfer.train.start import fill, find_weights, recipe_of
 
 MOST_CHANGE = 0.05  # of a logit
 
@@ -43,14 +43,14 @@ def export_weights(run: Path, output: Path) -> WeightsFile:
     SHA-256 of the file that it was made from.
 
     Args:
-        run: the run's folder, or one of its ``best.safetensors``.
+        run: the run's folder, its ``best.safetensors``, or an embedded model's name.
         output: the ``.safetensors`` file to write.
 
     Raises:
         CheckpointError: if the weights cannot be read, have no recipe, or half precision changes a logit by
             more than 0.05; if the output cannot be written, or is one of a run's own files.
     """
-    path = best_of(run)
+    path = find_weights(run)
     require_place(output, path)
     tensors, meta = checkpoint.load(path)
     recipe, labels = recipe_of(meta, path)
