@@ -175,6 +175,18 @@ def test_seed_that_torch_cannot_take_is_named(seed: int) -> None:
             "recipe: method.k_feature_map 1 leaves contrast 'infonce' no other cluster .* 'cosine'",
         ),
         ({"method": {"k_batch": 1}}, "recipe: method.k_batch 1 leaves contrast 'infonce' no other cluster"),
+        (
+            {"method": {"k_batch": 9}, "optim": {"batch_size": 16, "accumulate": 2}},
+            r"recipe: method.k_batch must be at most 8, .*batch_size 16, optim.accumulate 2\), got 9",
+        ),
+        (
+            {"variant": "released", "model": {"image_size": 96}, "method": {"k_batch": 129}},
+            "recipe: method.k_batch must be at most 128",
+        ),
+        (
+            {"optim": {"epochs": 2, "warmup_epochs": 2.5}},
+            "recipe: optim.warmup_epochs must be at most optim.epochs, 2, or .* optim.lr; got 2.5",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_refused(tables: dict[str, Any], message: str) -> None:
@@ -195,6 +207,12 @@ def test_the_released_variant_is_a_preset() -> None:
 def test_what_only_clfm_needs_is_not_asked_without_it() -> None:
     parse(model={"image_size": 16}, method={"feature_map": False, "coding": "hash"})
     parse(model={"width": 1}, method={"lambdas": [0.0, 0.0, 0.0], "k_feature_map": 100})
+
+
+def test_as_many_clusters_as_faces_and_a_warm_up_to_the_end_are_allowed() -> None:
+    parse(method={"k_batch": 16}, optim={"batch_size": 16, "epochs": 2, "warmup_epochs": 2.0})
+    for changes in ({"lambdas": [0, 0, 0]}, {"batch": False}):
+        parse(method={"k_batch": 1000} | changes)
 
 
 def test_one_cluster_is_enough_where_nothing_is_told_apart() -> None:

@@ -419,6 +419,28 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _warm_up_ends(self) -> Recipe:
+        optim = self.optim
+        if optim.warmup_epochs > optim.epochs:
+            raise ValueError(
+                f"optim.warmup_epochs must be at most optim.epochs, {optim.epochs}, or the rate never "
+                f"reaches optim.lr; got {optim.warmup_epochs:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _clusters_have_faces(self) -> Recipe:
+        method, optim = self.method, self.optim
+        views = 2 if self.objective == "views" else 1
+        compared = views * optim.batch_size // optim.accumulate
+        if method.batch and any(method.lambdas) and (method.k_batch or 0) > compared:
+            raise ValueError(
+                f"method.k_batch must be at most {compared}, what CLBS compares at once (optim.batch_size "
+                f"{optim.batch_size}, optim.accumulate {optim.accumulate}), got {method.k_batch}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _clusters_can_be_told_apart(self) -> Recipe:
         method = self.method
         if method.contrast == "cosine" or not any(method.lambdas):
