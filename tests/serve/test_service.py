@@ -284,6 +284,9 @@ def test_metrics_count_what_happened(model, photo):
 def test_probes_answer(client):
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"status": "ready"}
+    for path in ("/healthz", "/readyz"):  # what some monitors ask
+        head = client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
 
 
 def test_the_description_names_every_problem_and_its_example_is_valid(client):

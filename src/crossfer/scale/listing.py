@@ -19,9 +19,7 @@ from crossfer.scale.storage import Listed, filesystem, kind_of, look_at, naming,
 from crossfer.scale.tables import holds_images, list_csv, list_names, list_parquet
 
 LISTS = frozenset({".txt", ".lst", ".list"})
-_PLAIN = re.compile(
-    r"(\.tar)?\.(?=.*[a-z])[a-z0-9]{1,8}"
-)  # of others, which may hold anything, the number
+_PLAIN = re.compile(r"(\.tar)?\.(?=.*[a-z])[a-z0-9]{1,8}")  # other suffixes may hold anything
 
 
 class Listing:

@@ -129,11 +129,13 @@ def _handle_errors(app: FastAPI) -> None:
 
 
 def _add_probes(app: FastAPI, endpoints: Endpoints, monitoring: Monitoring) -> None:
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", **schema.HEALTH)
     async def healthz() -> Response:
         """Whether the process answers at all."""
         return JSONResponse({"status": "ok"}, headers=NO_STORE)
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", **schema.READINESS)
     async def readyz() -> Response:
         """Whether a request that came now would be worked on: there is room in the queue, and a thread."""
