@@ -108,6 +108,7 @@ def test_bad_input_is_one_sentence_before_any_work(refused, tmp_path):
     assert "found a directory" in refused(tmp_path)
     assert "greater than or equal to 1" in refused("--threads", 0)
     assert "no folder" in refused("-o", tmp_path / "none" / "out.txt")
+    assert "is read here and would be lost" in refused(tmp_path / "wall.png", "-o", tmp_path / "wall.png")
 
 
 def test_ctrl_c_ends_it_quietly_and_leaves_nothing(tiny_model, tmp_path):

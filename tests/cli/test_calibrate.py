@@ -87,6 +87,11 @@ def test_from_calibration_to_report(monkeypatch, capsys, tmp_path: Path, tiny_mo
     assert run(monkeypatch, "report", *names, "-o", tmp_path / "report.json") == 0
     assert set(json.loads((tmp_path / "report.json").read_text())["runs"]) == {"run0", "run1"}
     assert "ends in .html, .md or .json" in str(run(monkeypatch, "report", *names, "-o", tmp_path / "r.pdf"))
+    kept = tmp_path / "run.json"
+    kept.write_bytes(names[0].read_bytes())
+    for command in (("report", kept), ("compare", kept, names[1]), ("compare", names[1], "--with", kept)):
+        assert "is read here and would be lost" in str(run(monkeypatch, *command, "-o", kept))
+    assert kept.read_bytes() == names[0].read_bytes()
 
 
 def test_too_few_images_and_train_are_refused(monkeypatch, tmp_path: Path, tiny_model: Path):

@@ -127,6 +127,21 @@ def test_errors_are_one_line(monkeypatch, options: tuple[str, ...], message: str
     assert not list(faces.glob("*.csv"))
 
 
+def test_a_split_is_not_written_over_what_it_is_cut_from(monkeypatch, faces: Path):
+    table = faces / "table.csv"
+    table.write_text(
+        "path,label\n" + "".join(f"Happy/{i}.png,Happy\nsad/{i % 8}.png,sad\n" for i in range(8))
+    )
+    image = faces / "Happy" / "0.png"
+    for name, root, file in (("table", table, table), ("table", faces, table), ("folder", faces, image)):
+        before = file.read_bytes()
+        error = str(run(monkeypatch, "split", name, "--root", root, "-o", file))
+        assert f"--output {file}: is read here and would be lost" in error
+        assert file.read_bytes() == before
+    for _ in range(2):  # an older split may be replaced, wherever it lies
+        assert run(monkeypatch, "split", "folder", "--root", faces, "-o", faces / "split.csv") == 0
+
+
 def test_as_a_command_it_keeps_stdout_for_the_result(faces: Path):
     command = [sys.executable, "-m", "crossfer", "data", "check", "folder", "--format", "json", "--root"]
     done = subprocess.run([*command, str(faces)], capture_output=True, text=True, check=True)

@@ -226,6 +226,45 @@ def test_names_that_are_not_found_are_counted(
     assert "none of its 1 names" in str(run(monkeypatch, *options, "--subset", hard))
 
 
+@pytest.mark.parametrize("option", ["--output", "--predictions"])
+def test_what_is_read_is_not_written_over(
+    monkeypatch, option: str, faces: Path, tiny_model: Path, tmp_path: Path
+):
+    model = tmp_path / "model.onnx"
+    model.write_bytes(tiny_model.read_bytes())
+    table = faces / "table.csv"
+    table.write_text("path,label\nHappy/0.png,Happy\nfear/1.png,fear\n")
+    subset = tmp_path / "hard.txt"
+    subset.write_text("Happy/0\n")
+    link = tmp_path / "link.json"
+    link.symlink_to(faces / "fear" / "1.png")
+    rest = ("--model", model, "--detector", "none", "--subset", subset)
+    for data, root, file in (
+        ("folder", faces, model),
+        ("folder", faces, subset),
+        ("folder", faces, faces / "Happy" / "0.png"),
+        ("folder", faces, link),
+        ("table", table, table),
+        ("table", faces, table),
+        ("table", table, faces / "Happy" / "0.png"),
+    ):
+        before = file.read_bytes()
+        given = ("--data", data, "--root", root, *rest, option, file)
+        assert f"{option} {file}: is read here and would be lost" in str(run(monkeypatch, *given))
+        assert file.read_bytes() == before
+    for _ in range(2):  # a former result may be replaced, wherever it lies
+        assert run(monkeypatch, "--data", "folder", "--root", faces, *rest, option, faces / "r.json") == 0
+
+
+@pytest.mark.parametrize("option", ["--output", "--predictions"])
+def test_a_place_that_takes_no_file_is_told_before_the_work(
+    monkeypatch, option: str, faces: Path, tiny_model: Path
+):
+    options = ("--data", "folder", "--root", faces / "none", "--model", tiny_model)
+    error = str(run(monkeypatch, *options, option, "/proc/none.json"))
+    assert error.startswith(f"crossfer: {option} /proc/none.json: cannot be written (")
+
+
 def test_the_run_and_the_result_are_two_files(monkeypatch, faces: Path, tiny_model: Path, tmp_path: Path):
     options = ("--data", "folder", "--root", faces, "--model", tiny_model, "--detector", "none")
     files = ("--predictions", tmp_path / "a.json", "-o", faces / ".." / "a.json")

@@ -64,6 +64,8 @@ def test_ablate_writes_result_files_a_table_and_a_plot(tmp_path: Path, recipes: 
         refused = crossfer("ablate", *recipes, "--results", tmp_path / "no", option, tmp_path / name)
         assert (refused.returncode, message in refused.stderr) == (1, True)
         assert not (tmp_path / "no").exists()
+    over = crossfer("ablate", *recipes, *folders, "--table-only", "-o", recipes[0])
+    assert "is read here and would be lost" in over.stderr
     unknown = crossfer("ablate", *recipes, *folders, "--reference", "nothing")
     assert unknown.returncode == 1
     assert "--reference nothing: expected one of the rows all, msr" in unknown.stderr

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.errors import need_extra, need_folder
+from crossfer.cli.errors import need_extra, need_folder, need_other
 from crossfer.cli.options import StudyResults, StudyRuns, TableFile, TableOnly, TrainRoot
 from crossfer.cli.output import give
 
@@ -34,6 +34,7 @@ def ablate(
     """
     need_extra("train")
     need_folder("--output", output)
+    need_other("--output", output, recipes)
     need_folder("--plot", plot)
     from rich.console import Console
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.errors import need_folder
+from crossfer.cli.errors import need_folder, need_other
 from crossfer.cli.options import ResultFile, TextOrJson
 from crossfer.cli.output import give
 
@@ -53,9 +53,12 @@ def bench(
     from crossfer.bench.run import run_bench
     from crossfer.bench.tables import bench_text
     from crossfer.console import as_json
+    from crossfer.runtime.bundle import resolve_model
 
+    models = model or ["default"]
+    need_other("--output", output, [photo, *map(resolve_model, models)])
     with _progress() as tell:
-        result = run_bench(model or ["default"], photo, threads=threads, quick=quick, tell=tell)
+        result = run_bench(models, photo, threads=threads, quick=quick, tell=tell)
     values = result.to_dict()
     text = as_json(values) if format_ == "json" else bench_text(values)
     give(text, output)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.errors import need_folder
+from crossfer.cli.errors import need_folder, need_other
 from crossfer.cli.options import ResultFile, TextOrJson
 from crossfer.cli.output import give
 
@@ -29,6 +29,7 @@ def compare(
     against several: two recipes, over seeds and images.
     """
     need_folder("--output", output)
+    need_other("--output", output, [*runs, *(with_ or ())])
     from crossfer.console import as_json, as_text
     from crossfer.evaluate.comparison import aggregate, compare_networks, compare_recipes
     from crossfer.evaluate.result import plain

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from crossfer.cli.crop import crop
-from crossfer.cli.errors import need_folder
+from crossfer.cli.dataset import need_no_image, set_files
+from crossfer.cli.errors import need_folder, need_other
 from crossfer.cli.options import DataRoot
 from crossfer.data.names import OWN, DatasetName, LabelVersion, Protocol
 
@@ -103,15 +104,21 @@ def split(
 
     from crossfer.console import counting_bars
     from crossfer.data.command import cut_split_file
+    from crossfer.data.sample import Faults
+    from crossfer.data.source import SOURCES
     from crossfer.runtime.atomic import write_atomically
 
     need_folder("--output", output)
+    need_other("--output", output, set_files(name, root))
+    request = _request(name, root, "majority", "fer2013new", classes)
+    if output.is_file():
+        need_no_image("--output", output, SOURCES[name].list(root, request, Faults(skip=True)))
     fractions = {part: share for part, share in (("valid", valid), ("test", test)) if share}
     with counting_bars(Console(stderr=True)) as bars:
         file, summary = cut_split_file(
             name,
             root,
-            _request(name, root, "majority", "fer2013new", classes),
+            request,
             fractions,
             classes=classes,
             seed=seed,

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crossfer.cli.errors import need_other
 from crossfer.data.names import OWN, DatasetName, LabelVersion, Protocol, Split
 
 if TYPE_CHECKING:
     from crossfer.data.sample import Dataset
     from crossfer.labels import LabelSet
+
+
+def need_no_image(option: str, file: Path | None, *datasets: Dataset) -> None:
+    """Refuse a file to write in whose place lies an image of the sets."""
+    if file is not None and file.is_file():
+        name = os.path.basename(os.path.realpath(file))
+        paths = (sample.path for dataset in datasets for sample in dataset.samples)
+        need_other(option, file, (path for path in paths if path.endswith(name)))
+
+
+def set_files(data: DatasetName, root: Path) -> Iterator[Path]:
+    """The files by which a set is named: a zip or a table, or the tables in a folder."""
+    yield root
+    if data == "table" and root.is_dir():
+        from crossfer.data.table import SUFFIXES
+
+        yield from (path for path in root.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
 @dataclass(frozen=True)

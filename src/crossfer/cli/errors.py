@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,11 +34,26 @@ def need_extra(extra: str) -> None:
 
 
 def need_folder(option: str, file: Path | None) -> None:
-    """Refuse a file to write whose folder is not there, before any work is done."""
-    if file is not None and not file.absolute().parent.is_dir():
+    """Refuse a file to write whose folder is not there or takes none, before any work is done."""
+    if file is None:
+        return
+    if not file.absolute().parent.is_dir():
         raise ValueError(f"{option} {file}: no folder {file.parent}; make it first")
-    if file is not None and file.is_dir():
+    if os.path.isdir(file):  # Path.is_dir raises where a name is too long
         raise ValueError(f"{option} {file}: expected a file to write, found a folder")
+    if os.path.isfile(file) or not os.path.exists(file):  # no device or pipe
+        from crossfer.runtime.writable import need_writable
+
+        need_writable(option, file, Path(os.path.realpath(file)).parent)
+
+
+def need_other(option: str, file: Path | None, read: Iterable[str | Path | None]) -> None:
+    """Refuse a file to write in whose place lies one that is read, before any work is done."""
+    if file is None or not os.path.isfile(file):
+        return
+    place = os.path.realpath(file)
+    if any(os.path.realpath(path) == place for path in read if path is not None):
+        raise ValueError(f"{option} {file}: is read here and would be lost; name another file to write")
 
 
 def one_line(error: BaseException, place: object = None) -> str:

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.dataset import DatasetOptions
-from crossfer.cli.errors import need_folder
+from crossfer.cli.dataset import DatasetOptions, need_no_image, set_files
+from crossfer.cli.errors import need_folder, need_other
 from crossfer.cli.options import (
     DataRoot,
     MinFaceScore,
@@ -97,11 +97,16 @@ def evaluate(
     from crossfer.evaluate.command import EvaluationOptions, run_evaluation
     from crossfer.evaluate.result import Provenance
     from crossfer.evaluate.run_file import write_run
-    from crossfer.evaluate.subsets import read_subset
+    from crossfer.evaluate.subsets import read_subset, subset_file
     from crossfer.evaluate.tables import evaluation_tables
     from crossfer.provenance import code_commit
+    from crossfer.runtime.bundle import resolve_model
     from crossfer.runtime.recognizer import Recognizer
 
+    read = [resolve_model(model), split_file, *set_files(data, root)]
+    read += [subset_file(given, root) for given in subset or ()]
+    for option, file in (("--output", output), ("--predictions", predictions)):
+        need_other(option, file, read)
     recognizer = Recognizer(model, detector=detector, min_face_score=min_face_score)
     dataset = asked.open(split, recognizer.meta.labelset)
     others = asked.open_others(split, recognizer.meta.labelset) if leaks else []
@@ -109,6 +114,8 @@ def evaluate(
         raise ValueError(
             f"--leaks: expected train or valid beside {split} of {data}, found neither; leave it out"
         )
+    for option, file in (("--output", output), ("--predictions", predictions)):
+        need_no_image(option, file, dataset, *others)
     options = EvaluationOptions(
         others=others,
         subsets=[read_subset(given, root) for given in subset or ()],

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.errors import need_extra, need_folder
+from crossfer.cli.errors import need_extra, need_folder, need_other
 from crossfer.cli.options import Override, StudyResults, StudyRuns, TableFile, TableOnly, TrainRoot
 from crossfer.cli.output import give
 
@@ -32,6 +32,7 @@ def intensity(
     """
     need_extra("train")
     need_folder("--output", output)
+    need_other("--output", output, [recipe])
     need_folder("--plot", plot)
     from rich.console import Console
 

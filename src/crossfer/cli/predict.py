@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from crossfer.cli.errors import one_line
+from crossfer.cli.errors import need_folder, one_line
 from crossfer.cli.options import Abstain, Coverage, Detector, MinFaceScore, Model, need_detector
 from crossfer.cli.output import to_file, to_stdout
 
@@ -91,14 +91,12 @@ def predict(
     from crossfer.runtime.files import annotated_paths, find_images, in_words
     from crossfer.runtime.recognizer import Recognizer
     from crossfer.runtime.results import result_format
-    from crossfer.runtime.writable import need_writable
 
     _need_files(paths)
     need_detector(detector, min_face_score, detector_side)
     if output is not None and not output.absolute().parent.is_dir():
         raise typer.BadParameter(f"the folder {output.parent} does not exist", param_hint="--output")
-    if output is not None and (os.path.isfile(output) or not os.path.exists(output)):  # no device or pipe
-        need_writable("--output", output, Path(os.path.realpath(output)).parent)
+    need_folder("--output", output)
     recognizer = Recognizer(
         model,
         detector,

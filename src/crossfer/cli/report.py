@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from crossfer.cli.errors import need_extra, need_folder
+from crossfer.cli.errors import need_extra, need_folder, need_other
 from crossfer.cli.output import to_file
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def report(
 ) -> None:
     """Write one self-contained page about one or several runs: tables, curves, examples by rule."""
     need_folder("--output", output)
+    need_other("--output", output, runs)
     form = _form(output)
     if form == "html":
         need_extra("report")

@@ -48,8 +48,7 @@ def read_subset(given: str, root: Path) -> Subset:
     Raises:
         DataError: if there is no such file, or it is no list of names.
     """
-    challenge = CHALLENGES.get(given)
-    path = Path(given) if challenge is None else root / "challenge" / challenge
+    challenge, path = CHALLENGES.get(given), subset_file(given, root)
     lines = [line.strip() for line in _text(path, given).splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     if challenge is not None:
@@ -58,6 +57,12 @@ def read_subset(given: str, root: Path) -> Subset:
         raise DataError(f"{path}: expected the name of an image on each line, found none")
     names = dict.fromkeys(_stem(line) for line in lines)
     return Subset(given if challenge is not None else path.stem, tuple(names))
+
+
+def subset_file(given: str, root: Path) -> Path:
+    """Where the names of a subset stand; arguments as for ``read_subset``."""
+    challenge = CHALLENGES.get(given)
+    return Path(given) if challenge is None else root / "challenge" / challenge
 
 
 def _text(path: Path, given: str) -> str:
