@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from crossfer.data.sample import DataError
 from crossfer.data.source import open_dataset
-from crossfer.labels import FERPLUS, RAFDB
+from crossfer.labels import FERPLUS, RAFDB, label_set
 from data.layouts import picture, save
 
 HEADER = ("Emotion", "file", "subject", "Split")
@@ -54,11 +55,57 @@ def test_labels_splits_and_subjects(name: str, tmp_path: Path):
 def test_votes_are_normalised_and_the_most_wins(name: str, tmp_path: Path):
     rows = ((0, 3, "faces/a.png", 1), (2.5, 0, "faces/b.png", 2.5))
     path = write(tmp_path / name, ("Sad", "happiness", "path", "neutral"), rows)
-    dataset = open_dataset("table", path)
+    dataset = open_dataset("table", path, classes=label_set("neutral,happiness,sadness"))
     votes = np.array([sample.votes for sample in dataset.samples])
-    np.testing.assert_allclose(votes[:, :4], [[0.25, 0.75, 0, 0], [0.5, 0, 0, 0.5]])
+    np.testing.assert_allclose(votes, [[0.25, 0.75, 0], [0.5, 0, 0.5]])
     assert [sample.label for sample in dataset.samples] == [1, 0]
     assert dataset.protocol == "most votes in columns neutral, happiness, Sad"
+
+
+def test_every_class_needs_its_votes_where_there_is_no_label(tmp_path: Path):
+    header = ("path", *FERPLUS.expressions)
+    row = ("faces/a.png", 0, 1, 0, 9, 0, 0, 0, 0)
+    for wrong, told in (
+        (("sadnes",), r"sadness \(sadnes\?\)"),
+        (("Sadd",), r"sadness \(Sadd\?\)"),
+        ((), "sadness;"),
+    ):
+        columns = (*header[:4], *wrong, *header[5:])
+        path = write(tmp_path / "t.csv", columns, (row[: len(columns)],))
+        with pytest.raises(DataError, match=rf"votes for each of the 8 classes, found none for {told}"):
+            open_dataset("table", path)
+
+
+def test_beside_labels_only_votes_for_every_class_count(tmp_path: Path):
+    path = write(tmp_path / "t.csv", ("path", "label", "neutral"), (("faces/a.png", "sad", 0.7),))
+    dataset = open_dataset("table", path)
+    assert (dataset.samples[0].votes, dataset.protocol) == (None, "labels in column label")
+    path = write(tmp_path / "t.csv", ("path", "label", "sad", "fear"), (("faces/a.png", "sad", 3, 1),))
+    dataset = open_dataset("table", path, classes=label_set("fear,sadness"))
+    assert dataset.samples[0].votes == (0.25, 0.75)
+    assert dataset.protocol == "labels in column label, votes in columns fear, sad"
+
+
+def test_votes_for_no_class_are_not_dropped_unseen(tmp_path: Path):
+    rows = (("faces/a.png", 1, 0, 0, 9),)
+    path = write(tmp_path / "t.csv", ("path", "sad", "fear", "unknown", "NF"), rows)
+    with pytest.raises(DataError, match=r"found unknown and NF as FER\+ has them.* as the data set ferplus"):
+        open_dataset("table", path, classes=label_set("fear,sadness"))
+    path = write(tmp_path / "t.csv", ("path", "sad", "fear", "unknown"), (rows[0][:4],))
+    three = open_dataset("table", path, classes=label_set("fear,sadness,unknown"))
+    assert three.samples[0].votes == (0, 1, 0)
+
+
+def test_a_missing_image_is_named_with_its_row(tmp_path: Path):
+    rows = (("faces/a.png", "sad"), ("faces\\b.png", "sad"), ("faces/z.png", "sad"))
+    path = write(tmp_path / "t.csv", ("path", "label"), rows)
+    place = re.escape(f"{tmp_path}/faces\\b.png")
+    told = rf"t\.csv, row 2: no image {place}; write / between folders \(2 of the 3"
+    with pytest.raises(DataError, match=told):
+        open_dataset("table", path)
+    dataset = open_dataset("table", path, skip_bad=True)
+    assert (len(dataset), len(dataset.skipped)) == (1, 2)
+    assert dataset.skipped[1].startswith(f"{path}, row 3: no image {tmp_path}/faces/z.png (2 of the 3")
 
 
 def test_numbers_need_an_order(tmp_path: Path):
@@ -105,22 +152,26 @@ def test_a_table_of_bad_rows_alone_says_what_is_wrong_with_the_first(tmp_path: P
         (("path", "label"), ("faces/a.png", "sad", "x"), "row 1: expected 2 cells, found 3"),
         (("path", "label"), ('"' + "x" * 200_000, "sad"), r"t\.csv, line 2: expected a line of CSV"),
         (("path", "label"), ("", "sad"), "row 1: expected a path in column path, found nothing"),
-        (("path", "label"), ("faces/z.png", "sad"), "1 of them are missing .first faces/z.png"),
-        (("path", "sad", "fear"), ("faces/a.png", 0, 0), "row 1: expected a vote for one of"),
+        (("path", "label"), ("faces/z.png", "sad"), r"t\.csv, row 1: no image .*faces/z\.png \(1 of the 1"),
+        (("path", *FERPLUS.expressions), ("faces/a.png", *[0] * 8), "row 1: expected a vote for one of"),
         (
-            ("path", "sad", "fear"),
-            ("faces/a.png", -1, 0),
-            "expected votes from 0 up in column sad",
+            ("path", *FERPLUS.expressions),
+            ("faces/a.png", -1, *[0] * 7),
+            "expected votes from 0 up in column neutral",
         ),
         (("path", "label", "split"), ("faces/a.png", "sad", "dev"), "expected a split such as train"),
         (("path", "label", "label"), ("faces/a.png", "sad", "fear"), "expected one column label, found 2 of"),
         (("path", "label", "Label"), ("faces/a.png", "sad", "fear"), "expected one column label, found 2 of"),
         (("path", "path", "label"), ("faces/a.png", "faces/b.png", "sad"), "expected one column path"),
-        (("path", "sad", "fear", "sad"), ("faces/a.png", 1, 0, 0), "expected one column sad, found 2 of"),
         (
-            ("path", "happy", "sad", "Happiness"),
-            ("faces/a.png", 0, 1, 9),
-            "expected one column of votes for happiness, found happy and Happiness; leave one",
+            ("path", *FERPLUS.expressions, "sadness"),
+            ("faces/a.png", *[1] * 9),
+            "expected one column sadness, found 2 of",
+        ),
+        (
+            ("path", *FERPLUS.expressions, "Happy"),
+            ("faces/a.png", *[0] * 7, 1, 9),
+            "expected one column of votes for happiness, found happiness and Happy; leave one",
         ),
     ],
 )

@@ -5,7 +5,8 @@ Columns are found by name, without regard to case:
 * the image: ``path``, ``file``, ``filename``, ``file_name``, ``image`` or ``image_path``, relative to the
   table;
 * the class, by name (``Happy`` is happiness): ``label``, ``expression``, ``emotion`` or ``class``;
-* or, instead or besides, votes: a column named after each class, any numbers from 0 up;
+* or, instead or besides, votes: a column named after every class, any numbers from 0 up; beside a label
+  column, columns of some classes alone are no votes;
 * ``split`` and ``subject`` (or ``subject_id``, ``identity``, ``person``), where there are any.
 """
 
@@ -18,6 +19,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,15 +28,16 @@ import numpy as np
 
 from crossfer.data.columns import SampleColumns, pack
 from crossfer.data.folder import SPLIT_FOLDERS
-from crossfer.data.listing import csv_lines, note_missing, note_twins, read_from
+from crossfer.data.listing import csv_lines, note_twins, read_from
 from crossfer.data.sample import DataError, Dataset, Faults
 from crossfer.data.tree import FolderTree, Tree, ZipTree, list_some
-from crossfer.labels import LabelSet, canonical
+from crossfer.labels import SYNONYMS, LabelSet, canonical
 
 PATHS = ("path", "file", "filename", "file_name", "image", "image_path")
 LABELS = ("label", "expression", "emotion", "class")
 SPLITS = ("split", "usage")
 SUBJECTS = ("subject", "subject_id", "identity", "person")
+NO_CLASS = ("unknown", "nf")  # columns of votes of FER+ that are for no class
 SUFFIXES = (".csv", ".parquet")
 SPLIT_NAMES = {name: split for split, names in SPLIT_FOLDERS.items() for name in names} | {
     "publictest": "valid",
@@ -47,22 +50,25 @@ _NUMBER = re.compile(r"(-?\d+)(\.0*)?")  # pandas writes 3.0 where a column of w
 
 @dataclass(frozen=True)
 class _Columns:
-    """Which columns of a table hold what; ``votes`` are one a class, None where a class has none."""
+    """Which columns of a table hold what; ``votes`` are one a class, or none."""
 
     path: str
     label: str | None
-    votes: tuple[str | None, ...]
+    votes: tuple[str, ...]
     split: str | None
     subject: str | None
 
     def describe(self) -> str:
         """How labels were made, fit to stand beside a number."""
-        votes = ", ".join(column for column in self.votes if column)
-        return f"labels in column {self.label}" if self.label else f"most votes in columns {votes}"
+        votes = ", ".join(self.votes)
+        if not self.label:
+            return f"most votes in columns {votes}"
+        return f"labels in column {self.label}" + (f", votes in columns {votes}" if votes else "")
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    row: int
     member: str
     label: int
     votes: tuple[float, ...] | None
@@ -94,10 +100,9 @@ def list_table(
     )
     note_twins(where, [entry.member for entry in entries], faults)
     entries = list({entry.member: entry for entry in reversed(entries)}.values())[::-1]
-    missing = [entry.member for entry in entries if not tree.has(entry.member)]
-    note_missing(tree.where, missing, len(entries), faults)
-    gone = set(missing)
-    samples = _samples(tree, [entry for entry in entries if entry.member not in gone], split)
+    there = [entry for entry in entries if tree.has(entry.member)]
+    _note_missing(tree, where, entries, there, faults)
+    samples = _samples(tree, there, split)
     if not len(samples):
         why = f" that can be used; the first fault: {faults.messages[0]}" if faults.messages else ""
         raise DataError(f"{where}: expected a row with an image of split {split}, found none{why}")
@@ -227,17 +232,12 @@ def _parquet_rows(tree: Tree, name: str) -> Iterator[Row]:
 def _columns(header: Row, labels: LabelSet, where: str) -> _Columns:
     names = [name for name in header if name]
     path, label = _named(PATHS, names), _named(LABELS, names)
-    votes = tuple(_vote_column(expression, names, where) for expression in labels.expressions)
     if path is None:
         raise DataError(
             f"{where}: expected a header with a column {', '.join(PATHS[:-1])} or {PATHS[-1]}, "
             f"found {list_some(names)}"
         )
-    if label is None and sum(column is not None for column in votes) < 2:
-        raise DataError(
-            f"{where}: expected a column {', '.join(LABELS[:-1])} or {LABELS[-1]}, or a column of votes "
-            f"for each of {', '.join(labels.expressions)}, found {list_some(names)}"
-        )
+    votes = _vote_columns(names, labels, where, beside=label)
     columns = _Columns(path, label, votes, _named(SPLITS, names), _named(SUBJECTS, names))
     _require_usable(header, [path, label, *votes, columns.split, columns.subject], where)
     return columns
@@ -248,17 +248,72 @@ def _named(wanted: Iterable[str], names: Sequence[str]) -> str | None:
     return next((name for want in wanted for name in names if name.strip().lower() == want), None)
 
 
-def _vote_column(expression: str, names: Sequence[str], where: str) -> str | None:
-    """The column with an expression's votes, under the name it has there."""
-    found = [name for name in names if canonical(name) == expression]
-    if len(found) > 1:
+def _vote_columns(
+    names: Sequence[str], labels: LabelSet, where: str, *, beside: str | None
+) -> tuple[str, ...]:
+    """The columns with the votes for each class, under the names they have there.
+
+    Args:
+        names: of all columns.
+        labels: the classes.
+        where: the table, for messages.
+        beside: the label column; where there is one, a table may have no votes, and then none are given.
+    """
+    found = [[name for name in names if canonical(name) == wanted] for wanted in labels.expressions]
+    if not all(found):
+        if beside is not None:
+            return ()
+        raise DataError(f"{where}: {_votes_missing(names, labels)}")
+    for wanted, columns in zip(labels.expressions, found, strict=True):
+        if len(columns) > 1:
+            raise DataError(
+                f"{where}: expected one column of votes for {wanted}, found {' and '.join(columns)}; "
+                "leave one"
+            )
+    others = [name for name in names if canonical(name) in NO_CLASS and not labels.has(name)]
+    if others:
         raise DataError(
-            f"{where}: expected one column of votes for {expression}, found {' and '.join(found)}; leave one"
+            f"{where}: expected votes for classes alone, found {' and '.join(others)} as FER+ has them, "
+            "whose votes would be lost; read the images of FER+ as the data set ferplus, or leave out those "
+            "columns and the rows that they win"
         )
-    return found[0] if found else None
+    return tuple(columns[0] for columns in found)
+
+
+def _votes_missing(names: Sequence[str], labels: LabelSet) -> str:
+    """What a table without labels lacks, and which columns may be meant by it."""
+    wanted = [name for name in labels.expressions if not any(canonical(column) == name for column in names)]
+    if len(wanted) == len(labels):
+        return (
+            f"expected a column {', '.join(LABELS[:-1])} or {LABELS[-1]}, or a column of votes "
+            f"for each of {', '.join(labels.expressions)}, found {list_some(list(names))}"
+        )
+    free = {name.strip().lower(): name for name in names if not labels.has(name)}
+    spellings = {name: [name, *(s for s, meant in SYNONYMS.items() if meant == name)] for name in wanted}
+    near = {name: [m for s in spellings[name] for m in get_close_matches(s, free, 1, 0.7)] for name in wanted}
+    told = ", ".join(f"{name} ({free[near[name][0]]}?)" if near[name] else name for name in wanted)
+    return (
+        f"expected a column of votes for each of the {len(labels)} classes, found none for {told}; mend the "
+        "header, or name as the classes exactly those that have a column"
+    )
 
 
 # ---- rows as images ----
+
+
+def _note_missing(
+    tree: Tree, where: str, entries: Sequence[_Entry], there: Sequence[_Entry], faults: Faults
+) -> None:
+    """Notes the rows whose image is not there: each, or the first where it stops."""
+    kept = {entry.member for entry in there}
+    missing = [entry for entry in entries if entry.member not in kept]
+    for entry in missing:
+        hint = "; write / between folders" if "\\" in entry.member else ""
+        faults.add(
+            f"{where}, row {entry.row}: no image {tree.where}/{entry.member}{hint} "
+            f"({len(missing):,} of the {len(entries):,} images are missing)",
+            "missing",
+        )
 
 
 def _entries(
@@ -277,24 +332,26 @@ def _entries(
             continue
         try:
             if columns.split is None or _split(row[columns.split]) == split:
-                yield _entry(row, columns, labels, folder, numbered=numbered)
+                yield _entry(number, row, columns, labels, folder, numbered=numbered)
         except (ValueError, KeyError) as error:
             reason = f"no value for column {error}" if isinstance(error, KeyError) else error
             faults.add(f"{where}, row {number}: {reason}")
 
 
-def _entry(row: Row, columns: _Columns, labels: LabelSet, folder: str, *, numbered: bool) -> _Entry:
+def _entry(
+    number: int, row: Row, columns: _Columns, labels: LabelSet, folder: str, *, numbered: bool
+) -> _Entry:
     path = str(row[columns.path] or "").strip()
     if not path:
         raise ValueError(f"expected a path in column {columns.path}, found nothing")
     member = os.path.relpath(path, os.path.abspath(folder)) if os.path.isabs(path) else os.path.normpath(path)
-    votes = _votes(row, columns, labels) if any(columns.votes) else None
+    votes = _votes(row, columns, labels) if columns.votes else None
     if columns.label is not None:
         label = _label(row[columns.label], labels, numbered=numbered)
     else:
         label = max(range(len(labels)), key=lambda k: (votes or ())[k])
     subject = None if columns.subject is None else str(row[columns.subject] or "").strip() or None
-    return _Entry(member.replace(os.sep, "/"), label, votes, subject)
+    return _Entry(number, member.replace(os.sep, "/"), label, votes, subject)
 
 
 def _label(value: Any, labels: LabelSet, *, numbered: bool) -> int:
@@ -316,8 +373,8 @@ def _label(value: Any, labels: LabelSet, *, numbered: bool) -> int:
 
 
 def _votes(row: Row, columns: _Columns, labels: LabelSet) -> tuple[float, ...]:
-    """Share of each class; a class without a column has none."""
-    votes = [_vote(row[column], column) if column else 0.0 for column in columns.votes]
+    """Share of each class."""
+    votes = [_vote(row[column], column) for column in columns.votes]
     if not (total := sum(votes)):
         raise ValueError(f"expected a vote for one of {', '.join(labels.expressions)}, found none")
     return tuple(vote / total for vote in votes)
