@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -106,6 +107,23 @@ def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[flo
     center = (p + z * z / (2 * n)) / (1 + z * z / n)
     margin = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return max(0.0, float(center - margin)), min(1.0, float(center + margin))
+
+
+def stated_accuracy(right: np.ndarray, data: str, split: str, protocol: str) -> dict[str, Any]:
+    """An accuracy as a bundle's metadata keeps it: with what has to stand beside the number.
+
+    Args:
+        right: (N,) bool, which answers are right; at least one.
+        data: name of the data set.
+        split: which part of it.
+        protocol: how its labels were made and which images were kept.
+
+    Returns:
+        The accuracy, 0..1, its 95 % Wilson interval, N, and the three names; plain values.
+    """
+    correct, n = int(right.sum()), len(right)
+    about = {"data": data, "split": split, "protocol": protocol}
+    return {"accuracy": correct / n, "n": n, "interval": list(wilson_interval(correct, n)), **about}
 
 
 def bootstrap_resamples(

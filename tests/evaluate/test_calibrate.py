@@ -137,6 +137,8 @@ def test_what_answers_otherwise_is_called_otherwise_and_has_its_own_scores(unbal
     assert list(found.meta.provenance["scores"]) == ["valid"]
     assert found.meta.provenance["scores"]["valid"]["n"] == len(unbalanced)
     assert found.meta.provenance["scores"]["valid"]["accuracy"] == pytest.approx(found.after.accuracy)
+    named = {key: found.meta.provenance["scores"]["valid"][key] for key in ("data", "split", "protocol")}
+    assert named == {key: getattr(unbalanced.subject, key) for key in named}
     again = calibrate(found.meta, unbalanced, None, balance=1.0)
     assert again.meta.name == f"{META.name}-balance-1"
     assert calibrate(again.meta, unbalanced, None).meta.name == META.name

@@ -101,6 +101,7 @@ def test_carries_the_metadata_over_and_says_how_it_was_made(model: Path, done: Q
     assert new.provenance["epoch"] == 3
     assert new.provenance["scores"]["test"] == 0.2
     assert new.provenance["scores"]["valid"]["accuracy"] == done.comparison.accuracies[1]
+    assert new.provenance["scores"]["valid"]["data"] == valid.name != new.provenance["data"]
     how = new.provenance["quantized"]
     assert how["from_sha256"] == old.sha256
     assert (how["bits"], how["faces"], how["seed"], how["method"]) == (8, 64, 0, "minmax")

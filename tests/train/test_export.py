@@ -98,6 +98,8 @@ def test_the_bundle_explains_itself_and_names_nothing_of_this_machine(run: Path,
     assert meta.provenance["epoch"] == 3
     score = meta.provenance["scores"]["valid"]
     assert score["n"] == 64
+    assert (score["data"], score["split"]) == (meta.provenance["data"], "valid")
+    assert score["protocol"] == meta.provenance["protocol"]
     assert score["interval"][0] <= score["accuracy"] <= score["interval"][1]
     content = bundle.read_bytes()
     assert str(Path.cwd()).encode() not in content

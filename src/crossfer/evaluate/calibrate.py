@@ -24,7 +24,7 @@ from crossfer.evaluate.evaluation import score
 from crossfer.evaluate.leaks import Leaks
 from crossfer.evaluate.predictions import Predictions
 from crossfer.evaluate.result import EvaluationResult, plain
-from crossfer.metrics import wilson_interval
+from crossfer.metrics import stated_accuracy
 from crossfer.runtime.bundle import BundleMeta
 
 SET_COVERAGES = (0.8, 0.9, 0.95, 0.99)  # of the prediction sets that are shown
@@ -157,12 +157,12 @@ def balance_in_training(meta: BundleMeta) -> float:
 
 def _renamed(meta: BundleMeta, balance: float, answers: Predictions) -> BundleMeta:
     """What gives other answers than before is another model: its scores are these, and its name says so."""
-    right, n = int(answers.right.sum()), len(answers)
-    score = {"accuracy": right / n, "n": n, "interval": list(wilson_interval(right, n))}
+    about = answers.subject
+    stated = stated_accuracy(answers.right, about.data, about.split, about.protocol)
     return replace(
         meta,
         name=re.sub(r"(-balance-[\d.]+)?$", f"-balance-{balance:g}" if balance else "", meta.name, count=1),
-        provenance={**meta.provenance, "scores": {answers.subject.split: score}},
+        provenance={**meta.provenance, "scores": {about.split: stated}},
     )
 
 

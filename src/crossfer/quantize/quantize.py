@@ -20,7 +20,7 @@ from crossfer.evaluate.comparison import PairResult, compare_networks
 from crossfer.evaluate.predictions import Predictions
 from crossfer.evaluate.result import plain
 from crossfer.evaluate.run_file import Run
-from crossfer.metrics import wilson_interval
+from crossfer.metrics import stated_accuracy
 from crossfer.provenance import code_commit
 from crossfer.quantize.graph import convolutions, eight_bit_nodes, fold, is_quantized
 from crossfer.quantize.static import Method, WeightBits, to_eight_bits
@@ -262,9 +262,9 @@ def _origin(
 
 def _metadata(source: Bundle, after: Predictions, how: dict[str, Any]) -> BundleMeta:
     """What the source says about itself, with the new scores and temperature."""
-    right, n = int(after.right.sum()), len(after)
-    score = {"accuracy": right / n, "n": n, "interval": list(wilson_interval(right, n))}
-    scores = {**source.meta.provenance.get("scores", {}), "valid": score}
+    about = after.subject
+    stated = stated_accuracy(after.right, about.data, about.split, about.protocol)
+    scores = {**source.meta.provenance.get("scores", {}), "valid": stated}
     return replace(
         source.meta,
         name=f"{source.meta.name}-int8",

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from crossfer.calibration import fit_temperature
-from crossfer.data.sample import Dataset
 from crossfer.method.collapse import collapse
-from crossfer.metrics import wilson_interval
+from crossfer.metrics import stated_accuracy
 from crossfer.runtime.bundle import BundleMeta, write_bundle
 from crossfer.runtime.preprocess import InputContract, normalize
 from crossfer.train import checkpoint
@@ -120,8 +119,7 @@ def export(
     difference, logits = parity(Inference(net, mirror=mirror).eval(), graph, faces.images, contract)
     truth = faces.labels.numpy()
     temperature = fit_temperature(logits, truth)
-    right, n = int((logits.argmax(axis=1) == truth).sum()), len(faces)
-    score = {"accuracy": right / n, "n": n, "interval": list(wilson_interval(right, n))}
+    stated = stated_accuracy(logits.argmax(axis=1) == truth, dataset.name, "valid", dataset.protocol)
     bundle = BundleMeta(
         name=recipe.name if name is None else name,
         label_set=labels.name,
@@ -129,14 +127,14 @@ def export(
         input=contract,
         temperature=temperature,
         grid=recipe.model.grid,
-        provenance=_provenance(recipe, meta, dataset, score, mirror),
+        provenance=_provenance(recipe, meta, dataset.protocol, stated, mirror),
     )
     write_bundle(graph.SerializeToString(), bundle, output)
-    return Exported(output, difference, right / n, temperature, output.stat().st_size)
+    return Exported(output, difference, stated["accuracy"], temperature, output.stat().st_size)
 
 
 def _provenance(
-    recipe: Recipe, meta: dict[str, Any], dataset: Dataset, score: dict[str, Any], mirror: bool
+    recipe: Recipe, meta: dict[str, Any], protocol: str, stated: dict[str, Any], mirror: bool
 ) -> dict[str, Any]:
     """Where a bundle comes from, and how well it did on the validation faces."""
     return {
@@ -146,8 +144,8 @@ def _provenance(
         "commit": meta.get("commit", "unknown"),
         "teachers": meta.get("teachers", {}),
         "data": recipe.data.name,
-        "protocol": dataset.protocol,
-        "scores": {"valid": score},
+        "protocol": protocol,
+        "scores": {"valid": stated},
         "license": _license(recipe),
         "note": meta.get("note", ""),
     }
