@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,15 @@ def test_classes_are_the_folders_that_hold_an_image(tmp_path: Path):
     (tmp_path / "notes" / "read.txt").touch()
     assert found_classes(tmp_path).expressions == ("anger", "bored", "happiness")
     assert label_set(found_classes(tmp_path).name) == found_classes(tmp_path)
+
+
+def test_class_folders_may_be_wrapped_in_one_folder(tmp_path: Path):
+    write_class_folders(tmp_path / "set" / "fold", {"Happy": 2, "sad": 1})
+    shutil.make_archive(str(tmp_path / "fold"), "zip", tmp_path / "set")
+    for root in (tmp_path / "set", tmp_path / "fold.zip"):
+        assert found_classes(root).expressions == ("happiness", "sadness")
+        dataset = open_dataset("folder", root)
+        assert [sample.name for sample in dataset.samples] == ["Happy/0.png", "Happy/1.png", "sad/0.png"]
 
 
 @pytest.mark.parametrize("wrapped", ["", "faces/"])

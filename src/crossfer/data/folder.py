@@ -29,7 +29,7 @@ def list_folder(root: Path, labels: LabelSet, split: str, faults: Faults) -> Dat
 
     Args:
         root: the folder, or zip, that holds the class folders, or folders ``train``, ``valid`` (or ``val``)
-            and ``test`` that hold them.
+            and ``test`` that hold them; or a single folder with these in it.
         labels: the classes to expect; ``Sample.label`` is an index into them.
         split: which of the split folders to take; where there are none, only what to call all images.
         faults: what to do about unknown class folders and files that are no image.
@@ -89,6 +89,8 @@ def found_classes(root: Path) -> LabelSet:
         if parts := [name for name in inner.folders() if name.lower() in SPLIT_FOLDERS["train"]]:
             tree = inner.branch(parts[0]) or tree
             break
+        if len(inner.folders()) > 1:
+            tree = inner
     names = {name.partition("/")[0] for name in tree.names if "/" in name and is_image(name)}
     classes = tuple(sorted({canonical(name) for name in names}))
     if len(classes) < 2:
@@ -132,7 +134,7 @@ def _split_tree(root: Path, labels: LabelSet, split: str) -> tuple[Tree, str]:
     """Where the images of a split lie, and what their names begin with."""
     tree = open_tree(root, "a folder per class")
     if (wrapped := _splits_at(tree, labels)) is None:
-        return tree, ""
+        return _classes_at(tree, labels), ""
     for name in wrapped.folders():
         if name.lower() in SPLIT_FOLDERS[split] and (branch := wrapped.branch(name)) is not None:
             return branch, f"{name}/"
@@ -140,6 +142,11 @@ def _split_tree(root: Path, labels: LabelSet, split: str) -> tuple[Tree, str]:
         f"{wrapped.where}: expected a folder {SPLIT_FOLDERS[split][0]} with a folder per class, found "
         f"{list_some(wrapped.folders())}; choose another split"
     )
+
+
+def _classes_at(tree: Tree, labels: LabelSet) -> Tree:
+    """The tree that has a class folder, at the root or wrapped in folders; the root where none has."""
+    return next((t for t in trees_to_try(tree) if any(map(labels.has, t.folders()))), tree)
 
 
 def _splits_at(tree: Tree, labels: LabelSet) -> Tree | None:
