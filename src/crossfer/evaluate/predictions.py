@@ -139,14 +139,14 @@ def predict(
     class_of = _class_map(dataset.labels, labels, recognizer.meta.name)
     reader = _Reader(dataset, Faults(skip_bad), transform)
     ask = _ask_crops if detector == "none" else _ask_largest_face
-    answers: list[Prediction | None] = []
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
     for start in range(0, len(dataset), CHUNK):
         chunk = dataset.samples[start : start + CHUNK]
-        answers.extend(ask(recognizer, reader.read(chunk)))
+        parts.append(_arrays(list(ask(recognizer, reader.read(chunk))), labels))
         progress(len(chunk))
-    if not answers:
+    if not reader.kept:
         raise DataError(f"{dataset.name}: expected at least one image under {dataset.protocol}, found none")
-    logits, probabilities = _arrays(answers, labels)
+    logits, probabilities = map(np.concatenate, zip(*parts, strict=True))
     return Predictions(
         Subject(
             dataset.name,
