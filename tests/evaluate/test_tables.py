@@ -63,6 +63,12 @@ def result(predictions: Predictions, calibrated: Calibrated) -> EvaluationResult
     )
 
 
+def test_sets_say_that_they_are_about_the_images_with_a_face(result: EvaluationResult):
+    titles = [[title for title, *_ in result_tables(replace(result, no_face=n).to_dict())] for n in (0, 3)]
+    assert "prediction sets" in titles[0]
+    assert f"prediction sets, of the {FEWEST - 3} images with a face" in titles[1]
+
+
 def test_a_terminal_and_both_pages_show_the_same_tables(result: EvaluationResult, predictions: Predictions):
     text = as_text(evaluation_tables(result))
     lines = text.splitlines()

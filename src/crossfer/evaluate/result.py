@@ -34,7 +34,8 @@ class BootstrapResult:
         resamples: how many resamples were drawn.
         seed: of the draws.
         accuracy: (low, high).
-        mean_class_accuracy: likewise.
+        mean_class_accuracy: likewise; a resample that has no image of a class is a mean over the others, so
+            that with fewer than about five images of a class it is no good.
         macro_f1: likewise.
     """
 

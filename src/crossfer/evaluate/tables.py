@@ -82,8 +82,9 @@ def result_tables(result: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str
     if parts := _parts(result):
         yield "parts of the images", ("part", "images", "accuracy %", "95 % interval", "mean class %"), parts
     if "sets" in result:
+        some = f", of the {result['n'] - result['no_face']:,} images with a face" if result["no_face"] else ""
         yield (
-            "prediction sets",
+            f"prediction sets{some}",
             ("promised %", "held %", "99 % band", "mean size"),
             [
                 (
