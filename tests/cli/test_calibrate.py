@@ -67,12 +67,15 @@ def test_from_calibration_to_report(monkeypatch, capsys, tmp_path: Path, tiny_mo
     assert "prediction sets" in text
     assert "with --abstain" in text
 
-    assert run(monkeypatch, "compare", *names) == 0
+    other = tmp_path / "other.jsonl"
+    asked = ("evaluate", "--model", tiny_model, *where, "--detector", "none", "--predictions", other)
+    assert run(monkeypatch, *asked) == 0
+    assert run(monkeypatch, "compare", names[0], other) == 0
     assert "accuracy" in capsys.readouterr().out
     assert run(monkeypatch, "compare", names[0], "--with", names[1], "--format", "json") == 0
     assert "cannot be told apart" in json.loads(capsys.readouterr().out)["statement"]
     assert "at least two runs (seeds) of each recipe" in str(
-        run(monkeypatch, "compare", *names, "--with", names[1])
+        run(monkeypatch, "compare", names[0], other, "--with", names[1])
     )
 
     assert run(monkeypatch, "report", names[0], "-o", tmp_path / "report.html", "--model", model) == 0
@@ -87,11 +90,20 @@ def test_from_calibration_to_report(monkeypatch, capsys, tmp_path: Path, tiny_mo
     assert run(monkeypatch, "report", *names, "-o", tmp_path / "report.json") == 0
     assert set(json.loads((tmp_path / "report.json").read_text())["runs"]) == {"run0", "run1"}
     assert "ends in .html, .md or .json" in str(run(monkeypatch, "report", *names, "-o", tmp_path / "r.pdf"))
-    kept = tmp_path / "run.json"
-    kept.write_bytes(names[0].read_bytes())
-    for command in (("report", kept), ("compare", kept, names[1]), ("compare", names[1], "--with", kept)):
-        assert "is read here and would be lost" in str(run(monkeypatch, *command, "-o", kept))
-    assert kept.read_bytes() == names[0].read_bytes()
+
+
+def test_a_run_is_neither_counted_twice_nor_written_over(monkeypatch, tmp_path: Path, tiny_model: Path):
+    faces = write_class_folders(tmp_path / "few", {"fear": 4})
+    one, copy = tmp_path / "a.json", tmp_path / "b.json"
+    asked = ("evaluate", "--data", "folder", "--root", faces, "--model", tiny_model, "--detector", "none")
+    assert run(monkeypatch, *asked, "--predictions", one) == 0
+    copy.write_bytes(one.read_bytes())
+    assert "different networks on one side, found a and b" in str(run(monkeypatch, "compare", one, copy))
+    for twice in ((one, one), (one, "--with", one), (one, copy, "--with", one)):
+        assert "expected each run once, found it 2 times" in str(run(monkeypatch, "compare", *twice))
+    for command in (("report", one), ("compare", one, copy), ("compare", copy, "--with", one)):
+        assert "is read here and would be lost" in str(run(monkeypatch, *command, "-o", one))
+    assert copy.read_bytes() == one.read_bytes()
 
 
 def test_too_few_images_and_train_are_refused(monkeypatch, tmp_path: Path, tiny_model: Path):

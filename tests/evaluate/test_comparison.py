@@ -33,6 +33,7 @@ def predictions(right: np.ndarray, digests: list[str] | None = None) -> Predicti
 
 def run(name: str, right: np.ndarray, digests: list[str] | None = None) -> Run:
     made = predictions(right, digests)
+    made = replace(made, subject=replace(SUBJECT, model_sha256=name))
     return Run(name, {"accuracy": float(right.mean())}, made)
 
 
@@ -232,6 +233,22 @@ def test_the_interval_of_recipes_has_the_width_of_theory():
     result = compare_recipes(runs[:4], runs[4:])
     deviation = np.hypot(result.first.deviation, result.second.deviation) / 2
     assert result.interval[1] - result.interval[0] == pytest.approx(2 * 1.96 * deviation, rel=0.2)
+
+
+def test_one_network_is_not_two_seeds():
+    a, b, c = (run(name, coin(50, 0.7, seed)) for seed, name in enumerate("abc"))
+    copy = replace(a, name="copy")
+    for measure in (
+        lambda: aggregate([a, copy]),
+        lambda: compare_recipes([a, copy], [b, c]),
+        lambda: compare_recipes([b, c], [a, copy]),
+    ):
+        with pytest.raises(
+            RunError, match="different networks on one side, found a and copy of the same one"
+        ):
+            measure()
+    subject = replace(a.predictions.subject, detector="centerface")
+    assert aggregate([a, replace(a, predictions=replace(a.predictions, subject=subject))]).n == 50
 
 
 def test_runs_on_other_images_are_refused():

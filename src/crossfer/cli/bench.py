@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from crossfer.cli.errors import need_folder, need_other
-from crossfer.cli.options import ResultFile, TextOrJson
-from crossfer.cli.output import give
+from crossfer.cli.options import ResultFile, ResultForm
+from crossfer.cli.output import give, result_form
 
 
 def bench(
@@ -41,7 +41,7 @@ def bench(
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer batches in fewer rounds.")] = False,
-    format_: TextOrJson = "text",
+    format_: ResultForm = None,
     output: ResultFile = None,
 ) -> None:
     """Measure how fast crossfer is on this machine; nothing else should be running.
@@ -60,7 +60,7 @@ def bench(
     with _progress() as tell:
         result = run_bench(models, photo, threads=threads, quick=quick, tell=tell)
     values = result.to_dict()
-    text = as_json(values) if format_ == "json" else bench_text(values)
+    text = as_json(values) if result_form(format_, output) == "json" else bench_text(values)
     give(text, output)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from crossfer.cli.errors import need_folder, need_other
-from crossfer.cli.options import ResultFile, TextOrJson
-from crossfer.cli.output import give
+from crossfer.cli.options import ResultFile, ResultForm
+from crossfer.cli.output import give, result_form
 
 
 def compare(
@@ -20,7 +22,7 @@ def compare(
         list[Path] | None,
         typer.Option("--with", metavar="RUN", help="A run of the other side; repeat it for more seeds."),
     ] = None,
-    format_: TextOrJson = "text",
+    format_: ResultForm = None,
     output: ResultFile = None,
 ) -> None:
     """Set runs on the same images side by side.
@@ -30,6 +32,9 @@ def compare(
     """
     need_folder("--output", output)
     need_other("--output", output, [*runs, *(with_ or ())])
+    times = Counter(map(os.path.realpath, [*runs, *(with_ or ())]))
+    if twice := [path for path, count in times.items() if count > 1]:
+        raise ValueError(f"{twice[0]}: expected each run once, found it {times[twice[0]]} times; name others")
     from crossfer.console import as_json, as_text
     from crossfer.evaluate.comparison import aggregate, compare_networks, compare_recipes
     from crossfer.evaluate.result import plain
@@ -44,5 +49,5 @@ def compare(
         pair = len(first) == len(second) == 1
         result = compare_networks(first[0], second[0]) if pair else compare_recipes(first, second)
         values = {**plain(result), "statement": result.statement}
-    text = as_json(values) if format_ == "json" else as_text(comparison_tables(result))
+    text = as_json(values) if result_form(format_, output) == "json" else as_text(comparison_tables(result))
     give(text, output)

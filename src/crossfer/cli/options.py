@@ -64,6 +64,14 @@ SkipBad = Annotated[
 TextOrJson = Annotated[
     Literal["text", "json"], typer.Option("--format", help="json: one object on one line.")
 ]
+ResultForm = Annotated[
+    Literal["text", "json"] | None,
+    typer.Option(
+        "--format",
+        help="json: one object on one line. [default: json if the name of --output ends so; else text]",
+        show_default=False,
+    ),
+]
 ResultFile = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write the result here instead of stdout.")
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 
 def to_stdout(text: str) -> None:
@@ -21,6 +22,12 @@ def to_file(text: str, output: Path) -> None:
     from crossfer.runtime.atomic import write_atomically
 
     write_atomically(output, text.encode("utf-8", "backslashreplace"))
+
+
+def result_form(given: Literal["text", "json"] | None, output: Path | None) -> Literal["text", "json"]:
+    """The form that is asked for, or else that which the name of the file says."""
+    named = output is not None and output.suffix.lower() == ".json"
+    return given or ("json" if named else "text")
 
 
 def give(text: str, output: Path | None) -> None:

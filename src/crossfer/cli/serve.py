@@ -96,9 +96,11 @@ def serve(
     """
     need_extra("serve")
     need_detector(detector, min_face_score)
+    from crossfer.runtime.bundle import resolve_model
     from crossfer.runtime.cores import usable_cores
     from crossfer.serve.access import Access, check_host, read_origin, read_token
     from crossfer.serve.limits import Limits
+    from crossfer.serve.model_info import evaluation_fault
     from crossfer.serve.server import Certificate, address, bind
     from crossfer.serve.server import serve as run
     from crossfer.serve.service import Service
@@ -131,6 +133,8 @@ def serve(
         ),
         access=Access(token, host, origins),
     )
+    if fault := evaluation_fault(resolve_model(model)):
+        typer.echo(f"crossfer: {fault}", err=True)
     with bind(host, port) as listening:
         place = address(listening, certificate)
         guarded = ", with the token" if token else ", for this machine only"

@@ -117,11 +117,13 @@ def aggregate(runs: Sequence[Run]) -> AggregateResult:
     """Mean and standard deviation of each figure over runs on the same images.
 
     Raises:
-        RunError: if there are fewer than two runs, or they are not about the same images.
+        RunError: if there are fewer than two runs, they are not about the same images, or two are of one
+            network.
     """
     if len(runs) < 2:
         raise RunError(f"expected at least two runs to aggregate, got {len(runs)}")
     _aligned([run.predictions for run in runs])
+    _require_seeds(runs)
     figures = {
         name: _spread([run.result[name] for run in runs])
         for name in FIGURES
@@ -163,7 +165,8 @@ def compare_recipes(first: Sequence[Run], second: Sequence[Run]) -> RecipeResult
     unbiased (Rao and Wu 1988); plain resampling of S runs would understate it by (S - 1) / S.
 
     Raises:
-        RunError: if a recipe has fewer than two runs, or the runs are not about the same images.
+        RunError: if a recipe has fewer than two runs, the runs are not about the same images, or two of a
+            recipe are of one network.
     """
     if min(len(first), len(second)) < 2:
         raise RunError(
@@ -171,6 +174,8 @@ def compare_recipes(first: Sequence[Run], second: Sequence[Run]) -> RecipeResult
             "one run each compares two networks"
         )
     rows, groups = _aligned([run.predictions for run in (*first, *second)])
+    _require_seeds(first)
+    _require_seeds(second)
     one, other = rows[: len(first)].astype(float), rows[len(first) :].astype(float)
     rng = np.random.default_rng(SEED)
     drawn = [
@@ -185,6 +190,20 @@ def compare_recipes(first: Sequence[Run], second: Sequence[Run]) -> RecipeResult
         difference=spreads[1].mean - spreads[0].mean,
         interval=percentile_interval(drawn),
     )
+
+
+def _require_seeds(runs: Sequence[Run]) -> None:
+    """Refuse one network as two seeds: its answers are the same, which is no sign of how seeds differ."""
+    seen: dict[tuple[str, str], str] = {}
+    for run in runs:
+        subject = run.predictions.subject
+        network = subject.model_sha256, subject.detector
+        if network in seen:
+            raise RunError(
+                f"expected runs of different networks on one side, found {seen[network]} and {run.name} of "
+                f"the same one ({subject.model}, SHA-256 {subject.model_sha256[:12]}); leave one out"
+            )
+        seen[network] = run.name
 
 
 def _mean_of_some(right: np.ndarray, rng: np.random.Generator, images: np.ndarray) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from crossfer.runtime.recognizer import Recognizer
 
+SHOWN = ("accuracy", "interval", "n", "data", "split", "protocol")
 MAX_EVALUATION = 4 << 20  # bytes
 
 
@@ -29,6 +30,23 @@ def model_info(recognizer: Recognizer) -> dict[str, Any]:
     }
 
 
+def evaluation_fault(path: Path) -> str | None:
+    """Why FILE.json beside FILE.onnx gives no accuracy to show; None if it may, or there is no such file.
+
+    Whether it speaks of that model is not looked at.
+    """
+    beside = path.with_suffix(".json")
+    if not beside.exists():
+        return None
+    try:
+        found = json.loads(beside.read_bytes()) if beside.stat().st_size <= MAX_EVALUATION else {}
+        if {*SHOWN, "model"} <= found.keys():
+            return None
+    except (OSError, ValueError, AttributeError, RecursionError):
+        pass
+    return f"{beside}: expected a result of crossfer evaluate --format json, found none; no accuracy is shown"
+
+
 def accuracy(path: Path, sha256: str) -> dict[str, Any] | None:
     """What ``crossfer evaluate --format json`` wrote beside a model, as FILE.json for FILE.onnx.
 
@@ -42,6 +60,6 @@ def accuracy(path: Path, sha256: str) -> dict[str, Any] | None:
         found = json.loads(beside.read_text("utf-8"))
         if found["model"]["sha256"] != sha256:
             return None
-        return {key: found[key] for key in ("accuracy", "interval", "n", "data", "split", "protocol")}
+        return {key: found[key] for key in SHOWN}
     except (OSError, ValueError, KeyError, TypeError):
         return None
