@@ -89,6 +89,10 @@ def test_text_and_output_file(monkeypatch, capsys, faces: Path, tiny_model: Path
     assert run(monkeypatch, *options, "--output", tmp_path / "result.txt") == 0
     assert capsys.readouterr().out == ""
     assert (tmp_path / "result.txt").read_text(encoding="utf-8") == text
+    assert run(monkeypatch, *options, "-o", tmp_path / "result.JSON") == 0
+    assert json.loads((tmp_path / "result.JSON").read_text(encoding="utf-8"))["n"] == 5
+    assert run(monkeypatch, *options, "-o", tmp_path / "result.json", "--format", "text") == 0
+    assert (tmp_path / "result.json").read_text(encoding="utf-8") == text
 
 
 def test_the_same_run_gives_the_same_bytes(monkeypatch, capsys, faces: Path, tiny_model: Path):
@@ -263,6 +267,36 @@ def test_a_place_that_takes_no_file_is_told_before_the_work(
     options = ("--data", "folder", "--root", faces / "none", "--model", tiny_model)
     error = str(run(monkeypatch, *options, option, "/proc/none.json"))
     assert error.startswith(f"crossfer: {option} /proc/none.json: cannot be written (")
+
+
+def test_copies_are_looked_for_where_a_file_cuts_test_alone(
+    monkeypatch, capsys, tmp_path: Path, tiny_model: Path
+):
+    faces = write_class_folders(tmp_path / "faces", {"Happy": 6, "fear": 6})
+    split = tmp_path / "split.csv"
+    command = ["data", "split", "folder", "--root", faces, "--valid", "0", "--test", "0.3", "-o", split]
+    monkeypatch.setattr(sys, "argv", ["crossfer", *map(str, command)])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 0
+    capsys.readouterr()
+    options = ("--data", "folder", "--root", faces, "--split-file", split, "--model", tiny_model)
+    assert run(monkeypatch, *options, "--detector", "none", "--leaks", "--format", "json") == 0
+    looked = json.loads(capsys.readouterr().out)["leaks"]["looked_in"]
+    assert list(looked) == ["train"]
+
+
+def test_a_model_of_such_a_set_warns_that_it_may_have_learnt_from_it(
+    monkeypatch, capsys, faces: Path, tmp_path: Path, random_model: Path
+):
+    options = ("--data", "folder", "--model", random_model, "--detector", "none")
+    assert run(monkeypatch, *options, "--root", faces) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("crossfer: random learnt from a folder of images; if it was this one")
+    assert told.count("\n") == 1
+    parted = write_class_folders(tmp_path / "parted" / "test", {"fear": 2}).parent
+    assert run(monkeypatch, *options, "--root", parted) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_the_run_and_the_result_are_two_files(monkeypatch, faces: Path, tiny_model: Path, tmp_path: Path):

@@ -68,7 +68,7 @@ def calibrate(
         raise ValueError(f"--output {output}: expected a name that ends in .onnx")
     if split == "train":
         raise ValueError("--split train: expected images that the model has not learnt from; use valid")
-    if split == "test" and (split_file is not None or _parted(asked)):
+    if split == "test" and (split_file is not None or asked.parted):
         raise ValueError("--split test: what a model is fitted on no longer measures it; use valid")
     from rich.console import Console
 
@@ -80,6 +80,7 @@ def calibrate(
     from crossfer.runtime.recognizer import Recognizer
 
     console, recognizer = Console(stderr=True), Recognizer(model, detector="none")
+    asked.warn_of_learnt(recognizer.meta)
     dataset = asked.open(split, recognizer.meta.labelset)
     others = asked.open_others("valid", recognizer.meta.labelset)
     predictions = predict_with_progress(recognizer, dataset, console, skip_bad=skip_bad)
@@ -89,10 +90,3 @@ def calibrate(
     typer.echo(
         as_json(found.to_dict()) if format_ == "json" else as_text(calibration_tables(found)), nl=False
     )
-
-
-def _parted(asked: DatasetOptions) -> bool:
-    """Whether the set has parts; one that has none gives its images under any name."""
-    from crossfer.data.source import splits_of
-
-    return splits_of(asked.data, asked.root) != ("train",)

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from crossfer.cli.errors import need_other
 from crossfer.data.names import OWN, DatasetName, LabelVersion, Protocol, Split
 
 if TYPE_CHECKING:
     from crossfer.data.sample import Dataset
     from crossfer.labels import LabelSet
+    from crossfer.runtime.bundle import BundleMeta
 
 
 def need_no_image(option: str, file: Path | None, *datasets: Dataset) -> None:
@@ -83,6 +86,23 @@ class DatasetOptions:
         """The images are face crops already."""
         return self.data not in OWN
 
+    @property
+    def parted(self) -> bool:
+        """Whether the set has parts, by itself; one that has none gives its images under any name."""
+        from crossfer.data.source import splits_of
+
+        return splits_of(self.data, self.root) != ("train",)
+
+    def warn_of_learnt(self, meta: BundleMeta) -> None:
+        """Say on stderr that the images may be those that the model learnt from, where nothing tells."""
+        learnt = self.data in OWN and meta.provenance.get("data") == self.data
+        if learnt and self.split_file is None and not self.parted:
+            typer.echo(
+                f"crossfer: {meta.name} learnt from a {self.data} of images; if it was this one, most of "
+                "these are images that it knows: give --split-file RUN/split.csv",
+                err=True,
+            )
+
     def open(self, split: Split, known: LabelSet, *, every: bool = False) -> Dataset:
         """One split.
 
@@ -113,13 +133,16 @@ class DatasetOptions:
         train, and none for a folder or table that is not parted.
         """
         from crossfer.data.source import splits_of
+        from crossfer.data.splitfile import read_split_file
 
         earlier: dict[Split, tuple[Split, ...]] = {
             "train": (),
             "valid": ("train",),
             "test": ("train", "valid"),
         }
-        own = splits_of(self.data, self.root) if self.split_file is None else earlier["test"]
-        if own == ("train",):
+        own = {*splits_of(self.data, self.root)}
+        if self.split_file is not None:
+            own |= read_split_file(self.split_file).splits
+        if own == {"train"}:
             return []
         return [self.open(other, known, every=True) for other in earlier[split] if other in own]

@@ -17,13 +17,13 @@ from crossfer.cli.options import (
     Model,
     ModelClasses,
     ResultFile,
+    ResultForm,
     SkipBad,
     SplitFile,
-    TextOrJson,
     VoteLabels,
     VoteProtocol,
 )
-from crossfer.cli.output import give
+from crossfer.cli.output import give, result_form
 from crossfer.data.names import DatasetName, Split
 from crossfer.runtime.names import DetectorName
 
@@ -70,7 +70,7 @@ def evaluate(
         ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the random choices in the last two.")] = 0,
-    format_: TextOrJson = "text",
+    format_: ResultForm = None,
     output: ResultFile = None,
     predictions: Annotated[
         Path | None,
@@ -108,6 +108,7 @@ def evaluate(
     for option, file in (("--output", output), ("--predictions", predictions)):
         need_other(option, file, read)
     recognizer = Recognizer(model, detector=detector, min_face_score=min_face_score)
+    asked.warn_of_learnt(recognizer.meta)
     dataset = asked.open(split, recognizer.meta.labelset)
     others = asked.open_others(split, recognizer.meta.labelset) if leaks else []
     if leaks and not others:
@@ -133,5 +134,9 @@ def evaluate(
     )
     if predictions is not None:
         write_run(result, answers, predictions)
-    text = as_json(result.to_dict()) if format_ == "json" else as_text(evaluation_tables(result))
+    text = (
+        as_json(result.to_dict())
+        if result_form(format_, output) == "json"
+        else as_text(evaluation_tables(result))
+    )
     give(text, output)
