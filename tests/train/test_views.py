@@ -151,6 +151,17 @@ def test_the_views_of_a_face_stay_together_in_the_parts_of_a_batch(tmp_path: Pat
     assert math.isfinite(result.history[0].loss)
 
 
+def test_what_is_told_of_views_does_not_depend_on_the_parts_of_a_batch(tmp_path: Path) -> None:
+    told = []
+    for parts in (1, 2, 4):
+        recipe = views_recipe(optim={"epochs": 1, "batch_size": 16, "accumulate": parts, "lr": 1e-12})
+        result = train(recipe, LABELS, toy_faces(16), toy_faces(40), tmp_path / str(parts))
+        told.append(result.history[0].valid_loss)
+    # By chance log(31), among 16 faces at once; the statistics of batch norm come of the parts.
+    assert told == pytest.approx([told[0]] * 3, rel=0.02)
+    assert told[0] > math.log(15)
+
+
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
 def test_views_are_compared_in_single_precision_whatever_the_network_computes_in(
     tmp_path: Path, precision: str

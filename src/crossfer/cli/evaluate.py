@@ -22,6 +22,7 @@ from crossfer.cli.options import (
     SplitFile,
     VoteLabels,
     VoteProtocol,
+    need_detector,
 )
 from crossfer.cli.output import give, result_form
 from crossfer.data.names import DatasetName, Split
@@ -90,6 +91,7 @@ def evaluate(
             f"--output and --predictions: expected two different files, found {output} for both; rename one"
         )
     detector = detector or ("none" if asked.crops else "centerface")
+    need_detector(detector, min_face_score)
     if evidence_test and detector != "none":
         raise ValueError("--evidence-test: expected face crops, found a detector; add --detector none")
     from crossfer import __version__

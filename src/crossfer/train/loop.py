@@ -182,7 +182,7 @@ def validate(run: RunState, faces: Faces, learn: Step) -> dict[str, float]:
     """
     net, fabric = run.averaged.module.eval(), run.fabric
     scores = torch.zeros(faces.targets.shape, device=fabric.device)
-    plan = _judged(run, faces)
+    plan = in_order(len(faces), _at_once(run), run.rank)
     for rows, (pixels, _) in zip(plan, faces.read(plan), strict=True):
         with fabric.autocast():
             scores[rows.to(fabric.device)] = net(learn.as_input(pixels.float())).logits.float()
@@ -197,28 +197,30 @@ def validate(run: RunState, faces: Faces, learn: Step) -> dict[str, float]:
 
 @torch.no_grad()
 def validate_views(run: RunState, faces: Faces, learn: Step) -> dict[str, float]:
-    """Share of views (0..1) that find the same face's other one first in their batch, and their mean loss.
+    """Share of views (0..1) that find the same face's other one first in their group, and their mean loss.
 
-    The share goes by the name of the accuracy. Of the averaged weights, and the same views after every epoch;
-    each rank judges some of the batches.
+    The share goes by the name of the accuracy. Of the averaged weights, and the same views in the same groups
+    of ``optim.batch_size`` faces after every epoch, whatever the ranks and the parts that batches are learnt
+    in; each rank judges some of the groups.
     """
     net, fabric, views = run.averaged.module.eval(), run.fabric, run.views
     assert views is not None  # noqa: S101
     sums = torch.zeros(2, device=fabric.device)
-    torch.manual_seed(run.recipe.seed + run.rank.number * 2**40)
-    for pixels, _ in faces.read(_judged(run, faces)):
+    groups = in_order(len(faces), run.recipe.optim.batch_size, run.rank)
+    for turn, (pixels, _) in enumerate(faces.read(groups)):
+        torch.manual_seed(run.recipe.seed + (run.rank.number + turn * run.rank.count) * 2**40)
         images = learn.as_input(255 * learn.augment(pixels.repeat_interleave(2, dim=0).float() / 255))
         with fabric.autocast():
-            hidden = net(images).logits
+            hidden = torch.cat([net(part).logits for part in images.split(2 * _at_once(run))])
         sums += torch.stack(views.judge(hidden))
     found, loss = (ranks.total(sums) / (2 * len(faces))).tolist()
     return {"valid_accuracy": found, "valid_loss": loss}
 
 
-def _judged(run: RunState, faces: Faces) -> list[Tensor]:
-    """Rows of the batches that fall to this rank, of no more faces at once than are learnt from."""
+def _at_once(run: RunState) -> int:
+    """How many faces this rank learns from at once, and so judges."""
     optim = run.recipe.optim
-    return in_order(len(faces), optim.batch_size // (optim.accumulate * run.rank.count), run.rank)
+    return optim.batch_size // (optim.accumulate * run.rank.count)
 
 
 def _progress(run: RunState, means: Tensor, images: int, spent: float, waited: float) -> Progress:
