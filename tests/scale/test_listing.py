@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import http.server
@@ -16,6 +17,7 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import ClassVar
 from zipfile import ZipFile
 
 import fsspec
@@ -427,6 +429,51 @@ def test_addresses_over_http(served, images, tmp_path):
     assert found[0] == drawn[1].read_bytes()
     assert isinstance(found[1], Fault)
     assert found[1].cause == "missing"
+
+
+LIMIT = 4 << 20
+
+
+class Floods(http.server.BaseHTTPRequestHandler):
+    """Answers with far more than an image may have: ``/announced`` says so first, ``/endless`` never ends."""
+
+    sent: ClassVar[list[int]] = []
+
+    def do_GET(self):
+        self.send_response(200)
+        if self.path == "/announced.png":
+            self.send_header("Content-Length", str(100 * LIMIT))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                self.sent.append(self.wfile.write(bytes(1 << 16)))
+
+    def log_message(self, format, *args):  # noqa: A002 - its name there
+        pass
+
+
+@pytest.mark.parametrize("name", ["announced", "endless"])
+def test_an_address_that_answers_with_too_much_is_not_read_whole_and_not_asked_again(
+    name, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(storage, "MAX_BYTES", LIMIT)
+    Floods.sent.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Floods) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/{name}.png"
+        (tmp_path / "list.txt").write_text(address)
+        tracemalloc.start()
+        try:
+            (fault,) = read(entries(tmp_path / "list.txt"))
+            assert tracemalloc.get_traced_memory()[1] < 4 * LIMIT
+        finally:
+            tracemalloc.stop()
+            server.shutdown()
+    assert isinstance(fault, Fault)
+    found = f"{100 * LIMIT >> 20} MiB" if name == "announced" else "more"
+    assert fault.cause == "too large"
+    assert fault.message == f"{address}: expected at most 4 MiB, found {found}"
+    assert sum(Floods.sent) < 4 * LIMIT, "what is on the way in the buffers of both sides counts too"
 
 
 def test_addresses_in_memory(images):

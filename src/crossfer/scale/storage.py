@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 import fsspec
@@ -19,6 +20,8 @@ from crossfer.scale.names import is_address, shown
 
 TRIES, FIRST_PAUSE = 4, 1.0  # an address is asked again after 1, 2 and 4 seconds
 NAMES_AT_ONCE = 65_536
+# What is no better on asking again.
+_LASTING = FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError, Fault
 Answer = TypeVar("Answer")
 
 
@@ -224,12 +227,36 @@ def _read_file(path: bytes) -> bytes:
 
 def _fetch(address: bytes) -> bytes:
     fs, path = filesystem(address)
+    # Over HTTP one request, whose answer streams: fsspec calls any file missing whose size it fails to learn.
+    how = {"block_size": 0, "size": 1} if "http" in fs.protocol else {}
+
+    def ask() -> bytes:
+        with fs.open(path, "rb", **how) as file:
+            check_size(_announced(file), shown(address))
+            return _read_bounded(cast(BinaryIO, file), shown(address))
+
     try:
-        return cast(bytes, patiently(lambda: fs.cat_file(path)))
-    except OSError:
+        return patiently(ask)
+    except (OSError, Fault):
         raise
     except Exception as error:  # each file system has its own errors
         raise OSError(reason(error)) from error
+
+
+def _announced(file: object) -> int:
+    """The size that is known before a file is read, else 0."""
+    answer = getattr(file, "r", None)  # of aiohttp, where fsspec streams over HTTP
+    return getattr(file, "size", None) or getattr(answer, "content_length", None) or 0
+
+
+def _read_bounded(file: BinaryIO, name: str) -> bytes:
+    """All of a file, whose size may be other than announced, or have no end."""
+    content = BytesIO()
+    while part := file.read(MAX_BYTES + 1 - content.tell()):
+        content.write(part)
+        if content.tell() > MAX_BYTES:
+            raise Fault("too large", f"{name}: expected at most {MAX_BYTES >> 20} MiB, found more")
+    return content.getvalue()
 
 
 def patiently(ask: Callable[[], Answer]) -> Answer:
@@ -238,7 +265,7 @@ def patiently(ask: Callable[[], Answer]) -> Answer:
     for _ in range(TRIES - 1):
         try:
             return ask()
-        except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError):
+        except _LASTING:
             raise
         except Exception:  # each file system has its own errors
             time.sleep(pause)
