@@ -381,6 +381,18 @@ def test_a_column_of_ones_own(images, tmp_path):
     assert found[1].cause == "listing"
 
 
+@pytest.mark.parametrize("scheme", ["", "file://", "local://"])
+def test_a_pipe_that_a_list_names_is_not_waited_for_and_an_image_has_its_size(scheme, images, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "x.txt").write_text(f"{scheme}{tmp_path}/pipe.png\n{scheme}{images[0]}\n")
+    listed = entries(tmp_path / "x.txt")
+    fault, found = read(listed)
+    assert isinstance(fault, Fault)
+    assert fault.cause == "not a file"
+    assert found == images[0].read_bytes()
+    assert listed[1].size == len(found)
+
+
 # ---- addresses ----
 
 

@@ -45,10 +45,12 @@ def test_names_in_a_list_are_relative_to_the_list():
     assert beside(b"/lists/a.txt", b"/x/y.png") == b"/x/y.png"
     assert beside(b"s3://bucket/lists/a.txt", b"y.png") == b"s3://bucket/lists/y.png"
     assert beside(b"/lists/a.txt", b"s3://bucket/y.png") == b"s3://bucket/y.png"
+    assert beside(b"/lists/a.txt", b"file:///x/%20.png") == b"/x/%20.png"
+    assert beside(b"s3://bucket/lists/a.txt", b"local:///x/y.png") == b"/x/y.png"
 
 
 def test_inputs_are_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert input_name("photos/") == str(tmp_path / "photos").encode()
-    assert input_name("file:///photos/x") == b"/photos/x"
+    assert input_name("file:///photos/%20") == b"/photos/%20"
     assert input_name("s3://bucket/photos/") == b"s3://bucket/photos"

@@ -7,6 +7,7 @@ import re
 
 from crossfer.runtime.printable import printable
 
+_LOCAL = re.compile(rb"\A(file|local)://")
 _ESCAPE = re.compile(rb"\\(\\|x[0-9a-f]{2})")
 
 
@@ -47,17 +48,22 @@ def is_address(name: bytes) -> bool:
 
 def input_name(given: str) -> bytes:
     """An input as it was given on the command line, as bytes; ``file://`` is a path like any other."""
-    local = given.removeprefix("file://")
-    if local == given and is_address(os.fsencode(given)):
-        return given.encode("utf-8", "surrogateescape").rstrip(b"/")
-    return os.path.abspath(os.fsencode(local))
+    local = _without_scheme(os.fsencode(given))
+    return local.rstrip(b"/") if is_address(local) else os.path.abspath(local)
 
 
 def beside(table: bytes, name: bytes) -> bytes:
-    """What a name in a list or table means: an address, a path, or one relative to the table's folder."""
-    if is_address(name) or name.startswith(b"/"):
-        return name
-    return os.path.join(os.path.dirname(table), name)
+    """What a name in a list or table means: an address, a path, or one relative to the table's folder.
+
+    ``file://`` is a path like any other here too.
+    """
+    local = _without_scheme(name)
+    return local if is_address(local) else os.path.join(os.path.dirname(table), local)
+
+
+def _without_scheme(name: bytes) -> bytes:
+    """A path that was written as an address; only as a path it is checked to be a regular file."""
+    return _LOCAL.sub(b"", name)
 
 
 def suffix(name: bytes) -> str:
