@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import functools
 import gzip
 import http.server
 import io
+import itertools
 import os
 import shutil
 import stat
@@ -210,6 +212,79 @@ def test_a_tar_that_is_damaged_between_members_says_so_after_those_before(damage
     assert isinstance(fault, Fault)
     assert fault.cause == "archive"
     assert f"at byte {place:,}" in fault.message
+
+
+def header(kind: bytes, size: int) -> bytes:
+    info = tarfile.TarInfo("x.png")
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def with_holes(blocks: int) -> bytes:
+    """A sparse member of old GNU tar, and so many further blocks that say where its holes are."""
+    first = bytearray(header(tarfile.GNUTYPE_SPARSE, 0))
+    first[482] = 1  # there is a further block
+    first[483:495] = b"00000000000\0"
+    first[148:156] = b" " * 8
+    first[148:156] = b"%06o\0 " % sum(first)
+    return bytes(first) + (b"00000000001\0" * 42 + b"\1" + bytes(7)) * blocks
+
+
+HEADERS = {
+    **{
+        name: lambda kind=kind: header(kind, 32 << 20) + bytes(32 << 20)
+        for name, kind in {"pax": b"x", "global": b"g", "long name": b"L", "long link": b"K"}.items()
+    },
+    "holes": lambda: with_holes(40_000),
+    "many": lambda: (header(b"x", 512) + b"12 a=bcdefg\n".ljust(512, b"\0")) * 1_000,
+}
+
+
+@pytest.mark.parametrize(
+    ("headers", "name"), [*itertools.product(HEADERS, ["x.tar", "x.tar.gz"]), ("pax", "x.tar.bz2")]
+)
+def test_a_tar_whose_headers_have_no_measure_is_a_fault_and_not_held_in_memory(
+    headers, name, images, tmp_path
+):
+    whole = corpora.as_tar(images[:1], tmp_path / "whole.tar")
+    with tarfile.open(whole) as archive:
+        archive.getmembers()
+        end = archive.offset
+    data = whole.read_bytes()[:end] + HEADERS[headers]() + header(b"0", 0) + bytes(1024)
+    pack = {".gz": gzip.compress, ".bz2": bz2.compress}.get(Path(name).suffix, bytes)
+    (tmp_path / name).write_bytes(pack(data))
+    tracemalloc.start()
+    try:
+        found, fault = read(entries(tmp_path / name))
+        assert tracemalloc.get_traced_memory()[1] < 12 << 20
+    finally:
+        tracemalloc.stop()
+    assert found == images[0].read_bytes()
+    assert isinstance(fault, Fault)
+    assert fault.cause == "archive"
+    assert "headers for one member" in fault.message
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.tar.gz"])
+def test_an_extended_header_that_makes_no_sense_is_no_end_of_the_archive(name, images, tmp_path):
+    nonsense = header(tarfile.XHDTYPE, 512) + b"0 a=b\n".ljust(512, b"\0")
+    data = header(tarfile.REGTYPE, 0) + nonsense + bytes(1024)
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    _, fault = read(entries(tmp_path / name))
+    assert isinstance(fault, Fault)
+    assert "(invalid header at byte 512)" in fault.message
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE])
+def test_a_tar_that_leads_back_by_a_negative_size_comes_to_an_end(kind, images, tmp_path):
+    damaged = bytearray(header(kind, 0))
+    damaged[124:136] = (256**12 - 1024).to_bytes(12, "big")
+    damaged[148:156] = b" " * 8
+    damaged[148:156] = b"%06o\0 " % sum(damaged)
+    (tmp_path / "x.tar").write_bytes(header(tarfile.REGTYPE, 0) * 6 + damaged + bytes(1024))
+    *_, fault = itertools.islice(Listing([str(tmp_path / "x.tar")]), 100)
+    assert fault.cause == "archive"
+    assert "at byte 3,072" in (fault.detail or "")
 
 
 @pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz"])

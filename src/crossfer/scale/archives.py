@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import stat
 import tarfile
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import PurePosixPath
-from typing import BinaryIO, Self
+from tarfile import InvalidHeaderError, ReadError  # type: ignore[attr-defined]
+from typing import IO, BinaryIO, Self
 from zipfile import ZipFile, ZipInfo
 
 from crossfer.runtime.image import SUFFIXES
@@ -16,7 +21,9 @@ from crossfer.scale.faults import Fault
 from crossfer.scale.names import is_address, shown, suffix
 from crossfer.scale.storage import Listed, check_size, open_file, reason
 
+MAX_HEADERS = 1 << 20  # bytes; what tells of one member of a tar: its name, and where a sparse one has holes
 TARS = frozenset({".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"})
+_UNPACKERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}  # by how their files begin
 _ENCRYPTED = 1  # of the flags of a zip's member
 
 
@@ -137,7 +144,11 @@ def read_tar_member(file: BinaryIO, entry: Entry) -> bytes:
 def stream_tar(path: bytes) -> Iterator[tuple[bytes | None, bytes | Fault]]:
     """Each image of a tar with its name, from front to back; a damaged end is one more, without a name."""
     try:
-        with open_file(path) as file, tarfile.open(fileobj=file, mode="r|*", tarinfo=_Header) as archive:
+        with (
+            BufferedReader(open_file(path)) as file,  # type: ignore[arg-type]
+            _unpacked(file) as unpacked,
+            tarfile.open(fileobj=unpacked, mode="r|", tarinfo=_Header) as archive,
+        ):
             for name, info in _members(archive):
                 try:
                     _check_regular(path, name, info)
@@ -155,8 +166,31 @@ def stream_tar(path: bytes) -> Iterator[tuple[bytes | None, bytes | Fault]]:
         yield None, Fault("archive", _broken_tar(path, error))
 
 
+def _unpacked(file: BufferedReader) -> IO[bytes]:
+    """What a compressed file holds; ``tarfile`` would unpack at once whatever a few kB of it stand for."""
+    start = file.peek(2)[:2]
+    return _UNPACKERS[start](file) if start in _UNPACKERS else file
+
+
 class _Header(tarfile.TarInfo):
-    """A header that must be whole: ``tarfile`` takes a damaged one for the archive's end."""
+    """A header that must be whole and of sound size.
+
+    ``tarfile`` takes a damaged one for the archive's end, and holds in memory whatever others go with it.
+    """
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        file = tarfile.fileobj
+        if not isinstance(file, _Bounded):  # here again for each further header of the same member
+            tarfile.fileobj = _Bounded(file)  # type: ignore[assignment]
+        try:
+            return super().fromtarfile(tarfile)
+        except RecursionError:
+            raise ReadError("too many headers for one member") from None
+        except InvalidHeaderError as error:
+            raise ReadError(str(error)) from None
+        finally:
+            tarfile.fileobj = file
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -165,7 +199,25 @@ class _Header(tarfile.TarInfo):
         except tarfile.HeaderError as error:
             if buf and not any(buf):  # the mark of the end
                 raise
-            raise tarfile.ReadError(str(error)) from None
+            raise ReadError(str(error)) from None
+
+
+class _Bounded:
+    """A tar's file while the headers of one member are read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._left = file, MAX_HEADERS
+
+    def read(self, size: int) -> bytes:
+        """So many bytes, unless that were too many in all."""
+        self._left -= size
+        if size < 0 or self._left < 0:  # a negative one, which a header can state, stands for all the rest
+            raise ReadError(f"more than {MAX_HEADERS >> 10:,} KiB of headers for one member")
+        return self._file.read(size)
+
+    def tell(self) -> int:
+        """The place in the file."""
+        return self._file.tell()
 
 
 def _members(
@@ -176,7 +228,11 @@ def _members(
     Raises:
         tarfile.TarError: if the archive is damaged; what follows that place cannot be found.
     """
+    last = -1
     while (info := _next(archive)) is not None:
+        if info.offset <= last:
+            raise ReadError(f"negative size at byte {last:,}")
+        last = info.offset
         vars(archive)["members"].clear()  # which would otherwise hold a description of each member read
         name = str(PurePosixPath(info.name)).encode("utf-8", "surrogateescape")
         if info.isdir() or _is_hidden(name):
@@ -186,14 +242,14 @@ def _members(
         else:
             pass_over(name)
     if archive.fileobj is not None and any(archive.fileobj.read(tarfile.BLOCKSIZE)):
-        raise tarfile.ReadError(f"empty header at byte {archive.offset:,}")
+        raise ReadError(f"empty header at byte {archive.offset:,}")
 
 
 def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
     try:
         return archive.next()
-    except tarfile.ReadError as error:
-        raise tarfile.ReadError(f"{error} at byte {archive.offset:,}") from None
+    except ReadError as error:
+        raise ReadError(f"{error} at byte {archive.offset:,}") from None
 
 
 def _tar_entry(found: Listed, name: bytes, info: tarfile.TarInfo) -> Entry:
