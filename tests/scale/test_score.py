@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
+import http.server
 import json
 import os
 import resource
 import shutil
 import subprocess
 import tarfile
+import threading
 import time
 import zlib
 from contextlib import closing
@@ -306,6 +309,32 @@ def test_another_model_other_options_and_another_input_are_refused_by_name(
     corpora.as_zip(sorted(images.iterdir()), tmp_path / "x.zip")
     assert "inputs was" in run_here(*moved, *options, code=1).stderr
     assert rows(output).num_rows == 150
+
+
+def test_a_password_in_an_address_is_in_nothing_that_is_passed_on(options, tmp_path):
+    draw(tmp_path / "web", 2)
+    (tmp_path / "web" / "bad.png").write_bytes(b"junk")
+    output = tmp_path / "out"
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "web"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        given = [f"http://alice:{word}@127.0.0.1:{server.server_port}" for word in ("SECRET", "OTHER")]
+        done = [
+            run_here(given[0], "-o", output, *options, "--report"),
+            run_here(given[0], "-o", output, *options, code=1),
+            run_here(given[0], "-o", output, *options, "--resume"),
+            run_here(given[1], "-o", output, *options, "--resume", code=1),
+            run_here(f"{given[0]}/none", "-o", tmp_path / "none", *options, code=1),
+        ]
+        server.shutdown()
+    assert f"http://127.0.0.1:{server.server_port}/bad.png: " in done[0].stdout
+    assert "was named with another user or password" in done[3].stderr
+    told = "".join(one.stdout + one.stderr for one in done)
+    files = [output / name for name in ("run.json", "summary.json", "report.html", "manifest.jsonl")]
+    for text in (told, *(file.read_text() for file in files), str(rows(output)["error"])):
+        assert "SECRET" not in text
+        assert "OTHER" not in text
+    assert "SECRET" in rows(output)["path"][0].as_py(), "where it is needed"
 
 
 def test_two_runs_at_once_are_refused(images, options, tmp_path):

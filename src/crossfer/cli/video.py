@@ -16,7 +16,7 @@ import typer
 from crossfer.cli.errors import need_extra, need_folder
 from crossfer.cli.options import Abstain, MinFaceScore, Model
 from crossfer.cli.output import to_stdout
-from crossfer.runtime.printable import printable
+from crossfer.runtime.printable import printable, without_password
 
 if TYPE_CHECKING:
     from crossfer.video.command import Outcome
@@ -160,7 +160,6 @@ def _report(source: str, outcome: Outcome, *, table: bool) -> None:
 
 def _summary(source: str, outcome: Outcome) -> str:
     from crossfer.video.people import clock, people_table
-    from crossfer.video.source import without_password
 
     seen = len(outcome.people)
     people = "no face found" if not seen else "1 person" if seen == 1 else f"{seen} people"

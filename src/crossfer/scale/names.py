@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from crossfer.runtime.printable import printable
+from crossfer.runtime.printable import printable, without_password
 
 _LOCAL = re.compile(rb"\A(file|local)://")
 _ESCAPE = re.compile(rb"\\(\\|x[0-9a-f]{2})")
@@ -37,8 +37,8 @@ def to_bytes(text: str, escaped: bool) -> bytes:
 
 
 def shown(name: bytes) -> str:
-    """A name for a message."""
-    return printable(to_text(name)[0])
+    """A name for messages and files that are passed on: without the user and password of an address."""
+    return without_password(printable(to_text(name)[0]))
 
 
 def is_address(name: bytes) -> bool:

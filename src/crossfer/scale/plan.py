@@ -256,6 +256,8 @@ def _difference(number: int, planned: Entry | None, now: Entry | None) -> str:
     names = [None if e is None else entry_name(e.path, e.member) for e in (planned, now)]
     if planned is None or now is None or names[0] != names[1]:
         what = f"was {names[0] or 'not there'} and is {names[1] or 'gone'}"
+    elif planned.path != now.path:
+        what = f"({names[0]}) was named with another user or password"
     elif planned.size != now.size:
         what = f"({names[0]}) had {planned.size} bytes and has {now.size}"
     else:

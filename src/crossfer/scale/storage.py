@@ -14,6 +14,7 @@ import fsspec
 import pyarrow as pa
 
 from crossfer.runtime.image import MAX_BYTES
+from crossfer.runtime.printable import without_password
 from crossfer.runtime.regular import NotRegularError, open_regular
 from crossfer.scale.faults import Fault, ScoreError
 from crossfer.scale.names import is_address, shown
@@ -274,6 +275,6 @@ def patiently(ask: Callable[[], Answer]) -> Answer:
 
 
 def reason(error: BaseException) -> str:
-    """Why something failed, on one line, without the place."""
+    """Why something failed, on one line, without the place; a password in an address is left out."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split()) or type(error).__name__
+    return without_password(" ".join(text.split())) or type(error).__name__

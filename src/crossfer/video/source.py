@@ -17,6 +17,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition, Stream
 
+from crossfer.runtime.printable import without_password
 from crossfer.video.frames import Frame
 
 MAX_PIXELS = 8192 * 4320
@@ -322,11 +323,6 @@ def _check_size(name: str, width: int, height: int) -> None:
             f"{name}: expected frames of at most {MAX_PIXELS / 1e6:.0f} megapixels, "
             f"found {width} x {height}; scale the video down first"
         )
-
-
-def without_password(address: str) -> str:
-    """An address as it may appear in messages and files."""
-    return re.sub(r"(://)[^/]*@", r"\1", address)
 
 
 def _reason(error: FFmpegError) -> str:
