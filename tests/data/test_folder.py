@@ -187,6 +187,7 @@ def test_classes_are_those_of_train_where_there_are_splits(tmp_path: Path, wrapp
         ({}, "at least two folders of images, one for each class, found none"),
         ({"faces": 3}, "found faces; name the folder that holds the class folders"),
         ({"happy": 1, "Happiness": 1}, "found Happiness, happy"),
+        ({"happy/anna": 1, "happy/ben": 1}, "found happy; name the folder that holds the class folders"),
         ({"happy": 1, "sad, really": 1}, "sad, really: expected a class name without a comma"),
     ],
 )

@@ -610,19 +610,24 @@ def test_no_face_is_said(open_page):
     says(page, "#status", "No face found")
 
 
+def use_token(page, photo) -> None:
+    """Gives the token, then has a photo and the webcam answered."""
+    page.fill("#token", TOKEN)
+    page.keyboard.press("Enter")
+    says(page, "#model-line", "tiny")
+    choose(page, photo)
+    answered(page)
+    page.click("#camera")
+    says(page, "#rate", "frames/s")
+
+
 def test_a_token_is_asked_for_and_used_for_photos_and_the_webcam(open_page, model, photo):
     with running(Service(model, access=Access(TOKEN))) as client:
         page = open_page(str(client.base_url), ready="#token-dialog[open]")
         page.fill("#token", "wrong-wrong-wrong-wrong")
         page.keyboard.press("Enter")
         says(page, "#token-error", "not the token")
-        page.fill("#token", TOKEN)
-        page.keyboard.press("Enter")
-        says(page, "#model-line", "tiny")
-        choose(page, photo)
-        answered(page)
-        page.click("#camera")
-        says(page, "#rate", "frames/s")
+        use_token(page, photo)
         assert all(TOKEN not in address for address in page.watched.addresses)
 
 
@@ -701,14 +706,7 @@ for (const name of ["localStorage", "sessionStorage"])
 
 def test_a_browser_that_keeps_nothing_of_sites_shows_the_page_and_takes_a_token(open_page, model, photo):
     with running(Service(model, access=Access(TOKEN))) as client:
-        page = open_page(str(client.base_url), script=FORBIDDEN, ready="#token-dialog[open]")
-        page.fill("#token", TOKEN)
-        page.keyboard.press("Enter")
-        says(page, "#model-line", "tiny")
-        choose(page, photo)
-        answered(page)
-        page.click("#camera")
-        says(page, "#rate", "frames/s")
+        use_token(open_page(str(client.base_url), script=FORBIDDEN, ready="#token-dialog[open]"), photo)
 
 
 OUTSIDE = """() => [...document.querySelectorAll("button, select, label, td, h3, p, canvas, dd")]

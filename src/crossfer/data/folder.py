@@ -11,7 +11,7 @@ from crossfer.data.decode import SUFFIXES
 from crossfer.data.listing import is_image, list_in_tree
 from crossfer.data.sample import DataError, Dataset, Faults
 from crossfer.data.tree import Tree, list_some, open_tree, trees_to_try
-from crossfer.labels import LabelSet, canonical
+from crossfer.labels import FERPLUS, LabelSet, canonical
 
 SPLIT_FOLDERS = {
     "train": ("train", "training"),
@@ -91,6 +91,8 @@ def found_classes(root: Path) -> LabelSet:
             break
         if len(inner.folders()) > 1:
             tree = inner
+        if any(map(FERPLUS.has, inner.folders())):
+            break  # what lies in a class is no class: a folder a person, say
     names = {name.partition("/")[0] for name in tree.names if "/" in name and is_image(name)}
     classes = tuple(sorted({canonical(name) for name in names}))
     if len(classes) < 2:
