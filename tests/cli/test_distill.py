@@ -62,7 +62,7 @@ def test_without_a_teacher_nothing_begins(tmp_path: Path) -> None:
 def test_who_cannot_teach_is_named_before_a_face_is_read(tmp_path: Path, named: str, message: str) -> None:
     run = tmp_path / "run"
     faces = tmp_path / "faces"
-    three = ["--set", "data.name=folder", "--set", "data.classes=found", "--set", "data.target=majority"]
+    three = ["--set", "data.name=folder", "--set", "data.classes=found", "--set", "data.target=label"]
     for split in ("train", "valid"):
         for name in ("happiness", "sadness", "anger"):
             folder = faces / split / name

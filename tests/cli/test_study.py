@@ -100,7 +100,7 @@ def test_intensity_writes_a_table_a_verdict_and_a_plot(tmp_path: Path, recipes: 
 def test_what_has_no_controls_is_refused_before_its_faces_are_read(
     tmp_path: Path, recipes: list[Path]
 ) -> None:
-    released = ["variant=released", "model.image_size=96", "data.name=rafdb", "data.target=majority"]
+    released = ["variant=released", "model.image_size=96", "data.name=rafdb", "data.target=label"]
     released.append("data.samples=512")  # their default, which says nothing
     with pytest.raises(
         ValueError, match=r"all\.toml: expected variant = 'corrected', found 'released', whose"

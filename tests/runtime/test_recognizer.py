@@ -225,6 +225,7 @@ def test_a_model_without_calibration_says_how_to_get_it(tiny_model, tmp_path, wi
         ({"detector": None}, "which has a method detect, got None"),
         ({"min_face_score": 1.5}, "expected a number between 0 and 1, got 1.5"),
         ({"min_face_score": "0.7"}, "expected a number between 0 and 1, got '0.7'"),
+        ({"model": 123}, "model: expected a name or a path, got 123"),
         ({"threads": 0}, "expected an integer of at least 1, got 0"),
         ({"threads": "2"}, "threads: expected an integer of at least 1, got '2'"),
         ({"threads": 1.5}, "threads: expected an integer of at least 1, got 1.5"),
@@ -238,7 +239,7 @@ def test_a_model_without_calibration_says_how_to_get_it(tiny_model, tmp_path, wi
 )
 def test_bad_settings_say_what_is_expected(tiny_model, arguments, message):
     with pytest.raises(ValueError, match=message):
-        Recognizer(tiny_model, **arguments)
+        Recognizer(**({"model": tiny_model} | arguments))
 
 
 def test_a_missing_model_says_so(tmp_path):

@@ -240,17 +240,17 @@ def test_name_is_fit_for_a_folder(name: str) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"name": "rafdb", "target": "majority", "classes": "ferplus"}, "classes belongs to name 'folder'"),
+        ({"name": "rafdb", "target": "label", "classes": "ferplus"}, "classes belongs to name 'folder'"),
         ({"name": "ferplus", "split_file": "s.csv"}, "'ferplus' has a validation split of its own"),
         ({"name": "ferplus", "valid_share": 0.1}, "valid_share: 'ferplus' has a validation split of its own"),
         (
             {"name": "table", "classes": "found"},
             "classes 'found' belongs to name 'folder', got it with 'table'",
         ),
-        ({"name": "folder", "target": "majority", "valid_share": 1.0}, "valid_share = 1.0: .*less than 1"),
-        ({"name": "rafdb"}, "target 'votes': 'rafdb' has none; set target = 'majority'"),
+        ({"name": "folder", "target": "label", "valid_share": 1.0}, "valid_share = 1.0: .*less than 1"),
+        ({"name": "rafdb"}, "target 'votes': 'rafdb' has none; set target = 'label'"),
         (
-            {"name": "rafdb", "target": "majority", "protocol": "majority"},
+            {"name": "rafdb", "target": "label", "protocol": "majority"},
             "protocol belongs to name 'ferplus'",
         ),
         ({"name": "synthetic", "labels": "label-csv"}, "labels belongs to name 'ferplus'"),
@@ -260,4 +260,4 @@ def test_name_is_fit_for_a_folder(name: str) -> None:
 def test_keys_that_do_not_belong_to_a_data_set_are_refused(data: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         parse(data=data)
-    parse(data={"name": "rafdb", "target": "majority", "split_file": "s.csv"})
+    parse(data={"name": "rafdb", "target": "label", "split_file": "s.csv"})

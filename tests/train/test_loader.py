@@ -92,7 +92,7 @@ def test_faces_are_prepared_as_the_runtime_does(contract: InputContract) -> None
     ("listed", "message"),
     [
         (dataset(), "toy: no images under protocol 'majority'"),
-        (dataset(Sample("a", 0)), "a: no votes; use target = 'majority'"),
+        (dataset(Sample("a", 0)), "a: no votes; use target = 'label'"),
         (dataset(Sample("broken", 0, (1.0, 0.0))), "broken: cannot be read"),
     ],
 )

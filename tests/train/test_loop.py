@@ -203,7 +203,7 @@ def test_resume_without_a_run_starts_one(tmp_path: Path) -> None:
             r"method.lambdas = \[0.0, 0.1, 0.0\], .* \[0.1, 0.2, 0.1\]",
         ),
         ({"augment": {"flip": 0.0}}, "was trained with augment.flip = 0.5"),
-        ({"data": {"target": "majority"}}, "was trained with data.target = 'votes'"),
+        ({"data": {"target": "label"}}, "was trained with data.target = 'votes'"),
     ],
 )
 def test_resume_with_another_recipe_names_the_key(whole: Path, tables: dict[str, Any], message: str) -> None:

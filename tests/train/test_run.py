@@ -18,7 +18,7 @@ from support.toy_faces import toy_recipe
 
 def test_a_study_cuts_its_validation_split_as_a_run_does(tmp_path: Path) -> None:
     root = write_class_folders(tmp_path / "faces", {"Bored": 20, "Happy": 20}, size=(32, 32))
-    data = {"name": "folder", "target": "majority", "classes": "found", "valid_share": 0.2, "class_limit": 12}
+    data = {"name": "folder", "target": "label", "classes": "found", "valid_share": 0.2, "class_limit": 12}
     planned = trials([("mine", toy_recipe(data=data, optim={"epochs": 1, "batch_size": 8}))], range(2))
     told = io.StringIO()
     folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
@@ -85,7 +85,7 @@ def test_a_study_of_runs_without_labels_is_refused(tmp_path: Path) -> None:
 def test_what_is_left_out_is_named_as_it_is(tmp_path: Path) -> None:
     root = write_class_folders(tmp_path / "faces", {"Bored": 8, "Happy": 8}, size=(32, 32))
     (root / "Bored" / "[bold]a[0].png").write_bytes(b"none")
-    data = {"name": "folder", "target": "majority", "classes": "found", "valid_share": 0.3, "skip_bad": True}
+    data = {"name": "folder", "target": "label", "classes": "found", "valid_share": 0.3, "skip_bad": True}
     recipe = toy_recipe(data=data, optim={"epochs": 1, "batch_size": 4})
     told = io.StringIO()
     run_recipe(recipe, tmp_path / "run", root=root, console=Console(file=told, width=500))
@@ -98,7 +98,7 @@ def test_the_split_file_that_a_run_is_told_to_use_stays(tmp_path: Path) -> None:
     mine = tmp_path / "run" / "split.csv"
     mine.parent.mkdir()
     mine.write_text(SplitFile("folder", "", names).to_text())
-    data = {"name": "folder", "target": "majority", "classes": "found", "split_file": str(mine)}
+    data = {"name": "folder", "target": "label", "classes": "found", "split_file": str(mine)}
     recipe = toy_recipe(data=data, optim={"epochs": 1, "batch_size": 2})
     told = io.StringIO()
     run_recipe(recipe, mine.parent, root=root, console=Console(file=told, width=500))

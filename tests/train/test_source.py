@@ -16,7 +16,7 @@ from data.layouts import write_class_folders
 
 def test_own_images_with_a_split_file(tmp_path: Path) -> None:
     root = write_class_folders(tmp_path / "faces", {"Happy": 2, "Sad": 2})
-    config = DataConfig(name="folder", target="majority", root=root, classes="sad,happy")
+    config = DataConfig(name="folder", target="label", root=root, classes="sad,happy")
     with pytest.raises(DataError, match="no valid split here; cut one from train with 'crossfer data split"):
         open_split(config, "valid")
     names = {f"{name}/{i}.png": ("train", "valid")[i] for name in ("Happy", "Sad") for i in (0, 1)}
@@ -30,7 +30,7 @@ def test_own_images_with_a_split_file(tmp_path: Path) -> None:
 def own(tmp_path: Path, **keys: object) -> DataConfig:
     root = write_class_folders(tmp_path / "faces", {"Bored": 10, "Happy": 5})
     return DataConfig.model_validate(
-        {"name": "folder", "target": "majority", "root": root, "classes": "found", "valid_share": 0.2} | keys
+        {"name": "folder", "target": "label", "root": root, "classes": "found", "valid_share": 0.2} | keys
     )
 
 

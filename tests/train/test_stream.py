@@ -109,7 +109,7 @@ def test_what_cannot_be_learnt_from_is_named_before_any_image_is_read() -> None:
     def read(sample: Sample) -> np.ndarray:
         raise AssertionError
 
-    with pytest.raises(DataError, match=r"0\.png: no votes; use target = 'majority'"):
+    with pytest.raises(DataError, match=r"0\.png: no votes; use target = 'label'"):
         stream_faces(listed(read), CONTRACT, votes=True)
     with pytest.raises(DataError, match="toy: no images"):
         stream_faces(listed(read, 0), CONTRACT, votes=False)

@@ -264,11 +264,10 @@ def _metadata(source: Bundle, after: Predictions, how: dict[str, Any]) -> Bundle
     """What the source says about itself, with the new scores and temperature."""
     about = after.subject
     stated = stated_accuracy(after.right, about.data, about.split, about.protocol)
-    scores = {**source.meta.provenance.get("scores", {}), "valid": stated}
     return replace(
         source.meta,
         name=f"{source.meta.name}-int8",
         temperature=fit_temperature(after.logits, after.truth),
-        provenance={**source.meta.provenance, "scores": scores, "quantized": how},
+        provenance={**source.meta.provenance, "scores": {"valid": stated}, "quantized": how},
         calibration=None,
     )

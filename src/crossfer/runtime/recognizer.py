@@ -96,6 +96,7 @@ class Recognizer:
         abstain: bool = False,
         detector_side: int = DETECTOR_SIDE,
     ) -> None:
+        _need(isinstance(model, str | Path), "model: expected a name or a path", model)
         _check_detector(detector, min_face_score, detector_side)
         _check_rest(threads, coverage, abstain)
         bundle = read_bundle(model, threads=threads)

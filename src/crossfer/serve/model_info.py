@@ -35,16 +35,11 @@ def evaluation_fault(path: Path) -> str | None:
 
     Whether it speaks of that model is not looked at.
     """
-    beside = path.with_suffix(".json")
-    if not beside.exists():
-        return None
     try:
-        found = json.loads(beside.read_bytes()) if beside.stat().st_size <= MAX_EVALUATION else {}
-        if {*SHOWN, "model"} <= found.keys():
-            return None
-    except (OSError, ValueError, AttributeError, RecursionError):
-        pass
-    return f"{beside}: expected a result of crossfer evaluate --format json, found none; no accuracy is shown"
+        _evaluation(path)
+    except ValueError as error:
+        return f"{error}; no accuracy is shown"
+    return None
 
 
 def accuracy(path: Path, sha256: str) -> dict[str, Any] | None:
@@ -53,13 +48,24 @@ def accuracy(path: Path, sha256: str) -> dict[str, Any] | None:
     Returns:
         None if there is no such file, or if it speaks of another model.
     """
-    beside = path.with_suffix(".json")
     try:
-        if beside.stat().st_size > MAX_EVALUATION:
-            return None
-        found = json.loads(beside.read_text("utf-8"))
-        if found["model"]["sha256"] != sha256:
-            return None
-        return {key: found[key] for key in SHOWN}
-    except (OSError, ValueError, KeyError, TypeError):
+        found = _evaluation(path)
+    except ValueError:
         return None
+    if found is None or found["model"]["sha256"] != sha256:
+        return None
+    return {key: found[key] for key in SHOWN}
+
+
+def _evaluation(path: Path) -> dict[str, Any] | None:
+    """The result beside a model, None if there is no such file; a ValueError if it is something else."""
+    beside = path.with_suffix(".json")
+    if not beside.exists():
+        return None
+    try:
+        found = json.loads(beside.read_bytes()) if beside.stat().st_size <= MAX_EVALUATION else {}
+        if found.keys() >= {*SHOWN, "model"} and "sha256" in found["model"]:
+            return found
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        pass
+    raise ValueError(f"{beside}: expected a result of crossfer evaluate --format json, found none")

@@ -82,8 +82,8 @@ class DataConfig(Section):
     protocol: Protocol = Field(default="argmax", description="which FERPlus training images are kept")
     valid_protocol: Protocol = Field(default="majority", description="which FERPlus validation images count")
     labels: LabelVersion = Field(default="fer2013new", description="version of the FERPlus votes")
-    target: Literal["votes", "majority"] = Field(
-        default="votes", description="soft votes, or the winning class alone"
+    target: Literal["votes", "label"] = Field(
+        default="votes", description="soft votes, or the label alone"
     )
     skip_bad: bool = Field(
         default=False, description="leave out and report unreadable images instead of stopping"
@@ -117,7 +117,7 @@ class DataConfig(Section):
         if self.classes == FOUND and self.name != "folder":
             raise ValueError(f"classes {FOUND!r} belongs to name 'folder', got it with {self.name!r}")
         if self.target == "votes" and self.name not in {"ferplus", "table", "synthetic"}:
-            raise ValueError(f"target 'votes': {self.name!r} has none; set target = 'majority'")
+            raise ValueError(f"target 'votes': {self.name!r} has none; set target = 'label'")
         for key, owner in READ_FOR_ONE_SET.items():
             if self.name != owner and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key} belongs to name {owner!r}, got it with {self.name!r}; leave it out")

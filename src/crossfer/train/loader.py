@@ -102,7 +102,7 @@ def answers(dataset: Dataset, chosen: Sequence[int], *, votes: bool) -> tuple[Te
         if not votes:
             targets[i, sample.label] = 1
         elif sample.votes is None:
-            raise DataError(f"{sample.path}: no votes; use target = 'majority' for this data set")
+            raise DataError(f"{sample.path}: no votes; use target = 'label' for this data set")
         else:
             targets[i] = sample.votes
     return torch.from_numpy(targets), torch.from_numpy(labels)
