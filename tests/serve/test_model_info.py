@@ -9,7 +9,6 @@ import pytest
 
 from crossfer.serve.model_info import SHOWN, evaluation_fault
 
-
 FIELDS = dict.fromkeys(SHOWN)
 
 

@@ -82,9 +82,7 @@ class DataConfig(Section):
     protocol: Protocol = Field(default="argmax", description="which FERPlus training images are kept")
     valid_protocol: Protocol = Field(default="majority", description="which FERPlus validation images count")
     labels: LabelVersion = Field(default="fer2013new", description="version of the FERPlus votes")
-    target: Literal["votes", "label"] = Field(
-        default="votes", description="soft votes, or the label alone"
-    )
+    target: Literal["votes", "label"] = Field(default="votes", description="soft votes, or the label alone")
     skip_bad: bool = Field(
         default=False, description="leave out and report unreadable images instead of stopping"
     )
