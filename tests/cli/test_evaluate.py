@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from PIL import Image
 
 from crossfer.cli import main
+from crossfer.data.splitfile import read_split_file
+from crossfer.runtime.bundle import read_bundle, write_bundle
 from data.layouts import write_class_folders, write_folders, write_zips
 
 
@@ -297,6 +300,43 @@ def test_a_model_of_such_a_set_warns_that_it_may_have_learnt_from_it(
     parted = write_class_folders(tmp_path / "parted" / "test", {"fear": 2}).parent
     assert run(monkeypatch, *options, "--root", parted) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_model_of_such_a_set_warns_where_another_split_file_cut_it(
+    monkeypatch, capsys, faces: Path, tmp_path: Path, random_model: Path
+):
+    def cut(valid: float) -> Path:
+        split = tmp_path / f"{valid}.csv"
+        command = ["data", "split", "folder", "--root", faces, "--valid", valid, "-o", split]
+        monkeypatch.setattr(sys, "argv", ["crossfer", *map(str, command)])
+        with pytest.raises(SystemExit):
+            main()
+        capsys.readouterr()
+        return split
+
+    own, other = cut(0.3), cut(0.6)
+    bundle = read_bundle(random_model)
+    learnt = f"folder per class, split file {read_split_file(own).digest}"
+    meta = replace(bundle.meta, provenance={**bundle.meta.provenance, "protocol": learnt})
+    model = tmp_path / "mine.onnx"
+    write_bundle(random_model.read_bytes(), meta, model)
+    options = (
+        "--data",
+        "folder",
+        "--root",
+        faces,
+        "--detector",
+        "none",
+        "--model",
+        model,
+        "--split",
+        "valid",
+    )
+    assert run(monkeypatch, *options, "--split-file", own) == 0
+    assert capsys.readouterr().err == ""
+    assert run(monkeypatch, *options, "--split-file", other) == 0
+    told = capsys.readouterr().err
+    assert f"it was cut by the split file {read_split_file(own).digest}, and this is another" in told
 
 
 def test_the_run_and_the_result_are_two_files(monkeypatch, faces: Path, tiny_model: Path, tmp_path: Path):

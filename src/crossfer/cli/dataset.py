@@ -96,12 +96,27 @@ class DatasetOptions:
     def warn_of_learnt(self, meta: BundleMeta) -> None:
         """Say on stderr that the images may be those that the model learnt from, where nothing tells."""
         learnt = self.data in OWN and meta.provenance.get("data") == self.data
-        if learnt and self.split_file is None and not self.parted:
-            typer.echo(
-                f"crossfer: {meta.name} learnt from a {self.data} of images; if it was this one, most of "
-                "these are images that it knows: give --split-file RUN/split.csv",
-                err=True,
-            )
+        if not learnt or (self.split_file is None and self.parted):
+            return
+        if self.split_file is None:
+            advice = "give --split-file RUN/split.csv"
+        elif (cut := self._other_cut(meta)) is not None:
+            advice = f"it was cut by the split file {cut}, and this is another: give that one"
+        else:
+            return
+        typer.echo(
+            f"crossfer: {meta.name} learnt from a {self.data} of images; if it was this one, most of "
+            f"these are images that it knows: {advice}",
+            err=True,
+        )
+
+    def _other_cut(self, meta: BundleMeta) -> str | None:
+        """The digest of the split file that a model learnt by, if it is not the one that is given."""
+        from crossfer.data.splitfile import read_split_file
+
+        _, by_file, digest = str(meta.provenance.get("protocol", "")).partition("split file ")
+        given = None if self.split_file is None else read_split_file(self.split_file).digest
+        return digest if by_file and digest != given else None
 
     def open(self, split: Split, known: LabelSet, *, every: bool = False) -> Dataset:
         """One split.
