@@ -18,7 +18,6 @@ from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import ModelConfig, Recipe
 from crossfer.train.recipe_file import parse_recipe
-from crossfer.train.widen import widen
 
 ROWS = ("head.weight", "head.bias", "head.pooled_weight")  # a row for each class
 Tensors = dict[str, Tensor]
@@ -29,8 +28,7 @@ def start_from(recipe: Recipe, net: CrossLayerNet, labels: LabelSet) -> str:
 
     Of a whole network, all that does not depend on the classes is taken; rows of the head go by the name of
     their class, in whatever order, and those of new classes stay as they are, as do all of them if one of the
-    two learns from labels and the other from views. A network that is alike but for more channels answers as
-    the narrower one did (:func:`crossfer.train.widen.widen`).
+    two learns from labels and the other from views.
 
     Args:
         recipe: its ``model.init`` names an embedded model, a safetensors file, or the folder of a run.
@@ -44,20 +42,16 @@ def start_from(recipe: Recipe, net: CrossLayerNet, labels: LabelSet) -> str:
         CheckpointError: if the file cannot be read, or its tensors do not fit; the message names the keys of
             the recipe that differ, if the file knows.
     """
-    init, config = recipe.model.init, recipe.model
+    init = recipe.model.init
     assert init is not None  # noqa: S101
     try:
         path = find_weights(init)
         tensors, meta = checkpoint.load(path)
         if "recipe" in meta or any(name.startswith("encoder.") for name in tensors):
             origin, theirs = recipe_of(meta, path)
-            wider = _is_wider(config, origin.model)
-            if wider:
-                tensors = widen(tensors, net.state_dict())
             head = _take_head(tensors, (origin, theirs), net, (recipe, labels))
-            fill(net, tensors, f"{path} does not fit the network", _difference(origin.model, config))
-            grown = f", widened from {origin.model.width} to {config.width} channels" if wider else ""
-            return f"the network of {origin.name}{grown}; its head {head}"
+            fill(net, tensors, f"{path} does not fit the network", _difference(origin.model, recipe.model))
+            return f"the network of {origin.name}; its head {head}"
         fill(net.encoder, _without_classifier(tensors, net.encoder), f"{path} does not fit the encoder")
         return f"the encoder of {init.name}; all else is new"
     except CheckpointError as error:
@@ -192,12 +186,6 @@ def fill(module: nn.Module, tensors: Tensors, misfit: str, reason: str = "") -> 
         expected = {k: tuple(ours[k].shape) if k in ours else "absent" for k in wrong[:3]}
         raise CheckpointError(f"{misfit} in {len(wrong)} tensors: expected {expected}, found {found}{reason}")
     module.load_state_dict(tensors)
-
-
-def _is_wider(ours: ModelConfig, theirs: ModelConfig) -> bool:
-    """Whether ours is the same network but for more channels."""
-    alike = theirs.model_copy(update={"width": ours.width, "init": ours.init}) == ours
-    return alike and ours.width > theirs.width
 
 
 def _difference(theirs: ModelConfig, ours: ModelConfig) -> str:
