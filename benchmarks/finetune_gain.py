@@ -32,7 +32,7 @@ from crossfer.data.fingerprint import take_fingerprints
 from crossfer.data.folder import found_classes
 from crossfer.data.source import open_dataset
 from crossfer.metrics import accuracy, mean_class_accuracy
-from crossfer.runtime.preprocess import normalize
+from crossfer.runtime.preprocess import standardize
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe
@@ -90,7 +90,7 @@ def score(run: Path, recipe: Recipe, root: Path) -> tuple[float, float, int]:
     net = network(recipe.model, len(labels)).eval()
     net.load_state_dict(checkpoint.load(run / "best.safetensors")[0])
     faces = load_faces(open_dataset("folder", root, classes=labels), contract, votes=False)
-    images = normalize(faces.images.float(), contract)
+    images = standardize(faces.images.float() / 255, contract)
     predicted = torch.cat([net(batch).logits.argmax(1) for batch in images.split(256)]).numpy()
     truth = faces.labels.numpy()
     return accuracy(truth, predicted), mean_class_accuracy(truth, predicted), len(truth)

@@ -24,7 +24,7 @@ from crossfer.method.model import CrossLayerNet, Output
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.detector import CenterFace
 from crossfer.runtime.image import load_image
-from crossfer.runtime.preprocess import InputContract, normalize, resize_crop
+from crossfer.runtime.preprocess import InputContract, resize_crop, standardize
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe
 from crossfer.train.network import input_contract, network
@@ -170,7 +170,7 @@ def main() -> None:
     contract = input_contract(recipe.model)
     face = largest_face(photo, contract)
     with torch.no_grad():
-        output = net(normalize(torch.from_numpy(face)[None].float(), contract))
+        output = net(standardize(torch.from_numpy(face)[None].float() / 255, contract))
     pictures = {
         "codes": draw_codes(face, output),
         "clusters": draw_clusters(face, output),

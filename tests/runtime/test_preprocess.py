@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from crossfer.runtime.align import CropGeometry
-from crossfer.runtime.preprocess import InputContract, normalize, preprocess, resize_crop
+from crossfer.runtime.preprocess import InputContract, normalize, preprocess, resize_crop, standardize
 
 GRAY, COLOR = InputContract(), InputContract(size=32, color="rgb", mean=0.4, std=0.2)
 NOISE = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
@@ -71,10 +71,10 @@ def test_normalize_in_closed_form():
     assert values.tolist() == pytest.approx([-2, -1, 3])
 
 
-def test_normalize_gives_the_same_for_tensors():
+def test_standardize_gives_the_same_for_tensors():
     torch = pytest.importorskip("torch")
     pixels = np.arange(256, dtype=np.uint8)
-    tensor = normalize(torch.from_numpy(pixels), GRAY)
+    tensor = standardize(torch.from_numpy(pixels).float() / 255, GRAY)
     assert tensor.dtype == torch.float32
     np.testing.assert_allclose(tensor.numpy(), normalize(pixels, GRAY), rtol=0, atol=1e-6)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossfer.runtime.preprocess import normalize
+from crossfer.runtime.preprocess import standardize
 from crossfer.train import checkpoint
 from crossfer.train.balance import BalancedCrossEntropy
 from crossfer.train.config import RecipeError
@@ -110,7 +110,7 @@ def test_the_log_has_the_mean_over_the_classes(tmp_path: Path) -> None:
     net.load_state_dict(checkpoint.load(tmp_path / "best.safetensors")[0])
     with torch.no_grad():
         answers = net.eval()(
-            normalize(valid.images.float(), input_contract(toy_recipe().model))
+            standardize(valid.images.float() / 255, input_contract(toy_recipe().model))
         ).logits.argmax(1)
     recalls = [float((answers[valid.labels == k] == k).float().mean()) for k in range(3)]
     assert result.history[0].valid_mean_class_accuracy == pytest.approx(sum(recalls) / 3)

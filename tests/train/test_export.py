@@ -138,16 +138,16 @@ def test_faces_are_in_single_precision_a_batch_at_a_time(
 ) -> None:
     seen: list[int] = []
 
-    def normalize(images: Tensor, contract: InputContract) -> Tensor:
+    def standardize(images: Tensor, contract: InputContract) -> Tensor:
         seen.append(len(images))
-        return preprocess.normalize(images, contract)
+        return preprocess.standardize(images, contract)
 
-    monkeypatch.setattr("crossfer.train.export.normalize", normalize)
+    monkeypatch.setattr("crossfer.train.export.standardize", standardize)
     model, images = Inference(torch_net(run)).eval(), faces(300)
     _, logits = parity(model, onnx.load(bundle), images, InputContract(size=48))
     assert seen == [256, 44]
     with torch.no_grad():
-        expected = model(preprocess.normalize(images.float(), InputContract(size=48)))[0]
+        expected = model(preprocess.standardize(images.float() / 255, InputContract(size=48)))[0]
     np.testing.assert_allclose(logits, expected.numpy(), atol=1e-4)
 
 

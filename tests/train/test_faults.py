@@ -157,7 +157,7 @@ def test_validation_needs_no_more_memory_than_a_step_and_says_where_it_was(
 ) -> None:
     seen: list[int] = []
 
-    def normalize(images: torch.Tensor, _: InputContract) -> torch.Tensor:
+    def standardize(images: torch.Tensor, _: InputContract) -> torch.Tensor:
         if torch.is_grad_enabled():  # a step's
             return images
         seen.append(len(images))
@@ -165,7 +165,7 @@ def test_validation_needs_no_more_memory_than_a_step_and_says_where_it_was(
             too_much()
         return images
 
-    monkeypatch.setattr("crossfer.train.step.normalize", normalize)
+    monkeypatch.setattr("crossfer.train.step.standardize", standardize)
     with pytest.raises(TrainingError, match=r"^epoch 1, validation: out of memory .* 8 faces of 32 x 32"):
         train(toy_recipe(optim={"accumulate": 2}), LABELS, toy_faces(48), toy_faces(24), tmp_path)
     assert seen == [8, 8, 8]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self, TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -14,7 +14,8 @@ from crossfer.runtime.align import CropGeometry
 
 CHANNELS = {"gray": 1, "rgb": 3}
 _PILLOW_MODE = {"gray": "L", "rgb": "RGB"}
-_LUMA = np.array([19595, 38470, 7471], np.uint32)  # 0.299, 0.587, 0.114 in 1 / 65536, as Pillow has them
+LUMA = np.array([19595, 38470, 7471], np.uint32)  # 0.299, 0.587, 0.114 in 1 / 65536, as Pillow has them
+Images = TypeVar("Images")
 
 
 @dataclass(frozen=True)
@@ -108,30 +109,22 @@ def resize_crop(crop: np.ndarray, contract: InputContract) -> np.ndarray:
 
 def _luma(crop: np.ndarray) -> np.ndarray:
     """Grey levels (H, W) of uint8 RGB by ITU-R 601, in whole numbers and rounded as by Pillow."""
-    return ((crop @ _LUMA + 0x8000) >> 16).astype(np.uint8)
+    return ((crop @ LUMA + 0x8000) >> 16).astype(np.uint8)
 
 
-class _Tensor(Protocol):
-    """What ``normalize`` asks of a torch tensor."""
-
-    def float(self) -> Self: ...
-
-
-Tensor = TypeVar("Tensor", bound=_Tensor)
+def standardize(images: Images, contract: InputContract) -> Images:
+    """``(images - mean) / std`` for images in 0..1: a NumPy array or a torch tensor of any shape."""
+    values: Any = images
+    return (values - contract.mean) / contract.std
 
 
-@overload
-def normalize(pixels: np.ndarray, contract: InputContract) -> np.ndarray: ...
-@overload
-def normalize(pixels: Tensor, contract: InputContract) -> Tensor: ...
-def normalize(pixels: Any, contract: InputContract) -> Any:
-    """``(pixels / 255 - mean) / std`` as float32, any shape; NumPy arrays and torch tensors alike.
+def normalize(pixels: np.ndarray, contract: InputContract) -> np.ndarray:
+    """``(pixels / 255 - mean) / std`` as float32 for uint8 pixels of any shape.
 
     >>> normalize(np.array([0, 255], np.uint8), InputContract()).tolist()
     [-2.0, 2.0]
     """
-    single = pixels.astype(np.float32) if isinstance(pixels, np.ndarray) else pixels.float()
-    return (single / 255.0 - contract.mean) / contract.std
+    return standardize(pixels.astype(np.float32) / 255.0, contract)
 
 
 def preprocess(crops: Sequence[np.ndarray], contract: InputContract) -> np.ndarray:

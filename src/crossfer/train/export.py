@@ -18,7 +18,7 @@ from crossfer.calibration import fit_temperature
 from crossfer.method.collapse import collapse
 from crossfer.metrics import stated_accuracy
 from crossfer.runtime.bundle import BundleMeta, write_bundle
-from crossfer.runtime.preprocess import InputContract, normalize
+from crossfer.runtime.preprocess import InputContract, standardize
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe
 from crossfer.train.loader import load_faces
@@ -212,7 +212,7 @@ def parity(
     worst, logits = 0.0, []
     for kind, inputs in (("random", random), ("real", images)):
         for part in inputs.split(256):
-            batch = part if kind == "random" else normalize(part.float(), contract)
+            batch = part if kind == "random" else standardize(part.float() / 255, contract)
             expected = model(batch)
             found = session.run(["logits", "evidence"], {"image": batch.numpy()})
             for name, e, f in zip(("logits", "evidence"), expected, found, strict=True):

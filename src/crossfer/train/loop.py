@@ -185,7 +185,7 @@ def validate(run: RunState, faces: Faces, learn: Step) -> dict[str, float]:
     plan = in_order(len(faces), _at_once(run), run.rank)
     for rows, (pixels, _) in zip(plan, faces.read(plan), strict=True):
         with fabric.autocast():
-            scores[rows.to(fabric.device)] = net(learn.as_input(pixels.float())).logits.float()
+            scores[rows.to(fabric.device)] = net(learn.as_input(pixels.float() / 255)).logits.float()
     scores = ranks.total(scores)  # of each face one rank has them, the others have zeros
     truth, predicted = (values.cpu().numpy() for values in (faces.labels, scores.argmax(dim=1)))
     return {
@@ -209,7 +209,7 @@ def validate_views(run: RunState, faces: Faces, learn: Step) -> dict[str, float]
     groups = in_order(len(faces), run.recipe.optim.batch_size, run.rank)
     for turn, (pixels, _) in enumerate(faces.read(groups)):
         torch.manual_seed(run.recipe.seed + (run.rank.number + turn * run.rank.count) * 2**40)
-        images = learn.as_input(255 * learn.augment(pixels.repeat_interleave(2, dim=0).float() / 255))
+        images = learn.as_input(learn.augment(pixels.repeat_interleave(2, dim=0).float() / 255))
         with fabric.autocast():
             hidden = torch.cat([net(part).logits for part in images.split(2 * _at_once(run))])
         sums += torch.stack(views.judge(hidden))

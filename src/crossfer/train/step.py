@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from crossfer.method import Output, ranks
-from crossfer.runtime.preprocess import InputContract, normalize
+from crossfer.runtime.preprocess import InputContract, standardize
 from crossfer.train.augment import Augment, mixup
 from crossfer.train.faults import TrainingError
 from crossfer.train.observer import Observer
@@ -62,7 +62,7 @@ class Step:
         if self.teachers is not None:
             with run.fabric.autocast():
                 targets = self.teachers.blend(faces, targets)
-        faces = self.as_input(faces * 255)
+        faces = self.as_input(faces)
         run.optimizer.zero_grad()
         terms = torch.zeros(4, device=faces.device)
         parts = list(zip(faces.split(sizes), targets.split(sizes), strict=True))
@@ -78,8 +78,8 @@ class Step:
         return terms
 
     def as_input(self, faces: Tensor) -> Tensor:
-        """Faces (B, C, S, S) in 0..255 as the network sees them."""
-        return normalize(faces, self.contract).to(memory_format=torch.channels_last)
+        """Faces (B, C, S, S) in 0..1 as the network sees them."""
+        return standardize(faces, self.contract).to(memory_format=torch.channels_last)
 
     def _accumulate(self, faces: Tensor, targets: Tensor, share: float) -> Tensor:
         """Add the gradient of one part of the batch, in proportion to its share of it."""

@@ -20,14 +20,12 @@ from torch import Tensor, nn
 
 from crossfer.labels import LabelSet
 from crossfer.method import CrossLayerNet
-from crossfer.runtime.preprocess import InputContract
+from crossfer.runtime.preprocess import LUMA, InputContract, standardize
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import DistillConfig
 from crossfer.train.network import input_contract, network
 from crossfer.train.start import fill, find_weights, recipe_of, require_labels
-
-LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's grey
 
 
 @dataclass(frozen=True)
@@ -97,13 +95,13 @@ def as_input(images: Tensor, contract: InputContract) -> Tensor:
     """
     channels, size, _ = contract.shape
     if images.shape[1] > channels:
-        weights = images.new_tensor(LUMA)[:, None, None]
+        weights = torch.from_numpy(LUMA / 65536).to(images)[:, None, None]
         images = (images * weights).sum(dim=1, keepdim=True)
     elif images.shape[1] < channels:
         images = images.expand(-1, channels, -1, -1)
     if images.shape[-1] != size:
         images = F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
-    return (images - contract.mean) / contract.std
+    return standardize(images, contract)
 
 
 def load_teachers(config: DistillConfig, labels: LabelSet) -> list[Teacher]:
