@@ -125,10 +125,7 @@ def _parts(faces: int, wanted: int) -> list[int]:
 
 def _as_views(output: Output) -> Output:
     """The same tensors: a loss may take gradients at them, which Fabric forbids at what it hands out."""
-    return Output(
-        output.logits,
-        output.evidence,
-        tuple(f.view_as(f) for f in output.features),
-        tuple(z.view_as(z) for z in output.embeddings),
-        output.scale_weights,
+    return output._replace(
+        features=tuple(f.view_as(f) for f in output.features),
+        embeddings=tuple(z.view_as(z) for z in output.embeddings),
     )
