@@ -11,7 +11,8 @@ from crossfer.data import published
 from crossfer.data.check import check_dataset
 from crossfer.data.findings import CheckReport
 from crossfer.data.published import Published
-from crossfer.data.source import SOURCES, ListingOptions
+from crossfer.data.sample import ListingOptions
+from crossfer.data.source import SOURCES
 from data.layouts import RAFDB_LABELS, picture, save, write_class_folders, write_rafdb, write_zips
 
 

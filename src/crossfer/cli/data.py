@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
     from crossfer.data.check import Progress
-    from crossfer.data.source import ListingOptions
+    from crossfer.data.sample import ListingOptions
 
 data = typer.Typer(
     help="Check a data set, cut splits from it, cut faces out of photos.",
@@ -133,7 +133,8 @@ def split(
 def _request(
     name: DatasetName, root: Path, protocol: Protocol, labels: LabelVersion, classes: str | None
 ) -> ListingOptions:
-    from crossfer.data.source import SOURCES, ListingOptions, classes_of
+    from crossfer.data.sample import ListingOptions
+    from crossfer.data.source import SOURCES, classes_of
 
     if classes is not None and name not in OWN:
         raise ValueError(f"--classes belongs to folder and table; {name} has classes of its own")

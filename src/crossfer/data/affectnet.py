@@ -33,9 +33,9 @@ import numpy as np
 from crossfer.data.cache import cached
 from crossfer.data.columns import SampleColumns, pack
 from crossfer.data.listing import csv_lines, dataset_in_tree, is_image, note_missing, note_twins
-from crossfer.data.sample import DataError, Dataset, Faults
+from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
 from crossfer.data.tree import Tree, open_tree, trees_to_try
-from crossfer.labels import AFFECTNET7, AFFECTNET8
+from crossfer.labels import AFFECTNET8, LabelSet
 
 COLUMNS = (
     "subDirectory_filePath",
@@ -70,18 +70,19 @@ class _Layout:
     list_path: str | None = None
 
 
-def list_affectnet(root: Path, split: str, faults: Faults, *, classes: int = 8) -> Dataset:
+def list_affectnet(root: Path, options: ListingOptions, faults: Faults, *, labels: LabelSet) -> Dataset:
     """Lists ``"train"`` or ``"test"`` (the official validation part) of AffectNet without decoding an image.
 
     Args:
         root: the folder or zip.
-        split: which part.
+        options: only the split matters.
         faults: what to do about bad rows, missing images and labels without an image.
-        classes: 8, or 7 to leave out contempt.
+        labels: all eight classes, or those without contempt.
 
     Raises:
         DataError: if the root holds neither layout.
     """
+    split = options.split
     layout = _find(root, split)
     index = cached(
         f"affectnet {Path(root).absolute()} {split}",
@@ -89,8 +90,7 @@ def list_affectnet(root: Path, split: str, faults: Faults, *, classes: int = 8) 
         lambda: _index(layout, split, faults),
         keep=lambda: not (faults.messages or faults.unlisted),  # they are told each time
     )
-    labelset = AFFECTNET8 if classes == 8 else AFFECTNET7
-    kept = np.flatnonzero(index["labels"] < classes)
+    kept = np.flatnonzero(index["labels"] < len(labels))
     columns = SampleColumns(
         layout.images.where,
         (index["text"], index["ends"]),
@@ -98,12 +98,12 @@ def list_affectnet(root: Path, split: str, faults: Faults, *, classes: int = 8) 
         split,
         boxes=index["boxes"] if len(index["boxes"]) else None,
     ).take(kept)
-    protocol = f"{classes} classes, official validation part as test"
+    protocol = f"{len(labels)} classes, official validation part as test"
     if columns.boxes is not None and not _boxes_fit(layout.images, columns):
         columns.boxes = None
         protocol += ", images cut to the face already"
     return dataset_in_tree(
-        layout.images, columns, name=labelset.name, protocol=protocol, labels=labelset, faults=faults
+        layout.images, columns, name=labels.name, protocol=protocol, labels=labels, faults=faults
     )
 
 

@@ -14,8 +14,8 @@ from crossfer.data.findings import CheckReport, DuplicateGroup, Finding, Overlap
 from crossfer.data.fingerprint import Fingerprints, take_fingerprints
 from crossfer.data.names import DatasetName
 from crossfer.data.published import Published, published_counts
-from crossfer.data.sample import NO_LABEL, Dataset, Faults
-from crossfer.data.source import SOURCES, ListingOptions, splits_of
+from crossfer.data.sample import NO_LABEL, Dataset, Faults, ListingOptions
+from crossfer.data.source import SOURCES, splits_of
 
 EXAMPLES = 5
 ORDER: tuple[Severity, ...] = ("fatal", "warning", "note")

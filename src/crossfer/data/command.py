@@ -11,8 +11,8 @@ from rich.table import Table
 from crossfer.console import text_table
 from crossfer.data.check import Progress
 from crossfer.data.names import DatasetName
-from crossfer.data.sample import DataError, Dataset, Faults
-from crossfer.data.source import SOURCES, ListingOptions, splits_of
+from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
+from crossfer.data.source import SOURCES, splits_of
 from crossfer.data.split import Duplicates
 from crossfer.data.splitfile import SplitFile, cut_split
 

@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from crossfer.data.listing import csv_lines, is_image
-from crossfer.data.sample import NO_LABEL, DataError, Dataset, Faults, Sample
+from crossfer.data.sample import NO_LABEL, DataError, Dataset, Faults, ListingOptions, Sample
 from crossfer.data.tree import FolderTree, Tree, ZipTree, open_tree, trees_to_try
 from crossfer.labels import FERPLUS
 
@@ -40,15 +40,7 @@ FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Tes
 SIDE = 48
 
 
-def list_ferplus(
-    root: Path,
-    split: str,
-    faults: Faults,
-    *,
-    protocol: str = "majority",
-    labels: str = "fer2013new",
-    every: bool = False,
-) -> Dataset:
+def list_ferplus(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
     """Lists one split of FERPlus without reading an image.
 
     Protocols, on the ten vote columns (eight expressions, unknown, NF for "not a face"):
@@ -65,11 +57,10 @@ def list_ferplus(
 
     Args:
         root: the folder that holds the data, in one of the layouts of this module, or a zip of it.
-        split: which part; FER2013's PublicTest is ``"valid"``, its PrivateTest ``"test"``.
+        options: of its fields, ``classes`` and ``numbered`` do not matter. FER2013's PublicTest is the split
+            ``"valid"``, its PrivateTest ``"test"``; the label versions are ``fer2013new.csv`` and each
+            folder's ``label.csv``.
         faults: what to do about bad rows and missing images.
-        protocol: how votes become a label.
-        labels: which of the two published label versions: ``fer2013new.csv`` or each folder's ``label.csv``.
-        every: keep the images that the protocol leaves out as well, with the label ``NO_LABEL``.
 
     Returns:
         The kept images in table order, with FER+'s eight classes and a protocol such as
@@ -81,6 +72,7 @@ def list_ferplus(
             vote that is not a whole number, or a kept image that is missing, naming file and line.
         ValueError: for an unknown split, protocol or label version.
     """
+    split, protocol, labels = options.split, options.protocol, options.label_version
     _check_choice("split", split, FOLDERS)
     _check_choice("protocol", protocol, _LABELLERS)
     _check_choice("labels", labels, ("fer2013new", "label-csv"))
@@ -94,7 +86,7 @@ def list_ferplus(
     if isinstance(images, _PixelTable):
         images.index(rows, split, faults)
 
-    samples = _samples(rows, images, _LABELLERS[protocol], faults, every=every)
+    samples = _samples(rows, images, _LABELLERS[protocol], faults, every=options.every)
     read = partial(_read, images)
     return Dataset("ferplus", f"{protocol}/{labels}", FERPLUS, samples, read, tuple(faults.messages))
 

@@ -7,11 +7,11 @@ from functools import partial
 from operator import add
 from pathlib import Path
 
-from crossfer.data.decode import SUFFIXES
 from crossfer.data.listing import is_image, list_in_tree
-from crossfer.data.sample import DataError, Dataset, Faults
+from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
 from crossfer.data.tree import Tree, list_some, open_tree, trees_to_try
 from crossfer.labels import FERPLUS, LabelSet, canonical
+from crossfer.runtime.image import SUFFIXES
 
 SPLIT_FOLDERS = {
     "train": ("train", "training"),
@@ -20,7 +20,7 @@ SPLIT_FOLDERS = {
 }
 
 
-def list_folder(root: Path, labels: LabelSet, split: str, faults: Faults) -> Dataset:
+def list_folder(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
     """Lists the images below a folder whose subfolders are named after expressions, without reading any.
 
     The name of each subfolder is matched without regard to case and with common synonyms (``Happy`` is
@@ -30,8 +30,8 @@ def list_folder(root: Path, labels: LabelSet, split: str, faults: Faults) -> Dat
     Args:
         root: the folder, or zip, that holds the class folders, or folders ``train``, ``valid`` (or ``val``)
             and ``test`` that hold them; or a single folder with these in it.
-        labels: the classes to expect; ``Sample.label`` is an index into them.
-        split: which of the split folders to take; where there are none, only what to call all images.
+        options: the classes to expect, and which of the split folders to take; where there are none, the
+            split is only what to call all images.
         faults: what to do about unknown class folders and files that are no image.
 
     Returns:
@@ -41,6 +41,7 @@ def list_folder(root: Path, labels: LabelSet, split: str, faults: Faults) -> Dat
         DataError: if the root is no folder or holds no images by class, a class folder has an unknown name,
             or a file in one has no image's suffix.
     """
+    labels, split = options.classes, options.split
     tree, prefix = _split_tree(root, labels, split)
     found = list(images_by_class(tree, labels, faults))
 

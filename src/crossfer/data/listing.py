@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 
 from crossfer.data.columns import SampleColumns, as_is, pack
-from crossfer.data.decode import SUFFIXES
 from crossfer.data.sample import DataError, Dataset, Faults, Sample
 from crossfer.data.tree import Tree
 from crossfer.labels import LabelSet
+from crossfer.runtime.image import SUFFIXES
 
 
 def is_image(name: str) -> bool:

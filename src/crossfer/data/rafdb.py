@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crossfer.data.listing import is_image, list_in_tree, note_missing, note_twins
-from crossfer.data.sample import DataError, Dataset, Faults
+from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
 from crossfer.data.tree import Tree, open_tree, trees_to_try
 from crossfer.labels import RAFDB
 
@@ -33,12 +33,12 @@ DIGITS = frozenset(str(label) for label in range(1, len(RAFDB) + 1))
 FOLDERS = ("Image/aligned", "aligned")
 
 
-def list_rafdb(root: Path, split: str, faults: Faults) -> Dataset:
+def list_rafdb(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
     """Lists ``"train"`` or ``"test"`` of RAF-DB's basic set without reading an image.
 
     Args:
         root: the folder or zip.
-        split: which part.
+        options: only the split matters.
         faults: what to do about bad lines, missing images, and folders that contradict the list.
 
     Returns:
@@ -47,7 +47,7 @@ def list_rafdb(root: Path, split: str, faults: Faults) -> Dataset:
     Raises:
         DataError: if the root holds neither layout.
     """
-    outer = open_tree(root, "RAF-DB")
+    split, outer = options.split, open_tree(root, "RAF-DB")
     for tree in trees_to_try(outer):
         labels = _read_list(tree, faults)
         for folder in FOLDERS:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from crossfer.data.names import LabelVersion, Protocol, Split
 from crossfer.labels import LabelSet
 
 NO_LABEL = -1  # the label of an image that its protocol leaves out, where all images are asked for
@@ -68,6 +69,27 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"Dataset({self.name}, {self.protocol}, n={len(self)})"
+
+
+@dataclass(frozen=True)
+class ListingOptions:
+    """What a data set is listed by.
+
+    Attributes:
+        split: the part, one that the set has.
+        protocol: how FERPlus votes become labels.
+        label_version: which FERPlus labels.
+        classes: the classes of a folder or table.
+        numbered: a table's labels may be numbers in the order of ``classes``.
+        every: list images that the protocol leaves out too, with the label ``NO_LABEL``.
+    """
+
+    split: Split
+    protocol: Protocol
+    label_version: LabelVersion
+    classes: LabelSet
+    numbered: bool = False
+    every: bool = False
 
 
 @dataclass

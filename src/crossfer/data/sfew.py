@@ -17,25 +17,25 @@ from pathlib import Path
 
 from crossfer.data.folder import images_by_class
 from crossfer.data.listing import list_in_tree
-from crossfer.data.sample import DataError, Dataset, Faults
+from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
 from crossfer.data.tree import Tree, open_tree, trees_to_try
 from crossfer.labels import SFEW
 
 PARTS = {"train": "Train", "test": "Val"}
 
 
-def list_sfew(root: Path, split: str, faults: Faults) -> Dataset:
+def list_sfew(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
     """Lists ``"train"`` or ``"test"`` (the official validation part) of SFEW 2.0 without reading an image.
 
     Args:
         root: the folder or zip.
-        split: which part.
+        options: only the split matters.
         faults: what to do about unknown class folders and files that are no image.
 
     Raises:
         DataError: if the root does not hold the layout.
     """
-    part = PARTS[split]
+    part = PARTS[options.split]
     outer = open_tree(root, "SFEW")
     for tree in trees_to_try(outer):
         for folder in (f"{part}/{part}_Aligned_Faces", f"{part}_Aligned_Faces", part):
@@ -47,7 +47,7 @@ def list_sfew(root: Path, split: str, faults: Faults) -> Dataset:
                     name="sfew",
                     protocol="official validation part as test",
                     labels=SFEW,
-                    split=split,
+                    split=options.split,
                     faults=faults,
                 )
     raise DataError(

@@ -13,7 +13,7 @@ from crossfer.data.ferplus import list_ferplus
 from crossfer.data.folder import found_classes, list_folder, split_folders
 from crossfer.data.names import FOUND, DatasetName, LabelVersion, Protocol, Split
 from crossfer.data.rafdb import list_rafdb
-from crossfer.data.sample import DataError, Dataset, Faults
+from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
 from crossfer.data.sfew import list_sfew
 from crossfer.data.splitfile import carve, read_split_file
 from crossfer.data.subset import keep_readable
@@ -21,27 +21,6 @@ from crossfer.data.table import list_table, split_values
 from crossfer.labels import AFFECTNET7, AFFECTNET8, FERPLUS, RAFDB, SFEW, LabelSet, label_set
 
 SPLITS: tuple[Split, ...] = get_args(Split)
-
-
-@dataclass(frozen=True)
-class ListingOptions:
-    """What a data set is listed by.
-
-    Attributes:
-        split: the part, one that the set has.
-        protocol: how FERPlus votes become labels.
-        label_version: which FERPlus labels.
-        classes: the classes of a folder or table.
-        numbered: a table's labels may be numbers in the order of ``classes``.
-        every: list images that the protocol leaves out too, with the label ``NO_LABEL``.
-    """
-
-    split: Split
-    protocol: Protocol
-    label_version: LabelVersion
-    classes: LabelSet
-    numbered: bool = False
-    every: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,66 +42,35 @@ class Source:
     license: str
 
 
-def _ferplus(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
-    return list_ferplus(
-        root,
-        options.split,
-        faults,
-        protocol=options.protocol,
-        labels=options.label_version,
-        every=options.every,
-    )
-
-
-def _rafdb(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
-    return list_rafdb(root, options.split, faults)
-
-
-def _sfew(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
-    return list_sfew(root, options.split, faults)
-
-
-def _affectnet(root: Path, options: ListingOptions, faults: Faults, *, classes: int) -> Dataset:
-    return list_affectnet(root, options.split, faults, classes=classes)
-
-
-def _folder(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
-    return list_folder(root, options.classes, options.split, faults)
-
-
-def _table(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
-    return list_table(root, options.classes, options.split, faults, numbered=options.numbered)
-
-
 _RESEARCH = "weights trained on {} images (for non-commercial research, by its licence)"
 _OWN = "weights trained on the user's own images; their licence applies"
 
 SOURCES: dict[DatasetName, Source] = {
     "ferplus": Source(
         "FERPlus",
-        _ferplus,
+        list_ferplus,
         FERPLUS,
         ("train", "valid", "test"),
         "weights trained on FER2013 images (research use) with FER+ votes (MIT)",
     ),
-    "rafdb": Source("RAF-DB", _rafdb, RAFDB, ("train", "test"), _RESEARCH.format("RAF-DB")),
-    "sfew": Source("SFEW 2.0", _sfew, SFEW, ("train", "test"), _RESEARCH.format("SFEW 2.0")),
+    "rafdb": Source("RAF-DB", list_rafdb, RAFDB, ("train", "test"), _RESEARCH.format("RAF-DB")),
+    "sfew": Source("SFEW 2.0", list_sfew, SFEW, ("train", "test"), _RESEARCH.format("SFEW 2.0")),
     "affectnet7": Source(
         "AffectNet, 7 classes",
-        partial(_affectnet, classes=7),
+        partial(list_affectnet, labels=AFFECTNET7),
         AFFECTNET7,
         ("train", "test"),
         _RESEARCH.format("AffectNet"),
     ),
     "affectnet8": Source(
         "AffectNet, 8 classes",
-        partial(_affectnet, classes=8),
+        partial(list_affectnet, labels=AFFECTNET8),
         AFFECTNET8,
         ("train", "test"),
         _RESEARCH.format("AffectNet"),
     ),
-    "folder": Source("a folder per class", _folder, FERPLUS, None, _OWN),
-    "table": Source("a table of images", _table, FERPLUS, None, _OWN),
+    "folder": Source("a folder per class", list_folder, FERPLUS, None, _OWN),
+    "table": Source("a table of images", list_table, FERPLUS, None, _OWN),
 }
 
 

@@ -29,7 +29,7 @@ import numpy as np
 from crossfer.data.columns import SampleColumns, pack
 from crossfer.data.folder import SPLIT_FOLDERS
 from crossfer.data.listing import csv_lines, note_twins, read_from
-from crossfer.data.sample import DataError, Dataset, Faults
+from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
 from crossfer.data.tree import FolderTree, Tree, ZipTree, list_some
 from crossfer.labels import SYNONYMS, LabelSet, canonical
 
@@ -75,17 +75,15 @@ class _Entry:
     subject: str | None
 
 
-def list_table(
-    root: Path, labels: LabelSet, split: str, faults: Faults, *, numbered: bool = False
-) -> Dataset:
+def list_table(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
     """Lists the images of a table without reading one.
 
     Args:
         root: the ``.csv`` or ``.parquet`` file; or a folder, or a zip, with one such file at its top.
-        labels: the classes to expect; ``Sample.label`` is an index into them.
-        split: which rows to take; where the table has no column for it, only what to call all images.
+        options: the classes to expect, which rows to take (where the table has no column for it, the split
+            is only what to call all images), and whether a label may be a number too, counted from 0 in the
+            order of the classes.
         faults: what to do about bad rows and missing images.
-        numbered: a label may be a number too, counted from 0 in the order of ``labels``.
 
     Returns:
         The images in the table's order; ``Sample.votes`` are normalised.
@@ -93,11 +91,10 @@ def list_table(
     Raises:
         DataError: if there is no such table, a column is missing, or it has no image of the split.
     """
+    labels, split = options.classes, options.split
     rows, tree, where = _open_table(root, faults)
     columns = _columns(next(rows), labels, where)
-    entries = list(
-        _entries(rows, columns, labels=labels, split=split, where=where, faults=faults, numbered=numbered)
-    )
+    entries = list(_entries(rows, columns, options, where, faults))
     note_twins(where, [entry.member for entry in entries], faults)
     entries = list({entry.member: entry for entry in reversed(entries)}.values())[::-1]
     there = [entry for entry in entries if tree.has(entry.member)]
@@ -317,37 +314,29 @@ def _note_missing(
 
 
 def _entries(
-    rows: Iterator[Row],
-    columns: _Columns,
-    *,
-    labels: LabelSet,
-    split: str,
-    where: str,
-    faults: Faults,
-    numbered: bool,
+    rows: Iterator[Row], columns: _Columns, options: ListingOptions, where: str, faults: Faults
 ) -> Iterator[_Entry]:
     folder = os.path.dirname(where)
     for number, row in enumerate(rows, start=1):
         if all(value is None or value == "" for value in row.values()):
             continue
         try:
-            if columns.split is None or _split(row[columns.split]) == split:
-                yield _entry(number, row, columns, labels, folder, numbered=numbered)
+            if columns.split is None or _split(row[columns.split]) == options.split:
+                yield _entry(number, row, columns, options, folder)
         except (ValueError, KeyError) as error:
             reason = f"no value for column {error}" if isinstance(error, KeyError) else error
             faults.add(f"{where}, row {number}: {reason}")
 
 
-def _entry(
-    number: int, row: Row, columns: _Columns, labels: LabelSet, folder: str, *, numbered: bool
-) -> _Entry:
+def _entry(number: int, row: Row, columns: _Columns, options: ListingOptions, folder: str) -> _Entry:
+    labels = options.classes
     path = str(row[columns.path] or "").strip()
     if not path:
         raise ValueError(f"expected a path in column {columns.path}, found nothing")
     member = os.path.relpath(path, os.path.abspath(folder)) if os.path.isabs(path) else os.path.normpath(path)
     votes = _votes(row, columns, labels) if columns.votes else None
     if columns.label is not None:
-        label = _label(row[columns.label], labels, numbered=numbered)
+        label = _label(row[columns.label], labels, numbered=options.numbered)
     else:
         label = max(range(len(labels)), key=lambda k: (votes or ())[k])
     subject = None if columns.subject is None else str(row[columns.subject] or "").strip() or None

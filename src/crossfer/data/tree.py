@@ -11,8 +11,8 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
-from crossfer.data.decode import decode_image
 from crossfer.data.sample import DataError
+from crossfer.runtime.image import ImageError, decode
 from crossfer.runtime.regular import open_regular
 
 # What operating systems leave in folders and zips that people look at; names that begin with a dot as well.
@@ -264,7 +264,10 @@ def _pixels(tree: Tree, name: str) -> np.ndarray:
             f"{tree.where}/{name}: no such file; it was there when the data set was listed, so look for what "
             "moved or removed it"
         )
-    return decode_image(data, f"{tree.where}/{name}")
+    try:
+        return decode(data, f"{tree.where}/{name}")
+    except ImageError as error:
+        raise DataError(str(error)) from error
 
 
 def _states(where: str, below: str) -> Iterator[str]:
