@@ -26,7 +26,7 @@ from crossfer.train.ranks import this_rank
 from crossfer.train.record import RunResult
 from crossfer.train.source import cut_valid, data_of_run, open_split
 from crossfer.train.start import start_from
-from crossfer.train.state import require_free, require_same_recipe
+from crossfer.train.state import require_folder
 from crossfer.train.stream import Faces, stream_faces
 from crossfer.train.study import StudyError, Trial, TrialResult, require_own, run_trial
 from crossfer.train.teachers import load_teachers
@@ -52,10 +52,7 @@ def run_recipe(
         observers: look on too.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of ranks and precision
-    if resume:
-        require_same_recipe(folder, recipe)
-    else:
-        require_free(folder)
+    require_folder(folder, recipe, resume=resume)
     if this_rank().number == 0:
         require_writable(folder)
     choose_device(recipe.optim.device)  # before the images are read

@@ -133,10 +133,7 @@ class RunState:
 
     def start(self, resume: bool) -> None:
         """Make the folder, or take up the run in it."""
-        if resume:
-            require_same_recipe(self.folder, self.recipe)
-        else:
-            require_free(self.folder)
+        require_folder(self.folder, self.recipe, resume=resume)
         self.folder.mkdir(parents=True, exist_ok=True)
         if resume and (last := self.folder / "last.safetensors").exists():
             self._take_up(last)
@@ -272,46 +269,32 @@ def alone_in(folder: Path) -> Iterator[None]:
                     folder.rmdir()
 
 
-def require_free(folder: Path) -> None:
-    """Refuse a folder that holds a run already, so that none is overwritten.
-
-    Raises:
-        TrainingError: says what is there and what to do.
-    """
-    if (folder / "last.safetensors").exists():
-        raise TrainingError(
-            f"{folder}: holds a run already; add --resume to go on with it or name another folder"
-        )
-    if (folder / "best.safetensors").exists():
-        raise _alone(folder)
-
-
-def _alone(folder: Path) -> TrainingError:
-    return TrainingError(
-        f"{folder}: holds the best.safetensors of a run, which would be lost, and no last.safetensors to go "
-        "on from; name another folder"
-    )
-
-
 def recorded_precision(folder: Path) -> Precision | None:
     """The precision of the run in a folder, if there is one that says."""
     last = folder / "last.safetensors"
     return checkpoint.load_meta(last).get("precision") if last.exists() else None
 
 
-def require_same_recipe(folder: Path, recipe: Recipe) -> None:
-    """Refuse to go on with a run of another recipe; there may be no run yet.
+def require_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
+    """Refuse a folder that a run can neither begin nor go on in, so that none is overwritten.
 
     Raises:
-        TrainingError: names the first key that differs, with both values, or the weights of a run that cannot
-            go on, which would be lost.
+        TrainingError: says what is there and what to do; of a run of another recipe, the first key that
+            differs with both values.
         CheckpointError: if what is there is no run that could go on.
     """
     last, best = folder / "last.safetensors", folder / "best.safetensors"
     if last.exists():
+        if not resume:
+            raise TrainingError(
+                f"{folder}: holds a run already; add --resume to go on with it or name another folder"
+            )
         _refuse_other_recipe(checkpoint.load_meta(last), last, recipe)
-    elif best.exists() and not _is_of_first_epoch(checkpoint.load_meta(best), recipe):
-        raise _alone(folder)
+    elif best.exists() and not (resume and _is_of_first_epoch(checkpoint.load_meta(best), recipe)):
+        raise TrainingError(
+            f"{folder}: holds the best.safetensors of a run, which would be lost, and no last.safetensors to "
+            "go on from; name another folder"
+        )
 
 
 def _is_of_first_epoch(meta: dict[str, Any], recipe: Recipe) -> bool:
