@@ -153,7 +153,7 @@ def _take_rows(tensors: Tensors, theirs: LabelSet, net: CrossLayerNet, labels: L
     """
     known = [name for name in labels.expressions if theirs.has(name)]
     for name, ours in net.state_dict().items():
-        if name in ROWS and name in tensors and ours.shape[1:] == tensors[name].shape[1:]:
+        if name in ROWS and name in tensors and tensors[name].shape == (len(theirs), *ours.shape[1:]):
             rows = ours.clone()
             rows[[labels.index(k) for k in known]] = tensors[name][[theirs.index(k) for k in known]].to(rows)
             tensors[name] = rows
