@@ -307,7 +307,7 @@ class RiskCoverage:
 
     @property
     def area(self) -> float:
-        """Area under the curve (AURC, Geifman and El-Yaniv 2019): the mean risk over all coverages."""
+        """Area under the curve (AURC, Geifman, Uziel and El-Yaniv 2019): the mean risk over all coverages."""
         return float(np.mean(self.risk))
 
 

@@ -180,6 +180,12 @@ def test_the_claim_needs_ratio_and_accuracy_in_every_seed() -> None:
     assert verdict(study(2, 0.9)).startswith("Claim 1 holds under this recipe.")
     assert verdict(study(0.5, 0.9)).startswith("Claim 1 does not hold")
     assert verdict(study(2, 0.799)).startswith("Claim 1 does not hold")
+    flat = [{"maps": [2.0] * 3 + [2.0], "parameters": [1.0] * 3 + [1.0]}]
+    on_maps_alone = [
+        replace(r, observed={"intensity": flat}) if r.row == "whole" else r for r in study(2, 0.9)
+    ]
+    assert "ratio on parameters: the whole loss is above permuted in 0 of 3 seeds" in verdict(on_maps_alone)
+    assert verdict(on_maps_alone).startswith("Claim 1 does not hold")
     one_behind = [
         replace(r, valid_accuracy=0.7) if (r.row, r.seed) == ("whole", 1) else r for r in study(2, 0.9)
     ]

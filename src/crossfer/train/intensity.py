@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import mean
 
@@ -144,7 +145,7 @@ def intensity_table(results: Sequence[TrialResult]) -> str:
 
 
 def verdict(results: Sequence[TrialResult]) -> str:
-    """Whether the whole loss raises ratio and accuracy more than both controls do, seed by seed.
+    """Whether the whole loss raises both ratios and the accuracy more than the controls do, seed by seed.
 
     The claim holds if that is so in every one of at least three seeds.
     """
@@ -154,7 +155,12 @@ def verdict(results: Sequence[TrialResult]) -> str:
         return f"Not settled: {len(seeds)} seeds have all four conditions; three are needed.\n"
     others = ("classification", "permuted", "random")
     lines, holds = [], True
-    for label, figure in (("ratio on maps", ratio), ("valid accuracy", lambda r: r.valid_accuracy)):
+    figures = (
+        ("ratio on maps", ratio),
+        ("ratio on parameters", partial(ratio, of="parameters")),
+        ("valid accuracy", lambda result: result.valid_accuracy),
+    )
+    for label, figure in figures:
         for other in others:
             above = sum(figure(by_row["whole"][s]) > figure(by_row[other][s]) for s in seeds)
             holds &= above == len(seeds)
