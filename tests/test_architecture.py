@@ -24,15 +24,16 @@ ALLOWED = {
     "metrics": EVERYONE,
     "calibration": EVERYONE,
     "provenance": set(),
+    "processor": set(),
     "page": set(),
     "console": {"runtime.printable"},
     "runtime": EVERYONE | {"calibration", "models"},
-    "bench": EVERYONE | {"runtime", "provenance", "console"},
+    "bench": EVERYONE | {"runtime", "provenance", "processor", "console"},
     # One decoding for what is learnt from and what is recognised; one way to write files that are whole.
     "data": EVERYONE | {"runtime.image", "runtime.regular", "runtime.atomic", "runtime.cores", "console"},
     "method": set(),
     "train": EVERYONE
-    | {"method", "data", "models", "metrics", "calibration", "provenance", "console"}
+    | {"method", "data", "models", "metrics", "calibration", "provenance", "processor", "console"}
     | SHARED_WITH_TRAINING,
     "evaluate": EVERYONE | {"runtime", "data", "metrics", "calibration", "provenance", "page", "console"},
     "quantize": EVERYONE | {"runtime", "data", "evaluate", "metrics", "calibration", "provenance", "console"},

@@ -11,25 +11,8 @@ import pytest
 
 import crossfer
 from crossfer.bench import machine
-from crossfer.bench.machine import Machine, Watch, cpu_name, instructions, share_of_others
+from crossfer.bench.machine import Machine, Watch, share_of_others
 from crossfer.runtime import cores
-
-X86 = """processor\t: 0
-vendor_id\t: AuthenticAMD
-model name\t: AMD EPYC 9R14
-flags\t\t: fpu avx2 avx512f avx512_vnni
-processor\t: 1
-model name\t: AMD EPYC 9R14
-"""
-ARM = "processor\t: 0\nFeatures\t: fp asimd asimddp i8mm bf16 sve\nCPU implementer\t: 0x41\n"
-
-
-def test_names_and_instructions_of_either_kind_of_processor():
-    assert cpu_name(X86) == "AMD EPYC 9R14"
-    assert instructions(X86) == ("avx2", "avx512f", "avx512_vnni")
-    assert cpu_name(ARM) == (platform.processor() or platform.machine())
-    assert instructions(ARM) == ("asimd", "asimddp", "i8mm", "bf16", "sve")
-    assert instructions("") == ()
 
 
 @pytest.mark.parametrize(
@@ -88,7 +71,8 @@ def test_a_system_that_tells_nothing_is_no_error(monkeypatch, tmp_path):
     def nothing(name: str) -> int:
         raise ValueError(name)
 
-    monkeypatch.setattr(machine, "_text", lambda path: "")
+    monkeypatch.setattr(machine, "text_of", lambda path: "")
+    monkeypatch.setattr(machine, "read_cpuinfo", lambda: "")
     monkeypatch.setattr(cores, "CONTROL_GROUP", tmp_path)
     monkeypatch.setattr("os.sysconf", nothing)
     monkeypatch.delattr("os.sched_getaffinity")

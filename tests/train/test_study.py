@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from crossfer.labels import LabelSet
+from crossfer.processor import processor
 from crossfer.train.ablate import load_rows
 from crossfer.train.config import Recipe
 from crossfer.train.intensity import conditions
@@ -64,7 +65,7 @@ def test_a_trial_leaves_one_result_file_and_no_run(whole: tuple[Path, TrialResul
     folder, found = whole
     assert (found.row, found.seed, found.train_n, found.valid_n, found.epochs) == ("toy", 0, 48, 24, 3)
     assert 0 <= found.valid_accuracy <= found.best_accuracy <= 1
-    assert found.precision == "32-true"
+    assert (found.precision, found.processor) == ("32-true", processor())
     assert found.seconds > 0
     assert read_results(folder / "results", [("toy", toy_recipe())]) == [found]
     assert list((folder / "runs").iterdir()) == []

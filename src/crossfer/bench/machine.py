@@ -6,8 +6,6 @@ import math
 import os
 import platform
 import re
-import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,25 +15,11 @@ import onnxruntime
 import PIL
 
 from crossfer import __version__
+from crossfer.processor import cpu_name, instructions, read_cpuinfo, text_of
 from crossfer.provenance import code_commit
 from crossfer.runtime.cores import share_of_time, usable_cores
 
 STAT = Path("/proc/stat")
-# Sets of instructions that ONNX Runtime's kernels choose between, as Linux calls them.
-INSTRUCTIONS = (
-    "avx2",
-    "avx_vnni",
-    "avx512f",
-    "avx512_vnni",
-    "avx512_bf16",
-    "amx_int8",
-    "amx_bf16",
-    "asimd",
-    "asimddp",
-    "i8mm",
-    "bf16",
-    "sve",
-)
 
 
 @dataclass(frozen=True)
@@ -71,7 +55,7 @@ class Machine:
     @classmethod
     def here(cls) -> Machine:
         """This one, now."""
-        cpuinfo = _text(Path("/proc/cpuinfo"))
+        cpuinfo = read_cpuinfo()
         return cls(
             cpu=cpu_name(cpuinfo),
             cores=usable_cores(),
@@ -96,28 +80,6 @@ class Machine:
         return asdict(self) | {"instructions": list(self.instructions)}
 
 
-def cpu_name(cpuinfo: str) -> str:
-    r"""The processor's name, from the text of Linux's ``/proc/cpuinfo`` or from what the system has instead.
-
-    >>> cpu_name("processor\t: 0\nmodel name\t: AMD  EPYC 9R14\n")
-    'AMD EPYC 9R14'
-    """
-    found = re.search(r"^model name\s*: *(.+)$", cpuinfo, re.MULTILINE)
-    name = found[1] if found else _brand() or platform.processor() or platform.machine()
-    return " ".join(name.split()) or "unknown"
-
-
-def instructions(cpuinfo: str) -> tuple[str, ...]:
-    r"""Those of ``INSTRUCTIONS`` that the text of ``/proc/cpuinfo`` lists.
-
-    >>> instructions("flags\t\t: fpu avx avx2 avx512f\n")
-    ('avx2', 'avx512f')
-    """
-    found = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
-    listed = set(found[1].split()) if found else set()
-    return tuple(name for name in INSTRUCTIONS if name in listed)
-
-
 @dataclass(frozen=True)
 class Watch:
     """Looks at who takes the processors from its beginning on.
@@ -133,12 +95,12 @@ class Watch:
     @classmethod
     def begin(cls) -> Watch:
         """From now on."""
-        return cls(_text(STAT), _own_time())
+        return cls(text_of(STAT), _own_time())
 
     def others(self) -> float | None:
         """Share (0..1) of the processors that others took since; None where the system does not tell."""
         ticks = (_own_time() - self.own) * os.sysconf("SC_CLK_TCK") if self.stat else 0.0
-        return share_of_others(self.stat, _text(STAT), ticks)
+        return share_of_others(self.stat, text_of(STAT), ticks)
 
 
 def share_of_others(before: str, after: str, own: float) -> float | None:
@@ -166,25 +128,8 @@ def _own_time() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _brand() -> str:
-    """The processor's name on macOS."""
-    if sys.platform != "darwin":
-        return ""
-    command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    return done.stdout.strip()
-
-
 def _memory() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
-
-
-def _text(path: Path) -> str:
-    """What a file of the system says; nothing where there is none."""
-    try:
-        return path.read_text("utf-8", "replace")
-    except OSError:
-        return ""

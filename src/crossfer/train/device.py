@@ -16,6 +16,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from crossfer.processor import processor
 from crossfer.train.ranks import this_rank
 
 Device = Literal["cpu", "cuda"]
@@ -31,6 +32,11 @@ def choose_device(wanted: Literal["auto"] | Device) -> Device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ValueError("optim.device = 'cuda', but torch finds no CUDA device; use 'auto' or 'cpu'")
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def device_name(device: Device) -> str:
+    """What it is, as a result should say: processors and GPUs choose their kernels differently."""
+    return torch.cuda.get_device_name() if device == "cuda" else processor()
 
 
 def choose_precision(wanted: Literal["auto"] | Precision, device: Device) -> Precision:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from crossfer.labels import LabelSet
 from crossfer.runtime.atomic import write_atomically
 from crossfer.train.config import OF_THE_MACHINE, Recipe
+from crossfer.train.device import choose_device, device_name
 from crossfer.train.loop import train
 from crossfer.train.observer import Observer
 from crossfer.train.recipe_file import first_difference
@@ -69,6 +70,8 @@ class TrialResult:
         recipe: the whole recipe, but for what concerns the machine alone.
         observed: what an observer noted, by its own keys.
         valid_mean_class_accuracy: after the last epoch; None in the files of older versions.
+        processor: what it was trained on, as ``crossfer.processor.processor`` says, or the name of the GPU;
+            None in the files of older versions.
     """
 
     row: str
@@ -85,6 +88,7 @@ class TrialResult:
     recipe: dict[str, Any]
     observed: dict[str, Any] = field(default_factory=dict)
     valid_mean_class_accuracy: float | None = None
+    processor: str | None = None
 
 
 def trials(rows: Iterable[tuple[str, Recipe]], seeds: Sequence[int]) -> list[Trial]:
@@ -148,6 +152,7 @@ def run_trial(
         recipe=trial.recipe.model_dump(mode="json", exclude={"data": {*OF_THE_MACHINE}}),
         observed=observed(folder),
         valid_mean_class_accuracy=last.valid_mean_class_accuracy,
+        processor=device_name(choose_device(trial.recipe.optim.device)),
     )
     results.mkdir(parents=True, exist_ok=True)
     write_atomically(path, (json.dumps(asdict(result), indent=1) + "\n").encode())
