@@ -23,7 +23,6 @@ from crossfer.quantize.quantize import QuantizeOptions, quantize
 from crossfer.runtime.bundle import read_bundle, write_bundle
 from crossfer.runtime.preprocess import preprocess
 from crossfer.runtime.recognizer import Recognizer
-from crossfer.runtime.session import ModelSession
 from crossfer.train import checkpoint
 from crossfer.train.export import Inference, export, to_graph
 from crossfer.train.network import network
@@ -113,7 +112,7 @@ def test_the_bundle_answers_as_its_weights_do_in_single_precision(model: str, fe
     valid = open_dataset("ferplus", ferplus_root, split="valid")
     bundle = read_bundle(model)
     images = preprocess([valid.read(sample) for sample in valid.samples], bundle.meta.input)
-    logits, evidence = ModelSession(bundle).run(images)
+    logits, evidence = bundle.session.run(images)
     theirs = in_torch(model, images)[0].argmax(axis=1)
     ours, truth = logits.argmax(axis=1), np.array([sample.label for sample in valid.samples])
     assert (ours == theirs).mean() > {"base": 0.99, "tiny": 0.97}[model]
@@ -169,5 +168,5 @@ def test_the_bundle_can_be_made_again_from_its_weights(
     assert done.agreement > 0.98
     assert done.evidence_error <= 1e-5
     images = preprocess([valid.read(sample) for sample in valid.samples], bundle.meta.input)
-    found, again = (ModelSession(one).run(images)[0] for one in (bundle, read_bundle(done.path)))
+    found, again = (one.session.run(images)[0] for one in (bundle, read_bundle(done.path)))
     assert (found.argmax(axis=1) == again.argmax(axis=1)).mean() > 0.995

@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 
 import numpy as np
 import onnx
@@ -33,6 +34,15 @@ def test_a_bundle_tells_all_about_itself(tiny_model):
     assert bundle.meta.labelset == FERPLUS
     assert bundle.path == tiny_model
     assert bundle.sha256 == hashlib.sha256(tiny_model.read_bytes()).hexdigest()
+
+
+def test_a_bundle_of_bytes_is_that_of_its_file(tiny_model):
+    content = tiny_model.read_bytes()
+    file, read = read_bundle(tiny_model), read_bundle(content)
+    assert (read.meta, read.sha256, read.content, read.path) == (file.meta, file.sha256, content, None)
+    assert file.content == content
+    with pytest.raises(BundleError, match=r"^model: expected a whole ONNX file"):
+        read_bundle(content[:-100])
 
 
 def test_the_metadata_is_where_others_can_read_it(tiny_model):
@@ -196,6 +206,13 @@ def test_what_does_not_agree_is_not_written(tmp_path, tiny_model):
         write_whole(b"\xff" * 20, tiny_meta(), target)
     assert target.read_bytes() == b"older"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_is_written_is_on_the_disk(tmp_path, tiny_model, monkeypatch):
+    safe = []
+    monkeypatch.setattr(os, "fsync", lambda number: safe.append(os.fstat(number).st_size))
+    write_whole(tiny_model.read_bytes(), tiny_meta(), tmp_path / "model.onnx")
+    assert safe[0] == (tmp_path / "model.onnx").stat().st_size
 
 
 @pytest.mark.parametrize(

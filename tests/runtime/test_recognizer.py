@@ -169,6 +169,12 @@ def test_it_says_what_it_was_made_with(tiny_model, tmp_path):
     assert plain.decision == Decision()
 
 
+def test_a_model_may_be_given_as_bytes(tiny_model, astronaut):
+    file, read = Recognizer(tiny_model, "none"), Recognizer(tiny_model.read_bytes(), "none")
+    assert (read.path, read.sha256, read.meta) == (None, file.sha256, file.meta)
+    assert read.recognize(astronaut)[0].to_dict() == file.recognize(astronaut)[0].to_dict()
+
+
 def test_a_higher_score_leaves_out_more(tiny_model, astronaut):
     assert Recognizer(tiny_model, min_face_score=0.99).recognize(astronaut) == []
 
@@ -225,7 +231,7 @@ def test_a_model_without_calibration_says_how_to_get_it(tiny_model, tmp_path, wi
         ({"detector": None}, "which has a method detect, got None"),
         ({"min_face_score": 1.5}, "expected a number between 0 and 1, got 1.5"),
         ({"min_face_score": "0.7"}, "expected a number between 0 and 1, got '0.7'"),
-        ({"model": 123}, "model: expected a name or a path, got 123"),
+        ({"model": 123}, "model: expected a name, a path or bytes, got 123"),
         ({"threads": 0}, "expected an integer of at least 1, got 0"),
         ({"threads": "2"}, "threads: expected an integer of at least 1, got '2'"),
         ({"threads": 1.5}, "threads: expected an integer of at least 1, got 1.5"),

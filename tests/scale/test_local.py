@@ -52,17 +52,17 @@ def test_what_a_worker_says_that_cannot_start_is_said(setup, shard, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_no_place_for_temporary_files_is_one_sentence(setup, shard, tmp_path, tiny_model, monkeypatch):
-    def full(**_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def test_no_memory_for_the_model_is_one_sentence(setup, shard, tmp_path, tiny_model, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
     output, asked = tmp_path / "out", ["--model", tiny_model, "--detector", "none"]
     with monkeypatch.context() as patch:
-        patch.setattr(work, "NamedTemporaryFile", full)
-        with pytest.raises(ScoreError, match="cannot load the model: No space left on device"):
+        patch.setattr(work, "Recognizer", full)
+        with pytest.raises(ScoreError, match="cannot load the model: Cannot allocate memory"):
             Scorer(setup)
         message = run_here(tmp_path / "images", "-o", output, *asked, code=1).stderr
-        assert "No space left on device" in message
+        assert "Cannot allocate memory" in message
         assert "no image is to blame" in message
         assert not list((output / "faces").iterdir())
     run_here(tmp_path / "images", "-o", output, *asked, "--resume")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from crossfer.serve.model_info import SHOWN, evaluation_fault
+from crossfer import Recognizer
+from crossfer.serve.model_info import SHOWN, evaluation_fault, model_info
 
 FIELDS = dict.fromkeys(SHOWN)
 
@@ -22,3 +23,9 @@ def test_a_file_that_is_no_result_is_told(content: str, tmp_path: Path):
     assert str(evaluation_fault(model)).startswith(f"{beside}: expected a result of crossfer evaluate")
     beside.write_text(json.dumps({**FIELDS, "model": {"sha256": "0"}}))
     assert evaluation_fault(model) is None
+
+
+def test_beside_a_model_that_is_bytes_lies_no_result(tiny_model: Path):
+    recognizer = Recognizer(tiny_model.read_bytes(), "none")
+    assert model_info(recognizer)["accuracy"] is None
+    assert model_info(recognizer)["sha256"] == recognizer.sha256

@@ -13,7 +13,6 @@ import numpy as np
 from crossfer.bench.photo import FACE_SIDE
 from crossfer.runtime.bundle import BundleMeta, read_bundle
 from crossfer.runtime.preprocess import preprocess
-from crossfer.runtime.session import ModelSession
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def read_subjects(models: Sequence[str]) -> list[tuple[Subject, BundleMeta]]:
         numbered = (f"{name} ({number})" for number in count(2))
         labels.append(next(label for label in chain([name], numbered) if label not in labels))
         meta = bundle.meta
-        size = bundle.path.stat().st_size
+        size = len(bundle.content)
         contract = meta.input
         subject = Subject(labels[-1], source, meta.name, bundle.sha256, size, contract.size, contract.color)
         read.append((subject, meta))
@@ -68,8 +67,7 @@ def read_subjects(models: Sequence[str]) -> list[tuple[Subject, BundleMeta]]:
 def scorer(model: str, threads: int) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
     """What takes faces, uint8 RGB, to logits (B, K), pre-processing included, on so many threads."""
     bundle = read_bundle(model, threads=threads)
-    session = ModelSession(bundle)
-    return lambda faces: session.run(preprocess(faces, bundle.meta.input))[0]
+    return lambda faces: bundle.session.run(preprocess(faces, bundle.meta.input))[0]
 
 
 def score_once(model: str, batch: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,14 @@ from crossfer.metrics import stated_accuracy
 from crossfer.provenance import code_commit
 from crossfer.quantize.graph import convolutions, eight_bit_nodes, fold, is_quantized
 from crossfer.quantize.static import Method, WeightBits, to_eight_bits
-from crossfer.runtime.bundle import Bundle, BundleMeta, read_bundle, write_bundle
+from crossfer.runtime.bundle import (
+    Bundle,
+    BundleMeta,
+    read_bundle,
+    resolve_model,
+    with_metadata,
+    write_bundle,
+)
 from crossfer.runtime.preprocess import InputContract, preprocess
 from crossfer.runtime.recognizer import Recognizer
 
@@ -153,7 +159,7 @@ def quantize(
     return Quantized(
         output,
         meta,
-        sizes=(source.path.stat().st_size, output.stat().st_size),
+        sizes=(len(source.content), output.stat().st_size),
         convolutions=counts,
         faces=len(rows),
         comparison=comparison,
@@ -166,15 +172,16 @@ def quantize(
 
 def _open(model: str | Path, output: Path) -> tuple[Bundle, onnx.ModelProto, list[str]]:
     """The bundle, its folded graph, and the names of the nodes to quantise."""
-    source = read_bundle(model)
-    if output.exists() and output.samefile(source.path):
+    path = resolve_model(model)
+    source = read_bundle(path)
+    if output.exists() and output.samefile(path):
         raise QuantizeError(f"{output}: is the model itself, which would be lost; name another file to write")
-    graph = fold(source.path.read_bytes())
+    graph = fold(source.content)
     if is_quantized(graph):
-        raise QuantizeError(f"{source.path}: is quantised already; name the model that it was made from")
+        raise QuantizeError(f"{path}: is quantised already; name the model that it was made from")
     nodes = eight_bit_nodes(graph)
     if not nodes:
-        raise QuantizeError(f"{source.path}: expected convolutions to quantise, found none; use it as it is")
+        raise QuantizeError(f"{path}: expected convolutions to quantise, found none; use it as it is")
     return source, graph, nodes
 
 
@@ -208,22 +215,10 @@ def _try_out(
     content: bytes, meta: BundleMeta, valid: Dataset, faces: np.ndarray, console: Console
 ) -> tuple[Predictions, float]:
     """Answers to the validation faces, and by how much the evidence misses the logits."""
-    with TemporaryDirectory(prefix="crossfer-") as folder:
-        draft = Path(folder) / "draft.onnx"
-        write_bundle(content, replace(meta, calibration=None), draft)
-        after = predict_with_progress(Recognizer(draft, detector="none"), valid, console)
-        return _by_logits(after), _evidence_error(read_bundle(draft), faces)
-
-
-def _evidence_error(bundle: Bundle, faces: np.ndarray) -> float:
-    """By how much the evidence misses the logit that it sums to, at worst."""
-    worst = 0.0
-    for start in range(0, len(faces), 64):
-        logits, evidence = map(
-            np.asarray, bundle.session.run(["logits", "evidence"], {"image": faces[start : start + 64]})
-        )
-        worst = max(worst, float(np.abs(evidence.sum(axis=(2, 3)) - logits).max()))
-    return worst
+    draft = with_metadata(content, replace(meta, calibration=None))
+    after = predict_with_progress(Recognizer(draft, detector="none"), valid, console)
+    logits, evidence = read_bundle(draft).session.run(faces)
+    return _by_logits(after), float(np.abs(evidence.sum(axis=(2, 3)) - logits).max())
 
 
 def _refuse_a_bad_one(comparison: PairResult, evidence_error: float, options: QuantizeOptions) -> None:

@@ -20,10 +20,11 @@ import onnxruntime
 from crossfer.calibration import Calibration
 from crossfer.labels import LABEL_SETS, LabelSet
 from crossfer.models import embedded, names
-from crossfer.runtime.atomic import whole_file
+from crossfer.runtime.atomic import write_atomically
 from crossfer.runtime.inference import session_options
 from crossfer.runtime.preprocess import InputContract
 from crossfer.runtime.protobuf import fields, message
+from crossfer.runtime.session import ModelSession
 
 FORMAT, READABLE = 2, (1, 2)
 METADATA_KEY = "crossfer"
@@ -161,15 +162,17 @@ class Bundle:
 
     Attributes:
         meta: what it says about itself.
-        path: where it was read from.
-        sha256: checksum of the file, hexadecimal.
-        session: the loaded graph.
+        path: where it was read from; None of one that was given as bytes.
+        sha256: checksum of the content, hexadecimal.
+        content: of the file.
+        session: runs the graph.
     """
 
     meta: BundleMeta
-    path: Path
+    path: Path | None
     sha256: str
-    session: onnxruntime.InferenceSession = field(repr=False, compare=False)
+    content: bytes = field(repr=False, compare=False)
+    session: ModelSession = field(repr=False, compare=False)
 
 
 def resolve_model(model: str | Path) -> Path:
@@ -191,32 +194,36 @@ def resolve_model(model: str | Path) -> Path:
     return path
 
 
-def read_bundle(model: str | Path, *, threads: int | None = None) -> Bundle:
+def read_bundle(model: str | Path | bytes, *, threads: int | None = None) -> Bundle:
     """Reads a bundle and checks that graph and metadata agree.
 
     Args:
-        model: the name of an embedded model, or a path.
+        model: the name of an embedded model, a path, or the content of a bundle's file.
         threads: CPU threads of the session; None for one a core, within a container's share.
 
     Raises:
         BundleError: if the file is missing, no ONNX file, truncated, without metadata, of another format, or
             if its labels, inputs or outputs are not as the metadata says.
     """
-    path = resolve_model(model)
-    content = path.read_bytes()
-    session = _open_session(content, path, threads)
+    if isinstance(model, bytes):
+        path, name, content = None, "model", model
+    else:
+        path = resolve_model(model)
+        name, content = str(path), path.read_bytes()
+    session = _open_session(content, name, threads)
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
         raise BundleError(
-            f"{path}: expected a crossfer bundle, found an ONNX file without the property {METADATA_KEY!r} "
+            f"{name}: expected a crossfer bundle, found an ONNX file without the property {METADATA_KEY!r} "
             "(labels, input contract, temperature); write one with: crossfer export RUN -o model.onnx"
         )
     try:
         meta = BundleMeta.from_json(text)
     except ValueError as error:
-        raise BundleError(f"{path}: {error}") from error
-    _check_graph(session, meta, path)
-    return Bundle(meta, path, hashlib.sha256(content).hexdigest(), session)
+        raise BundleError(f"{name}: {error}") from error
+    _check_graph(session, meta, name)
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Bundle(meta, path, sha256, content, ModelSession(session, len(meta.labels), meta.grid))
 
 
 def with_metadata(model: bytes, meta: BundleMeta) -> bytes:
@@ -243,7 +250,7 @@ def with_metadata(model: bytes, meta: BundleMeta) -> bytes:
 
 
 def write_bundle(model: bytes, meta: BundleMeta, output: Path) -> None:
-    """Writes a model with its metadata, whole or not at all; it is read back before it gets its name.
+    """Writes a model with its metadata, whole or not at all, once it has been read as a bundle.
 
     Args:
         model: content of an ``.onnx`` file.
@@ -254,41 +261,40 @@ def write_bundle(model: bytes, meta: BundleMeta, output: Path) -> None:
         BundleError: if the two do not agree.
         OSError: if the file cannot be written.
     """
+    content = with_metadata(model, meta)
+    read_bundle(content)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(output) as part:
-        part.write_bytes(with_metadata(model, meta))
-        read_bundle(part)
+    write_atomically(output, content)
 
 
-def _open_session(model: bytes, path: Path, threads: int | None) -> onnxruntime.InferenceSession:
+def _open_session(model: bytes, name: str, threads: int | None) -> onnxruntime.InferenceSession:
     options = session_options(threads)
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
         reason = " ".join(str(error).split())
         raise BundleError(
-            f"{path}: expected a whole ONNX file, found a truncated or other one ({reason}); obtain it again"
+            f"{name}: expected a whole ONNX file, found a truncated or other one ({reason}); obtain it again"
         ) from error
 
 
-def _check_graph(session: onnxruntime.InferenceSession, meta: BundleMeta, path: Path) -> None:
+def _check_graph(session: onnxruntime.InferenceSession, meta: BundleMeta, name: str) -> None:
     classes, grid = len(meta.labels), meta.grid
     expected = {"image": meta.input.shape, "logits": (classes,), "evidence": (classes, grid, grid)}
     found = {node.name: node for node in (*session.get_inputs(), *session.get_outputs())}
-    for name, shape in expected.items():
-        if name not in found:
+    for key, shape in expected.items():
+        if key not in found:
             raise BundleError(
-                f"{path}: expected an input or output {name!r}, found only {', '.join(sorted(found))}"
+                f"{name}: expected an input or output {key!r}, found only {', '.join(sorted(found))}"
             )
-        node = found[name]
+        node = found[key]
         if node.type != "tensor(float)":
-            raise BundleError(f"{path}: expected {name!r} to be float32, found {node.type}")
+            raise BundleError(f"{name}: expected {key!r} to be float32, found {node.type}")
         fits = len(node.shape) == 1 + len(shape) and all(
             size == given or not isinstance(given, int)
             for size, given in zip(shape, node.shape[1:], strict=True)
         )
         if not fits or isinstance(node.shape[0], int):
             raise BundleError(
-                f"{path}: expected {name!r} of shape (batch, {', '.join(map(str, shape))}), "
-                f"found {node.shape}"
+                f"{name}: expected {key!r} of shape (batch, {', '.join(map(str, shape))}), found {node.shape}"
             )

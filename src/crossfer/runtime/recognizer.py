@@ -20,7 +20,6 @@ from crossfer.runtime.detector import MULTIPLE, CenterFace, Detection, Detector,
 from crossfer.runtime.image import ImageSource, load_image
 from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName
 from crossfer.runtime.preprocess import normalize, resize_crop
-from crossfer.runtime.session import ModelSession
 from crossfer.types import Box, Face, Prediction
 
 
@@ -56,7 +55,7 @@ class Recognizer:
             print(face.expression, face.confidence, face.box)
 
     Args:
-        model: ``"base"`` (also ``"default"``) or ``"tiny"``, or the path of a bundle.
+        model: ``"base"`` (also ``"default"``) or ``"tiny"``, the path of a bundle, or its content.
         detector: ``"centerface"``; ``"none"`` if every image is a face crop in the model's framing; or an
             object of your own whose ``detect`` takes uint8 RGB pixels of shape (H, W, 3) and gives a
             ``Detection`` a face.
@@ -71,8 +70,8 @@ class Recognizer:
 
     Attributes:
         meta: what the model says about itself: labels, input, calibration and so on.
-        path: the model's file.
-        sha256: checksum of that, hexadecimal.
+        path: the model's file; None if its content was given.
+        sha256: checksum of the content, hexadecimal.
         detector_name: ``"centerface"`` or ``"none"``; of a detector of your own its class.
         coverage: as it was given.
         abstain: likewise.
@@ -87,7 +86,7 @@ class Recognizer:
 
     def __init__(
         self,
-        model: str | Path = "default",
+        model: str | Path | bytes = "default",
         detector: DetectorName | Detector = "centerface",
         min_face_score: float = MIN_FACE_SCORE,
         threads: int | None = None,
@@ -96,7 +95,7 @@ class Recognizer:
         abstain: bool = False,
         detector_side: int = DETECTOR_SIDE,
     ) -> None:
-        _need(isinstance(model, str | Path), "model: expected a name or a path", model)
+        _need(isinstance(model, str | Path | bytes), "model: expected a name, a path or bytes", model)
         _check_detector(detector, min_face_score, detector_side)
         _check_rest(threads, coverage, abstain)
         bundle = read_bundle(model, threads=threads)
@@ -107,7 +106,7 @@ class Recognizer:
         self.coverage: Final = coverage
         self.abstain: Final = abstain
         self.decision: Final = Decision.of(bundle.meta, coverage, abstain=abstain)
-        self._session = ModelSession(bundle)
+        self._session = bundle.session
         self._detector = detector
         self._min_face_score = min_face_score
         self._detector_side = detector_side

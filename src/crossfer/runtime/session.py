@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
+import onnxruntime
 
-from crossfer.runtime.bundle import Bundle
 from crossfer.runtime.inference import run_session
 
 MAX_BATCH = 64
 
 
 class ModelSession:
-    """A bundle ready to run; one instance may be used by several threads at once.
+    """A model ready to run; one instance may be used by several threads at once.
 
     Args:
-        bundle: the model.
+        session: of the model's graph.
+        classes: K, expressions that it scores.
+        grid: G, cells along a side of the evidence.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._session = bundle.session
-        self._classes, self._grid = len(bundle.meta.labels), bundle.meta.grid
+    def __init__(self, session: onnxruntime.InferenceSession, classes: int, grid: int) -> None:
+        self._session, self._classes, self._grid = session, classes, grid
 
     def run(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores a batch, ``MAX_BATCH`` faces at a time.

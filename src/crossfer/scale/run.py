@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crossfer import __version__
+from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.cores import usable_cores
 from crossfer.runtime.names import DetectorName
 from crossfer.runtime.recognizer import Recognizer
@@ -126,21 +126,19 @@ def score(options: ScoreOptions, tell: Tell = lambda _: None) -> dict[str, Any]:
 
 def _prepare(options: ScoreOptions, listing: Listing) -> tuple[Setup, dict[str, Any]]:
     """What workers need to know, and what must be the same when a run is resumed."""
-    recognizer = Recognizer(
-        options.model,
+    bundle = read_bundle(options.model, threads=1)
+    Recognizer(  # refuses what cannot be done
+        bundle.content,
         options.detector,
         options.min_face_score,
         threads=1,
         coverage=options.coverage,
         abstain=options.abstain,
     )
-    content = recognizer.path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != recognizer.sha256:
-        raise ScoreError(f"{options.model}: the file was changed just now; start again")
     setup = Setup(
-        content,
-        recognizer.sha256,
-        recognizer.meta.labels,
+        bundle.content,
+        bundle.sha256,
+        bundle.meta.labels,
         options.detector,
         options.min_face_score,
         options.coverage,
@@ -149,7 +147,7 @@ def _prepare(options: ScoreOptions, listing: Listing) -> tuple[Setup, dict[str, 
     )
     return setup, {
         "version": __version__,
-        "model": {"name": recognizer.meta.name, "sha256": recognizer.sha256},
+        "model": {"name": bundle.meta.name, "sha256": bundle.sha256},
         "options": {name: getattr(options, name) for name in OPTIONS},
         "inputs": [shown(name) for name in listing.names],
     }

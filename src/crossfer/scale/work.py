@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pyarrow as pa
@@ -66,20 +65,17 @@ class Setup:
         """The recogniser, on one thread.
 
         Raises:
-            ScoreError: if this machine cannot load the model, as for want of memory or disk space.
+            ScoreError: if this machine cannot load the model, as for want of memory.
         """
         try:
-            with NamedTemporaryFile(suffix=".onnx") as file:
-                file.write(self.model)
-                file.flush()
-                return Recognizer(
-                    file.name,
-                    self.detector,
-                    self.min_face_score,
-                    threads=1,
-                    coverage=self.coverage,
-                    abstain=self.abstain,
-                )
+            return Recognizer(
+                self.model,
+                self.detector,
+                self.min_face_score,
+                threads=1,
+                coverage=self.coverage,
+                abstain=self.abstain,
+            )
         except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
             raise not_started(f"it cannot load the model: {reason(error)}") from error
 
@@ -173,9 +169,9 @@ class Scorer:
 def not_started(why: str) -> ScoreError:
     """What to say where a process cannot begin to work, for which no image is to blame."""
     return ScoreError(
-        f"expected a process to work on {os.uname().nodename}, found that {why}; give it memory, processes "
-        "and disk space for temporary files (TMPDIR); no image is to blame, and what is done stays as it is; "
-        "go on with the same command and --resume"
+        f"expected a process to work on {os.uname().nodename}, found that {why}; give it memory and "
+        "processes; no image is to blame, and what is done stays as it is; go on with the same command "
+        "and --resume"
     )
 
 

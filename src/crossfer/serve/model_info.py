@@ -14,7 +14,7 @@ MAX_EVALUATION = 4 << 20  # bytes
 
 def model_info(recognizer: Recognizer) -> dict[str, Any]:
     """Name, labels, input, calibration and accuracy of its model, as plain values; no path of this host."""
-    meta, calibration = recognizer.meta, recognizer.meta.calibration
+    meta, path, calibration = recognizer.meta, recognizer.path, recognizer.meta.calibration
     abstention = None if calibration is None else calibration.abstention
     return {
         "name": meta.name,
@@ -25,7 +25,7 @@ def model_info(recognizer: Recognizer) -> dict[str, Any]:
         "evidence_grid": meta.grid,
         "calibrated": calibration is not None,
         "abstains_below": None if abstention is None else abstention.threshold,
-        "accuracy": accuracy(recognizer.path, recognizer.sha256),
+        "accuracy": None if path is None else accuracy(path, recognizer.sha256),
         "license": meta.provenance.get("license"),
     }
 
