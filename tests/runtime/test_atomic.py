@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from crossfer.runtime.atomic import write_atomically
+from crossfer.runtime.atomic import whole_file, write_atomically
 from support.full_disk import files_of_at_most
 
 
@@ -51,6 +51,34 @@ def test_a_disk_that_fails_is_an_error_that_names_the_file(tmp_path, monkeypatch
         write_atomically(tmp_path / "a.txt", b"new")
     assert error.value.filename == str(tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_that_its_user_wrote_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    path, safe = tmp_path / "a.txt", []
+
+    def fsync(number: int) -> None:
+        assert not path.exists()
+        safe.append(Path(f"/proc/self/fd/{number}").read_bytes())
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with whole_file(path) as part:
+        part.write_bytes(b"new")
+    assert safe == [b"new"]
+
+
+def test_what_a_killed_process_left_is_written_over_where_no_other_writes(tmp_path):
+    path, seen = tmp_path / "a.txt", []
+    for _ in range(2):
+        with whole_file(path, alone=True) as part:
+            part.write_bytes(b"new")
+            seen.append(part.name)
+    assert seen == [".a.txt.part"] * 2
+    left = tmp_path / seen[0]
+    left.write_bytes(b"half of what was to be")
+    left.chmod(0o400)
+    write_atomically(path, b"newer", alone=True)
+    assert path.read_bytes() == b"newer"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_link_stays_and_leads_to_the_new_content(tmp_path):

@@ -352,7 +352,7 @@ def test_a_part_that_was_lost_or_cut_is_done_again(images, options, tmp_path):
     whole = rows(output)
     (output / "faces" / "part-000000.parquet").unlink()
     (output / "faces" / "part-000002.parquet").write_bytes(b"PAR1")
-    (output / "faces" / ".part-000001.parquet.partial").write_bytes(b"half")
+    (output / "faces" / ".part-000001.parquet.part").write_bytes(b"half")
     with (output / "manifest.jsonl").open("ab") as file:
         file.write(b'{"shard": 9, "ro')
     run_here(images, "-o", output, *options, "--resume")

@@ -85,6 +85,14 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
 
 
+def test_a_file_that_was_there_passes_on_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "last.safetensors"
+    checkpoint.save(path, TENSORS, META)
+    path.chmod(0o440)
+    checkpoint.save(path, TENSORS, META)
+    assert path.stat().st_mode & 0o777 == 0o440
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     path = tmp_path / "absent" / "last.safetensors"
     with pytest.raises(CheckpointError, match=f"{re.escape(str(path))}: could not be written"):
@@ -104,7 +112,7 @@ for epoch in itertools.count(1):
 
 def test_a_kill_while_writing_leaves_a_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "last.safetensors"
-    partial = tmp_path / ".last.safetensors.partial"
+    partial = tmp_path / ".last.safetensors.part"
     writer = subprocess.Popen([sys.executable, "-c", SAVE_FOR_EVER, str(path)])
     deadline = time.monotonic() + 60
     while not (path.exists() and partial.exists()) and time.monotonic() < deadline:

@@ -492,6 +492,21 @@ def test_a_pipe_is_not_replaced(tmp_path, clip, recognizer):
     assert (tmp_path / "r.jsonl").is_fifo()
 
 
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_rows_that_replace_others_keep_their_mode_and_are_on_the_disk(
+    tmp_path, clip, recognizer, monkeypatch, form
+):
+    output, safe = tmp_path / "r", []
+    output.touch()
+    output.chmod(0o600)
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (safe.append(os.fstat(file).st_ino), fsync(file)))
+    run_video(clip, recognizer, VideoOptions(form, output, seconds=0.2), write=nowhere)
+    assert output.stat().st_mode & 0o777 == 0o600
+    assert output.stat().st_ino in safe
+    assert names(tmp_path) == ["r"]
+
+
 def test_the_folder_of_the_timelines_is_not_left_behind_empty(tmp_path, clip, recognizer):
     options = VideoOptions("json", tmp_path / "r.jsonl", timeline=tmp_path / "new" / "t", seconds=0.6)
 

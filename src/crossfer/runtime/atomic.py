@@ -11,19 +11,19 @@ from tempfile import TemporaryDirectory
 _NAME_KEPT = 40  # characters of a name in that of its unfinished file, which must not be too long either
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, alone: bool = False) -> None:
     """Writes a file beside its final place and renames it, so that nobody ever sees half of it.
 
-    It is on the disk before it is renamed, so that a power cut leaves the old file or the new one.
-
-    See :func:`whole_file` for links, pipes and devices.
+    Args:
+        path: the place to take; see :func:`whole_file` for links, pipes and devices.
+        content: of the file.
+        alone: as :func:`whole_file` takes it.
 
     Raises:
         OSError: if the folder does not exist or cannot be written; it names ``path``.
     """
-    with whole_file(path) as part:
+    with whole_file(path, alone=alone) as part:
         part.write_bytes(content)
-        to_disk(part)
 
 
 def to_disk(path: Path) -> None:
@@ -41,14 +41,16 @@ def to_disk(path: Path) -> None:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, alone: bool = False) -> Iterator[Path]:
     """A file to write, which takes the place of another once all went well and is gone if not.
 
-    A link stays, and what it leads to is replaced; a file that was there passes on its mode; a pipe or a
-    device such as ``/dev/null`` stays what it is and is written to.
+    It is on the disk before it is renamed, so that a power cut leaves the old file or the new one. A link
+    stays, and what it leads to is replaced; a file that was there passes on its mode; a pipe or a device such
+    as ``/dev/null`` stays what it is and is written to.
 
     Args:
         path: the place to take.
+        alone: no other process writes there meanwhile, so that what a killed one left is written over.
 
     Raises:
         OSError: as :func:`write_atomically`.
@@ -60,9 +62,12 @@ def whole_file(path: Path) -> Iterator[Path]:
             _pass_on(part, path)
         return
     target = Path(os.path.realpath(path))
-    part = target.with_name(f".{target.name[:_NAME_KEPT]}.{os.getpid()}.part")
+    name = target.name if alone else f"{target.name[:_NAME_KEPT]}.{os.getpid()}"
+    part = target.with_name(f".{name}.part")
     try:
+        part.unlink(missing_ok=True)
         yield part
+        to_disk(part)
         if target.is_file():
             part.chmod(target.stat().st_mode & 0o7777)
         part.replace(target)

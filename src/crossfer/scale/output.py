@@ -18,7 +18,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from crossfer.runtime.atomic import write_atomically
+from crossfer.runtime.atomic import whole_file, write_atomically
 from crossfer.runtime.lock import FolderInUseError, lock_folder
 from crossfer.scale.faults import ScoreError
 from crossfer.scale.work import Scored
@@ -74,20 +74,16 @@ class OutputFolder:
 
         Half a line at the manifest's end, and half a part, are what a killed run leaves: both are removed.
         """
-        for entry in (self.path / PARTS).glob(".*.partial"):
+        for entry in (self.path / PARTS).glob(".*.part"):
             entry.unlink()
-        kept = self.path / f"{MANIFEST}.partial"
         shards = set[int]()
-        with kept.open("wb") as file:
+        with whole_file(self.path / MANIFEST, alone=True) as kept, kept.open("wb") as file:
             for line in manifest(self.path):
                 if "shard" not in line:
                     file.write(_line(line))
                 elif self._is_whole(line):
                     file.write(_line(line))
                     shards.add(line["shard"])
-            file.flush()
-            os.fsync(file.fileno())
-        kept.replace(self.path / MANIFEST)
         return shards
 
     def _is_whole(self, line: Mapping[str, Any]) -> bool:
@@ -108,17 +104,7 @@ class OutputFolder:
             OSError: if it cannot be written; what was committed before stays as it is.
         """
         start = time.perf_counter()
-        name = part_name(scored.shard)
-        partial = self.path / PARTS / f".{name}.partial"
-        try:
-            with partial.open("wb") as file:
-                file.write(scored.part)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self.path / PARTS / name)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        write_atomically(self.path / PARTS / part_name(scored.shard), scored.part, alone=True)
         record = scored.to_dict()
         record["seconds"]["write"] = round(scored.seconds["write"] + time.perf_counter() - start, 6)
         self._append(_line(record | {"finished": round(time.time(), 3)}))

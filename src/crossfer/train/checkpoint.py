@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 from torch import Tensor
 
+from crossfer.runtime.atomic import write_atomically
+
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be read, written or fitted; the message says what was expected and found."""
@@ -26,21 +28,13 @@ def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     Raises:
         CheckpointError: if it cannot be written; what lay there before is untouched.
     """
-    partial = path.with_name(f".{path.name}.partial")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        partial.unlink(missing_ok=True)
-        with partial.open("wb") as file:
-            # Not by save_file, which writes to a file of another name first that a kill would leave behind.
-            file.write(serialized(whole, {"crossfer": json.dumps(meta)}))
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            partial.chmod(path.stat().st_mode & 0o7777)
-        partial.replace(path)
+        # Not by save_file, which writes to a file of another name first that a kill would leave behind.
+        write_atomically(path, serialized(whole, {"crossfer": json.dumps(meta)}), alone=True)
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        raise CheckpointError(f"{path}: could not be written: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CheckpointError(f"{path}: could not be written: {reason}") from None
 
 
 def require_writable(folder: Path) -> None:

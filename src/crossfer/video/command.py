@@ -13,6 +13,7 @@ from shutil import copyfile
 from typing import Any
 
 from crossfer import __version__
+from crossfer.runtime.atomic import whole_file
 from crossfer.runtime.columns import csv_line
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.video.draw import draw_frame
@@ -252,8 +253,7 @@ class _Run:
             return notes
         unfinished.end_rows()
         if options.output is not None:  # first: whatever befalls pictures, the rows are there
-            more = options.timeline is not None or options.annotate is not None
-            _write_rows(unfinished, options.format, self._columns, keep=more)
+            _write_rows(unfinished.rows_path, options.output, options.format, self._columns)
             self._rows_are_out = True
         if options.timeline is not None:
             step = 1 / float(self._source.rate)
@@ -315,19 +315,16 @@ def _draw(people: list[Person], rows: Path, folder: Path, labels: Sequence[str],
     return [f"timelines of the {len(drawn)} people seen most, of {len(people)}"] if few else []
 
 
-def _write_rows(unfinished: Unfinished, form: RowFormat | None, columns: Columns, *, keep: bool) -> None:
-    """Writes the rows where they are wanted; ``keep``: a run that is taken up again needs its own."""
-    rows, made = unfinished.rows_path, unfinished.folder / "made"
-    if form == "csv":
-        with made.open("w", encoding="utf-8", newline="") as file:
-            write_csv(read_rows(rows), columns, file)
-    elif form == "parquet":
-        write_parquet(read_rows(rows), columns, made)
-    elif keep:
-        copyfile(rows, made)
-    else:
-        made = rows
-    made.replace(unfinished.target)
+def _write_rows(rows: Path, target: Path, form: RowFormat | None, columns: Columns) -> None:
+    """Writes the rows where they are wanted; a run that is taken up again needs its own."""
+    with whole_file(target, alone=True) as part:
+        if form == "csv":
+            with part.open("w", encoding="utf-8", newline="") as file:
+                write_csv(read_rows(rows), columns, file)
+        elif form == "parquet":
+            write_parquet(read_rows(rows), columns, part)
+        else:
+            copyfile(rows, part)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from crossfer.video.tracks import Look, look_from_dict
 
 _HEAD = 1 << 20  # bytes of a source that tell it from another
 _LOCK = "lock"
-_WASTE = re.compile(r"lock|looks\.jsonl|state\.json|made|segment-\d+\.mp4|\..*\.part")
+_WASTE = re.compile(r"lock|looks\.jsonl|state\.json|segment-\d+\.mp4|\..*\.part")
 
 
 class Unfinished:
@@ -37,7 +37,6 @@ class Unfinished:
         resume: go on with what is there; if nothing is, start at the beginning.
 
     Attributes:
-        target: the output, or what it leads to.
         state: of the last commit; None at the beginning.
 
     Raises:
@@ -47,7 +46,6 @@ class Unfinished:
     """
 
     def __init__(self, target: Path, request: dict[str, Any], *, resume: bool) -> None:
-        self.target = _led_to(target)
         self.folder = unfinished_folder(target)
         self.rows_path, self._looks_path = self.folder / "rows.jsonl", self.folder / "looks.jsonl"
         self._files = self.rows_path, self._looks_path
