@@ -30,7 +30,7 @@ from crossfer.runtime.image import load_image
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.video.draw import draw_frame
 from crossfer.video.encode import SegmentWriter
-from crossfer.video.recognize import FAINT, VideoRecognizer, VideoSettings
+from crossfer.video.recognize import VideoRecognizer, VideoSettings
 from crossfer.video.rows import row_lines
 from crossfer.video.source import VideoSource
 from crossfer.video.tracks import Tracks
@@ -86,9 +86,7 @@ class Clock:
         self.spent[stage] += time.perf_counter() - start
 
 
-def go_through(
-    path: Path, recognizer: Recognizer, detector: CenterFace, every: int, folder: Path | None
-) -> tuple[Clock, int, int]:
+def go_through(path: Path, recognizer: Recognizer, every: int, folder: Path | None) -> tuple[Clock, int, int]:
     """Time by stage, frames, and faces over all frames."""
     clock, frames, faces = Clock(), 0, 0
     start = time.perf_counter()
@@ -97,7 +95,7 @@ def go_through(
             timed = clock.timed(stage, getattr(kind, method))
             open_yet.enter_context(patch.object(kind, method, timed))
         source = open_yet.enter_context(VideoSource(path))
-        working = VideoRecognizer(recognizer, VideoSettings(every), rate=RATE, detector=detector)
+        working = VideoRecognizer(recognizer, VideoSettings(every), rate=RATE)
         copy = SegmentWriter(folder, source.time_base, Fraction(RATE)) if folder is not None else None
         reading = source.frames()
         while True:
@@ -133,8 +131,7 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--annotate", action="store_true", help="also draw and encode a copy")
     args = parser.parse_args()
-    recognizer = Recognizer(args.model, "none", threads=args.threads)
-    detector = CenterFace(min_score=FAINT * VideoSettings().min_face_score, threads=args.threads)
+    recognizer = Recognizer(args.model, threads=args.threads)
     print(
         f"{WIDTH} x {HEIGHT} at {RATE} frames/s, {args.seconds:g} s, look every {args.detect_every} frames, "
     )
@@ -145,7 +142,7 @@ def main() -> None:
             path = Path(folder) / "clip.mp4"
             compose(path, count, args.seconds)
             copies = Path(folder) if args.annotate else None
-            clock, frames, faces = go_through(path, recognizer, detector, args.detect_every, copies)
+            clock, frames, faces = go_through(path, recognizer, args.detect_every, copies)
         spent = clock.spent
         spent["rest"] = spent["all"] - sum(spent[stage] for stage in STAGES)
         pace = frames / spent["all"]

@@ -67,7 +67,7 @@ def main() -> None:
         folder = Path(name)
         write(folder / "clip.mp4", pictures(photo))
         options = VideoOptions(annotate=folder / "copy.mp4", timeline=folder)
-        run_video(folder / "clip.mp4", Recognizer(detector="none"), options, write=print)
+        run_video(folder / "clip.mp4", Recognizer(), options, write=print)
         with av.open(str(folder / "copy.mp4")) as container:
             shown = next(f for number, f in enumerate(container.decode(video=0)) if number == SHOWN)
             shown.to_image().save(args.output / "video-frame.png", optimize=True)

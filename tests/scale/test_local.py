@@ -23,7 +23,7 @@ from scale.runs import draw, rows, run_here, summary
 @pytest.fixture
 def setup(tiny_model: Path) -> Setup:
     bundle = read_bundle(tiny_model)
-    return Setup(tiny_model.read_bytes(), bundle.sha256, bundle.meta.labels, detector="none")
+    return Setup(tiny_model.read_bytes(), bundle.sha256, bundle.meta.labels, {"detector": "none"})
 
 
 @pytest.fixture

@@ -442,10 +442,23 @@ def test_a_folder_that_vanishes_stops_the_run_and_no_image_is_written_off(images
     assert rows(output)["entry"].to_pylist() == list(range(150))
 
 
+def test_a_larger_look_finds_smaller_faces_and_belongs_to_the_run(astronaut_path, tiny_model, tmp_path):
+    photo = Image.new("RGB", (3000, 2000), "gray")
+    photo.paste(Image.open(astronaut_path).convert("RGB").resize((220, 220)), (100, 100))
+    photo.save(tmp_path / "group.png")
+    for side, faces in ((640, 0), (1920, 1)):
+        output = tmp_path / str(side)
+        asked = [tmp_path / "group.png", "-o", output, "--model", tiny_model]
+        run_here(*asked, "--detector-side", side)
+        assert summary(output)["faces"] == faces
+    again = run_here(*asked, "--resume", code=1)
+    assert "options detector_side was 1920 and is 640" in again.stderr
+
+
 def test_archives_that_vanish_stop_the_run_too(images, tiny_model, tmp_path):
     corpus = corpora.as_zip(sorted(images.iterdir())[:20], tmp_path / "x.zip")
     bundle = read_bundle(tiny_model)
-    setup = Setup(tiny_model.read_bytes(), bundle.sha256, bundle.meta.labels, detector="none")
+    setup = Setup(tiny_model.read_bytes(), bundle.sha256, bundle.meta.labels, {"detector": "none"})
     shard = Shard(0, 0, to_table(list(Listing([str(corpus)]))))
     with closing(Scorer(setup)) as scorer:
         assert scorer.score(shard).tally.images == 20
@@ -465,7 +478,7 @@ def test_an_archive_of_which_nothing_can_be_unpacked_is_rows_and_not_the_end_of_
         data[data.index(path.read_bytes()) + 50] ^= 255
     corpus.write_bytes(data)
     bundle = read_bundle(tiny_model)
-    setup = Setup(tiny_model.read_bytes(), bundle.sha256, bundle.meta.labels, detector="none")
+    setup = Setup(tiny_model.read_bytes(), bundle.sha256, bundle.meta.labels, {"detector": "none"})
     shard = Shard(0, 0, to_table(list(Listing([str(corpus)]))))
     with closing(Scorer(setup)) as scorer:
         assert scorer.score(shard).tally.errors == {"archive": 20}

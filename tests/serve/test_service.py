@@ -16,6 +16,7 @@ import pytest
 import crossfer
 from crossfer import Recognizer
 from crossfer.runtime.decision import Decision
+from crossfer.serve import app
 from crossfer.serve.guard import SECURITY_HEADERS
 from crossfer.serve.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
 from crossfer.serve.schema import EXAMPLE, Models, Recognition
@@ -353,3 +354,18 @@ def test_cors_is_for_the_sites_named(guarded):
         assert (response.headers.get("access-control-allow-origin") == origin) == allowed
         response = guarded.get("/v1/models", headers={"Origin": origin, **BEARER})
         assert (response.status_code == 200) == allowed
+
+
+def test_the_recogniser_is_made_as_the_service_says(model: Path, monkeypatch):
+    made = []
+    whole = app.Recognizer
+
+    def recognizer(*values, **settings):
+        made.append(whole(*values, **settings))
+        return made[-1]
+
+    monkeypatch.setattr(app, "Recognizer", recognizer)
+    with running(Service(model, detector_side=1920, coverage=0.9, abstain=True)):
+        pass
+    (one,) = made
+    assert (one.detector_side, one.coverage, one.abstain) == (1920, None, False)

@@ -243,6 +243,9 @@ def test_a_run_is_resumed_only_with_the_same_video_model_and_settings(tmp_path, 
     ):
         with pytest.raises(ValueError, match=f"the interrupted run had another {message}"):
             run_video(source, recognizer, options, write=nowhere)
+    seeing = Recognizer(recognizer.path or "default", threads=1)
+    with pytest.raises(ValueError, match=r"had another detector \(none, now centerface\)"):
+        run_video(clip, seeing, VideoOptions("json", output, resume=True), write=nowhere)
     for damaged in ("{", "[]", "{}", '{"request": []}', '{"request": null}'):
         (tmp_path / "rows.jsonl.partial" / "state.json").write_text(damaged)
         with pytest.raises(ValueError, match="found damage"):

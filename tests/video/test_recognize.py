@@ -39,9 +39,21 @@ class Steady:
         return [Detection(Box(30.0, 20.0, 40.0, 52.0), 0.9, tuple((float(x), float(y)) for x, y in points))]
 
 
+def with_detector(recognizer: Recognizer, detector) -> Recognizer:
+    """The same recogniser with another detector."""
+    return Recognizer(
+        recognizer.path or "default",
+        detector,
+        threads=1,
+        coverage=recognizer.coverage,
+        abstain=recognizer.abstain,
+    )
+
+
 def through(frames, recognizer, detector, times=None, **settings) -> list[RecognizedFrame]:
     """Pixels through a VideoRecognizer."""
-    working = VideoRecognizer(recognizer, VideoSettings(**settings), detector=detector)
+    seeing = with_detector(recognizer, detector)
+    working = VideoRecognizer(seeing, VideoSettings(**settings))
     times = [number / 25 for number in range(len(frames))] if times is None else times
     found = []
     for number, (pixels, time) in enumerate(zip(frames, times, strict=True)):
@@ -186,6 +198,17 @@ def test_every_frame_comes_back_however_many_there_are(recognizer, count):
     assert detector.looks == {0: 0, 1: 1, 2: 2, 3: 2, 4: 2, 7: 3}[count]
 
 
+@pytest.mark.parametrize("detector", ["centerface", "none"])
+def test_without_a_detector_object_it_is_centerface_as_the_recogniser_would_run_it(
+    tiny_model, monkeypatch, detector
+):
+    asked = []
+    monkeypatch.setattr("crossfer.runtime.recognizer.CenterFace", lambda **settings: asked.append(settings))
+    side = 320 if detector == "centerface" else 640
+    VideoRecognizer(Recognizer(tiny_model, detector, threads=1, detector_side=side), VideoSettings())
+    assert asked == [{"min_score": 0.3, "long_side": side, "threads": 1}]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -203,7 +226,7 @@ def test_settings_out_of_range(recognizer, settings, message):
 def test_a_file_by_its_name_and_its_picture_in_every_frame(tmp_path, astronaut, recognizer, detector):
     frames = frames_with([head(astronaut, SIDE)], [[Place(150, 95)]] * 8)
     path = write_clip(tmp_path / "a.mp4", frames)
-    found = list(crossfer.video.recognize_video(path, recognizer, detector=detector))
+    found = list(crossfer.video.recognize_video(path, with_detector(recognizer, detector)))
     assert [(one.index, round(one.time, 6)) for one in found] == [(n, n / 25) for n in range(8)]
     assert all(np.abs(one.pixels.astype(int) - frames[one.index]).mean() < 4 for one in found)
     assert [face.expression in face.smoothed.probabilities for one in found for face in one.faces] == [
@@ -213,7 +236,7 @@ def test_a_file_by_its_name_and_its_picture_in_every_frame(tmp_path, astronaut, 
 
 def test_a_clip_without_faces_gives_its_frames(tmp_path, recognizer, detector):
     path = write_clip(tmp_path / "a.mp4", [background()] * 7)
-    assert [one.faces for one in recognize_video(path, recognizer, detector=detector)] == [()] * 7
+    assert [one.faces for one in recognize_video(path, with_detector(recognizer, detector))] == [()] * 7
 
 
 def test_of_a_file_that_is_cut_off_everything_that_is_there_comes_first(tmp_path, recognizer):
@@ -221,7 +244,7 @@ def test_of_a_file_that_is_cut_off_everything_that_is_there_comes_first(tmp_path
     noise = [rng.integers(0, 255, (96, 128, 3), np.uint8) for _ in range(60)]
     whole = write_clip(tmp_path / "a.mp4", noise, container_options={"movflags": "faststart"})
     seen: list[int] = []
-    found = recognize_video(cut(whole, tmp_path / "b.mp4", 0.5), recognizer, detector=Steady())
+    found = recognize_video(cut(whole, tmp_path / "b.mp4", 0.5), with_detector(recognizer, Steady()))
     with pytest.raises(VideoError, match="cut off"):
         seen.extend(one.index for one in found)
     assert seen == list(range(len(seen)))
@@ -237,7 +260,7 @@ def memory() -> float:
 def growth(path: Path, recognizer, warm: int) -> float:
     """MB by which memory has grown from frame ``warm`` to the end."""
     start = 0.0
-    for one in recognize_video(path, recognizer, detector=Steady(), detect_every=5):
+    for one in recognize_video(path, with_detector(recognizer, Steady()), detect_every=5):
         if one.index == warm:
             start = memory()
     return memory() - start

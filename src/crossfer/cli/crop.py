@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from crossfer.cli.options import MinFaceScore
+from crossfer.runtime.names import MIN_FACE_SCORE
 
 
 def crop(
@@ -18,7 +19,7 @@ def crop(
     model: Annotated[
         str, typer.Option(help="The model that says how faces are framed: embedded by name, or a file.")
     ] = "default",
-    min_face_score: MinFaceScore = 0.5,
+    min_face_score: MinFaceScore = MIN_FACE_SCORE,
 ) -> None:
     """Cut the largest face out of every photo, as a model will see it; folders stay as they are.
 

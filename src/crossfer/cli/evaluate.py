@@ -26,7 +26,7 @@ from crossfer.cli.options import (
 )
 from crossfer.cli.output import give, result_form
 from crossfer.data.names import DatasetName, Split
-from crossfer.runtime.names import DetectorName
+from crossfer.runtime.names import MIN_FACE_SCORE, DetectorName
 
 
 def evaluate(
@@ -47,7 +47,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    min_face_score: MinFaceScore = 0.5,
+    min_face_score: MinFaceScore = MIN_FACE_SCORE,
     leaks: Annotated[
         bool,
         typer.Option("--leaks", help="Also state accuracy without images that occur in train or valid too."),

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from crossfer.data.names import LabelVersion, Protocol
-from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName
+from crossfer.runtime.names import DETECTOR_SIDE, DetectorName, set_in_vain
 
 # What recognises.
 Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="An embedded model, or a bundle (.onnx).")]
@@ -22,6 +22,15 @@ Detector = Annotated[
 ]
 MinFaceScore = Annotated[
     float, typer.Option(min=0.01, max=0.99, help="Leave out faces that the detector is less sure of.")
+]
+DetectorSide = Annotated[
+    int,
+    typer.Option(
+        min=32,
+        max=8192,
+        metavar="PIXELS",
+        help="Look for faces in a copy of at most so many pixels a side; more finds smaller ones.",
+    ),
 ]
 Coverage = Annotated[
     float | None,
@@ -107,6 +116,6 @@ TableOnly = Annotated[
 
 def need_detector(detector: DetectorName, min_face_score: float, side: int = DETECTOR_SIDE) -> None:
     """Refuse options of a detector where none is to run."""
-    if detector == "none" and (min_face_score != MIN_FACE_SCORE or side != DETECTOR_SIDE):
-        option = "--min-face-score" if min_face_score != MIN_FACE_SCORE else "--detector-side"
+    if name := set_in_vain(detector, min_face_score, side):
+        option = f"--{name.replace('_', '-')}"
         raise typer.BadParameter("is for a detector, and --detector none asks for none", param_hint=option)

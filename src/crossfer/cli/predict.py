@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import typer
 
 from crossfer.cli.errors import need_folder, one_line
-from crossfer.cli.options import Abstain, Coverage, Detector, MinFaceScore, Model, need_detector
+from crossfer.cli.options import (
+    Abstain,
+    Coverage,
+    Detector,
+    DetectorSide,
+    MinFaceScore,
+    Model,
+    need_detector,
+)
 from crossfer.cli.output import to_file, to_stdout
+from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,16 +66,8 @@ def predict(
     ] = None,
     model: Model = "default",
     detector: Detector = "centerface",
-    min_face_score: MinFaceScore = 0.5,
-    detector_side: Annotated[
-        int,
-        typer.Option(
-            min=32,
-            max=8192,
-            metavar="PIXELS",
-            help="Look for faces in a copy of at most so many pixels a side; more finds smaller ones.",
-        ),
-    ] = 640,
+    min_face_score: MinFaceScore = MIN_FACE_SCORE,
+    detector_side: DetectorSide = DETECTOR_SIDE,
     top_k: Annotated[
         int | None, typer.Option(min=1, metavar="K", help="Give only the K likeliest expressions of a face.")
     ] = None,

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from crossfer.cli.errors import need_extra, one_line
-from crossfer.cli.options import Abstain, Coverage, Detector, MinFaceScore, Model, need_detector
+from crossfer.cli.options import (
+    Abstain,
+    Coverage,
+    Detector,
+    DetectorSide,
+    MinFaceScore,
+    Model,
+    need_detector,
+)
+from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 
 if TYPE_CHECKING:
     from crossfer.scale.run import Progress
@@ -38,7 +47,8 @@ def score(
     ],
     model: Model = "default",
     detector: Detector = "centerface",
-    min_face_score: MinFaceScore = 0.5,
+    min_face_score: MinFaceScore = MIN_FACE_SCORE,
+    detector_side: DetectorSide = DETECTOR_SIDE,
     coverage: Coverage = None,
     abstain: Abstain = False,
     column: Annotated[
@@ -80,7 +90,7 @@ def score(
     becomes a row that says why. An expression is what a face shows, not what a person feels.
     """
     need_extra("scale")
-    need_detector(detector, min_face_score)
+    need_detector(detector, min_face_score, detector_side)
     from crossfer.scale.run import ScoreOptions
     from crossfer.scale.run import score as run
 
@@ -94,17 +104,18 @@ def score(
     options = ScoreOptions(
         tuple(inputs),
         output,
-        model,
-        detector,
-        min_face_score,
-        coverage,
-        abstain,
-        column,
-        shard_size,
-        "ray" if address else engine,
-        workers,
-        address,
-        resume,
+        model=model,
+        detector=detector,
+        min_face_score=min_face_score,
+        detector_side=detector_side,
+        coverage=coverage,
+        abstain=abstain,
+        column=column,
+        shard_size=shard_size,
+        engine="ray" if address else engine,
+        workers=workers,
+        address=address,
+        resume=resume,
     )
     summary = _until_stopped(lambda: _shown(lambda tell: run(options, tell)), output)
     for line in _lines(summary, output):

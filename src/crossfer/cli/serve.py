@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from crossfer.cli.errors import need_extra
-from crossfer.cli.options import Detector, MinFaceScore, Model, need_detector
+from crossfer.cli.options import Detector, DetectorSide, MinFaceScore, Model, need_detector
+from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 
 MIB, MEGAPIXEL = 1 << 20, 1_000_000
 MOST_MEGAPIXELS = 178  # Pillow opens nothing larger, since it allocates some images before it says their size
@@ -44,7 +45,8 @@ def serve(
     ] = None,
     model: Model = "default",
     detector: Detector = "centerface",
-    min_face_score: MinFaceScore = 0.5,
+    min_face_score: MinFaceScore = MIN_FACE_SCORE,
+    detector_side: DetectorSide = DETECTOR_SIDE,
     coverage: Annotated[
         float | None,
         typer.Option(
@@ -95,7 +97,7 @@ def serve(
     memory until they are answered and never written to disk. Ctrl-C or SIGTERM finishes what was taken on.
     """
     need_extra("serve")
-    need_detector(detector, min_face_score)
+    need_detector(detector, min_face_score, detector_side)
     from crossfer.runtime.bundle import resolve_model
     from crossfer.runtime.cores import usable_cores
     from crossfer.serve.access import Access, check_host, read_origin, read_token
@@ -116,6 +118,7 @@ def serve(
         model=model,
         detector=detector,
         min_face_score=min_face_score,
+        detector_side=detector_side,
         coverage=coverage,
         abstain=abstain,
         workers=workers or cores,

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from crossfer.cli.errors import need_extra, need_folder
-from crossfer.cli.options import Abstain, MinFaceScore, Model
+from crossfer.cli.options import Abstain, DetectorSide, MinFaceScore, Model
 from crossfer.cli.output import to_stdout
+from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 from crossfer.runtime.printable import printable, without_password
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def video(
         float,
         typer.Option(min=0, metavar="SECONDS", help="Time constant of the smoothed expressions; 0 for none."),
     ] = 0.5,
-    min_face_score: MinFaceScore = 0.5,
+    min_face_score: MinFaceScore = MIN_FACE_SCORE,
+    detector_side: DetectorSide = DETECTOR_SIDE,
     coverage: Annotated[
         float | None,
         typer.Option(
@@ -104,7 +106,7 @@ def video(
     settings = VideoSettings(detect_every, smoothing, min_face_score)
     options = VideoOptions(form, output, annotate, timeline, resume, seconds, settings)
     check_outputs(options, source)
-    recognizer = Recognizer(model, "none", coverage=coverage, abstain=abstain)
+    recognizer = Recognizer(model, coverage=coverage, abstain=abstain, detector_side=detector_side)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what schedulers send is a Ctrl-C too
     with _progress() as progress:
         outcome = run_video(source, recognizer, options, write=to_stdout, progress=progress)

@@ -19,6 +19,7 @@ import onnxruntime
 from PIL import Image
 
 from crossfer.runtime.inference import run_session, session_options
+from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 from crossfer.runtime.onnx_shapes import free_shapes
 from crossfer.types import Box
 
@@ -108,8 +109,8 @@ class CenterFace:
     def __init__(
         self,
         *,
-        min_score: float = 0.5,
-        long_side: int = 640,
+        min_score: float = MIN_FACE_SCORE,
+        long_side: int = DETECTOR_SIDE,
         max_overlap: float = 0.3,
         threads: int | None = None,
     ) -> None:

@@ -7,3 +7,10 @@ from typing import Literal
 DetectorName = Literal["centerface", "none"]
 MIN_FACE_SCORE = 0.5  # of CenterFace, where nothing else is asked for
 DETECTOR_SIDE = 640  # pixels, likewise
+
+
+def set_in_vain(detector: object, min_face_score: object, detector_side: object) -> str | None:
+    """Which of the settings of CenterFace was changed although another detector, or none, is asked for."""
+    if detector != "centerface" and min_face_score != MIN_FACE_SCORE:
+        return "min_face_score"
+    return "detector_side" if detector != "centerface" and detector_side != DETECTOR_SIDE else None

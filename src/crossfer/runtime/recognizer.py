@@ -18,7 +18,7 @@ from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.decision import Decision
 from crossfer.runtime.detector import MULTIPLE, CenterFace, Detection, Detector, detect
 from crossfer.runtime.image import ImageSource, load_image
-from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName
+from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName, set_in_vain
 from crossfer.runtime.preprocess import normalize, resize_crop
 from crossfer.types import Box, Face, Prediction
 
@@ -73,9 +73,10 @@ class Recognizer:
         path: the model's file; None if its content was given.
         sha256: checksum of the content, hexadecimal.
         detector_name: ``"centerface"`` or ``"none"``; of a detector of your own its class.
+        detector_side: as it was given.
         coverage: as it was given.
-        abstain: likewise.
-        decision: what these two make of a face's probabilities.
+        abstain: as it was given.
+        decision: what coverage and abstention make of a face's probabilities.
 
     Raises:
         BundleError: if the model cannot be used, or lacks the calibration that ``coverage`` or ``abstain``
@@ -103,13 +104,14 @@ class Recognizer:
         self.path: Final = bundle.path
         self.sha256: Final = bundle.sha256
         self.detector_name: Final = detector if isinstance(detector, str) else type(detector).__name__
+        self.detector_side: Final = detector_side
         self.coverage: Final = coverage
         self.abstain: Final = abstain
         self.decision: Final = Decision.of(bundle.meta, coverage, abstain=abstain)
         self._session = bundle.session
-        self._detector = detector
+        self._own_detector = None if isinstance(detector, str) else detector
+        self._centerface: Detector | None = None
         self._min_face_score = min_face_score
-        self._detector_side = detector_side
         self._threads = threads
         self._lock = threading.Lock()
 
@@ -178,6 +180,20 @@ class Recognizer:
         inputs = [resize_crop(load_image(crop), self.meta.input) for crop in _several(crops)]
         return self._predict(np.stack(inputs)) if inputs else []
 
+    def detector_for(self, min_face_score: float) -> Detector:
+        """A detector for whoever looks for faces in another way than ``find``.
+
+        Args:
+            min_face_score: of the CenterFace detector, instead of the recogniser's own.
+
+        Returns:
+            The detector that was given as an object; else a new CenterFace, on as many threads and with as
+            large a look as the recogniser's, also where that is asked for none.
+        """
+        if self._own_detector is not None:
+            return self._own_detector
+        return CenterFace(min_score=min_face_score, long_side=self.detector_side, threads=self._threads)
+
     def _places(self, image: np.ndarray) -> Sequence[Detection | Box]:
         """Where the faces are, largest first; the whole image if no detector is wanted."""
         detector = self._loaded_detector()
@@ -186,16 +202,12 @@ class Recognizer:
         return sorted(detect(detector, image), key=attrgetter("box.area"), reverse=True)
 
     def _loaded_detector(self) -> Detector | None:
-        if not isinstance(self._detector, str):
-            return self._detector
-        if self._detector == "none":
-            return None
+        if self._own_detector is not None or self.detector_name == "none":
+            return self._own_detector
         with self._lock:
-            if isinstance(self._detector, str):
-                self._detector = CenterFace(
-                    min_score=self._min_face_score, long_side=self._detector_side, threads=self._threads
-                )
-            return self._detector
+            if self._centerface is None:
+                self._centerface = self.detector_for(self._min_face_score)
+            return self._centerface
 
     def _cut(self, image: np.ndarray, place: Detection | Box) -> np.ndarray:
         return image if isinstance(place, Box) else crop_face(image, place, self.meta.input.crop)
@@ -229,8 +241,7 @@ def _check_detector(detector: Any, min_face_score: Any, detector_side: Any) -> N
         f"detector_side: expected an integer of at least {MULTIPLE} pixels",
         detector_side,
     )
-    if detector != "centerface" and (min_face_score != MIN_FACE_SCORE or detector_side != DETECTOR_SIDE):
-        name = "min_face_score" if min_face_score != MIN_FACE_SCORE else "detector_side"
+    if name := set_in_vain(detector, min_face_score, detector_side):
         raise ValueError(f"{name}: is for the CenterFace detector, which is not asked here; leave it out")
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from crossfer import __version__
 from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.cores import usable_cores
-from crossfer.runtime.names import DetectorName
+from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.scale.faults import ScoreError
 from crossfer.scale.listing import Listing
@@ -27,8 +27,10 @@ from crossfer.scale.work import Scored, Setup
 
 SHARD_SIZE = 1024
 MOST_IN_A_SHARD = 100_000
-# What must stay as it is when a run is resumed; engine and workers may change.
-OPTIONS = ("detector", "min_face_score", "coverage", "abstain", "column", "shard_size")
+# What decides how a face is recognised, and what must stay as it is when a run is resumed; engine and workers
+# may change.
+SETTINGS = ("detector", "min_face_score", "detector_side", "coverage", "abstain")
+OPTIONS = (*SETTINGS, "column", "shard_size")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class ScoreOptions:
         model: the name of an embedded model, or a bundle.
         detector: as ``Recognizer`` takes it.
         min_face_score: likewise.
+        detector_side: likewise.
         coverage: likewise.
         abstain: likewise.
         column: of tables and Parquet files; None to go by the usual names.
@@ -55,7 +58,8 @@ class ScoreOptions:
     output: Path
     model: str = "default"
     detector: DetectorName = "centerface"
-    min_face_score: float = 0.5
+    min_face_score: float = MIN_FACE_SCORE
+    detector_side: int = DETECTOR_SIDE
     coverage: float | None = None
     abstain: bool = False
     column: str | None = None
@@ -127,24 +131,9 @@ def score(options: ScoreOptions, tell: Tell = lambda _: None) -> dict[str, Any]:
 def _prepare(options: ScoreOptions, listing: Listing) -> tuple[Setup, dict[str, Any]]:
     """What workers need to know, and what must be the same when a run is resumed."""
     bundle = read_bundle(options.model, threads=1)
-    Recognizer(  # refuses what cannot be done
-        bundle.content,
-        options.detector,
-        options.min_face_score,
-        threads=1,
-        coverage=options.coverage,
-        abstain=options.abstain,
-    )
-    setup = Setup(
-        bundle.content,
-        bundle.sha256,
-        bundle.meta.labels,
-        options.detector,
-        options.min_face_score,
-        options.coverage,
-        options.abstain,
-        listing.folders,
-    )
+    settings = {name: getattr(options, name) for name in SETTINGS}
+    Recognizer(bundle.content, threads=1, **settings)  # refuses what cannot be done
+    setup = Setup(bundle.content, bundle.sha256, bundle.meta.labels, settings, listing.folders)
     return setup, {
         "version": __version__,
         "model": {"name": bundle.meta.name, "sha256": bundle.sha256},

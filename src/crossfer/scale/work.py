@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -20,7 +20,6 @@ from pyarrow.parquet import read_table, write_table
 from crossfer import __version__
 from crossfer.runtime.cost import check_cost
 from crossfer.runtime.image import ImageError, decode
-from crossfer.runtime.names import DetectorName
 from crossfer.runtime.recognizer import Found, Recognizer
 from crossfer.scale.entries import Entry, entry_name, from_table
 from crossfer.scale.faults import Fault, InputGoneError, ScoreError
@@ -43,10 +42,7 @@ class Setup:
         model: content of the bundle.
         sha256: of that.
         labels: its expressions in class order.
-        detector: as ``Recognizer`` takes it.
-        min_face_score: likewise.
-        coverage: likewise.
-        abstain: likewise.
+        settings: of the ``Recognizer``, by name.
         folders: inputs that are folders on this machine; where one has vanished, the work stops.
         version: of crossfer, which must be the same everywhere.
     """
@@ -54,10 +50,7 @@ class Setup:
     model: bytes = field(repr=False)
     sha256: str
     labels: tuple[str, ...]
-    detector: DetectorName = "centerface"
-    min_face_score: float = 0.5
-    coverage: float | None = None
-    abstain: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
     folders: tuple[bytes, ...] = ()
     version: str = __version__
 
@@ -68,14 +61,7 @@ class Setup:
             ScoreError: if this machine cannot load the model, as for want of memory.
         """
         try:
-            return Recognizer(
-                self.model,
-                self.detector,
-                self.min_face_score,
-                threads=1,
-                coverage=self.coverage,
-                abstain=self.abstain,
-            )
+            return Recognizer(self.model, threads=1, **self.settings)
         except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
             raise not_started(f"it cannot load the model: {reason(error)}") from error
 

@@ -47,7 +47,13 @@ def create_app(service: Service, recognizer: Recognizer | None = None) -> FastAP
             abstention needs.
     """
     if recognizer is None:
-        recognizer = Recognizer(service.model, service.detector, service.min_face_score, service.threads)
+        recognizer = Recognizer(
+            service.model,
+            service.detector,
+            service.min_face_score,
+            service.threads,
+            detector_side=service.detector_side,
+        )
     Decision.of(recognizer.meta, service.coverage, abstain=service.abstain)
     monitoring = Monitoring()
     engine = Engine(recognizer, monitoring, service)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crossfer.runtime.names import DetectorName
+from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName
 from crossfer.serve.access import Access
 from crossfer.serve.limits import Limits
 
@@ -18,6 +18,7 @@ class Service:
         model: name or path of the model.
         detector: what finds the faces; ``"none"``: every image is a face crop already.
         min_face_score: faces that the detector is less sure of (0..1) are left out.
+        detector_side: pixels of the longer side of what the detector looks at, at most.
         coverage: what a request gets that does not ask for a coverage; None for no prediction sets.
         abstain: likewise for abstention.
         workers: threads that find and recognise faces.
@@ -30,7 +31,8 @@ class Service:
 
     model: str | Path = "default"
     detector: DetectorName = "centerface"
-    min_face_score: float = 0.5
+    min_face_score: float = MIN_FACE_SCORE
+    detector_side: int = DETECTOR_SIDE
     coverage: float | None = None
     abstain: bool = False
     workers: int = 2

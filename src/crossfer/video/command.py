@@ -356,6 +356,8 @@ def _request(source: VideoSource, recognizer: Recognizer, options: VideoOptions)
         "crossfer": __version__,
         "video": source_id(source.file) if source.file is not None else source.name,
         "model": recognizer.sha256,
+        "detector": recognizer.detector_name,
+        "detector_side": recognizer.detector_side,
         **asdict(options.settings),
         "coverage": recognizer.coverage,
         "abstain": recognizer.abstain,

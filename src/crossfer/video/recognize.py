@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from crossfer.runtime.align import crop_face
-from crossfer.runtime.detector import CenterFace, Detection, Detector, detect
+from crossfer.runtime.detector import Detection, detect
+from crossfer.runtime.names import MIN_FACE_SCORE
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.types import Prediction
 from crossfer.video.between import faces_at, faces_of
@@ -42,7 +43,7 @@ class VideoSettings:
 
     detect_every: int = DETECT_EVERY
     smoothing: float = SMOOTHING
-    min_face_score: float = 0.5
+    min_face_score: float = MIN_FACE_SCORE
 
     def __post_init__(self) -> None:
         if not 1 <= self.detect_every <= MOST_EVERY:
@@ -59,10 +60,9 @@ class VideoRecognizer:
     frames are held.
 
     Args:
-        recognizer: recognises the expressions; its own detector is not used.
-        settings: how to go through the video.
+        recognizer: recognises the expressions and finds the faces, with its own detector or CenterFace.
+        settings: how to go through the video; its ``min_face_score`` holds, not that of the recogniser.
         rate: frames per second, roughly.
-        detector: finds the faces; CenterFace if None.
         on_look: called with each look of the detector.
     """
 
@@ -72,12 +72,11 @@ class VideoRecognizer:
         settings: VideoSettings | None = None,
         *,
         rate: float = 25.0,
-        detector: Detector | None = None,
         on_look: Callable[[Look], None] | None = None,
     ) -> None:
         self.settings = settings or VideoSettings()
         self._recognizer = recognizer
-        self._detector = detector or CenterFace(min_score=FAINT * self.settings.min_face_score)
+        self._detector = recognizer.detector_for(FAINT * self.settings.min_face_score)
         self._tracks = Tracks(self.settings.min_face_score, rate / self.settings.detect_every)
         self._shots = Shots()
         self._smoother = Smoother(self.settings.smoothing)
@@ -196,8 +195,7 @@ def recognize_video(
     *,
     detect_every: int = DETECT_EVERY,
     smoothing: float = SMOOTHING,
-    min_face_score: float = 0.5,
-    detector: Detector | None = None,
+    min_face_score: float = MIN_FACE_SCORE,
 ) -> Iterator[RecognizedFrame]:
     """The frames of a video, in order, each with the people in it; memory stays constant.
 
@@ -214,11 +212,11 @@ def recognize_video(
 
     Args:
         source: the path of a file, the number of a camera, or the address of a stream (rtsp, http).
-        recognizer: recognises the expressions; with the embedded model if None. Its own detector is not used.
+        recognizer: recognises the expressions and finds the faces, with its own detector or CenterFace; with
+            the embedded model if None.
         detect_every: the detector looks at every so many frames (1 to 30); between, faces move straight.
         smoothing: time constant in seconds of the smoothed expressions; 0 for none.
         min_face_score: faces that the detector is less sure of (0..1) start no track.
-        detector: finds the faces; CenterFace if None.
 
     Raises:
         VideoError: if the source cannot be used. If it turns out to be damaged or cut off, every frame that
@@ -227,9 +225,7 @@ def recognize_video(
     """
     settings = VideoSettings(detect_every, smoothing, min_face_score)
     with VideoSource(source) as opened:
-        working = VideoRecognizer(
-            recognizer or Recognizer(detector="none"), settings, rate=float(opened.rate), detector=detector
-        )
+        working = VideoRecognizer(recognizer or Recognizer(), settings, rate=float(opened.rate))
         with closing(read_frames(opened)) as frames:
             for frame in frames:
                 yield from working.push(frame)
