@@ -47,11 +47,11 @@ def main() -> None:
     parser.add_argument("--min-face-score", type=float, default=0.5)
     args = parser.parse_args()
     crops = open_dataset("ferplus", args.root, split=args.split)
-    recognizer = Recognizer(args.model, min_face_score=args.min_face_score)
-    direct = evaluate(recognizer, crops)
+    direct = evaluate(Recognizer(args.model, detector="none"), crops)
     with tempfile.TemporaryDirectory() as folder:
         write_photos(crops, Path(folder), args.enlarge)
-        found = evaluate(recognizer, open_dataset("folder", folder), detector="centerface")
+        finding = Recognizer(args.model, min_face_score=args.min_face_score)
+        found = evaluate(finding, open_dataset("folder", folder))
     answered = found.n - found.no_face
     among = float(np.trace(np.array(found.confusion))) / max(answered, 1)
     print(f"{args.split}, majority/fer2013new, n = {direct.n:,}, enlarged {args.enlarge:g} times")

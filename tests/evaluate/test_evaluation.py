@@ -17,6 +17,7 @@ from crossfer.evaluate.tables import evaluation_tables
 from crossfer.labels import FER2013, FERPLUS, RAFDB, LabelSet
 from crossfer.metrics import wilson_interval
 from crossfer.runtime.bundle import BundleMeta
+from crossfer.runtime.detector import Detection
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.types import Box, Face, Prediction
 from reference import metrics as naive
@@ -32,9 +33,9 @@ class PixelReader:
     With a detector it finds a second, smaller face of the class before.
     """
 
+    detector_name: str = "none"
     meta: BundleMeta = field(default_factory=tiny_meta)
     sha256: str = "abc"
-    score: float | None = 0.9
     calls: list[int] = field(default_factory=list)
 
     def classify(self, crops: Sequence[np.ndarray]) -> list[Prediction]:
@@ -48,7 +49,7 @@ class PixelReader:
             predictions = (
                 [] if red == NOBODY else [self._prediction(red, green), self._prediction(red - 1, green)]
             )
-            found.append([Face(Box(0, 0, 9 - i, 9), (), self.score, p) for i, p in enumerate(predictions)])
+            found.append([Face(Box(0, 0, 9 - i, 9), (), 0.9, p) for i, p in enumerate(predictions)])
         return found
 
     def _prediction(self, index: int, percent: int) -> Prediction:
@@ -116,7 +117,7 @@ def test_what_the_numbers_belong_to():
 
 
 def test_the_largest_face_counts_and_none_counts_as_wrong():
-    result = evaluate(PixelReader(), dataset([1, 1, 2, 2], [1, NOBODY, 2, 1]), detector="centerface")
+    result = evaluate(PixelReader("centerface"), dataset([1, 1, 2, 2], [1, NOBODY, 2, 1]))
     assert (result.n, result.no_face, result.accuracy) == (4, 1, 0.5)
     assert result.interval == wilson_interval(2, 4)
     happiness, surprise = result.per_class[1:3]
@@ -128,7 +129,7 @@ def test_the_largest_face_counts_and_none_counts_as_wrong():
 
 
 def test_no_face_anywhere():
-    result = evaluate(PixelReader(), dataset([1, 2], [NOBODY] * 2), detector="centerface")
+    result = evaluate(PixelReader("centerface"), dataset([1, 2], [NOBODY] * 2))
     assert (result.accuracy, result.macro_f1, result.no_face) == (0, 0, 2)
     assert result.nll is result.brier is result.ece is None
     assert not np.any(result.confusion)
@@ -169,13 +170,17 @@ def test_an_empty_data_set_is_refused():
         evaluate(PixelReader(), dataset([], []))
 
 
-def test_a_recognizer_without_a_detector_cannot_be_scored_with_one():
-    with pytest.raises(ValueError, match="expected a recognizer with a detector"):
-        evaluate(PixelReader(score=None), dataset([1], [1]), detector="centerface")
+def test_a_detector_of_ones_own_finds_the_faces_and_stands_in_the_result(tiny_model: Path):
+    class Blind:
+        def detect(self, image: np.ndarray) -> list[Detection]:
+            return []
+
+    result = evaluate(Recognizer(tiny_model, Blind()), dataset([1, 2], [1, 2]))
+    assert (result.detector, result.no_face, result.accuracy) == ("Blind", 2, 0)
 
 
 def test_plain_values_survive_json():
-    result = evaluate(PixelReader(), dataset([1, 2, 2], [1, NOBODY, 3]), detector="centerface")
+    result = evaluate(PixelReader("centerface"), dataset([1, 2, 2], [1, NOBODY, 3]))
     values = result.to_dict()
     assert json.loads(json.dumps(values, allow_nan=False)) == values
     assert values["accuracy"] == pytest.approx(1 / 3, abs=1e-6)
@@ -202,7 +207,7 @@ def test_plain_values_survive_json():
 
 
 def test_tables_hold_the_numbers():
-    result = evaluate(PixelReader(), dataset([1, 1, 1, 1], [1, 1, 1, NOBODY]), detector="centerface")
+    result = evaluate(PixelReader("centerface"), dataset([1, 1, 1, 1], [1, 1, 1, NOBODY]))
     console = Console(width=100)
     with console.capture() as capture:
         console.print(evaluation_tables(result))
@@ -234,7 +239,7 @@ def test_end_to_end_finds_the_face_in_a_photo_and_none_in_a_wall(tiny_model: Pat
     images = {"photo": astronaut, "wall": np.full_like(astronaut, 200)}
     samples = tuple(Sample(name, seen) for name in images)
     photos = Dataset("photos", "none", FERPLUS, samples, lambda s: images[s.path])
-    result = evaluate(recognizer, photos, detector="centerface")
+    result = evaluate(recognizer, photos)
     assert (result.n, result.no_face, result.accuracy) == (2, 1, 0.5)
 
 
@@ -248,7 +253,7 @@ def test_an_image_that_vanishes_stops_it_or_is_left_out(detector):
         return whole.read(sample)
 
     with pytest.raises(DataError, match="1: gone"):
-        evaluate(PixelReader(), replace(whole, read=read), detector=detector)
-    result = evaluate(PixelReader(), replace(whole, read=read), detector=detector, skip_bad=True)
+        evaluate(PixelReader(detector), replace(whole, read=read))
+    result = evaluate(PixelReader(detector), replace(whole, read=read), skip_bad=True)
     assert (result.n, result.accuracy, result.skipped) == (2, 0.5, ("line 3: bad", "1: gone"))
     assert [c.support for c in result.per_class[1:4]] == [1, 0, 1]

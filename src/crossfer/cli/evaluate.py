@@ -130,7 +130,6 @@ def evaluate(
         recognizer,
         dataset,
         options,
-        detector=detector,
         skip_bad=skip_bad,
         provenance=Provenance(__version__, code_commit(), shlex.join(["crossfer", *sys.argv[1:]])),
     )

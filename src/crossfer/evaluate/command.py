@@ -17,7 +17,6 @@ from crossfer.evaluate.predictions import Predictions, predict
 from crossfer.evaluate.result import EvaluationResult, Provenance, SubsetResult
 from crossfer.evaluate.robustness import PASSES, measure_robustness
 from crossfer.evaluate.subsets import Subset, count_found, find_subset, require_own_names
-from crossfer.runtime.names import DetectorName
 from crossfer.runtime.recognizer import Recognizer
 
 
@@ -45,7 +44,6 @@ def run_evaluation(
     dataset: Dataset,
     options: EvaluationOptions,
     *,
-    detector: DetectorName,
     skip_bad: bool = False,
     provenance: Provenance | None = None,
 ) -> tuple[EvaluationResult, Predictions]:
@@ -58,7 +56,6 @@ def run_evaluation(
         recognizer: the model.
         dataset: labelled images.
         options: what else to measure.
-        detector: as for ``predict``.
         skip_bad: leave out images that cannot be read instead of stopping.
         provenance: stands in the result.
 
@@ -67,7 +64,7 @@ def run_evaluation(
     """
     console = Console(stderr=True)
     _look_up_subsets(dataset, options.subsets, console)
-    predictions = predict_with_progress(recognizer, dataset, console, detector=detector, skip_bad=skip_bad)
+    predictions = predict_with_progress(recognizer, dataset, console, skip_bad=skip_bad)
     result = replace(score(predictions, recognizer.meta.calibration), provenance=provenance)
     if options.subsets:
         result = replace(result, subsets=_score_subsets(predictions, options.subsets))
@@ -78,7 +75,7 @@ def run_evaluation(
     if options.corruptions:
         with counting(console, "corrupting", PASSES * len(dataset)) as advance:
             found = measure_robustness(
-                recognizer, dataset, detector=detector, skip_bad=skip_bad, seed=options.seed, progress=advance
+                recognizer, dataset, skip_bad=skip_bad, seed=options.seed, progress=advance
             )
         result = replace(result, corruptions=found)
     if options.evidence:
@@ -95,12 +92,11 @@ def predict_with_progress(
     dataset: Dataset,
     console: Console,
     *,
-    detector: DetectorName = "none",
     skip_bad: bool = False,
 ) -> Predictions:
     """``predict`` with a bar; what was left out is named on stderr."""
     with counting(console, "recognising", len(dataset)) as advance:
-        predictions = predict(recognizer, dataset, detector=detector, skip_bad=skip_bad, progress=advance)
+        predictions = predict(recognizer, dataset, skip_bad=skip_bad, progress=advance)
     for reason in predictions.skipped:
         say(console, f"left out: {reason}")
     return predictions

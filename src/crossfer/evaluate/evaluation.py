@@ -19,7 +19,6 @@ from crossfer.evaluate.result import (
     EvaluationResult,
     PartResult,
 )
-from crossfer.runtime.names import DetectorName
 from crossfer.runtime.recognizer import Recognizer
 
 RESAMPLES, SEED = 1000, 0
@@ -31,15 +30,14 @@ def evaluate(
     recognizer: Recognizer,
     dataset: Dataset,
     *,
-    detector: DetectorName = "none",
     skip_bad: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> EvaluationResult:
-    """Scores a model on a data set, either on face crops or end to end: ``predict``, then ``score``.
+    """Scores a model on a data set, on face crops or end to end: ``predict``, then ``score``.
 
     Arguments and errors are those of ``predict``.
     """
-    predictions = predict(recognizer, dataset, detector=detector, skip_bad=skip_bad, progress=progress)
+    predictions = predict(recognizer, dataset, skip_bad=skip_bad, progress=progress)
     return score(predictions, recognizer.meta.calibration)
 
 

@@ -11,7 +11,6 @@ from crossfer.data.fingerprint import pixel_digest
 from crossfer.data.sample import DataError, Dataset, Faults, Sample
 from crossfer.labels import LabelSet
 from crossfer.metrics import NO_ANSWER
-from crossfer.runtime.names import DetectorName
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.types import Prediction
 
@@ -112,33 +111,32 @@ def predict(
     recognizer: Recognizer,
     dataset: Dataset,
     *,
-    detector: DetectorName = "none",
     skip_bad: bool = False,
     transform: Transform | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Predictions:
-    """Runs a model over a data set, either on face crops or end to end.
+    """Runs a model over a data set: on face crops, or end to end if the recogniser has a detector.
 
     Images are read and forgotten in chunks of ``CHUNK``; what stays of each are a few numbers.
 
     Args:
-        recognizer: the model; for end to end it must have been made with the detector named here.
+        recognizer: the model. With the detector ``"none"`` every image is a face crop in the model's framing;
+            with any other, faces are found first: the largest one counts, and an image without one has no
+            answer.
         dataset: labelled images; the model must know all of its classes, and may know more.
-        detector: ``"none"``: every image is a face crop in the model's framing. ``"centerface"``: faces are
-            found first; the largest one counts, and an image without one has no answer.
         skip_bad: leave out and note images that cannot be read, instead of raising.
         transform: changes each image, uint8 RGB (H, W, 3), before the model sees it; it is also given the
             digest of the unchanged pixels.
         progress: called with the number of images done since the last call.
 
     Raises:
-        ValueError: if the model lacks one of the data set's classes, or has no detector where one is wanted.
+        ValueError: if the model lacks one of the data set's classes.
         DataError: if no image is left, or one of them cannot be read.
     """
     labels = recognizer.meta.labelset
     class_of = _class_map(dataset.labels, labels, recognizer.meta.name)
     reader = _Reader(dataset, Faults(skip_bad), transform)
-    ask = _ask_crops if detector == "none" else _ask_largest_face
+    ask = _ask_crops if recognizer.detector_name == "none" else _ask_largest_face
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for start in range(0, len(dataset), CHUNK):
         chunk = dataset.samples[start : start + CHUNK]
@@ -152,7 +150,7 @@ def predict(
             dataset.name,
             reader.kept[0].split,
             dataset.protocol,
-            detector,
+            recognizer.detector_name,
             recognizer.meta.name,
             recognizer.sha256,
             labels.expressions,
@@ -207,8 +205,6 @@ def _ask_crops(recognizer: Recognizer, images: Iterator[np.ndarray]) -> list[Pre
 
 def _ask_largest_face(recognizer: Recognizer, images: Iterator[np.ndarray]) -> Iterator[Prediction | None]:
     for faces in recognizer.recognize_batch(images):
-        if faces and faces[0].detection_score is None:
-            raise ValueError("expected a recognizer with a detector, got one with detector 'none'")
         yield faces[0].prediction if faces else None
 
 

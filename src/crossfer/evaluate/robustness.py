@@ -12,7 +12,6 @@ from crossfer.data.sample import Dataset
 from crossfer.evaluate.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from crossfer.evaluate.predictions import predict
 from crossfer.evaluate.result import CorruptionResult
-from crossfer.runtime.names import DetectorName
 from crossfer.runtime.recognizer import Recognizer
 
 PASSES = len(CORRUPTIONS) * len(STRENGTHS)
@@ -22,7 +21,6 @@ def measure_robustness(
     recognizer: Recognizer,
     dataset: Dataset,
     *,
-    detector: DetectorName = "none",
     skip_bad: bool = False,
     seed: int = 0,
     progress: Callable[[int], None] = lambda _: None,
@@ -36,7 +34,6 @@ def measure_robustness(
         found = predict(
             recognizer,
             dataset,
-            detector=detector,
             skip_bad=skip_bad,
             transform=transform,
             progress=progress,
