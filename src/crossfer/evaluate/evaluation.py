@@ -48,26 +48,16 @@ def score(predictions: Predictions, calibration: Calibration | None = None) -> E
         predictions: of at least one image.
         calibration: of the model, whose promises about prediction sets and abstention are then checked too.
     """
-    subject, truth, predicted = predictions.subject, predictions.truth, predictions.predicted
-    classes, answered = len(subject.labels), predictions.answered
-    whole, seen = score_part(predictions), predictions.select(answered)
+    truth, predicted = predictions.truth, predictions.predicted
+    classes, answered = len(predictions.subject.labels), predictions.answered
+    seen = predictions.select(answered)
     p, t, found = seen.probabilities, seen.truth, bool(answered.any())
     curve = metrics.risk_coverage(predictions.confidence, predictions.right)
     return EvaluationResult(
-        data=subject.data,
-        split=subject.split,
-        protocol=subject.protocol,
-        detector=subject.detector,
-        model=subject.model,
-        model_sha256=subject.model_sha256,
-        labels=subject.labels,
-        n=whole.n,
+        **vars(score_part(predictions)),
+        subject=predictions.subject,
         no_face=int(np.sum(~answered)),
-        accuracy=whole.accuracy,
-        interval=whole.interval,
         bootstrap=_bootstrap(predictions),
-        mean_class_accuracy=whole.mean_class_accuracy,
-        macro_f1=whole.macro_f1,
         nll=metrics.negative_log_likelihood(p, t) if found else None,
         brier=metrics.brier_score(p, t) if found else None,
         ece=metrics.expected_calibration_error(p, t) if found else None,

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from crossfer.evaluate.predictions import Subject
+
 Interval = tuple[float, float]
 
 
@@ -186,8 +188,8 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class EvaluationResult:
-    """The outcome of one model on one split; rates and intervals lie in 0..1.
+class EvaluationResult(PartResult):
+    """The outcome of one model on one split: the figures of all its images, and more; rates lie in 0..1.
 
     An image in which no face was found stays in ``n`` and in its class's support and counts as wrong in every
     rate and in the risk-coverage curve. The confusion matrix, NLL, Brier score, ECE and distance to the votes
@@ -195,20 +197,9 @@ class EvaluationResult:
     images without a face.
 
     Attributes:
-        data: name of the data set.
-        split: which part of it.
-        protocol: how labels were made and which images were kept.
-        detector: what found the faces; ``"none"`` if the images are face crops.
-        model: name of the model.
-        model_sha256: checksum of its file, hexadecimal.
-        labels: expressions in the model's class order.
-        n: images.
-        no_face: how many of them had no face found.
-        accuracy: share of images predicted right.
-        interval: (low, high), 95 % Wilson interval of the accuracy.
+        subject: which model, and which images.
+        no_face: how many images had no face found.
         bootstrap: intervals that take identical images together.
-        mean_class_accuracy: mean recall over the classes that have images.
-        macro_f1: mean F1 over the classes that have images or were predicted.
         nll: negative log-likelihood per image with a face; None if there was none.
         brier: Brier score per image with a face, in 0..2; None likewise.
         ece: expected calibration error over 15 bins of equal width; None likewise.
@@ -217,8 +208,8 @@ class EvaluationResult:
             and where the data set has no votes.
         aurc: area under the risk-coverage curve.
         risk_coverage: (coverage, risk) at coverages of 5 %, 10 %, ... 100 %.
-        per_class: figures of each class, in the order of ``labels``.
-        confusion: rows are the true classes, columns the predicted ones, both in the order of ``labels``.
+        per_class: figures of each class, in the order of the subject's labels.
+        confusion: rows are the true classes, columns the predicted ones, both in that order.
         skipped: one line for each image or row of the data set that was left out.
         leaks: with and without images that occur in other splits; None if not asked for.
         subsets: figures of listed images, by the list's name.
@@ -229,20 +220,9 @@ class EvaluationResult:
         provenance: None if unknown.
     """
 
-    data: str
-    split: str
-    protocol: str
-    detector: str
-    model: str
-    model_sha256: str
-    labels: tuple[str, ...]
-    n: int
+    subject: Subject
     no_face: int
-    accuracy: float
-    interval: Interval
     bootstrap: BootstrapResult
-    mean_class_accuracy: float
-    macro_f1: float
     nll: float | None
     brier: float | None
     ece: float | None
@@ -267,8 +247,9 @@ class EvaluationResult:
         What was not asked for, or does not apply to the model, has no key.
         """
         values = plain(self)
-        values["model"] = {"name": self.model, "sha256": values.pop("model_sha256")}
-        values["per_class"] = dict(zip(self.labels, values["per_class"], strict=True))
+        values = {**values.pop("subject"), **values}
+        values["model"] = {"name": self.subject.model, "sha256": values.pop("model_sha256")}
+        values["per_class"] = dict(zip(self.subject.labels, values["per_class"], strict=True))
         values["skipped"] = {"count": len(self.skipped), "reasons": list(self.skipped)}
         optional = ("leaks", "subsets", "sets", "abstention", "corruptions", "evidence", "provenance")
         return {key: value for key, value in values.items() if value or key not in optional}

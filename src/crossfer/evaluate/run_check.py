@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 
 from crossfer.evaluate.corruptions import CORRUPTIONS, STRENGTHS
+from crossfer.evaluate.predictions import Subject
 from crossfer.evaluate.result import ClassResult, EvaluationResult
 
 LARGEST = float(np.finfo(np.float32).max)  # of any number here: logits are float32
@@ -42,12 +43,12 @@ def check_head(head: Mapping[str, Any]) -> None:
     Raises:
         ValueError: naming the key, what was expected there and what was found.
     """
-    hints = {**get_type_hints(EvaluationResult), **_WRITTEN}
+    hints = get_type_hints(Subject) | get_type_hints(EvaluationResult) | _WRITTEN
     optional = {f.name for f in fields(EvaluationResult) if _has_default(f)} - {"skipped"}
     for key, kind in hints.items():
         if key in optional and key in head and head[key] is None:
             raise ValueError(f"{key}: expected figures or no such key, found null")
-        if key != "model_sha256" and (key in head or key not in optional):
+        if key not in ("subject", "model_sha256") and (key in head or key not in optional):
             _check(head.get(key), kind, key)
     _check_classes(head)
     _check_corruptions(head)

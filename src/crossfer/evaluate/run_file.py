@@ -155,13 +155,10 @@ def _predictions(head: Mapping[str, Any], images: list[dict[str, Any]]) -> Predi
     labels = tuple(head["labels"])
     missing = [None] * len(labels)
     subject = Subject(
-        head["data"],
-        head["split"],
-        head["protocol"],
-        head["detector"],
-        head["model"]["name"],
-        head["model"]["sha256"],
-        labels,
+        **{key: head[key] for key in ("data", "split", "protocol", "detector")},
+        model=head["model"]["name"],
+        model_sha256=head["model"]["sha256"],
+        labels=labels,
     )
     shape = (len(images), len(labels))
     return Predictions(

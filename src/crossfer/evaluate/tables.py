@@ -22,9 +22,10 @@ BARS = "▁▂▃▄▅▆▇█"
 
 def evaluation_tables(result: EvaluationResult) -> Group:
     """A headline, tables of figures, and the confusion matrix."""
+    about = result.subject
     return Group(
-        f"{result.model} on {result.data} {result.split} "
-        f"({result.protocol}, n = {result.n:,}, detector {result.detector})",
+        f"{about.model} on {about.data} {about.split} "
+        f"({about.protocol}, n = {result.n:,}, detector {about.detector})",
         f"accuracy {percent(result.accuracy)} %  "
         f"(95 % interval {percent(result.interval[0])} to {percent(result.interval[1])})",
         _figures(result),
@@ -161,8 +162,9 @@ def _curve(rates: Sequence[float]) -> str:
 
 
 def _confusion(result: EvaluationResult) -> Table:
-    table = text_table("rows: true, columns: predicted", "", *result.labels)
-    for name, row in zip(result.labels, result.confusion, strict=True):
+    labels = result.subject.labels
+    table = text_table("rows: true, columns: predicted", "", *labels)
+    for name, row in zip(labels, result.confusion, strict=True):
         table.add_row(name, *(f"{count:,}" for count in row))
     return table
 
@@ -197,7 +199,7 @@ def _classes_moved(found: Calibrated) -> Table:
     sides = ("recall, before", "after", "precision, before", "after")
     table = text_table("each class, %", "", "images", *sides)
     for name, before, after in zip(
-        found.before.labels, found.before.per_class, found.after.per_class, strict=True
+        found.before.subject.labels, found.before.per_class, found.after.per_class, strict=True
     ):
         rates = (before.recall, after.recall, before.precision, after.precision)
         table.add_row(name, f"{before.support:,}", *map(percent, rates))
