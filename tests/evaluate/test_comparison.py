@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from crossfer.evaluate.comparison import aggregate, compare_networks, compare_recipes
+from crossfer.evaluate.comparison import PairResult, aggregate, compare_networks, compare_recipes
 from crossfer.evaluate.evaluation import score
 from crossfer.evaluate.predictions import Predictions, Subject
 from crossfer.evaluate.run_file import Run, RunError, read_run, write_run
@@ -35,6 +35,10 @@ def run(name: str, right: np.ndarray, digests: list[str] | None = None) -> Run:
     made = predictions(right, digests)
     made = replace(made, subject=replace(SUBJECT, model_sha256=name))
     return Run(name, {"accuracy": float(right.mean())}, made)
+
+
+def compare(first: Run, second: Run) -> PairResult:
+    return compare_networks(first.predictions, second.predictions, (first.name, second.name))
 
 
 def coin(n: int, share: float, seed: int) -> np.ndarray:
@@ -174,16 +178,14 @@ def test_two_networks_in_any_order_of_images():
     first, second = coin(400, 0.8, 1), coin(400, 0.7, 2)
     names = [f"{i:04x}" for i in range(400)]
     shuffled = np.random.default_rng(0).permutation(400)
-    result = compare_networks(
-        run("a", first, names), run("b", second[shuffled], [names[i] for i in shuffled])
-    )
+    result = compare(run("a", first, names), run("b", second[shuffled], [names[i] for i in shuffled]))
     assert (result.only_first, result.only_second) == (np.sum(first & ~second), np.sum(~first & second))
     assert result.difference == pytest.approx(second.mean() - first.mean())
     test = ttest_rel(second.astype(float), first.astype(float))
     assert result.interval == pytest.approx(test.confidence_interval(0.95), abs=0.01)
     assert "these two networks differ" in result.statement
     assert "another seed of either recipe is another network" in result.statement
-    assert "cannot be told apart" in compare_networks(run("a", first), run("a", first)).statement
+    assert "cannot be told apart" in compare(run("a", first), run("a", first)).statement
 
 
 def test_two_networks_with_their_classes_in_other_orders():
@@ -198,7 +200,7 @@ def test_two_networks_with_their_classes_in_other_orders():
         probabilities=first.probabilities[:, order],
         logits=first.logits[:, order],
     )
-    found = compare_networks(Run("a", {}, first), Run("b", {}, second))
+    found = compare_networks(first, second, ("a", "b"))
     assert (found.n, found.accuracies) == (3, (first.right.mean(), first.right.mean()))
     assert (found.only_first, found.only_second) == (0, 0)
 
@@ -206,10 +208,8 @@ def test_two_networks_with_their_classes_in_other_orders():
 def test_copies_widen_the_interval():
     first, second = coin(100, 0.8, 1), coin(100, 0.7, 2)
     names = [f"{i:04x}" for i in range(100)]
-    alone = compare_networks(run("a", first, names), run("b", second, names)).interval
-    copied = compare_networks(
-        run("a", np.tile(first, 5), names * 5), run("b", np.tile(second, 5), names * 5)
-    ).interval
+    alone = compare(run("a", first, names), run("b", second, names)).interval
+    copied = compare(run("a", np.tile(first, 5), names * 5), run("b", np.tile(second, 5), names * 5)).interval
     assert copied[1] - copied[0] == pytest.approx(alone[1] - alone[0], rel=0.1)
 
 
@@ -217,7 +217,7 @@ def test_recipes_differ_less_surely_than_networks():
     """Where seeds differ much, one network against another says more than the recipes bear out."""
     first = [run(str(i), coin(2000, share, i)) for i, share in enumerate((0.7, 0.8, 0.9))]
     second = [run(str(i), coin(2000, share, 9 + i)) for i, share in enumerate((0.75, 0.85, 0.95))]
-    assert "differ" in compare_networks(first[0], second[0]).statement
+    assert "differ" in compare(first[0], second[0]).statement
     result = compare_recipes(first, second)
     assert result.difference == pytest.approx(0.05, abs=0.02)
     assert result.first.deviation == pytest.approx(0.1, abs=0.02)
@@ -256,7 +256,7 @@ def test_runs_on_other_images_are_refused():
     with pytest.raises(
         RunError, match=r"n = 10\) and toy test \(as given, n = 9\) with 9 different images in common"
     ):
-        compare_networks(first, second)
+        compare(first, second)
     with pytest.raises(RunError, match="expected at least two runs to aggregate, got 1"):
         aggregate([first])
     with pytest.raises(RunError, match="expected at least two runs"):

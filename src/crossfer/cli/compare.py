@@ -46,8 +46,11 @@ def compare(
         result = aggregate(first)
         values = plain(result)
     else:
-        pair = len(first) == len(second) == 1
-        result = compare_networks(first[0], second[0]) if pair else compare_recipes(first, second)
+        if len(first) == len(second) == 1:
+            (a,), (b,) = first, second
+            result = compare_networks(a.predictions, b.predictions, (a.name, b.name))
+        else:
+            result = compare_recipes(first, second)
         values = {**plain(result), "statement": result.statement}
     text = as_json(values) if result_form(format_, output) == "json" else as_text(comparison_tables(result))
     give(text, output)

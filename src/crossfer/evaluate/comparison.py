@@ -44,7 +44,7 @@ class PairResult:
     """Two networks on the same images.
 
     Attributes:
-        first: name of the first run.
+        first: name of the first.
         second: name of the second.
         n: images.
         distinct: different ones among them.
@@ -132,20 +132,24 @@ def aggregate(runs: Sequence[Run]) -> AggregateResult:
     return AggregateResult(tuple(run.name for run in runs), len(runs[0].predictions), figures)
 
 
-def compare_networks(first: Run, second: Run) -> PairResult:
+def compare_networks(first: Predictions, second: Predictions, names: tuple[str, str]) -> PairResult:
     """A paired test of two networks.
 
+    Args:
+        first: the answers of one.
+        second: the answers of the other.
+        names: what the two are called.
+
     Raises:
-        RunError: if the runs are not about the same images.
+        RunError: if the answers are not about the same images.
     """
-    rows, groups = _aligned([first.predictions, second.predictions])
+    rows, groups = _aligned([first, second])
     one, other = rows
     differences = other.astype(np.int64) - one
     drawn = bootstrap_resamples(len(one), RESAMPLES, groups=groups, seed=SEED)
     only_first, only_second = int(np.sum(differences < 0)), int(np.sum(differences > 0))
     return PairResult(
-        first.name,
-        second.name,
+        *names,
         n=len(one),
         distinct=len(np.unique(groups)),
         accuracies=(float(one.mean()), float(other.mean())),

@@ -109,7 +109,8 @@ def _statements(runs: Sequence[Run]) -> list[str]:
     found = []
     for first, second in combinations(runs, 2):
         try:
-            found.append(compare_networks(first, second).statement)
+            names = first.name, second.name
+            found.append(compare_networks(first.predictions, second.predictions, names).statement)
         except RunError as error:
             found.append(f"{first.name} and {second.name} cannot be compared: {error}.")
     return found

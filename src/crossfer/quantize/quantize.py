@@ -18,7 +18,6 @@ from crossfer.evaluate.command import predict_with_progress
 from crossfer.evaluate.comparison import PairResult, compare_networks
 from crossfer.evaluate.predictions import Predictions
 from crossfer.evaluate.result import plain
-from crossfer.evaluate.run_file import Run
 from crossfer.metrics import stated_accuracy
 from crossfer.provenance import code_commit
 from crossfer.quantize.graph import convolutions, eight_bit_nodes, fold, is_quantized
@@ -149,7 +148,7 @@ def quantize(
             graph, nodes, faces, method=options.method, weight_bits=options.weight_bits, progress=advance
         )
     after, evidence_error = _try_out(content, source.meta, valid, faces, console)
-    comparison = compare_networks(Run(source.meta.name, {}, before), Run("int8", {}, after))
+    comparison = compare_networks(before, after, (source.meta.name, "int8"))
     _refuse_a_bad_one(comparison, evidence_error, options)
     every = convolutions(graph)
     counts = len(set(every) & set(nodes)), len(every)
