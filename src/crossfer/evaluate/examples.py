@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
+from crossfer.data.sample import DataError
+from crossfer.data.tree import ZipTree
 from crossfer.evaluate.predictions import Predictions
-from crossfer.runtime.image import ImageError, decode, load_image
+from crossfer.runtime.image import ImageError, load_image
 from crossfer.runtime.recognizer import Recognizer
 
 
@@ -73,12 +74,7 @@ def read_again(path: str) -> np.ndarray | None:
     try:
         if whole.is_file():
             return load_image(whole)
-        archive = next((parent for parent in whole.parents if parent.suffix.lower() == ".zip"), None)
-        if archive is None or not archive.is_file():
-            return None
-        inner = whole.relative_to(archive).as_posix()
-        with ZipFile(archive) as file:
-            member = next((n for n in file.namelist() if n == inner or n.endswith(f"/{inner}")), None)
-            return None if member is None else decode(file.read(member), path)
-    except (ImageError, OSError, BadZipFile, RuntimeError):
+        archive = next((parent for parent in whole.parents if parent.is_file()), None)
+        return None if archive is None else ZipTree(archive).read(whole.relative_to(archive).as_posix())
+    except (ImageError, DataError, OSError):
         return None
