@@ -10,6 +10,8 @@ from typing import Any
 from crossfer.evaluate.predictions import Subject
 
 Interval = tuple[float, float]
+# Keys that the dictionary of a result may lack: what was not asked for, or does not apply to the model.
+OPTIONAL = ("leaks", "subsets", "sets", "abstention", "corruptions", "evidence", "provenance")
 
 
 @dataclass(frozen=True)
@@ -251,8 +253,7 @@ class EvaluationResult(PartResult):
         values["model"] = {"name": self.subject.model, "sha256": values.pop("model_sha256")}
         values["per_class"] = dict(zip(self.subject.labels, values["per_class"], strict=True))
         values["skipped"] = {"count": len(self.skipped), "reasons": list(self.skipped)}
-        optional = ("leaks", "subsets", "sets", "abstention", "corruptions", "evidence", "provenance")
-        return {key: value for key, value in values.items() if value or key not in optional}
+        return {key: value for key, value in values.items() if value or key not in OPTIONAL}
 
 
 def plain(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from crossfer.evaluate.corruptions import CORRUPTIONS, STRENGTHS
 from crossfer.evaluate.predictions import Subject
-from crossfer.evaluate.result import ClassResult, EvaluationResult
+from crossfer.evaluate.result import OPTIONAL, ClassResult, EvaluationResult
 
 LARGEST = float(np.finfo(np.float32).max)  # of any number here: logits are float32
 SUM_OFF = 1e-6  # by how much a row of probabilities, each rounded to 9 digits, may miss 1
@@ -43,19 +43,15 @@ def check_head(head: Mapping[str, Any]) -> None:
     Raises:
         ValueError: naming the key, what was expected there and what was found.
     """
-    hints = get_type_hints(Subject) | get_type_hints(EvaluationResult) | _WRITTEN
-    optional = {f.name for f in fields(EvaluationResult) if _has_default(f)} - {"skipped"}
-    for key, kind in hints.items():
-        if key in optional and key in head and head[key] is None:
+    kinds = get_type_hints(Subject) | get_type_hints(EvaluationResult) | _WRITTEN
+    del kinds["subject"], kinds["model_sha256"]  # written as the keys of a subject, and in the model
+    for key, kind in kinds.items():
+        if key in OPTIONAL and key in head and head[key] is None:
             raise ValueError(f"{key}: expected figures or no such key, found null")
-        if key not in ("subject", "model_sha256") and (key in head or key not in optional):
+        if key in head or key not in OPTIONAL:
             _check(head.get(key), kind, key)
     _check_classes(head)
     _check_corruptions(head)
-
-
-def _has_default(field: Any) -> bool:
-    return field.default is not MISSING or field.default_factory is not MISSING
 
 
 def _check(value: Any, kind: Any, place: str) -> None:
