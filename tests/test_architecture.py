@@ -10,7 +10,7 @@ import pytest
 from support.clips import background, write_clip
 
 PACKAGE = Path(__file__).parents[1] / "src" / "crossfer"
-EVERYONE = {"labels", "types"}
+EVERYONE = {"labels", "types", "figure"}
 SHARED_WITH_TRAINING = {
     f"runtime.{name}" for name in ("image", "align", "preprocess", "bundle", "atomic", "cores", "lock")
 }
@@ -21,6 +21,7 @@ ALLOWED = {
     "__main__": {"cli"},
     "labels": EVERYONE,
     "types": EVERYONE,
+    "figure": set(),
     "metrics": EVERYONE,
     "calibration": EVERYONE,
     "provenance": set(),

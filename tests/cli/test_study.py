@@ -53,7 +53,9 @@ def test_ablate_writes_result_files_a_table_and_a_plot(tmp_path: Path, recipes: 
         "msr-s0.json",
         "msr-s1.json",
     ]
-    assert (tmp_path / "rows.png").read_bytes().startswith(b"\x89PNG")
+    drawn = (tmp_path / "rows.png").read_bytes()
+    assert drawn.startswith(b"\x89PNG")
+    assert b"Software" not in drawn, "another matplotlib would draw another file"
     again = crossfer("ablate", *recipes, *folders, "--table-only", "-o", tmp_path / "table.md")
     assert (again.returncode, again.stdout) == (0, "")
     assert (tmp_path / "table.md").read_text() == done.stdout

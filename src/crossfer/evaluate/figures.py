@@ -14,12 +14,11 @@ from sklearn.manifold import TSNE
 from crossfer.evaluate.corruptions import STRENGTHS
 from crossfer.evaluate.robustness import curves
 from crossfer.evaluate.run_file import Run
+from crossfer.figure import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW, picture
 from crossfer.metrics import reliability_bins, risk_coverage
 from crossfer.runtime.annotate import evidence_layers
 
-DPI = 130
-# Okabe and Ito's colours, which colour-blind readers tell apart, and a dark grey for the eighth class.
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#444444")
+COLORS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, YELLOW, GREY)
 MARKS = "os^vDPX"  # one for each kind of corruption
 MOST_POINTS = 1000  # of a map: more take long and hide each other
 
@@ -37,7 +36,7 @@ def confusion_figure(result: Mapping[str, Any]) -> bytes:
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
     axes.set_yticks(range(len(labels)), labels)
     axes.set(xlabel="predicted", ylabel="true")
-    return _png(figure)
+    return picture(figure)
 
 
 def reliability_figure(run: Run) -> bytes:
@@ -52,7 +51,7 @@ def reliability_figure(run: Run) -> bytes:
     upper.legend(frameon=False)
     lower.hist(seen.confidence, bins=30, range=(0, 1), color=COLORS[0])
     lower.set(xlabel="confidence", ylabel="images")
-    return _png(figure)
+    return picture(figure)
 
 
 def risk_coverage_figure(runs: Sequence[Run]) -> bytes:
@@ -65,7 +64,7 @@ def risk_coverage_figure(runs: Sequence[Run]) -> bytes:
     axes.set(xlabel="coverage (share answered, surest first)", ylabel="risk (share wrong)", xlim=(0, 1))
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
-    return _png(figure)
+    return picture(figure)
 
 
 def robustness_figure(result: Mapping[str, Any]) -> bytes:
@@ -79,7 +78,7 @@ def robustness_figure(result: Mapping[str, Any]) -> bytes:
         axes.plot(strengths, accuracies, f"{mark}-", color=color, label=kind, markersize=4)
     axes.set(xlabel="strength of the corruption", ylabel="accuracy", ylim=(0, 1), xticks=strengths)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    return _png(figure)
+    return picture(figure)
 
 
 def map_figure(run: Run, seed: int = 0) -> bytes:
@@ -99,7 +98,7 @@ def map_figure(run: Run, seed: int = 0) -> bytes:
         axes.scatter(mine[:, 0], mine[:, 1], s=6, color=COLORS[k % len(COLORS)], label=label, linewidths=0)
     axes.set(xticks=[], yticks=[])
     axes.legend(frameon=False, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5))
-    return _png(figure)
+    return picture(figure)
 
 
 def face_picture(pixels: np.ndarray, evidence: np.ndarray | None, side: int = 144) -> bytes:
@@ -116,12 +115,4 @@ def face_picture(pixels: np.ndarray, evidence: np.ndarray | None, side: int = 14
         face.paste(colors, (0, 0), opacity)
     buffer = BytesIO()
     face.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _png(figure: Figure) -> bytes:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
     return buffer.getvalue()

@@ -11,14 +11,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
+from crossfer.figure import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW
 from crossfer.runtime.align import CropGeometry, Square, crop_square, cut_square
 from crossfer.runtime.atomic import write_atomically
 from crossfer.runtime.files import MADE_BY
 from crossfer.runtime.percent import percent
 from crossfer.types import Face
 
-# One colour a face: the Okabe-Ito palette stays distinct under every common colour-vision deficiency.
-FACE_COLORS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
+FACE_COLORS = (SKY, ORANGE, GREEN, YELLOW, PURPLE, VERMILION, BLUE)  # one a face
 # Evidence for and against: orange and blue, which colour-blind readers tell apart.
 FOR, AGAINST = (255, 150, 0), (20, 90, 255)
 STRONGEST = 170  # opacity of the strongest cell, of 255: the face must stay visible

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from crossfer.figure import BLUE
 from crossfer.page import Rows, html_page, html_table
 from crossfer.scale.rows import BINS, MOST_FACES
 from crossfer.scale.summary import commonest
 
-BLUE, WIDTH, HEIGHT, LINE = "#0072B2", 640, 160, 22
+WIDTH, HEIGHT, LINE = 640, 160, 22
 
 
 def html_report(summary: Mapping[str, Any], where: str) -> str:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from io import BytesIO
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from crossfer.figure import BLUE, FORMATS, ORANGE, PURPLE, picture
 from crossfer.method.encoder import STAGES
 from crossfer.runtime.atomic import write_atomically
 from crossfer.train.intensity import CONDITIONS
 from crossfer.train.study import StudyError, TrialResult, paired_difference
 
-FORMATS = (".png", ".svg", ".pdf")
-# The Okabe-Ito palette: distinct under every common colour-vision deficiency.
-COLORS = {"classification": "#000000", "whole": "#0072B2", "permuted": "#E69F00", "random": "#CC79A7"}
+COLORS = {"classification": "#000000", "whole": BLUE, "permuted": ORANGE, "random": PURPLE}
 
 
 def require_matplotlib(path: Path) -> None:
@@ -25,8 +23,8 @@ def require_matplotlib(path: Path) -> None:
     Raises:
         StudyError: if matplotlib is missing, or the name ends in no format of ours.
     """
-    if path.suffix not in FORMATS:
-        raise StudyError(f"--plot {path}: expected a name that ends in {', '.join(FORMATS)}")
+    if path.suffix[1:] not in FORMATS:
+        raise StudyError(f"--plot {path}: expected a name that ends in .{', .'.join(FORMATS)}")
     if find_spec("matplotlib") is None:
         raise StudyError("--plot needs matplotlib: pip install '.[report]' in a checkout")
 
@@ -71,7 +69,7 @@ def plot_ablation(rows: Sequence[str], results: Sequence[TrialResult], reference
             continue
         axis.plot(points, [y] * len(points), "o", color="#9FAAB5", markersize=4)
         error = 100 * (difference.margin or 0)
-        axis.errorbar(100 * difference.mean, y, xerr=error, fmt="D", color="#0072B2", capsize=3, markersize=5)
+        axis.errorbar(100 * difference.mean, y, xerr=error, fmt="D", color=BLUE, capsize=3, markersize=5)
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set_yticks(range(len(drawn)), list(reversed(drawn)))
     axis.set_xlabel(
@@ -86,12 +84,9 @@ def _canvas(columns: int, *, width: float, height: float) -> tuple[Any, Sequence
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
     for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25, linewidth=0.6)
     return figure, axes
 
 
 def _save(figure: Any, path: Path) -> None:
-    buffer = BytesIO()
-    figure.savefig(buffer, format=path.suffix.lstrip("."), dpi=150)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, picture(figure, path.suffix[1:], dpi=150))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from crossfer.figure import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW, picture
 from crossfer.runtime.atomic import write_atomically
 from crossfer.video.people import Person, clock
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; what is often seen, neutral, is pale.
 COLORS = {
-    "neutral": "#C9CDD2",
-    "happiness": "#E69F00",
-    "surprise": "#F0E442",
-    "sadness": "#0072B2",
-    "anger": "#D55E00",
-    "disgust": "#009E73",
-    "fear": "#CC79A7",
-    "contempt": "#444444",
+    "neutral": "#C9CDD2",  # pale: it is often seen
+    "happiness": ORANGE,
+    "surprise": YELLOW,
+    "sadness": BLUE,
+    "anger": VERMILION,
+    "disgust": GREEN,
+    "fear": PURPLE,
+    "contempt": GREY,
 }
-_OTHER = "#56B4E9"  # an expression of a model with other classes
+_OTHER = SKY  # an expression of a model with other classes
 MOST_POINTS = 1200  # of a timeline: more than a picture shows
 _HELD = 0.5  # seconds for which the last value is drawn where frames come slowly
 _AT_ONCE = 64  # people whose timelines are held at once
-_DPI = 130
 
 
 class Timeline:
@@ -119,9 +117,7 @@ def timeline_picture(timeline: Timeline, labels: Sequence[str]) -> bytes:
     for k, label in enumerate(labels):
         lower.stairs((answers == k).astype(float), edges, fill=True, color=_color(label), linewidth=0)
     _dress(figure, upper, lower, timeline.person, (edges[0], edges[-1]))
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Software": None})
-    return buffer.getvalue()
+    return picture(figure)
 
 
 def _dress(figure: Figure, upper: Axes, lower: Axes, person: Person, ends: tuple[float, float]) -> None:
@@ -131,8 +127,6 @@ def _dress(figure: Figure, upper: Axes, lower: Axes, person: Person, ends: tuple
     lower.set(yticks=[], ylim=(0, 1), xlabel="time")
     lower.set_ylabel("most\nprobable", rotation=0, ha="right", va="center", fontsize=8)
     lower.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: clock(seconds)))
-    for axes in (upper, lower):
-        axes.spines[["top", "right"]].set_visible(False)
     handles, names = upper.get_legend_handles_labels()
     upper.legend(
         handles[::-1], names[::-1], frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9
