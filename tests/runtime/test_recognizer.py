@@ -15,6 +15,7 @@ from crossfer import Recognizer
 from crossfer.calibration import softmax
 from crossfer.labels import FERPLUS
 from crossfer.runtime.align import crop_face
+from crossfer.runtime.annotate import annotate
 from crossfer.runtime.bundle import BundleError
 from crossfer.runtime.decision import Decision
 from crossfer.runtime.detector import CenterFace, Detection
@@ -173,6 +174,15 @@ def test_a_model_may_be_given_as_bytes(tiny_model, astronaut):
     file, read = Recognizer(tiny_model, "none"), Recognizer(tiny_model.read_bytes(), "none")
     assert (read.path, read.sha256, read.meta) == (None, file.sha256, file.meta)
     assert read.recognize(astronaut)[0].to_dict() == file.recognize(astronaut)[0].to_dict()
+
+
+def test_it_draws_what_it_recognised(tiny_model, astronaut, astronaut_path):
+    recognizer = Recognizer(tiny_model)
+    faces = recognizer.recognize(astronaut)
+    drawn = recognizer.draw(astronaut, faces)
+    assert drawn.tobytes() == annotate(astronaut, faces, recognizer.meta.input.crop).tobytes()
+    assert recognizer.draw(astronaut_path, faces).tobytes() == drawn.tobytes()
+    assert recognizer.draw(astronaut, []).tobytes() != drawn.tobytes()
 
 
 def test_a_higher_score_leaves_out_more(tiny_model, astronaut):

@@ -140,6 +140,26 @@ class Recognizer:
         """
         return self.answer([self.find(source) for source in _several(images)])
 
+    def draw(self, image: ImageSource, faces: Sequence[Face]) -> Image.Image:
+        """A picture of what was recognised, as ``crossfer predict --annotate`` draws it.
+
+        Boxes, expressions and confidence, over each face the evidence for its expression (orange for it, blue
+        against it), and beside the photo the likeliest expressions of each face.
+
+        Args:
+            image: as ``recognize`` takes it.
+            faces: what ``recognize`` gave for it.
+
+        Returns:
+            RGB; the photo with a longer side of 1,024 to 2,048 pixels, and the panel beside it.
+
+        Raises:
+            ImageError: if the image cannot be used.
+        """
+        from crossfer.runtime.annotate import annotate  # noqa: PLC0415 - fonts are for those who draw
+
+        return annotate(load_image(image), faces, self.meta.input.crop)
+
     def find(self, image: ImageSource, max_faces: int | None = None) -> Found:
         """Finds and cuts out the faces of one image: the half of ``recognize`` before the model.
 
