@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from scipy import optimize
 from crossfer import calibration as calibrations
 from crossfer.calibration import (
     LEVELS,
+    BiasTrial,
     Calibration,
     conformal_thresholds,
     fit_abstention,
@@ -65,8 +68,9 @@ def test_the_temperature_is_that_of_scipy(seed: int):
 
 def test_the_temperature_stays_in_its_range():
     sure = np.eye(8) * 5
-    assert fit_temperature(sure, np.arange(8)) == pytest.approx(0.05)
-    assert fit_temperature(sure, (np.arange(8) + 1) % 8) == pytest.approx(20)
+    for fit in (fit_temperature, lambda logits, truth: fit_bias(logits, truth)[0]):
+        assert fit(sure, np.arange(8)) == pytest.approx(0.05)
+        assert fit(sure, (np.arange(8) + 1) % 8) == pytest.approx(20)
 
 
 def test_temperature_and_bias_are_those_of_scipy():
@@ -99,6 +103,11 @@ def test_a_bias_is_kept_only_where_it_helps():
     assert not plain.helps
 
 
+@pytest.mark.parametrize(("gain", "helps"), [(0.021, True), (0.02, False), (0.011, False), (-0.03, False)])
+def test_a_bias_helps_if_its_gain_exceeds_its_error_twice(gain: float, helps: bool):
+    assert BiasTrial(gain, error=0.01).helps == helps
+
+
 def test_copies_do_not_make_a_bias_look_better(monkeypatch):
     """All copies of an image lie in one fold, so that none is fitted on another."""
     logits, truth = drawn_case(60)
@@ -117,11 +126,16 @@ def test_copies_do_not_make_a_bias_look_better(monkeypatch):
 # ---- prediction sets ----
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.sampled_from([500, 800, 900, 950, 990]))
+SHARES = st.floats(0, 1) | st.integers(0, 10**7).map(lambda number: number / 10**7)
+
+
+@given(st.lists(SHARES, min_size=1, max_size=60), st.sampled_from([500, 800, 900, 950, 990]))
 def test_thresholds_as_in_the_loop_version(chosen: list[float], level: int):
     probabilities = np.array(chosen)[:, None]
     found = conformal_thresholds(probabilities, np.zeros(len(chosen), int))[level - LEVELS[0]]
     assert found == pytest.approx(naive.conformal_threshold(chosen, level / 1000), abs=2e-6)
+    rank = math.ceil(Fraction(level, 1000) * (len(chosen) + 1))
+    assert np.sum(probabilities >= found) >= min(rank, len(chosen))  # rounding leaves none of them out
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1))
@@ -166,10 +180,10 @@ def test_a_level_between_two_is_served_by_the_higher():
 # ---- abstention ----
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from([0.2, 0.4, 0.6, 0.8, 0.9]), st.booleans()), min_size=1, max_size=40),
-    st.floats(0.1, 1),
-)
+CONFIDENCES = st.sampled_from([0.2, 0.4, 0.6, 0.8, 0.9, 0.1234567, 0.7654321])
+
+
+@given(st.lists(st.tuples(CONFIDENCES, st.booleans()), min_size=1, max_size=40), st.floats(0.1, 1))
 def test_abstention_as_in_the_loop_version(images: list[tuple[float, bool]], target: float):
     confidence, right = map(np.array, zip(*images, strict=True))
     found = fit_abstention(confidence, right, target)
