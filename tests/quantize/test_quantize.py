@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -14,10 +15,13 @@ import pytest
 from crossfer.calibration import fit_temperature
 from crossfer.data.sample import DataError, Dataset
 from crossfer.data.synthetic import load_synthetic
+from crossfer.evaluate.comparison import PairResult
 from crossfer.labels import FERPLUS, LabelSet
 from crossfer.quantize import quantize as module
+from crossfer.quantize.graph import eight_bit_nodes, fold
 from crossfer.quantize.quantize import Quantized, QuantizeError, QuantizeOptions, quantize
-from crossfer.runtime.bundle import BundleError, read_bundle, with_metadata
+from crossfer.quantize.static import to_eight_bits
+from crossfer.runtime.bundle import BundleError, read_bundle, with_metadata, write_bundle
 from crossfer.runtime.preprocess import preprocess
 from support.bundles import calibration, tiny_bundle, tiny_graph, tiny_meta
 
@@ -148,10 +152,12 @@ def test_fewer_training_faces_than_asked_for_are_all_used(model: Path, train, va
 
 
 def test_a_calibration_is_left_out_and_said_to_be(model: Path, train, valid, tmp_path: Path):
-    meta = replace(read_bundle(model).meta, calibration=calibration())
+    biased = replace(calibration(), bias=(50.0, *[0.0] * 7))
+    meta = replace(read_bundle(model).meta, calibration=biased)
     (tmp_path / "calibrated.onnx").write_bytes(with_metadata(model.read_bytes(), meta))
     done = quantize(tmp_path / "calibrated.onnx", train, valid, tmp_path / "int8.onnx", FEW)
     assert done.lost_calibration
+    assert done.comparison.accuracies[0] == 1  # its bias is no part of what is compared
     assert read_bundle(done.path).meta.calibration is None
 
 
@@ -164,6 +170,28 @@ def test_too_great_a_loss_is_refused_and_an_older_file_stays(model: Path, train,
         quantize(model, train, valid, tmp_path / "int8.onnx", wrong)
     assert [path.name for path in tmp_path.iterdir()] == ["int8.onnx"]
     assert (tmp_path / "int8.onnx").read_bytes() == b"older"
+
+
+def test_a_gain_is_no_loss():
+    better = PairResult("old", "int8", 100, 100, (0.8, 0.9), 0.1, (0.0, 0.2), 5, 15, 0.04)
+    module._refuse_a_bad_one(better, 0.0, QuantizeOptions())
+
+
+@pytest.mark.parametrize("worst", [0, 99, 129])
+def test_no_face_may_have_evidence_that_misses_its_logit(worst: int):
+    class Session:
+        def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+            return [feed["image"], np.zeros((len(feed["image"]), 1, 2, 2))]
+
+    logits = np.zeros((130, 1))
+    logits[worst] = -0.5
+    assert module._evidence_error(SimpleNamespace(session=Session()), logits) == 0.5
+
+
+def test_ranges_are_measured_on_every_face(model: Path):
+    graph, seen = fold(model.read_bytes()), list[int]()
+    to_eight_bits(graph, eight_bit_nodes(graph), images(21), progress=seen.append)
+    assert sum(seen) == 21
 
 
 def test_evidence_that_misses_its_logit_is_refused(model: Path, train, valid, tmp_path: Path):
