@@ -165,6 +165,21 @@ def test_a_term_that_is_off_costs_and_holds_nothing() -> None:
     assert loss_of(net, feature_map=False)(output, shares).feature_map == 0
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("contrast", "cosine"), ("temperature", 0.7), ("target", "permuted"), ("target", "random")],
+)
+@pytest.mark.parametrize("term", ["feature_map", "batch"])
+def test_how_stages_are_compared_holds_for_both_terms(option: str, value: object, term: str) -> None:
+    net = tiny_net()
+    output, shares = net(torch.randn(6, 1, 32, 32)), targets(6)
+    alone = {"k_feature_map": 2, "feature_map": term == "feature_map", "batch": term == "batch"}
+    usual, other = loss_of(net, **alone), loss_of(net, **alone, **{option: value})
+    other.load_state_dict(usual.state_dict())
+    ours, theirs = (getattr(loss(output, shares, generator()), term) for loss in (usual, other))
+    assert (ours - theirs).abs() > 1e-4
+
+
 def test_deterministic_under_a_generator() -> None:
     net = tiny_net()
     loss, output, shares = loss_of(net), net(torch.randn(6, 1, 32, 32)), targets(6)
