@@ -11,6 +11,7 @@ from crossfer.calibration import softmax
 from crossfer.console import as_text
 from crossfer.evaluate.calibrate import Calibrated, calibrate
 from crossfer.evaluate.evaluation import score
+from crossfer.evaluate.leaks import Leaks
 from crossfer.evaluate.predictions import Predictions, Subject
 from crossfer.evaluate.tables import calibration_tables
 from crossfer.runtime.bundle import BundleMeta
@@ -71,6 +72,39 @@ def test_they_are_right_where_classes_are_equally_frequent(unbalanced: Predictio
     nll, least = (-np.log(p[np.arange(2000), truth]).mean() for p in (given, best))
     assert nll == pytest.approx(least, rel=0.02)
     assert nll < 0.8 * -np.log(softmax(logits, 2.0)[np.arange(2000), truth]).mean()
+
+
+def test_what_the_network_may_know_and_what_got_no_answer_is_left_out(unbalanced: Predictions) -> None:
+    some = unbalanced.select(np.arange(300))
+    lost, known = np.arange(20), np.arange(20, 70)
+    logits, truth = some.logits.copy(), some.truth.copy()
+    logits[lost] = np.nan
+    logits[known, truth[known]] += 50  # learnt by heart
+    seen = replace(some, logits=logits, probabilities=softmax(logits))
+    leaks = Leaks({"train": 9}, frozenset(), frozenset(some.paths[i] for i in known))
+    found, alone = calibrate(META, seen, leaks), calibrate(META, some.select(np.arange(70, 300)), None)
+    told = found.calibration.fitted_on
+    assert (told["n"], told["left_out"], told["looked_in"]) == (230, 70, {"train": 9})
+    assert found.meta.temperature == alone.meta.temperature
+    assert replace(found.calibration, fitted_on={}) == replace(alone.calibration, fitted_on={})
+
+
+def test_abstention_is_as_right_as_was_asked_for(unbalanced: Predictions) -> None:
+    some, coverages = unbalanced.select(np.arange(400)), []
+    for target in (0.9, 0.98):
+        found = calibrate(META, some, None, selective_accuracy=target).calibration
+        assert found.fitted_on["selective_accuracy"] == target
+        assert found.abstention is not None
+        assert found.abstention.selective_accuracy >= target
+        coverages.append(found.abstention.coverage)
+    assert coverages[0] > coverages[1] + 0.05
+
+
+def test_before_is_what_the_bundle_answered(unbalanced: Predictions) -> None:
+    some = unbalanced.select(np.arange(400))
+    once = calibrate(META, some, None, balance=0.5)
+    again = calibrate(once.meta, some, None)
+    assert again.before.to_dict() == once.after.to_dict()
 
 
 def test_rare_classes_are_found_more_often_and_it_says_so(unbalanced: Predictions) -> None:
