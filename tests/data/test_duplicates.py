@@ -41,6 +41,10 @@ def dimmed(image: np.ndarray) -> np.ndarray:
     return (image * 0.6 + 20).astype(np.uint8)
 
 
+def different_digests(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(256, size=(count, 16), dtype=np.uint8)
+
+
 def test_identical_pixels_alone_are_identical():
     one, other = picture(1), picture(2)
     changed = one.copy()
@@ -85,6 +89,28 @@ def test_near_pairs_are_those_of_the_slow_way(seed: int):
     digests = rng.integers(256, size=(24, 16), dtype=np.uint8)
     found = find_near_pairs(Fingerprints(digests, thumbs, {}), threshold=0.97)
     assert set(map(tuple, found.tolist())) == slow.near_pairs(thumbs, 0.97)
+
+
+def test_pairs_at_the_threshold_are_found_as_often_as_the_tables_promise():
+    """At a correlation of 0.945 with a probability of 0.973, for (1 - arccos(0.945) / pi) ** 20 = 0.106."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(300, 64, 3))
+    vectors[:, :, 0] = 1
+    one, other = np.linalg.qr(vectors)[0][:, :, 1:].transpose(2, 0, 1)  # without mean, of length 1
+    pairs = np.stack([one, 0.945 * one + np.sqrt(1 - 0.945**2) * other], axis=1).reshape(600, 8, 8)
+    thumbs = np.round(128 + 250 * np.kron(pairs, np.ones((3, 3)))).astype(np.uint8).reshape(600, 576)
+    found = find_near_pairs(Fingerprints(different_digests(600), thumbs, {}), threshold=0.94)
+    assert all(j == i + 1 and i % 2 == 0 for i, j in found.tolist())
+    assert 0.93 < len(found) / 300 < 1
+
+
+def test_candidates_in_many_blocks_give_the_same_pairs(monkeypatch):
+    thumbs = np.stack([thumbnail(picture(1, i % 4)) for i in range(12)])
+    prints = Fingerprints(different_digests(12), thumbs, {})
+    expected = find_near_pairs(prints).tolist()
+    assert len(expected) == 4 * 3
+    monkeypatch.setattr("crossfer.data.duplicates.PAIRS_AT_ONCE", 3)
+    assert find_near_pairs(prints).tolist() == expected
 
 
 @settings(deadline=None)
