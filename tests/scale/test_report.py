@@ -98,6 +98,19 @@ def test_a_manifest_without_its_beginning_is_one_sentence_and_can_be_done_withou
     run_here("-o", tmp_path / "out", "--report")
 
 
+def test_times_and_memory_are_those_of_all_parts(output):
+    path = output / "manifest.jsonl"
+    start, first, second = map(json.loads, path.read_bytes().splitlines())
+    first |= {"finished": start["began"] + 2, "peak": 900}
+    second |= {"finished": start["began"] + 5, "peak": 800}
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in (start, first, second)))
+    found = summarise(output)
+    assert found["worker_peak_bytes"] == 900
+    (stint,) = found["stints"]
+    figures = [stint[name] for name in ("first_rows_after", "seconds", "images", "images_per_second")]
+    assert figures == pytest.approx([2, 5, 40, 8], abs=2e-3)
+
+
 def test_the_curve_spreads_images_over_the_time_that_they_took():
     stint = Stint("local", 2, 1000.0, [(1010.0, 10.0, 100), (1020.0, 10.0, 300), (1020.0, 20.0, 200)])
     curve = stint.curve()
