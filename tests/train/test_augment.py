@@ -95,6 +95,32 @@ def test_faces_of_a_batch_are_changed_each_in_their_own_way() -> None:
         assert len(changed.mean(dim=(1, 2, 3)).unique()) == 8
 
 
+@pytest.mark.parametrize("switch", ["flip", "low_resolution", "erasing"])
+def test_each_happens_as_often_as_asked(switch: str) -> None:
+    images = faces(400)
+    changed = (augment(**{switch: 0.25}, low_resolution_min=0.2)(images) - images).abs().amax(dim=(1, 2, 3))
+    assert (changed > 1e-3).float().mean() == pytest.approx(0.25, abs=0.07)
+
+
+def test_faces_grow_and_shrink_by_up_to_what_is_asked() -> None:
+    square = torch.zeros(200, 1, 41, 41)
+    square[:, :, 11:30, 11:30] = 1
+    sides = augment(scale=0.3)(square).sum(dim=(1, 2, 3)).sqrt() / 19
+    assert 0.68 < sides.min() < 0.75
+    assert 1.25 < sides.max() < 1.32
+
+
+def test_faces_move_by_up_to_what_is_asked_to_all_sides() -> None:
+    dot = torch.zeros(200, 1, 41, 41)
+    dot[:, :, 20, 20] = 1
+    places = augment(shift=0.2)(dot)[:, 0]
+    steps = torch.arange(41) - 20.0
+    for axis in (1, 2):
+        moved = (places.sum(dim=3 - axis) * steps).sum(dim=1) / 41
+        assert -0.21 < moved.min() < -0.17
+        assert 0.17 < moved.max() < 0.21
+
+
 def test_flip_mirrors_left_and_right() -> None:
     images = faces()
     torch.testing.assert_close(augment(flip=1.0)(images), images.flip(-1), atol=1e-5, rtol=0)

@@ -8,6 +8,7 @@ from crossfer.data.sample import DataError, Dataset, Sample
 from crossfer.labels import LabelSet
 from crossfer.runtime.preprocess import InputContract, resize_crop
 from crossfer.train.loader import FaceTensors, load_faces, shuffled
+from crossfer.train.loader import drawn as drawn_rows
 from support.toy_faces import toy_faces
 
 LABELS = LabelSet("toy", ("neutral", "happiness"))
@@ -49,6 +50,7 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
     assert order(20, 4, seed=1, epoch=2) == first
     assert order(20, 4, seed=1, epoch=3) != first
     assert order(20, 4, seed=2, epoch=2) != first
+    assert order(20, 4, seed=2, epoch=1) != first  # runs of neighbouring seeds share no order
 
 
 def test_images_stay_with_their_targets() -> None:
@@ -108,4 +110,6 @@ def test_a_limit_draws_the_same_images_each_time() -> None:
     again = load_faces(listed, InputContract(size=4), votes=False, limit=10)
     assert torch.equal(drawn.images, again.images)
     assert torch.equal(drawn.labels, again.labels)
+    rows = drawn_rows(listed, 10)
+    assert rows == sorted(set(rows)) != list(range(10))  # sets are often listed class by class
     assert len(load_faces(listed, InputContract(size=4), votes=False, limit=99)) == 40
