@@ -95,6 +95,12 @@ def test_the_optimiser_is_the_one_asked_for(name: str, kind: type) -> None:
     assert sum(len(g["params"]) for g in optimizer.param_groups) == len(list(net.parameters()))
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.8])
+def test_momentum_is_nesterov_s_where_there_is_any(momentum: float) -> None:
+    optimizer = build_optimizer(torch.nn.Linear(2, 2), OptimConfig(optimizer="sgd", momentum=momentum))
+    assert {(g["momentum"], g["nesterov"]) for g in optimizer.param_groups} == {(momentum, momentum > 0)}
+
+
 def test_a_constant_schedule_warms_up_and_stays() -> None:
     optim = OptimConfig(lr=0.4, epochs=10, warmup_epochs=1, schedule="constant")
     assert [learning_rate(optim, e) for e in (0.5, 1, 5, 9.9)] == pytest.approx([0.4 * 0.51, 0.4, 0.4, 0.4])
