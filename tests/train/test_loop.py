@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from crossfer.runtime.lock import FolderInUseError
+from crossfer.runtime.preprocess import normalize
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import Recipe
@@ -22,6 +24,7 @@ from crossfer.train.loop import (
 )
 from crossfer.train.network import input_contract, network
 from crossfer.train.record import EpochRecord, write_log
+from crossfer.train.state import RunState
 from support.observers import EachStep
 from support.runs import assert_same_run, tensors_of
 from support.toy_faces import LABELS, toy_faces, toy_recipe
@@ -80,6 +83,51 @@ def test_what_a_run_leaves(whole: Path) -> None:
         assert float(row["valid_accuracy"]) == pytest.approx(record["valid_accuracy"], abs=1e-6)
 
 
+def test_epochs_are_judged_by_the_averaged_weights(tmp_path: Path) -> None:
+    recipe = toy_recipe(optim={"epochs": 2, "ema_decay": 0.999})
+    result = run(recipe, tmp_path)
+    tensors = checkpoint.load(tmp_path / "last.safetensors")[0]
+    valid, losses = toy_faces(24, seed=1), []
+    for name in ("averaged.module", "model"):
+        net = network(recipe.model, len(LABELS))
+        net.load_state_dict(checkpoint.under(name, tensors))
+        logits = net.eval()(normalize(valid.images, input_contract(recipe.model))).logits
+        losses.append(float(torch.nn.functional.cross_entropy(logits.detach(), valid.labels)))
+        if name == "averaged.module":
+            accuracy = float((logits.argmax(dim=1) == valid.labels).float().mean())
+    assert (result.history[-1].valid_loss, result.history[-1].valid_accuracy) == pytest.approx(
+        (losses[0], accuracy), abs=1e-5
+    )
+    assert abs(losses[1] - losses[0]) > 1e-3
+
+
+def test_the_rate_follows_its_schedule_from_step_to_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def rate(_: object, epoch: float) -> float:
+        asked.append(epoch)
+        return 0.001 * epoch
+
+    monkeypatch.setattr("crossfer.train.loop.learning_rate", rate)
+    result = run(toy_recipe(optim={"epochs": 2}), tmp_path)
+    thirds = [0, 1, 2, 2, 3, 4, 5, 5]  # the last of an epoch is logged
+    assert asked == pytest.approx([number / 3 for number in thirds])
+    assert [record.learning_rate for record in result.history] == pytest.approx([0.002 / 3, 0.005 / 3])
+
+
+@pytest.mark.parametrize(("by", "chosen"), [("accuracy", 3), ("mean_class_accuracy", 2)])
+def test_of_equally_good_epochs_the_later_is_the_best(by: str, chosen: int) -> None:
+    figures = [(0.9, 0.5), (0.7, 0.8), (0.9, 0.5)]
+    history = [
+        EpochRecord(epoch, 1.0, 1.0, 0.0, 0.0, right, 1.0, 0.1, 1.0, valid_mean_class_accuracy=even)
+        for epoch, (right, even) in enumerate(figures, start=1)
+    ]
+    state = SimpleNamespace(recipe=SimpleNamespace(best_by=by), history=history)
+    assert RunState.best.fget(state).epoch == chosen
+
+
 def test_one_process_trains_into_a_folder(tmp_path: Path) -> None:
     def another(_: Progress) -> None:
         with pytest.raises(FolderInUseError, match=r"another run is writing there now"):
@@ -98,6 +146,9 @@ def test_a_run_goes_on_with_the_faces_that_it_began_with(split: str, tmp_path: P
     changed = {**faces, split: toy_faces(21)}
     with pytest.raises(TrainingError, match=rf"began with other {split} faces \(\d+ faces, .*, now 21 faces"):
         train(recipe, LABELS, changed["train"], changed["valid"], folder, resume=True)
+    other = faces | {split: replace(faces[split], targets=faces[split].targets.roll(1, dims=1))}
+    with pytest.raises(TrainingError, match=rf"began with other {split} faces"):
+        train(recipe, LABELS, other["train"], other["valid"], folder, resume=True)
     train(recipe, LABELS, faces["train"], faces["valid"], folder, resume=True)
 
 
@@ -183,10 +234,11 @@ def test_stopped_by_an_exception_and_resumed_equals_uninterrupted(
 
 
 def test_resume_of_a_finished_run_changes_nothing(whole: Path) -> None:
-    before = (whole / "last.safetensors").read_bytes()
+    before = {name: (whole / name).read_bytes() for name in ("last.safetensors", "log.csv")}
+    (whole / "log.csv").unlink()  # as where it was stopped between the two
     result = run(toy_recipe(), whole, resume=True)
     assert len(result.history) == 3
-    assert (whole / "last.safetensors").read_bytes() == before
+    assert {name: (whole / name).read_bytes() for name in before} == before
 
 
 def test_resume_without_a_run_starts_one(tmp_path: Path) -> None:

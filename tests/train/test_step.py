@@ -24,8 +24,10 @@ from support.runs import assert_same_run, scaled_from
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 
 
-def a_step(recipe: Recipe, folder: Path) -> tuple[Step, dict[str, torch.Tensor]]:
-    """A step that changes nothing but the gradients, and those it leaves for a batch, by name."""
+def a_step(
+    recipe: Recipe, folder: Path, *, batch: int = 16, rate: float = 0.0
+) -> tuple[Step, dict[str, torch.Tensor]]:
+    """A step, which at a rate of 0 changes the gradients alone, and those it leaves for a batch, by name."""
     torch.manual_seed(0)
     precision = recipe.optim.precision
     assert precision != "auto"
@@ -42,8 +44,8 @@ def a_step(recipe: Recipe, folder: Path) -> tuple[Step, dict[str, torch.Tensor]]
     for module in run.bare.modules():
         module.eval()
     step = Step(run, input_contract(recipe.model))
-    faces = toy_faces(16)
-    step(faces.images, faces.targets, 0.0)
+    faces = toy_faces(batch)
+    step(faces.images, faces.targets, rate)
     named = [*run.bare.named_parameters(prefix="net"), *run.loss.named_parameters(prefix="loss")]
     return step, {name: p.grad.clone() for name, p in named if p.grad is not None}
 
@@ -53,14 +55,17 @@ STILL: dict[str, Any] = {
 }
 
 
-def test_a_batch_in_parts_has_the_gradient_of_the_whole_but_for_the_batch_terms(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("wanted", "batch"), [(4, 16), (2, 5)])  # five are cut into three and two
+def test_a_batch_in_parts_has_the_gradient_of_the_whole_but_for_the_batch_terms(
+    wanted: int, batch: int, tmp_path: Path
+) -> None:
     recipes = [
         toy_recipe(
             **STILL, method={"batch": False, "feature_map": False}, optim={"accumulate": n, "clip_norm": 1e9}
         )
-        for n in (1, 4)
+        for n in (1, wanted)
     ]
-    whole, parts = (a_step(recipe, tmp_path)[1] for recipe in recipes)
+    whole, parts = (a_step(recipe, tmp_path, batch=batch)[1] for recipe in recipes)
     assert whole.keys() == parts.keys()
     for name, gradient in whole.items():
         torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-6)
@@ -109,6 +114,22 @@ def test_clipping_takes_in_the_projection_of_the_losses(tmp_path: Path) -> None:
     factor = 1e-3 / torch.stack([g.norm() for g in free.values()]).norm()
     for name, gradient in free.items():
         torch.testing.assert_close(clipped[name], gradient * factor, rtol=1e-3, atol=1e-9)
+
+
+def test_a_step_is_at_the_rate_given_and_averaged_once_it_is_made(tmp_path: Path) -> None:
+    recipe = toy_recipe(**STILL, optim={"average": "swa", "swa_start": 0.9})
+    begun, made = (a_step(recipe, tmp_path, rate=rate)[0].run for rate in (0.0, 0.5))
+    assert [group["lr"] for group in made.optimizer.param_groups] == [0.5, 0.5]
+    for name in ("encoder.conv1.weight", "head.bias"):
+        before, after = (run.bare.get_parameter(name) for run in (begun, made))
+        assert not torch.equal(before, after)
+        assert torch.equal(made.averaged.module.get_parameter(name), after)
+
+
+def test_faces_are_mixed_where_the_recipe_says_so(tmp_path: Path) -> None:
+    mixed = toy_recipe(augment=STILL["augment"] | {"mixup": 1.0})
+    (_, plain), (_, found) = (a_step(recipe, tmp_path) for recipe in (toy_recipe(**STILL), mixed))
+    assert not torch.allclose(plain["net.head.bias"], found["net.head.bias"], rtol=0.05)
 
 
 def stop(progress: Progress) -> None:
