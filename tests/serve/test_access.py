@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from starlette.datastructures import Headers
 
-from crossfer.serve.access import Access, read_origin
+from crossfer.serve.access import Access, is_loopback, read_origin
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,20 @@ def test_what_is_no_site_is_refused(text):
     with pytest.raises(ValueError, match=r"^--allow-origin .*: expected scheme, host") as refused:
         read_origin(text)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LocalHost:8000", "127.0.0.1:80", "[::1]", "[::1]:8000", "Faces.local:8000", "faces.local"],
+)
+def test_without_a_token_this_machine_is_answered_under_its_own_names(host):
+    Access(host="Faces.local").check("/", Headers({"host": host}))
+
+
+@pytest.mark.parametrize(
+    "addresses", [("127.0.0.1", "192.0.2.7"), ("192.0.2.7", "127.0.0.1"), ("192.0.2.7",)]
+)
+def test_a_name_that_leads_elsewhere_too_is_no_loopback(addresses, monkeypatch):
+    found = [(2, 1, 6, "", (address, 0)) for address in addresses]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: found)
+    assert not is_loopback("both.example")
