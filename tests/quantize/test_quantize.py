@@ -21,7 +21,7 @@ from crossfer.quantize import quantize as module
 from crossfer.quantize.graph import eight_bit_nodes, fold
 from crossfer.quantize.quantize import Quantized, QuantizeError, QuantizeOptions, quantize
 from crossfer.quantize.static import to_eight_bits
-from crossfer.runtime.bundle import BundleError, read_bundle, with_metadata, write_bundle
+from crossfer.runtime.bundle import BundleError, read_bundle, with_metadata
 from crossfer.runtime.preprocess import preprocess
 from support.bundles import calibration, tiny_bundle, tiny_graph, tiny_meta
 

@@ -209,6 +209,32 @@ def test_without_a_detector_object_it_is_centerface_as_the_recogniser_would_run_
     assert asked == [{"min_score": 0.3, "long_side": side, "threads": 1}]
 
 
+class Leaving(Steady):
+    """Nobody is there any more from the third look on."""
+
+    def detect(self, image):
+        found = super().detect(image)
+        return found if self.looks < 3 else []
+
+
+def test_whoever_left_is_forgotten_after_a_while(tiny_model):
+    seeing = Recognizer(tiny_model, Leaving())
+    working = VideoRecognizer(seeing, VideoSettings(detect_every=1), rate=1.0)
+    known = []
+    for number in range(20):
+        working.push(Frame(number, float(number), background()))
+        known.append(list(working.state()["smoother"]))
+    assert known[2] == ["1"]
+    assert known[-1] == []
+
+
+def test_at_few_frames_a_second_people_are_followed_from_look_to_look(tiny_model):
+    seeing = Recognizer(tiny_model, Steady())
+    working = VideoRecognizer(seeing, VideoSettings(detect_every=3), rate=1.0)
+    found = [one for number in range(13) for one in working.push(Frame(number, float(number), background()))]
+    assert [[face.track for face in one.faces] for one in found] == [[1]] * 12
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
