@@ -104,6 +104,15 @@ def test_unknown_depth_and_stem_are_named() -> None:
         ResNet(stem="big")
 
 
+def test_kernels_begin_with_a_spread_that_keeps_gradients_as_large() -> None:
+    """He et al. 2015, by what a kernel gives out: a variance of 2 / (channels out * area)."""
+    net = ResNet(depth=10, width=32)
+    for layer in (net.layer2[0].conv1, net.layer3[0].downsample[0], net.layer4[0].conv1):
+        kernel = layer.weight.detach()
+        out, _, height, width = kernel.shape
+        assert float(kernel.std()) == pytest.approx((2 / (out * height * width)) ** 0.5, rel=0.05)
+
+
 def test_shortcuts_are_strided_convolutions() -> None:
     block = ResNet(width=8, in_channels=1, stem="small").layer2[0].eval()
     assert isinstance(block, BasicBlock)

@@ -51,6 +51,14 @@ def test_agrees_with_its_naive_twin(
     np.testing.assert_allclose(found_logits, logits(given_x, given_deep, mu, *arrays(head)), atol=1e-5)
 
 
+@pytest.mark.parametrize("mean", ["running", "none", "batch"])
+def test_the_gradient_is_right_that_through_the_mean_of_the_batch_too(mean: str) -> None:
+    head = head_of(3, 2, batch_mean=mean).double().train()
+    x = torch.randn(3, 2, 3, 3, dtype=torch.float64, requires_grad=True)
+    deep = torch.randn(3, DEEP, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda *maps: head(*maps)[0], (x, deep))
+
+
 def test_running_mean_follows_the_batches_in_training_alone() -> None:
     head = EvidenceHead(deep_channels=2, grid=3, num_classes=2, momentum=0.25)
     x, deep = torch.randn(4, 2, 3, 3), torch.randn(4, 2, 3, 3)
