@@ -1,0 +1,48 @@
+"""What is read of a folder or zip, and how it is noticed that one has changed."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from crossfer.data.tree import FolderTree, ZipTree, trees_to_try
+
+
+def rewrite(path: Path, content: bytes) -> None:
+    """Other content, with the size and the time of before."""
+    before = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+def test_a_change_is_seen_though_size_and_time_are_put_back(tmp_path: Path):
+    folder, archive = tmp_path / "folder", tmp_path / "a.zip"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "a.png").write_bytes(b"one")
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("a.png", b"one")
+    for tree, path, name in (
+        (FolderTree(folder), folder / "sub" / "a.png", "sub/a.png"),
+        (ZipTree(archive), archive, "a.png"),
+    ):
+        whole, single = list(tree.state()), tree.state_of(name)
+        assert (list(tree.state()), tree.state_of(name)) == (whole, single)
+        rewrite(path, path.read_bytes()[::-1])
+        assert list(tree.state()) != whole
+        assert tree.state_of(name) != single
+
+
+@pytest.mark.parametrize(("wrappings", "tried"), [(0, 1), (1, 2), (2, 3), (3, 3)])
+def test_data_is_looked_for_in_a_folder_and_in_two_that_hold_nothing_else(
+    wrappings: int, tried: int, tmp_path: Path
+):
+    inner = tmp_path.joinpath(*["only"] * wrappings)
+    for name in ("train", "test"):
+        (inner / name).mkdir(parents=True)
+        (inner / name / "a.png").write_bytes(b"one")
+    found = [tree.where for tree in trees_to_try(FolderTree(tmp_path))]
+    assert found == [str(tmp_path.joinpath(*["only"] * depth)) for depth in range(tried)]
