@@ -159,6 +159,17 @@ def test_bad_split_files_are_named(text: str, message: str, tmp_path: Path):
         read_split_file(tmp_path / "none.csv")
 
 
+def test_a_split_file_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "split.csv"
+    path.write_text(SplitFile("rafdb", "", {"a.png": "train"}).to_text())
+    monkeypatch.setattr("crossfer.data.splitfile.MAX_BYTES", path.stat().st_size)
+    assert read_split_file(path).split_of == {"a.png": "train"}
+    with path.open("a") as file:
+        file.write("b.png,train\n")
+    with pytest.raises(DataError, match=r"split\.csv: expected a split file of at most 0 MiB"):
+        read_split_file(path)
+
+
 def test_a_stray_quotation_mark_is_named_by_its_line(tmp_path: Path):
     path = tmp_path / "split.csv"
     path.write_text(SplitFile("rafdb", "", {"a.png": "train"}).to_text() + '"' + "b.png,train\n" * 50_000)

@@ -6,7 +6,7 @@ import pytest
 
 from crossfer.data.sample import DataError
 from crossfer.data.source import open_dataset
-from crossfer.evaluate.subsets import CHALLENGES, Subset, find_subset, read_subset
+from crossfer.evaluate.subsets import CHALLENGES, Subset, find_subset, read_subset, require_own_names
 
 PATHS = ("/data/happy/a.png", "/data/sad/a.png", "/data/sad/b.v2.png")
 
@@ -23,6 +23,28 @@ def test_what_does_not_fit_is_named():
         find_subset(Subset("x", ("a",)), PATHS)
     with pytest.raises(DataError, match="none of its 1 names, such as 'c', is among the 3 images"):
         find_subset(Subset("x", ("c",)), PATHS)
+
+
+def test_a_list_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("crossfer.evaluate.subsets.MAX_BYTES", 8)
+    (tmp_path / "hard.txt").write_text("1234567\n")
+    assert read_subset(str(tmp_path / "hard.txt"), tmp_path).names == ("1234567",)
+    (tmp_path / "hard.txt").write_text("12345678\n")
+    with pytest.raises(DataError, match=r"hard\.txt: expected at most 0 MiB of names, found more"):
+        read_subset(str(tmp_path / "hard.txt"), tmp_path)
+
+
+def test_lists_with_one_name_are_refused():
+    with pytest.raises(DataError, match="lists with different names, found 'x' twice"):
+        require_own_names([Subset("x", ("a",)), Subset("y", ("a",)), Subset("x", ("b",))])
+    require_own_names([Subset("x", ("a",)), Subset("y", ("a",))])
+
+
+def test_names_from_windows_and_ends_of_names(tmp_path: Path):
+    (tmp_path / "hard.txt").write_text("sad\\a.png\n", "utf-8")
+    assert find_subset(read_subset(str(tmp_path / "hard.txt"), tmp_path), PATHS).tolist() == [0, 1, 0]
+    with pytest.raises(DataError, match="none of its 1 names"):
+        find_subset(Subset("x", ("ad/a",)), PATHS)
 
 
 def test_files_that_are_none(tmp_path: Path):
