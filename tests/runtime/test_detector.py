@@ -195,6 +195,18 @@ def test_suppression_agrees_with_its_twin(corners, max_overlap, seed):
     assert kept.tolist() == reference.non_maximum_suppression(boxes, scores, max_overlap)
 
 
+def test_boxes_overlap_as_much_as_the_detector_was_told(astronaut, monkeypatch):
+    asked = []
+
+    def suppression(boxes, scores, max_overlap):
+        asked.append(max_overlap)
+        return non_maximum_suppression(boxes, scores, max_overlap)
+
+    monkeypatch.setattr(detector_module, "non_maximum_suppression", suppression)
+    CenterFace(max_overlap=0.7, threads=1).detect(astronaut)
+    assert asked == [0.7]
+
+
 def test_the_weights_come_from_the_wheel_without_importing_it():
     assert weights_path().name == "centerface.onnx"
     assert Path(weights_path()).stat().st_size > 1_000_000
