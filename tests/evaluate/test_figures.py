@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from crossfer.calibration import softmax
 from crossfer.evaluate import figures
@@ -85,3 +87,16 @@ def test_the_map_has_each_answered_image_once_and_is_the_same_again(
     monkeypatch.setattr(figures, "MOST_POINTS", 20)
     few = drawn("map_figure", run).axes[0].collections
     assert sum(len(points.get_offsets()) for points in few) == 20
+
+
+def test_a_face_is_coloured_where_the_evidence_lies() -> None:
+    grey, evidence = np.full((48, 48, 3), 120, np.uint8), np.zeros((6, 6), np.float32)
+    evidence[0, 0], evidence[5, 5] = 1, -1
+    plain, shown = (
+        np.asarray(Image.open(BytesIO(figures.face_picture(grey, given, side=60)))).astype(int)
+        for given in (None, evidence)
+    )
+    assert (plain == np.full((60, 60, 3), 120)).all()
+    assert shown[3, 3, 0] > 120 > shown[3, 3, 2]  # orange, for it
+    assert shown[56, 56, 2] > 120 > shown[56, 56, 0]  # blue, against it
+    assert (shown[:20, 40:] == plain[:20, 40:]).all()
