@@ -123,6 +123,16 @@ def test_equal_constants_are_held_once() -> None:
     assert np.unique(session.run(None, {"image": image})[0]).tolist() == [16]
 
 
+def test_constants_of_two_types_stay_apart_though_their_bytes_are_equal() -> None:
+    graph, second = graph_of(("Add", "image tiny", "a"), ("Gather", "a second", "y")), np.array([1], np.int32)
+    for name, value in {"tiny": second.view(np.float32), "second": second}.items():
+        graph.graph.initializer.append(numpy_helper.from_array(value, name))
+    content = fold(graph.SerializeToString()).SerializeToString()
+    images = np.random.default_rng(0).normal(size=(2, 2, 4, 4)).astype(np.float32)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    np.testing.assert_array_equal(session.run(None, {"image": images})[0], images[1:])
+
+
 def test_a_stem_clips_after_its_pool(mirrored: Path) -> None:
     kinds = [node.op_type for node in fold(mirrored.read_bytes()).graph.node]
     first = kinds.index("Conv")
