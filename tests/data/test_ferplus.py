@@ -12,8 +12,9 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
+from crossfer.data.ferplus import list_ferplus
 from crossfer.data.names import LabelVersion, Protocol, Split
-from crossfer.data.sample import DataError
+from crossfer.data.sample import DataError, Faults
 from crossfer.data.source import open_dataset
 from crossfer.labels import FERPLUS
 from data.layouts import ROWS, Row, grey, write_folders, write_pixel_table, write_table, write_zips
@@ -266,6 +267,16 @@ def test_a_missing_image_of_a_row_that_is_not_kept_changes_nothing(write: Write,
     write(tmp_path, [row for row in ROWS if row.name != "fer0000006.png"])
     write_table(tmp_path, ROWS)
     assert len(open_dataset("ferplus", tmp_path)) == 3
+
+
+@pytest.mark.parametrize("write", [write_folders, write_zips])
+def test_an_image_that_no_row_describes_is_told(write: Write, tmp_path: Path):
+    write(tmp_path)
+    stray = next(row.name for row in ROWS if row.usage == "Training" and row.name)
+    write_table(tmp_path, [row for row in ROWS if row.name != stray])
+    faults = Faults(skip=False)
+    list_ferplus(tmp_path, "train", faults)
+    assert [Path(path).name for path in faults.unlisted] == [stray]
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", "truncated"])
