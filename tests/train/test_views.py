@@ -12,6 +12,7 @@ from torch import Tensor
 
 from crossfer.labels import LabelSet, label_set
 from crossfer.train import checkpoint
+from crossfer.train.augment import Augment
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import DistillConfig, Recipe, RecipeError, ViewsConfig
 from crossfer.train.export import export
@@ -160,6 +161,20 @@ def test_what_is_told_of_views_does_not_depend_on_the_parts_of_a_batch(tmp_path:
     # By chance log(31), among 16 faces at once; the statistics of batch norm come of the parts.
     assert told == pytest.approx([told[0]] * 3, rel=0.02)
     assert told[0] > math.log(15)
+
+
+def test_every_epoch_is_judged_by_the_same_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, whole = list[Tensor](), Augment.forward
+
+    def forward(self: Augment, images: Tensor) -> Tensor:
+        seen.append(whole(self, images))
+        return seen[-1]
+
+    monkeypatch.setattr(Augment, "forward", forward)
+    train(views_recipe(optim={"epochs": 2, "batch_size": 8}), LABELS, toy_faces(8), toy_faces(16), tmp_path)
+    learnt, first, second, learnt_again, *again = seen
+    assert not torch.equal(learnt, learnt_again)
+    assert [torch.equal(*views) for views in zip((first, second), again, strict=True)] == [True, True]
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
