@@ -365,6 +365,33 @@ def test_what_has_to_wait_can_be_cancelled():
     assert work.done == [100]
 
 
+def test_the_source_of_what_has_to_wait_is_let_go_when_it_is_cancelled():
+    first, tried = Held(), threading.Event()
+
+    def prepare(source):
+        if source is None:
+            first.stop()
+            return 0
+        tried.set()
+        raise LaterError
+
+    batcher = Batcher(prepare, list, lambda _: 1, max_size=4, max_wait=0, threads=2)
+    batcher.submit(None)
+    assert first.reached.wait(SECONDS)
+    source = Number()
+    alive, gone = weakref.ref(source), batcher.submit(source)
+    del source
+    assert tried.wait(SECONDS)
+    assert gone.cancel()
+    deadline = time.monotonic() + SECONDS / 2
+    while alive() is not None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    gc.collect()
+    assert alive() is None
+    first.let_go()
+    batcher.close()
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(95, 105), max_size=40), st.integers(1, 4))
 def test_whoever_has_to_wait_is_answered_in_the_end(numbers, threads):
