@@ -27,8 +27,9 @@ ALLOWED = {
     "provenance": set(),
     "processor": set(),
     "page": set(),
-    "console": {"runtime.printable"},
-    "runtime": EVERYONE | {"calibration", "models"},
+    "printable": set(),
+    "console": {"printable"},
+    "runtime": EVERYONE | {"calibration", "models", "console", "printable"},
     "bench": EVERYONE | {"runtime", "provenance", "processor", "console"},
     # One decoding for what is learnt from and what is recognised; one way to write files that are whole.
     "data": EVERYONE | {"runtime.image", "runtime.regular", "runtime.atomic", "runtime.cores", "console"},
@@ -39,8 +40,8 @@ ALLOWED = {
     "evaluate": EVERYONE | {"runtime", "data", "metrics", "calibration", "provenance", "page", "console"},
     "quantize": EVERYONE | {"runtime", "data", "evaluate", "metrics", "calibration", "provenance", "console"},
     "serve": EVERYONE | {"runtime"},
-    "scale": EVERYONE | {"runtime", "page"},
-    "video": EVERYONE | {"runtime"},
+    "scale": EVERYONE | {"runtime", "page", "printable"},
+    "video": EVERYONE | {"runtime", "console", "printable"},
     "models": set(),
 }
 TORCH = {

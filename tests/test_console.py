@@ -7,8 +7,9 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
-from crossfer.console import as_json, as_text, counting, counting_bars, say, text_table
+from crossfer.console import answer_table, as_json, as_text, counting, counting_bars, say, text_table
 
 
 def console(*, terminal: bool) -> tuple[Console, StringIO]:
@@ -72,6 +73,25 @@ def test_long_lines_are_folded_only_if_asked(fold):
     assert (len(lines) > 1) == fold
     assert " ".join(lines).split() == words
     assert not fold or max(map(len, lines)) <= 50
+
+
+def test_plain_text_is_plain_whatever_the_environment_says(monkeypatch):
+    table = text_table("parts", "part", "images")
+    table.add_row("all", "1,234")
+    plain = as_text("a line", table)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert as_text("a line", table) == plain
+
+
+def test_text_for_a_terminal_has_its_width_and_colours(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    table = answer_table()
+    table.add_column("words")
+    table.add_row("word " * 20)
+    shown = as_text(Text("a line", "bold"), table, width=30, columns=60)
+    assert "\x1b[1ma line\x1b[0m" in shown
+    assert len(shown.splitlines()) == 4
 
 
 def test_json_is_one_line():

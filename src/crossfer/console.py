@@ -12,10 +12,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-from crossfer.runtime.printable import printable
+from crossfer.printable import printable
 
 TEXT_WIDTH = 100  # the same wherever the text goes: eight classes fit
+ANSWER_WIDTH = 110  # a face or person a line
 
 
 def counting_bars(console: Console) -> Progress:
@@ -56,18 +58,33 @@ def text_table(title: str | None, first: str, *others: str, left: Collection[str
     return table
 
 
-def as_text(*parts: RenderableType, width: int = TEXT_WIDTH, fold: bool = True) -> str:
-    """What rich would print, as plain text that is the same wherever it goes.
+def answer_table() -> Table:
+    """A table without lines, rows or columns yet, for what was recognised."""
+    return Table(box=None, padding=(0, 1), header_style="dim")
+
+
+def as_text(
+    *parts: RenderableType, width: int = TEXT_WIDTH, fold: bool = True, columns: int | None = None
+) -> str:
+    """What rich would print: plain text that is the same wherever it goes, or in colour for one terminal.
 
     Args:
         parts: tables and lines, one below the other.
-        width: in characters.
+        width: of plain text, in characters.
         fold: break lines that are longer; tables always keep to the width.
+        columns: width of the terminal that shows the text in colour; None for plain text.
     """
-    console = Console(file=StringIO(), width=width, highlight=False, markup=False, emoji=False)
+    console = Console(
+        file=StringIO(),
+        force_terminal=columns is not None,  # else FORCE_COLOR would decide
+        width=columns or width,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
     with console.capture() as capture:
         for part in parts:
-            console.print(part, soft_wrap=not fold and isinstance(part, str))
+            console.print(part, soft_wrap=not fold and isinstance(part, str | Text))
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 

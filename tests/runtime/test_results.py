@@ -102,6 +102,15 @@ def test_odd_names_are_shown_as_they_are(name):
     assert json.loads(result_format("json", LABELS).entry(result))["path"] == name
 
 
+def test_odd_classes_are_shown_as_they_are():
+    odd = replace(PREDICTION, probabilities={"[red]": 0.9, ":smile:": 0.1})
+    text = result_format("text", tuple(odd.probabilities)).entry(
+        replace(TWO, faces=(replace(BARE, prediction=odd),))
+    )
+    assert "[red]" in text
+    assert ":smile: 10.0%" in text
+
+
 def test_sets_and_answers_get_columns_and_words():
     unsure = replace(PREDICTION, prediction_set=("happiness", "neutral"), abstained=True)
     result = ImageResult(Path("a.png"), 60, 50, (replace(FACE, prediction=unsure),))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from crossfer.runtime.printable import printable
+from crossfer.printable import printable
 
 # What each extra of the distribution brings, by import name.
 EXTRAS = {

@@ -16,8 +16,8 @@ import typer
 from crossfer.cli.errors import need_extra, need_folder
 from crossfer.cli.options import Abstain, DetectorSide, MinFaceScore, Model
 from crossfer.cli.output import to_stdout
+from crossfer.printable import printable, without_password
 from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
-from crossfer.runtime.printable import printable, without_password
 
 if TYPE_CHECKING:
     from crossfer.video.command import Outcome

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from crossfer.console import ANSWER_WIDTH, answer_table, as_text
+from crossfer.printable import printable
 from crossfer.runtime.columns import PLACE, csv_line, expression_cells, expression_columns, place_cells
 from crossfer.runtime.percent import percent
-from crossfer.runtime.printable import printable
 from crossfer.types import Face, Prediction
 
 NEXT_BEST = 2  # how many expressions the text form lists after the first
-PLAIN_COLUMNS = 110
 
 
 @dataclass(frozen=True)
@@ -132,28 +130,17 @@ def _csv_face(face: dict[str, Any], labels: Sequence[str], extra: Sequence[str])
 
 def text_block(result: ImageResult, top_k: int | None = None, columns: int | None = None) -> str:
     """A heading and a table with one row a face; in colour if a terminal's ``columns`` are given."""
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer,
-        force_terminal=columns is not None,
-        width=columns or PLAIN_COLUMNS,
-        highlight=False,
-        emoji=False,
-    )
-    heading = f"[bold]{escape(printable(str(result.path)))}[/bold]"
-    if result.error is not None:
-        console.print(f"{heading}  [red]not read[/red]", soft_wrap=True)
-        return buffer.getvalue()
     count = len(result.faces)
     found = "no face found" if not count else "1 face" if count == 1 else f"{count} faces"
-    console.print(f"{heading}  {result.width} x {result.height}, {found}", soft_wrap=True)
-    if count:
-        console.print(_table(result.faces, (top_k or NEXT_BEST + 1) - 1))
-    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+    size = f"{result.width} x {result.height}, {found}"
+    said = size if result.error is None else ("not read", "red")
+    heading = Text.assemble((printable(str(result.path)), "bold"), "  ", said)
+    tables = [_table(result.faces, (top_k or NEXT_BEST + 1) - 1)] if count else []
+    return as_text(heading, *tables, width=ANSWER_WIDTH, fold=False, columns=columns)
 
 
 def _table(faces: Sequence[Face], next_best: int) -> Table:
-    table = Table(box=None, padding=(0, 1), pad_edge=True, header_style="dim")
+    table = answer_table()
     table.add_column("face", justify="right")
     table.add_column("expression", style="bold")
     table.add_column("confidence", justify="right")

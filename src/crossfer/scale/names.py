@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from crossfer.runtime.printable import printable, without_password
+from crossfer.printable import printable, without_password
 
 _LOCAL = re.compile(rb"\A(file|local)://")
 _ESCAPE = re.compile(rb"\\(\\|x[0-9a-f]{2})")

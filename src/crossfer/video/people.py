@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from crossfer.console import ANSWER_WIDTH, answer_table, as_text
 from crossfer.runtime.percent import percent
 
 NEXT_BEST = 3
@@ -83,9 +80,7 @@ def most_seen(people: Sequence[Person], count: int) -> list[Person]:
 
 def people_table(people: Sequence[Person], columns: int | None = None) -> str:
     """One line a person, of those seen most; in colour if a terminal's ``columns`` are given."""
-    buffer = io.StringIO()
-    console = Console(file=buffer, force_terminal=columns is not None, width=columns or 110, highlight=False)
-    table = Table(box=None, padding=(0, 1), pad_edge=True, header_style="dim")
+    table = answer_table()
     for heading in ("person", "from", "to", "frames"):
         table.add_column(heading, justify="right")
     table.add_column("expressions, by share of frames")
@@ -93,10 +88,9 @@ def people_table(people: Sequence[Person], columns: int | None = None) -> str:
         table.add_row(
             str(person.track), clock(person.first), clock(person.last), str(person.frames), _shares(person)
         )
-    console.print(table)
-    if len(people) > MOST_LINES:
-        console.print(f" and {len(people) - MOST_LINES} seen in fewer frames")
-    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+    others = len(people) - MOST_LINES
+    rest = [f" and {others} seen in fewer frames"] if others > 0 else []
+    return as_text(table, *rest, width=ANSWER_WIDTH, fold=False, columns=columns)
 
 
 def _shares(person: Person) -> str:

@@ -17,7 +17,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition, Stream
 
-from crossfer.runtime.printable import without_password
+from crossfer.printable import without_password
 from crossfer.video.frames import Frame
 
 MAX_PIXELS = 8192 * 4320

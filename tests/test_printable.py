@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from crossfer.runtime.printable import without_password
+from crossfer.printable import without_password
 
 
 @pytest.mark.parametrize(
