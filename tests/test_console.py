@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from crossfer.console import answer_table, as_json, as_text, counting, counting_bars, say, text_table
+from crossfer.console import answer_table, as_json, as_text, bars, counting, say, stderr_console, text_table
 
 
 def console(*, terminal: bool) -> tuple[Console, StringIO]:
@@ -28,12 +28,17 @@ def test_a_bar_counts_on_a_terminal_and_is_silent_elsewhere():
         assert terminal or not shown.getvalue()
 
 
+def test_standard_error_is_a_terminal_only_if_it_is_one(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert not stderr_console().is_terminal
+
+
 def test_several_bars_stand_below_one_another():
     where, shown = console(terminal=True)
-    with counting_bars(where) as bars:
-        bars.add_task("reading", total=3)
-        bars.add_task("comparing", total=4)
-        bars.refresh()
+    with bars(where) as shown_bars:
+        shown_bars.add_task("reading", total=3)
+        shown_bars.add_task("comparing", total=4)
+        shown_bars.refresh()
     assert shown.getvalue().index("reading") < shown.getvalue().index("comparing")
 
 

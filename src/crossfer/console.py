@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -10,7 +11,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -20,18 +21,39 @@ TEXT_WIDTH = 100  # the same wherever the text goes: eight classes fit
 ANSWER_WIDTH = 110  # a face or person a line
 
 
-def counting_bars(console: Console) -> Progress:
-    """Bars that say how many are done of how many and how long it takes yet; none where no terminal is."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+def stderr_console() -> Console:
+    """Where messages and bars go: standard error, a terminal only if it is one, whatever FORCE_COLOR says."""
+    return Console(stderr=True, force_terminal=sys.stderr.isatty())
+
+
+def bars(
+    console: Console, *columns: str | ProgressColumn, transient: bool = True, auto_refresh: bool = True
+) -> Progress:
+    """Bars on a terminal, none elsewhere; results that go to the same terminal are printed above them.
+
+    Args:
+        console: where they are drawn.
+        columns: what a bar consists of, texts as formats of its ``task``; by default its description, how
+            many are done of how many, and how long it takes yet.
+        transient: they are gone once all is done.
+        auto_refresh: they draw themselves ten times a second.
+    """
+    return Progress(
+        *(columns or ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())),
+        console=console,
+        transient=transient,
+        auto_refresh=auto_refresh,
+        redirect_stdout=sys.stdout.isatty(),  # to a file or pipe results go as they are
+        disable=not console.is_terminal,
+    )
 
 
 @contextmanager
 def counting(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """One such bar for one step; gives what is to be called with how many more are done."""
-    with counting_bars(console) as bars:
-        task = bars.add_task(what, total=total)
-        yield lambda more: bars.advance(task, more)
+    """A bar for one step; gives what is to be called with how many more are done."""
+    with bars(console) as shown:
+        task = shown.add_task(what, total=total)
+        yield lambda more: shown.advance(task, more)
 
 
 def say(console: Console, message: str) -> None:

@@ -24,7 +24,7 @@ import pytest
 from PIL import Image
 
 from crossfer import Recognizer
-from crossfer.cli.score import _until_stopped
+from crossfer.cli.score import _told_how_to_go_on
 from crossfer.runtime.bundle import read_bundle
 from crossfer.scale import storage
 from crossfer.scale.entries import to_table
@@ -498,11 +498,8 @@ def test_a_list_that_begins_with_folders_is_no_input_that_has_vanished(images, o
 
 
 def test_an_error_about_a_file_that_has_a_name_does_not_blame_the_output(tmp_path):
-    def fail():
+    with pytest.raises(OSError, match=r"^model\.onnx: Permission denied$"), _told_how_to_go_on(tmp_path):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "model.onnx")
-
-    with pytest.raises(OSError, match=r"^model\.onnx: Permission denied$"):
-        _until_stopped(fail, tmp_path)
 
 
 def test_what_never_was_there_is_a_row_each(options, tmp_path):

@@ -36,8 +36,7 @@ def ablate(
     need_folder("--output", output)
     need_other("--output", output, recipes)
     need_folder("--plot", plot)
-    from rich.console import Console
-
+    from crossfer.console import stderr_console
     from crossfer.train.ablate import ablation_table, load_rows
     from crossfer.train.plots import plot_ablation, require_matplotlib
     from crossfer.train.run import run_study
@@ -51,9 +50,7 @@ def ablate(
         raise ValueError(f"--reference {reference}: expected one of the rows {', '.join(names)}")
     found = read_results(results, rows)
     if not table_only:
-        run_study(
-            trials(rows, range(seeds)), root=root, results=results, runs=runs, console=Console(stderr=True)
-        )
+        run_study(trials(rows, range(seeds)), root=root, results=results, runs=runs, console=stderr_console())
         found = read_results(results, rows)
     table = ablation_table(names, found, reference)
     give(table, output)

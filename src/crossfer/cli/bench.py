@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,31 +66,26 @@ def bench(
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """What to call between measurements: a bar on stderr if it is a terminal, else a line a section."""
-    if not sys.stderr.isatty():
-        yield _say
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from crossfer.console import bars, stderr_console
 
     columns = (
-        TextColumn("measuring {task.description}"),
+        "measuring {task.description}",
         BarColumn(),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        "left",
         TimeRemainingColumn(),
     )
     # It is drawn between measurements alone: a bar that draws itself would take time from them.
-    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
-        task = bar.add_task("")
+    with bars(stderr_console(), *columns, auto_refresh=False) as shown:
+        task = shown.add_task("")
 
         def tell(section: str, done: int, total: int) -> None:
             if done == 0:
-                bar.reset(task, description=section)
-            bar.update(task, completed=done, total=total or None, refresh=True)
+                shown.reset(task, description=section)
+                if shown.disable:
+                    typer.echo(f"crossfer: measuring {section}", err=True)
+            shown.update(task, completed=done, total=total or None, refresh=True)
 
         yield tell
-
-
-def _say(section: str, done: int, total: int) -> None:
-    if done == 0:
-        typer.echo(f"crossfer: measuring {section}", err=True)

@@ -70,16 +70,14 @@ def calibrate(
         raise ValueError("--split train: expected images that the model has not learnt from; use valid")
     if split == "test" and (split_file is not None or asked.parted):
         raise ValueError("--split test: what a model is fitted on no longer measures it; use valid")
-    from rich.console import Console
-
-    from crossfer.console import as_json, as_text
+    from crossfer.console import as_json, as_text, stderr_console
     from crossfer.evaluate.calibrate import calibrate as fit
     from crossfer.evaluate.command import find_leaks_with_progress, predict_with_progress
     from crossfer.evaluate.tables import calibration_tables
     from crossfer.runtime.bundle import resolve_model, write_bundle
     from crossfer.runtime.recognizer import Recognizer
 
-    console, recognizer = Console(stderr=True), Recognizer(model, detector="none")
+    console, recognizer = stderr_console(), Recognizer(model, detector="none")
     asked.warn_of_learnt(recognizer.meta)
     dataset = asked.open(split, recognizer.meta.labelset)
     others = asked.open_others("valid", recognizer.meta.labelset)

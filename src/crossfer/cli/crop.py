@@ -26,10 +26,7 @@ def crop(
     What comes out is a set to learn from: crossfer train recipes/finetune.toml --root OUTPUT. Photos without
     a face, and files that cannot be read, are named on stderr.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from crossfer.console import say
+    from crossfer.console import counting, say, stderr_console
     from crossfer.runtime.bundle import read_bundle
     from crossfer.runtime.crops import crop_photos
     from crossfer.runtime.detector import CenterFace
@@ -50,12 +47,13 @@ def crop(
     if not total:
         raise ValueError(f"{photos}: expected photos in it, found none")
     cut = 0
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+    console = stderr_console()
+    with counting(console, "cutting", total) as advance:
         found = crop_photos(
             photos, output, CenterFace(min_score=min_face_score), read_bundle(model).meta.input.crop
         )
-        for _, reason in bars.track(found, total=total, description="cutting"):
+        for _, reason in found:
+            advance(1)
             cut += not reason
             if reason:
                 say(console, f"left out: {reason}")

@@ -63,12 +63,12 @@ def check(
     """
     from rich.console import Console
 
-    from crossfer.console import as_json, counting_bars
+    from crossfer.console import as_json, bars, stderr_console
     from crossfer.data.check import check_dataset
 
-    with counting_bars(Console(stderr=True)) as bars:
+    with bars(stderr_console()) as shown:
         report = check_dataset(
-            name, root, _request(name, root, protocol, labels, classes), near=near, progress=_progress(bars)
+            name, root, _request(name, root, protocol, labels, classes), near=near, progress=_progress(shown)
         )
     if format_ == "json":
         typer.echo(as_json(report.to_dict()), nl=False)
@@ -102,7 +102,7 @@ def split(
     """
     from rich.console import Console
 
-    from crossfer.console import counting_bars
+    from crossfer.console import bars, stderr_console
     from crossfer.data.command import cut_split_file
     from crossfer.data.sample import Faults
     from crossfer.data.source import SOURCES
@@ -114,7 +114,7 @@ def split(
     if output.is_file():
         need_no_image("--output", output, SOURCES[name].list(root, request, Faults(skip=True)))
     fractions = {part: share for part, share in (("valid", valid), ("test", test)) if share}
-    with counting_bars(Console(stderr=True)) as bars:
+    with bars(stderr_console()) as shown:
         file, summary = cut_split_file(
             name,
             root,
@@ -123,7 +123,7 @@ def split(
             classes=classes,
             seed=seed,
             duplicates=duplicates,
-            progress=_progress(bars),
+            progress=_progress(shown),
         )
     write_atomically(output, file.to_text().encode())
     Console(highlight=False, soft_wrap=True).print(summary)

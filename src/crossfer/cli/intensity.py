@@ -34,8 +34,7 @@ def intensity(
     need_folder("--output", output)
     need_other("--output", output, [recipe])
     need_folder("--plot", plot)
-    from rich.console import Console
-
+    from crossfer.console import stderr_console
     from crossfer.train.intensity import conditions, intensity_table, verdict
     from crossfer.train.plots import plot_intensity, require_matplotlib
     from crossfer.train.recipe_file import load_recipe
@@ -54,8 +53,7 @@ def intensity(
     rows = conditions(plan)
     found = read_results(results, rows, observed="intensity")
     if not table_only:
-        console = Console(stderr=True)
-        planned = trials(rows, range(seeds))
+        console, planned = stderr_console(), trials(rows, range(seeds))
         run_study(planned, root=root, results=results, runs=runs, console=console, probe=True)
         found = read_results(results, rows, observed="intensity")
     text = intensity_table(found) + "\n" + verdict(found)

@@ -201,13 +201,12 @@ def _read_standard_input() -> np.ndarray:
 
 def _with_progress(tasks: Sequence[Task]) -> Iterator[Task]:
     """The tasks one by one, with a progress bar on stderr if there are several and it is a terminal."""
-    if len(tasks) < 2 or not sys.stderr.isatty():
+    from crossfer.console import counting, stderr_console
+
+    if len(tasks) < 2:
         yield from tasks
         return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    # Results that go to the same terminal are printed above the bar; to a file or pipe they go as they are.
-    shared = sys.stdout.isatty()
-    with Progress(console=Console(stderr=True), redirect_stdout=shared, transient=True) as progress:
-        yield from progress.track(tasks, description="recognising")
+    with counting(stderr_console(), "recognising", len(tasks)) as advance:
+        for task in tasks:
+            yield task
+            advance(1)

@@ -78,9 +78,7 @@ def quantize(
     if output.suffix.lower() != ".onnx":
         raise ValueError(f"--output {output}: expected a name that ends in .onnx")
     need_extra("quantize")
-    from rich.console import Console
-
-    from crossfer.console import as_json, say
+    from crossfer.console import as_json, say, stderr_console
     from crossfer.quantize.quantize import QuantizeOptions
     from crossfer.quantize.quantize import quantize as write
     from crossfer.runtime.bundle import read_bundle
@@ -90,7 +88,7 @@ def quantize(
         data or _learnt(meta, model), root, protocol, labels, split_file, classes, skip_bad
     )
     train, valid = asked.open("train", meta.labelset), asked.open("valid", meta.labelset)
-    console = Console(stderr=True)
+    console = stderr_console()
     for reason in (*train.skipped, *valid.skipped):
         say(console, f"left out: {reason}")
     options = QuantizeOptions(faces, seed, method, 8 if weight_bits == 8 else 7, max_loss / 100)

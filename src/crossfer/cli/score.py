@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -117,15 +116,17 @@ def score(
         address=address,
         resume=resume,
     )
-    summary = _until_stopped(lambda: _shown(lambda tell: run(options, tell)), output)
+    with _told_how_to_go_on(output), _progress() as tell:
+        summary = run(options, tell)
     for line in _lines(summary, output):
         typer.echo(line)
     if report:
         _report(output)
 
 
-def _until_stopped(run: Callable[[], dict[str, Any]], output: Path) -> dict[str, Any]:
-    """Runs; says how to go on if the run is stopped after it began."""
+@contextmanager
+def _told_how_to_go_on(output: Path) -> Iterator[None]:
+    """Says how to go on if a run is stopped after it began."""
     from crossfer.scale.faults import InputGoneError
     from crossfer.scale.output import RUN
     from crossfer.scale.summary import write_summary
@@ -133,7 +134,7 @@ def _until_stopped(run: Callable[[], dict[str, Any]], output: Path) -> dict[str,
     how = "go on with the same command and --resume"
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what schedulers send is a Ctrl-C too
     try:
-        return run()
+        yield
     except KeyboardInterrupt:
         if (output / RUN).exists():
             summary = write_summary(output)
@@ -153,42 +154,26 @@ def _until_stopped(run: Callable[[], dict[str, Any]], output: Path) -> dict[str,
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[Progress], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bars
+def _progress() -> Iterator[Callable[[Progress], None]]:
+    """What to call with where the run stands: a bar on a terminal, a line now and then elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn
 
-    pace = TextColumn("{task.fields[pace]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), pace)
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("listing", total=None, pace="")
+    from crossfer.console import bars, stderr_console
+
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), "{task.fields[pace]}")
+    last = time.monotonic()
+    with bars(stderr_console(), *columns) as shown:
+        task = shown.add_task("listing", total=None, pace="")
 
         def tell(progress: Progress) -> None:
-            bars.update(
-                task,
-                description=progress.stage,
-                total=progress.entries,
-                completed=progress.done,
-                pace=_pace(progress),
-            )
+            nonlocal last
+            done, total, pace = progress.done, progress.entries, _pace(progress)
+            shown.update(task, description=progress.stage, total=total, completed=done, pace=pace)
+            if shown.disable and time.monotonic() - last >= TELL_EACH:
+                last = time.monotonic()
+                typer.echo(f"crossfer: {_line(progress)}", err=True)
 
         yield tell
-
-
-def _shown(run: Callable[[Callable[[Progress], None]], dict[str, Any]]) -> dict[str, Any]:
-    """A bar on a terminal, a line now and then elsewhere."""
-    if sys.stderr.isatty():
-        with _bar() as tell:
-            return run(tell)
-    last = time.monotonic()
-
-    def say(progress: Progress) -> None:
-        nonlocal last
-        if time.monotonic() - last >= TELL_EACH:
-            last = time.monotonic()
-            typer.echo(f"crossfer: {_line(progress)}", err=True)
-
-    return run(say)
 
 
 def _line(progress: Progress) -> str:

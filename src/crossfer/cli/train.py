@@ -64,14 +64,14 @@ def run(
     Of ``torchrun``'s ranks the first alone speaks, another only of what befell it alone.
     """
     need_extra("train")
-    from rich.console import Console
-
+    from crossfer.console import stderr_console
     from crossfer.train.ranks import this_rank
     from crossfer.train.recipe_file import load_recipe
     from crossfer.train.run import run_recipe
 
     rank = this_rank()
-    console = Console(stderr=True, quiet=rank.number > 0)
+    console = stderr_console()
+    console.quiet = rank.number > 0
     with _one_voice(rank):
         plan = load_recipe(recipe, overrides)
         if taught and not plan.distill.teachers:

@@ -175,28 +175,18 @@ def _summary(source: str, outcome: Outcome) -> str:
 @contextmanager
 def _progress() -> Iterator[Callable[[VideoSource], None]]:
     """What to call after each frame: a progress bar on stderr, if it is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda source: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[pace]:5.1f} frames/s"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    # Results that go to the same terminal are printed above the bar; to a file or pipe they go as they are.
-    shared = sys.stdout.isatty()
-    with Progress(*columns, console=Console(stderr=True), redirect_stdout=shared, transient=True) as bar:
-        task = bar.add_task("recognising", total=None, pace=0.0)
+    from crossfer.console import bars, stderr_console
+
+    pace = "{task.fields[pace]:5.1f} frames/s"
+    columns = ("recognising", BarColumn(), pace, TimeElapsedColumn(), "left", TimeRemainingColumn())
+    with bars(stderr_console(), *columns) as shown:
+        task = shown.add_task("", total=None, pace=0.0)
         frames = count(1)
 
         def after(source: VideoSource) -> None:
-            pace = next(frames) / max(bar.tasks[0].elapsed or 0.0, 1e-3)
-            bar.update(task, total=source.duration, completed=source.end, pace=pace)
+            pace = next(frames) / max(shown.tasks[0].elapsed or 0.0, 1e-3)
+            shown.update(task, total=source.duration, completed=source.end, pace=pace)
 
         yield after

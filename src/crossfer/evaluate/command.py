@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from rich.console import Console
 
-from crossfer.console import counting, say
+from crossfer.console import counting, say, stderr_console
 from crossfer.data.duplicates import TABLES
 from crossfer.data.sample import Dataset
 from crossfer.evaluate.evaluation import score, score_part
@@ -62,7 +62,7 @@ def run_evaluation(
     Raises:
         DataError: if two subsets have one name, one fits no image, or an image cannot be read.
     """
-    console = Console(stderr=True)
+    console = stderr_console()
     _look_up_subsets(dataset, options.subsets, console)
     predictions = predict_with_progress(recognizer, dataset, console, skip_bad=skip_bad)
     result = replace(score(predictions, recognizer.meta.calibration), provenance=provenance)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn
-from rich.progress import Progress as Bars
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID
 
-from crossfer.console import say
+from crossfer.console import bars, say
 from crossfer.train.observer import Observer
 from crossfer.train.record import Progress
 
@@ -19,14 +18,8 @@ class Display(Observer):
 
     def __init__(self, console: Console, epochs: int) -> None:
         self.console = console
-        self.bar = Bars(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        columns = (SpinnerColumn(), "{task.description}", BarColumn(bar_width=20), MofNCompleteColumn())
+        self.bar = bars(console, *columns, transient=False)
         self.task: TaskID = self.bar.add_task(f"0/{epochs} epochs")
 
     def __enter__(self) -> Display:

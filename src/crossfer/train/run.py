@@ -106,7 +106,7 @@ def _cut_valid(
 
 def _load(recipe: Recipe, split: Literal["train", "valid"], dataset: Dataset, console: Console) -> Faces:
     for line in dataset.skipped:
-        say(console, f"skipped: {line}")
+        say(console, f"left out: {line}")
     votes = recipe.data.target == "votes" and split == "train"
     limit = recipe.data.limit if split == "train" else None
     contract = input_contract(recipe.model)
