@@ -11,7 +11,7 @@ from crossfer.types import Box, Face, Prediction
 
 if TYPE_CHECKING:
     from crossfer.runtime.bundle import BundleError
-    from crossfer.runtime.detector import Detection
+    from crossfer.runtime.detector import Detection, Detector, DetectorError
     from crossfer.runtime.image import ImageError
     from crossfer.runtime.recognizer import Recognizer
 
@@ -21,10 +21,23 @@ if TYPE_CHECKING:
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
-__all__ = ["Box", "BundleError", "Detection", "Face", "ImageError", "LabelSet", "Prediction", "Recognizer"]
+__all__ = [
+    "Box",
+    "BundleError",
+    "Detection",
+    "Detector",
+    "DetectorError",
+    "Face",
+    "ImageError",
+    "LabelSet",
+    "Prediction",
+    "Recognizer",
+]
 _LATE = {
     "BundleError": "crossfer.runtime.bundle",
     "Detection": "crossfer.runtime.detector",
+    "Detector": "crossfer.runtime.detector",
+    "DetectorError": "crossfer.runtime.detector",
     "ImageError": "crossfer.runtime.image",
     "Recognizer": "crossfer.runtime.recognizer",
 }
@@ -42,4 +55,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "video"})
+    return [*__all__, "__version__", "video"]
