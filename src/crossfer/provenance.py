@@ -10,9 +10,8 @@ def code_commit() -> str:
     """Commit of the checkout this package runs from, ``+changes`` if its source differs; else ``unknown``."""
     here = Path(__file__).parent
     try:
-        _git(
-            here, "ls-files", "--error-unmatch", "__init__.py"
-        )  # not a checkout that merely surrounds an install
+        # Fails where a checkout of something else surrounds an install.
+        _git(here, "ls-files", "--error-unmatch", "__init__.py")
         commit = _git(here, "rev-parse", "HEAD")
         changed = _git(here, "status", "--porcelain", "--", str(here))
     except (OSError, subprocess.CalledProcessError):

@@ -83,7 +83,7 @@ def paired_ratio(numerator: Sequence[float], denominator: Sequence[float]) -> Ra
 
     Args:
         numerator: a sample a round, above 0.
-        denominator: likewise, of the same rounds.
+        denominator: a sample a round, above 0, of the same rounds.
 
     Raises:
         ValueError: if there are not as many of both, or fewer than ``LEAST_ROUNDS``.

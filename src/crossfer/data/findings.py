@@ -158,7 +158,7 @@ class CheckReport:
         }
 
     def to_tables(self) -> Group:
-        """The same for people, for rich."""
+        """What ``to_dict`` gives, as tables for people."""
         return Group(
             f"{self.data} in {escape(self.root)} ({self.protocol})",
             self._counts(),

@@ -72,7 +72,7 @@ def list_in_tree(
 def dataset_in_tree(
     tree: Tree, samples: SampleColumns, *, name: str, protocol: str, labels: LabelSet, faults: Faults
 ) -> Dataset:
-    """The same of samples that are columns already."""
+    """The data set of samples below one tree that are columns already; arguments as of ``list_in_tree``."""
     return Dataset(name, protocol, labels, samples, partial(read_from, tree), tuple(faults.messages))
 
 

@@ -137,7 +137,7 @@ def calibrate(
 
 
 def _reread(predictions: Predictions, temperature: float, bias: Sequence[float] | np.ndarray) -> Predictions:
-    """The same answers under another calibration."""
+    """The predictions with the probabilities of another calibration."""
     return replace(predictions, probabilities=softmax(predictions.logits, temperature, bias))
 
 

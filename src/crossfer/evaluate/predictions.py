@@ -51,7 +51,7 @@ class Predictions:
         digests: for each image a checksum of its pixels, hexadecimal; equal for identical images.
         truth: (N,) int64 class indices.
         logits: (N, K) float32; a row of NaN where no face was found.
-        probabilities: (N, K) float64, calibrated; likewise.
+        probabilities: (N, K) float64, calibrated; a row of NaN where no face was found.
         votes: (N, K) float64, shares of the annotators' votes; None where the data set has none.
         skipped: one line for each image or row that was left out.
     """

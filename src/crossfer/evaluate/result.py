@@ -37,10 +37,10 @@ class BootstrapResult:
         distinct: how many different images there are.
         resamples: how many resamples were drawn.
         seed: of the draws.
-        accuracy: (low, high).
-        mean_class_accuracy: likewise; a resample that has no image of a class is a mean over the others, so
-            that with fewer than about five images of a class it is no good.
-        macro_f1: likewise.
+        accuracy: (low, high), each in 0..1.
+        mean_class_accuracy: (low, high); a resample that has no image of a class is a mean over the others,
+            so that with fewer than about five images of a class it is no good.
+        macro_f1: (low, high), each in 0..1.
     """
 
     distinct: int

@@ -187,7 +187,7 @@ def calibration_tables(found: Calibrated) -> Group:
         "in cross-validation",
         *_balance_line(on["balance"]),
         *_abstention_line(fitted.abstention, on["selective_accuracy"]),
-        "sets at 80, 90, 95, 99 %: probability of at least "
+        f"sets at {', '.join(f'{100 * share:g}' for share in SET_COVERAGES)} %: probability of at least "
         + ", ".join(f"{fitted.set_threshold(coverage):.4f}" for coverage in SET_COVERAGES),
         table,
         *([_classes_moved(found)] if moved else []),

@@ -46,7 +46,7 @@ def match_gradients(real: Sequence[Tensor], control: Sequence[Tensor], at: Seque
 
     Args:
         real: scalar losses, one a stage.
-        control: scalar losses, likewise.
+        control: scalar losses, one a stage.
         at: where the gradients are compared, one tensor a stage that both depend on.
 
     Returns:

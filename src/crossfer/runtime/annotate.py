@@ -27,7 +27,7 @@ PANEL, INK, MUTED, TRACK = "#14181D", "#FFFFFF", "#9FAAB5", "#343D46"
 # Longer side of the drawn photo in pixels: large enough for text, small enough for memory.
 MIN_SIDE, MAX_SIDE = 1024, 2048
 PANEL_UNITS = 42  # width of the panel in hundredths of the photo's longer side
-SMALL, LARGE = 14, 38  # side of the picture in a card, likewise
+SMALL, LARGE = 14, 38  # side of the picture in a card, in such hundredths too
 BARS = 4
 
 

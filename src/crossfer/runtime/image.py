@@ -145,9 +145,9 @@ def open_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image.Im
     """An image file's header, read and checked; its pixels are still to be decoded.
 
     Args:
-        data: as ``decode`` takes it.
-        name: likewise.
-        max_pixels: likewise.
+        data: content of the file.
+        name: what errors call it.
+        max_pixels: images of more pixels are refused.
 
     Raises:
         ImageError: if it is no image in one of ``FORMATS``, or too large.

@@ -6,7 +6,7 @@ from typing import Literal
 
 DetectorName = Literal["centerface", "none"]
 MIN_FACE_SCORE = 0.5  # of CenterFace, where nothing else is asked for
-DETECTOR_SIDE = 640  # pixels, likewise
+DETECTOR_SIDE = 640  # pixels of the copy that CenterFace looks at, where nothing else is asked for
 
 
 def set_in_vain(detector: object, min_face_score: object, detector_side: object) -> str | None:

@@ -29,7 +29,7 @@ class Found:
 
     Attributes:
         width: of the upright image in pixels.
-        height: likewise.
+        height: of the upright image in pixels.
         places: where the faces are, largest first; the whole image where no detector ran.
         inputs: uint8, shape (F, C, S, S), one for each place.
         left_out: smaller faces that were found but not kept.

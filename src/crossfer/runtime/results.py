@@ -27,7 +27,7 @@ class ImageResult:
     Attributes:
         path: the image.
         width: of the upright image in pixels; None if it could not be read.
-        height: likewise.
+        height: of the upright image in pixels; None if it could not be read.
         faces: largest first.
         error: one line that says why the image could not be used, or None.
     """

@@ -49,7 +49,7 @@ class Shard:
         return self.entries.num_rows
 
     def halves(self) -> tuple[Shard, Shard]:
-        """The same entries under the same number, in two parts."""
+        """The shard in two parts, both under its number."""
         middle = len(self) // 2
         return (
             replace(self, entries=self.entries.slice(0, middle)),
@@ -177,7 +177,7 @@ class Plan:
         folder: where it lies.
 
     Raises:
-        ScoreError: if files are missing or damaged; likewise from all that reads it.
+        ScoreError: if files are missing or damaged; every method that reads them raises it too.
     """
 
     def __init__(self, folder: Path) -> None:

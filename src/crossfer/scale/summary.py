@@ -27,7 +27,8 @@ class Stint:
         engine: ``"local"`` or ``"ray"``.
         workers: how many at once.
         began: seconds since 1970.
-        finished: of each shard when it was done, likewise, how many seconds it took, and its images.
+        finished: of each shard when it was done (seconds since 1970), how many seconds it took, and its
+            images.
     """
 
     engine: str

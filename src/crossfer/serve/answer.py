@@ -40,7 +40,7 @@ class Answer:
 
     Attributes:
         width: of the upright image in pixels.
-        height: likewise.
+        height: of the upright image in pixels.
         faces: largest first.
         left_out: smaller faces that were found but not recognised.
     """

@@ -20,7 +20,7 @@ class Service:
         min_face_score: faces that the detector is less sure of (0..1) are left out.
         detector_side: pixels of the longer side of what the detector looks at, at most.
         coverage: what a request gets that does not ask for a coverage; None for no prediction sets.
-        abstain: likewise for abstention.
+        abstain: whether the model may abstain in answers to requests that do not say.
         workers: threads that find and recognise faces.
         threads: CPU threads for each of them; None for one a core, within a container's share.
         batch_size: faces that go through the model together; 1 for no batching.

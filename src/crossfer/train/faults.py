@@ -31,7 +31,7 @@ class TrainingError(ValueError):
 
 
 class RankError(TrainingError):
-    """The same on one of several ranks, where the others may know nothing of it."""
+    """Training that cannot go on for what befell one of several ranks; the others may know nothing of it."""
 
 
 @dataclass

@@ -36,7 +36,7 @@ class FaceTensors:
         return len(self.labels)
 
     def to(self, device: torch.device) -> FaceTensors:
-        """The same on another device."""
+        """These faces on another device."""
         return FaceTensors(self.images.to(device), self.targets.to(device), self.labels.to(device))
 
     def read(self, plan: Sequence[Tensor]) -> Iterator[Batch]:

@@ -23,10 +23,10 @@ class Progress:
         epochs: how many there will be.
         step: from 1, in the epoch.
         steps: how many an epoch has.
-        loss: mean over the epoch so far; its terms likewise.
-        classification: a term of it.
-        feature_map: a term of it.
-        batch: a term of it.
+        loss: mean over the epoch so far.
+        classification: term of the loss over the labels or views, its mean over the epoch so far.
+        feature_map: term over the feature maps, its mean over the epoch so far.
+        batch: term over the batch, its mean over the epoch so far.
         images_per_second: in this epoch, over all ranks.
         data_wait: fraction of the epoch's time in which the step waited for its faces, in 0..1.
         seconds_left: of all epochs.

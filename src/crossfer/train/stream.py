@@ -41,7 +41,7 @@ class FaceStream:
         return len(self.labels)
 
     def to(self, device: torch.device) -> FaceStream:
-        """The same, giving its batches on another device."""
+        """These faces, their batches given on another device."""
         return replace(self, targets=self.targets.to(device), labels=self.labels.to(device))
 
     def read(self, plan: Sequence[Tensor]) -> Iterator[Batch]:
@@ -102,13 +102,13 @@ def stream_faces(
     limit: int | None = None,
     workers: int | None = None,
 ) -> FaceStream:
-    """The same without decoding an image yet.
+    """A data set's faces for a network, each image decoded when its batch is asked for.
 
     Args:
-        dataset: as for :func:`load_faces`.
-        contract: as there.
-        votes: as there.
-        limit: as there.
+        dataset: what to read.
+        contract: what the network's input is.
+        votes: whether the targets are the annotators' votes, instead of the labels.
+        limit: at most so many images, drawn at random with a fixed seed; None for all.
         workers: processes that decode; one a core if not given, shared among the ranks of this machine.
 
     Raises:

@@ -244,8 +244,8 @@ def read_frames(
 
     Args:
         source: a file, or what can be read like one, from frame ``first`` on; or a live source.
-        first: see ``VideoSource.frames``.
-        passed: likewise.
+        first: number of the first frame wanted, of a file; see ``VideoSource.frames``.
+        passed: called for each frame of a file before that; see ``VideoSource.frames``.
         stopped: see ``LiveFrames``; files are read to their end.
     """
     if not source.live:

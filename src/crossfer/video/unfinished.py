@@ -90,7 +90,7 @@ class Unfinished:
         """While what an interrupted run left is taken up: what is damaged there is one sentence.
 
         Raises:
-            ValueError: likewise; the folder is as it was, and free for others.
+            ValueError: that sentence; the folder is as it was, and free for others.
         """
         try:
             yield
