@@ -20,7 +20,7 @@ from crossfer.train.loader import Waited, in_order, shuffled
 from crossfer.train.network import input_contract, network
 from crossfer.train.observer import Observer
 from crossfer.train.optim import learning_rate
-from crossfer.train.ranks import this_rank
+from crossfer.train.ranks import spread, this_rank
 from crossfer.train.record import EpochRecord, Progress, RunResult
 from crossfer.train.start import start_from
 from crossfer.train.state import RunState, alone_in, recorded_precision
@@ -208,7 +208,7 @@ def validate_views(run: RunState, faces: Faces, learn: Step) -> dict[str, float]
     sums = torch.zeros(2, device=fabric.device)
     groups = in_order(len(faces), run.recipe.optim.batch_size, run.rank)
     for turn, (pixels, _) in enumerate(faces.read(groups)):
-        torch.manual_seed(run.recipe.seed + (run.rank.number + turn * run.rank.count) * 2**40)
+        torch.manual_seed(spread(run.recipe.seed, run.rank.number + turn * run.rank.count))
         images = learn.as_input(learn.augment(pixels.repeat_interleave(2, dim=0).float() / 255))
         with fabric.autocast():
             hidden = torch.cat([net(part).logits for part in images.split(2 * _at_once(run))])

@@ -24,6 +24,14 @@ class Rank:
 ALONE = Rank()
 
 
+def spread(seed: int, number: int) -> int:
+    """A seed for each of several numbers, far from one another's; that of 0 is ``seed`` itself.
+
+    They differ in their low 32 bits, since torch's generator on a CPU keeps no others.
+    """
+    return seed + number * 0x9E37_79B1  # odd, so that no two numbers below 2^32 meet
+
+
 def this_rank() -> Rank:
     """As ``torchrun`` told it; the only one where it did not."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:

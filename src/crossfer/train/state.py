@@ -27,7 +27,7 @@ from crossfer.train.config import Recipe
 from crossfer.train.device import Precision
 from crossfer.train.faults import Place, TrainingError
 from crossfer.train.optim import averaging, build_optimizer
-from crossfer.train.ranks import this_rank
+from crossfer.train.ranks import spread, this_rank
 from crossfer.train.recipe_file import first_difference
 from crossfer.train.record import EpochRecord, write_log
 from crossfer.train.start import fill
@@ -114,7 +114,7 @@ class RunState:
         """Set everything random by seed, epoch and rank."""
         self.place.epoch, self.place.step = self.epoch + 1, 1
         seed = self.recipe.seed * 1_000_003 + self.epoch
-        torch.manual_seed(seed + self.rank.number * 2**40)  # augmentation: other draws on each rank
+        torch.manual_seed(spread(seed, self.rank.number))  # augmentation: other draws on each rank
         self.generator.manual_seed(seed)  # clusters: the same on each
         self.net.train()
 
