@@ -134,14 +134,24 @@ def test_rare_classes_are_found_more_often_and_it_says_so(unbalanced: Prediction
     assert all(held.coverage >= held.target for held in sets)
 
 
-def test_a_class_without_images_is_left_alone(unbalanced: Predictions) -> None:
+@pytest.mark.parametrize("balance", [0.5, 1.0])
+def test_a_class_without_images_keeps_its_share(unbalanced: Predictions, balance: float) -> None:
     seen = unbalanced.select(unbalanced.truth != K - 1)
-    bias = np.array(balanced(seen, 1.0).meta.bias)
+    bias = np.array(balanced(seen, balance).meta.bias)
     plain = np.array(balanced(seen, 0.0).meta.bias or np.zeros(K))
-    assert bias[-1] == pytest.approx(plain[-1], abs=1e-3)
-    steps = (bias - plain)[:-1] + np.log(np.bincount(seen.truth))
-    np.testing.assert_allclose(steps, steps.mean(), atol=1e-3)
-    assert (bias - plain)[:-1].mean() == pytest.approx(0, abs=1e-3)
+    old = np.bincount(seen.truth) / len(seen)
+    new = old ** (1 - balance) / np.sum(old ** (1 - balance))
+    np.testing.assert_allclose(bias - plain, np.append(np.log(new / old), 0), atol=1e-3)
+
+
+def test_a_rare_class_does_not_raise_one_without_images() -> None:
+    """Of 990 and 10 images and none the last has 0.4 beside 0.6: 0.6 / (2 * 0.99) of the first is left."""
+    truth = np.repeat([0, 1], [990, 10])
+    shown = drawn(SHARES, 1000, seed=0)
+    sure = np.where(np.arange(K) == truth[:, None], 5.0, 0.0).astype("f4")
+    bias = np.array(balanced(replace(shown, truth=truth, logits=sure), 1.0).meta.bias)
+    weights = np.array([0.6, 0.4]) * np.exp(bias[[0, -1]])
+    assert weights[1] / weights.sum() == pytest.approx(0.4 / (0.4 + 0.6 / (2 * 0.99)), abs=1e-3)
 
 
 def trained_with(balance: object) -> BundleMeta:

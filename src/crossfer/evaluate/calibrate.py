@@ -117,7 +117,7 @@ def calibrate(
     if trial.helps or trained:  # it has to know how frequent classes are before it can be told otherwise
         temperature, bias = fit_bias(used.logits, used.truth)
     if balance:
-        bias = (bias if len(bias) else 0) + balance * _evening(used)
+        bias = (bias if len(bias) else 0) + _evening(used, balance)
     temperature, bias = round(temperature, 4), np.round(bias, 4)
     fitted = _reread(used, temperature, bias)
     calibration = Calibration(
@@ -141,11 +141,19 @@ def _reread(predictions: Predictions, temperature: float, bias: Sequence[float] 
     return replace(predictions, probabilities=softmax(predictions.logits, temperature, bias))
 
 
-def _evening(used: Predictions) -> np.ndarray:
-    """The bias (K,) that makes the classes that have images equally frequent, and leaves the others alone."""
+def _evening(used: Predictions, balance: float) -> np.ndarray:
+    """The bias (K,) of other shares of the classes (Saerens et al. 2002): new over old, as a logarithm.
+
+    The new shares are the old ones to the power of 1 - ``balance``, of those classes together that have
+    images; the others keep theirs.
+    """
     counts = np.bincount(used.truth, minlength=used.logits.shape[1])
-    logs = np.log(counts.clip(1))
-    return np.where(counts > 0, logs[counts > 0].mean() - logs, 0.0)
+    seen = counts > 0
+    shares = counts[seen] / counts.sum()
+    evened = shares ** (1 - balance)
+    bias = np.zeros(len(counts))
+    bias[seen] = np.log(evened / evened.sum() / shares)
+    return bias
 
 
 def balance_in_training(meta: BundleMeta) -> float:
