@@ -14,6 +14,7 @@ from crossfer.evaluate.evaluation import score
 from crossfer.evaluate.leaks import Leaks
 from crossfer.evaluate.predictions import Predictions, Subject
 from crossfer.evaluate.tables import calibration_tables
+from crossfer.metrics import stated_accuracy
 from crossfer.runtime.bundle import BundleMeta
 from support.bundles import tiny_meta
 
@@ -188,3 +189,22 @@ def test_what_answers_otherwise_is_called_otherwise_and_has_its_own_scores(unbal
     assert calibrate(again.meta, unbalanced, None).meta.name == META.name
     same = calibrate(found.meta, unbalanced, None, balance=0.5).meta
     assert (same.name, same.provenance) == (found.meta.name, found.meta.provenance)
+
+
+def test_it_states_its_own_score_where_no_answer_changed_too(unbalanced: Predictions) -> None:
+    """Of the model that answers alike the scores on other splits stay."""
+    old = {"scores": {"valid": {"accuracy": 0.99, "n": 1}, "test": {"accuracy": 0.98, "n": 1}}}
+    first = calibrate(META, unbalanced, None, balance=0.0).meta
+    again = calibrate(replace(first, provenance=old), unbalanced, None, balance=0.0)
+    assert (again.meta.bias, again.meta.temperature) == (first.bias, first.temperature)
+    about = unbalanced.subject
+    right = softmax(unbalanced.logits, first.temperature, first.bias).argmax(axis=1) == unbalanced.truth
+    stated = stated_accuracy(right, about.data, about.split, about.protocol)
+    assert again.meta.provenance["scores"] == {"valid": stated, "test": old["scores"]["test"]}
+
+
+def test_beside_a_bias_another_temperature_is_another_model(unbalanced: Predictions) -> None:
+    first = calibrate(META, unbalanced, None, balance=1.0).meta
+    old = {"scores": {"test": {"accuracy": 0.98, "n": 1}}}
+    moved = replace(first, temperature=2 * first.temperature, provenance=old)
+    assert list(calibrate(moved, unbalanced, None, balance=1.0).meta.provenance["scores"]) == ["valid"]

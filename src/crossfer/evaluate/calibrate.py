@@ -131,8 +131,7 @@ def calibrate(
         },
     )
     new = replace(meta, temperature=temperature, calibration=calibration)
-    if tuple(meta.bias) != calibration.bias:
-        new = _renamed(new, balance, _reread(predictions, temperature, bias))
+    new = _restated(meta, new, balance, _reread(predictions, temperature, bias))
     return Calibrated(new, trial, score(_reread(used, meta.temperature, meta.bias)), score(fitted))
 
 
@@ -163,14 +162,22 @@ def balance_in_training(meta: BundleMeta) -> float:
     return found if isinstance(found, float) and 0 <= found <= 1 else 0.0
 
 
-def _renamed(meta: BundleMeta, balance: float, answers: Predictions) -> BundleMeta:
-    """What gives other answers than before is another model: its scores are these, and its name says so."""
-    about = answers.subject
-    stated = stated_accuracy(answers.right, about.data, about.split, about.protocol)
+def _restated(old: BundleMeta, new: BundleMeta, balance: float, answers: Predictions) -> BundleMeta:
+    """With the score of these answers.
+
+    What gives other answers than before is another model: its name says so, and scores on other splits, which
+    are not its own, are dropped. A temperature alone changes no answer, beside a bias it does.
+    """
+    about, scores = answers.subject, old.provenance.get("scores")
+    stated = {about.split: stated_accuracy(answers.right, about.data, about.split, about.protocol)}
+    alike = old.bias == new.bias and (not new.bias or old.temperature == new.temperature)
+    if alike and isinstance(scores, Mapping):
+        stated = {**scores, **stated}
+    suffix = f"-balance-{balance:g}" if balance else ""
     return replace(
-        meta,
-        name=re.sub(r"(-balance-[\d.]+)?$", f"-balance-{balance:g}" if balance else "", meta.name, count=1),
-        provenance={**meta.provenance, "scores": {about.split: stated}},
+        new,
+        name=old.name if alike else re.sub(r"(-balance-[\d.]+)?$", suffix, old.name, count=1),
+        provenance={**old.provenance, "scores": stated},
     )
 
 
