@@ -105,6 +105,14 @@ def test_full_confidence_shares_the_last_bin():
     assert metrics.expected_calibration_error(probabilities, np.array([1, 0]), bins=2) == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_images_of_equal_confidence_have_no_order_in_bins_of_equal_mass(order: int):
+    probabilities = np.tile([0.75, 0.25], (3000, 1))
+    truth = np.repeat([1, 0], [750, 2250])[::order]
+    error = metrics.expected_calibration_error(probabilities, truth, equal_mass=True)
+    assert error == pytest.approx(0, abs=1e-12)
+
+
 def test_wilson_interval_of_the_reference_case():
     """81 of 263: (0.2553, 0.3662) in Newcombe 1998, Statistics in Medicine 17:857-872, table I, method 3."""
     assert metrics.wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)

@@ -240,7 +240,8 @@ def reliability_bins(
 
     Equal width: bin b of B holds the confidences in [b / B, (b + 1) / B), the last one 1 as well. Equal mass
     (Nguyen and O'Connor 2015): images in the order of confidence, cut into B runs whose sizes differ by one
-    at most; of images with equal confidence the earlier come first.
+    at most. Images of equal confidence have no order among them: a bin that holds some of them has the share
+    of right answers of all of them.
     """
     probabilities, truth = _checked_probabilities(probabilities, truth)
     if bins < 1:
@@ -250,6 +251,8 @@ def reliability_bins(
     if equal_mass:
         place = np.empty(len(truth), np.int64)
         place[np.argsort(confidence, kind="stable")] = np.arange(len(truth)) * bins // len(truth)
+        _, tie, tied = np.unique(confidence, return_inverse=True, return_counts=True)
+        right = (np.bincount(tie, right) / tied)[tie]
     else:
         place = np.clip(np.digitize(confidence, np.linspace(0, 1, bins + 1)) - 1, 0, bins - 1)
     count = np.bincount(place, minlength=bins)

@@ -79,13 +79,16 @@ def expected_calibration_error_of_equal_mass(
 ) -> float:
     n = len(truth)
     order = sorted(range(n), key=lambda i: max(probabilities[i]))
+    outcomes: dict[float, list[bool]] = {}
+    for row, t in zip(probabilities, truth, strict=True):
+        outcomes.setdefault(max(row), []).append(row.index(max(row)) == t)
     error = 0.0
     for b in range(bins):
         members = [order[i] for i in range(n) if i * bins // n == b]
         if members:
             confidence = sum(max(probabilities[i]) for i in members)
-            right = sum(probabilities[i].index(max(probabilities[i])) == truth[i] for i in members)
-            error += abs(right - confidence) / n
+            tied = [outcomes[max(probabilities[i])] for i in members]
+            error += abs(sum(sum(rights) / len(rights) for rights in tied) - confidence) / n
     return error
 
 
