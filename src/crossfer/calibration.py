@@ -16,7 +16,8 @@ import numpy as np
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 LEVELS = tuple(range(500, 1000))  # coverage levels that a calibration can serve, in thousandths
-FOLDS = 5
+SCALE_DEVIATION = 0.5  # of the prior on 1 / temperature, whose mean is 1
+FOLDS, FOLDINGS = 5, 10
 
 
 @dataclass(frozen=True)
@@ -142,17 +143,23 @@ def softmax(
 
 
 def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
-    """The temperature that minimises the negative log-likelihood of validation labels (Guo et al. 2017).
+    """The temperature of validation labels by penalised likelihood (Guo et al. 2017, but for the penalty).
 
-    The likelihood is convex in 1 / T, hence has one minimum along log T, which a golden section finds.
+    Minimises the summed negative log-likelihood plus (1 / T - 1)^2 / (2 * 0.5^2), a normal prior on 1 / T
+    without which T would run to its bound where all answers are right, as among few images they may be. Over
+    thousands of images it weighs nothing. Convex in 1 / T, hence with one minimum along log T, which a golden
+    section finds.
 
     Returns:
         T in 0.05..20, to four digits; probabilities are softmax(logits / T).
     """
     low, high = math.log(LOWEST_TEMPERATURE), math.log(HIGHEST_TEMPERATURE)
-    return round(
-        math.exp(_golden_section(lambda t: _mean_nll(softmax(logits, math.exp(t)), truth), low, high)), 4
-    )
+
+    def loss(t: float) -> float:
+        unlikely = ((math.exp(-t) - 1) / SCALE_DEVIATION) ** 2 / 2
+        return len(truth) * _mean_nll(softmax(logits, math.exp(t)), truth) + unlikely
+
+    return round(math.exp(_golden_section(loss, low, high)), 4)
 
 
 def _golden_section(loss: Callable[[float], float], low: float, high: float, steps: int = 50) -> float:
@@ -176,7 +183,8 @@ def fit_bias(logits: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:
     """Temperature and a bias for each class, by penalised likelihood (vector scaling with one scale).
 
     Minimises the summed negative log-likelihood of softmax(logits / T + b) plus |b|^2 / 2, a normal prior
-    that keeps the bias of a class without images finite. Convex in (1 / T, b), solved by Newton's method.
+    that keeps the bias of a class without images finite, plus that on 1 / T of ``fit_temperature``. Convex in
+    (1 / T, b), solved by Newton's method.
 
     Returns:
         T, and b (K,).
@@ -186,18 +194,19 @@ def fit_bias(logits: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:
     design = np.concatenate(
         [scores[:, :, None], np.broadcast_to(np.eye(classes), (n, classes, classes))], axis=2
     )
-    prior = np.append(0.0, np.ones(classes))
-    theta = np.append(1 / fit_temperature(logits, truth), np.zeros(classes))
+    precision = np.append(SCALE_DEVIATION**-2, np.ones(classes))
+    expected = np.append(1.0, np.zeros(classes))
+    theta = expected
 
     def loss(theta: np.ndarray) -> float:
-        return n * _mean_nll(softmax(design @ theta), truth) + float(prior @ theta**2) / 2
+        return n * _mean_nll(softmax(design @ theta), truth) + float(precision @ (theta - expected) ** 2) / 2
 
     for _ in range(50):
         probabilities = softmax(design @ theta)
         mean = np.einsum("nk,nkp->np", probabilities, design)
-        gradient = (mean - design[np.arange(n), truth]).sum(axis=0) + prior * theta
+        gradient = (mean - design[np.arange(n), truth]).sum(axis=0) + precision * (theta - expected)
         spread = np.einsum("nk,nkp,nkq->pq", probabilities, design, design) - mean.T @ mean
-        step = np.linalg.solve(spread + np.diag(prior + 1e-9), gradient)
+        step = np.linalg.solve(spread + np.diag(precision), gradient)
         size = 1.0
         while loss(theta - size * step) > loss(theta) and size > 1e-6:
             size /= 2
