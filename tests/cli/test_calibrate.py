@@ -133,6 +133,22 @@ def test_leaks_are_found_in_train(monkeypatch, capsys, tmp_path: Path, tiny_mode
     assert (leaks["leaked"]["n"], leaks["clean"]["n"]) == (2, 3)
 
 
+def test_near_copies_within_a_set_have_one_group(tmp_path: Path):
+    write_class_folders(tmp_path / "train", {"happiness": 3}, size=(64, 64))
+    write_class_folders(tmp_path / "test", {"happiness": 3}, size=(48, 48))
+    pixels = np.asarray(Image.open(tmp_path / "test" / "happiness" / "1.png"))
+    Image.fromarray(pixels[:, ::-1]).save(tmp_path / "test" / "happiness" / "mirrored.png")
+    here, other = (open_dataset("folder", tmp_path, split=split) for split in ("test", "train"))
+    leaks = find_leaks(here, [other])
+    assert set(leaks.groups) == {sample.path for sample in here.samples}
+    assert len(set(leaks.groups.values())) == 3
+    mirrored, original = (
+        next(group for path, group in leaks.groups.items() if path.endswith(name))
+        for name in ("mirrored.png", "1.png")
+    )
+    assert mirrored == original
+
+
 def test_a_set_with_parts_is_not_fitted_on_its_test(monkeypatch, tmp_path: Path, tiny_model: Path):
     for split in ("train", "test"):
         write_class_folders(tmp_path / "faces" / split, {"happiness": 3})

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crossfer.calibration import softmax
+from crossfer.calibration import BiasTrial, softmax
 from crossfer.console import as_text
+from crossfer.evaluate import calibrate as calibrating
 from crossfer.evaluate.calibrate import Calibrated, calibrate
 from crossfer.evaluate.evaluation import score
 from crossfer.evaluate.leaks import Leaks
@@ -153,6 +154,17 @@ def test_a_rare_class_does_not_raise_one_without_images() -> None:
     bias = np.array(balanced(replace(shown, truth=truth, logits=sure), 1.0).meta.bias)
     weights = np.array([0.6, 0.4]) * np.exp(bias[[0, -1]])
     assert weights[1] / weights.sum() == pytest.approx(0.4 / (0.4 + 0.6 / (2 * 0.99)), abs=1e-3)
+
+
+def test_near_copies_go_into_one_fold(unbalanced: Predictions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that the search for leaks found; without one, those with the same pixels."""
+    some, given = unbalanced.select(np.arange(120)), []
+    monkeypatch.setattr(calibrating, "try_bias", lambda *case: given.append(case[2]) or BiasTrial(0, 1))
+    near = {path: int(path) // 2 for path in unbalanced.paths}
+    calibrate(META, some, Leaks({"train": 1}, frozenset(), frozenset({"0"}), groups=near))
+    calibrate(META, some, None)
+    assert given[0].tolist() == [i // 2 for i in range(1, 120)]
+    assert len(np.unique(given[1])) == 120
 
 
 def trained_with(balance: object) -> BundleMeta:

@@ -85,9 +85,10 @@ def calibrate(
 
     Images that occur, exactly or nearly, in the splits that were looked through are left out: what a network
     has learnt by heart would make it too sure. A bias for each class is kept only if it lowers the negative
-    log-likelihood in five-fold cross-validation by more than twice the standard error of that gain; folds
-    keep identical images together. Temperature and thresholds are fitted on the same images: one number
-    fitted on thousands of images moves the coverage by far less than its own sampling error.
+    log-likelihood in five-fold cross-validation, the mean of ten, by more than twice the standard error of
+    that gain; folds keep images together that are nearly the same (identical, if ``leaks`` is None).
+    Temperature and thresholds are fitted on the same images: one number fitted on thousands of images moves
+    the coverage by far less than its own sampling error.
 
     Args:
         meta: of the bundle.
@@ -110,7 +111,8 @@ def calibrate(
             f"expected at least {FEWEST} images to calibrate on that do not occur in train, "
             f"found {len(used)} of {len(predictions)}; use more validation images"
         )
-    trial = try_bias(used.logits, used.truth, used.groups)
+    groups = used.groups if leaks is None else np.array([leaks.groups[path] for path in used.paths])
+    trial = try_bias(used.logits, used.truth, groups)
     temperature, bias = fit_temperature(used.logits, used.truth), np.zeros(0)
     trained = balance_in_training(meta)
     balance = trained if balance is None else balance

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,12 +25,15 @@ class Leaks:
         nearly: paths of images that are nearly the same as one of those, or mirrored; the identical included.
         skipped: one line for each image that was not looked at since it cannot be read, and for each image
             or row that the other splits left out.
+        groups: for the path of each image a number, equal for images of the data set that are nearly the
+            same, or mirrored.
     """
 
     looked_in: dict[str, int]
     identical: frozenset[str]
     nearly: frozenset[str]
     skipped: tuple[str, ...] = ()
+    groups: Mapping[str, int] = field(default_factory=dict)
 
 
 def find_leaks(
@@ -56,11 +59,13 @@ def find_leaks(
     for index, reason in prints.unreadable.items():
         if index >= len(dataset) or not skip_bad:  # predict has noted the data set's own
             faults.add(reason)
-    near = find_near_pairs(prints, progress=progress)
-    identical, nearly = (_occurring(dataset, group_duplicates(prints, pairs)) for pairs in (None, near))
+    same = group_duplicates(prints)
+    near = group_duplicates(prints, find_near_pairs(prints, progress=progress))
+    identical, nearly = _occurring(dataset, same), _occurring(dataset, near)
+    groups = dict(zip((sample.path for sample in dataset.samples), near.tolist(), strict=False))
     looked_in = {other.samples[0].split: len(other) for other in others if other.samples}
     left_out = [reason for other in others for reason in other.skipped]
-    return Leaks(looked_in, identical, nearly, (*left_out, *faults.messages))
+    return Leaks(looked_in, identical, nearly, (*left_out, *faults.messages), groups)
 
 
 def _occurring(dataset: Dataset, groups: np.ndarray) -> frozenset[str]:
