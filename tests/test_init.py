@@ -13,6 +13,11 @@ def test_every_public_name_is_there_and_no_other_is_shown():
         assert getattr(crossfer, name).__name__ == name
 
 
+def test_without_its_extra_video_is_not_shown(monkeypatch):
+    monkeypatch.setattr(crossfer, "find_spec", lambda name: None)
+    assert dir(crossfer) == sorted([*crossfer.__all__, "__version__"])
+
+
 def test_each_late_name_is_public():
     assert set(crossfer._LATE) <= set(crossfer.__all__)
 

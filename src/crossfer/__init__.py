@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from crossfer.labels import LabelSet
@@ -55,4 +56,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__", "video"]
+    """The public names; ``video`` where its extra is installed, since ``help`` asks for all that are named."""
+    return [*__all__, "__version__", *(["video"] if find_spec("av") else [])]
