@@ -27,8 +27,8 @@ def save(page: Page, name: str) -> None:
     """A screenshot, small enough to load quickly."""
     page.mouse.move(0, 0)
     page.wait_for_timeout(300)
-    taken = page.screenshot(full_page=name != "page")
-    Image.open(BytesIO(taken)).convert("RGB").save(IMAGES / f"{name}.webp", quality=QUALITY, method=6)
+    taken = Image.open(BytesIO(page.screenshot())).convert("RGB")
+    taken.save(IMAGES / f"{name}.webp", quality=QUALITY, method=6)
 
 
 def main(chromium: str = "/usr/bin/chromium") -> None:
@@ -50,9 +50,8 @@ def main(chromium: str = "/usr/bin/chromium") -> None:
         ):
             page = browser.new_context(**options).new_page()
             page.goto(address(listening))
-            page.set_input_files("#file", sample_portrait())
-            page.wait_for_selector(".face")
             page.select_option("#coverage", "0.95")
+            page.set_input_files("#file", sample_portrait())
             page.wait_for_selector(".set")
             save(page, name)
         browser.close()

@@ -730,6 +730,89 @@ def test_on_a_narrow_screen_nothing_is_cut_off(open_page, photo, locale):
         assert page.evaluate(OUTSIDE) == []
 
 
+@pytest.fixture(scope="module")
+def portrait(astronaut: np.ndarray) -> bytes:
+    """A PNG file of the whole portrait, 512 x 512 pixels."""
+    return encoded(astronaut)
+
+
+PLACE = "(selector) => document.querySelector(selector).getBoundingClientRect().toJSON()"
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
+@pytest.mark.parametrize("size", [(320, 640), (360, 740), (390, 844), (768, 1024)])
+def test_on_a_phone_the_faces_are_on_the_screen_beside_their_photo(open_page, portrait, size, locale):
+    viewport = {"width": size[0], "height": size[1]}
+    page = open_page(viewport=viewport, locale=locale, has_touch=True, is_mobile=True)
+    choose(page, portrait)
+    answered(page)
+    photo, card, tools = (page.evaluate(PLACE, selector) for selector in ("#photo", ".face", ".tools"))
+    assert photo["top"] >= 0
+    assert photo["bottom"] < card["top"] < tools["top"] - 100, "not much of the face is to be seen"
+    assert tools["bottom"] <= size[1]
+    page.locator(".bars button").last.focus()
+    reached = page.evaluate(PLACE, ".bars tr:last-child button")
+    assert reached["bottom"] <= page.evaluate(PLACE, ".tools")["top"], "the focus lies under the buttons"
+
+
+@pytest.mark.parametrize("size", [(320, 640), (360, 740), (390, 844), (844, 390), (1024, 768)])
+def test_bars_are_long_enough_to_be_compared(open_page, photo, size):
+    page = open_page(viewport={"width": size[0], "height": size[1]})
+    choose(page, photo)
+    answered(page)
+    assert page.evaluate(PLACE, ".track")["width"] >= 60
+
+
+def test_the_order_of_tab_is_that_of_the_eyes_when_the_page_gets_narrow(open_page, photo):
+    page = open_page()
+    choose(page, photo)
+    answered(page)
+    page.focus("#abstain")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_selector("#results + #controls")
+    assert page.evaluate("document.activeElement.id") == "abstain", "the focus was lost"
+    page.locator(".bars button").last.focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "choose"
+    page.set_viewport_size({"width": 1240, "height": 900})
+    page.wait_for_selector("#drop + #controls")
+    assert page.evaluate("document.activeElement.id") == "choose"
+
+
+@pytest.mark.parametrize("way", ["click", "Enter", "Space"])
+def test_the_empty_picture_opens_the_file_chooser(open_page, photo, way):
+    page = open_page()
+    invitation = page.get_by_role("button", name="click to choose")
+    with page.expect_file_chooser() as opened:
+        if way == "click":
+            page.locator("#drop").click(position={"x": 12, "y": 12})
+        else:
+            page.evaluate("language.focus()")
+            page.keyboard.press("Tab")
+            assert page.evaluate("document.activeElement.id") == invitation.get_attribute("id")
+            page.keyboard.press(way)
+    opened.value.set_files({"name": "photo.png", "mimeType": "image/png", "buffer": photo})
+    answered(page)
+    assert page.evaluate("document.activeElement.id") == "choose", "the focus was lost"
+    choosers = []
+    page.on("filechooser", lambda chooser: choosers.append(chooser.page))
+    page.click("#photo")
+    page.locator(".bars button").nth(1).click()
+    page.wait_for_timeout(200)
+    assert choosers == []
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"), [("en-GB", "Tap to choose a photo"), ("zh-CN", "点按此处选择照片")]
+)
+def test_a_touch_screen_is_told_to_tap(open_page, locale, words):
+    size = {"width": 390, "height": 844}
+    page = open_page(viewport=size, locale=locale, has_touch=True, is_mobile=True)
+    assert page.inner_text("#invite").strip() == words
+    with page.expect_file_chooser():
+        page.get_by_role("button", name=words).tap()
+
+
 def test_the_language_follows_the_browser_can_be_switched_and_is_remembered(open_page, recognizer, photo):
     (face,) = recognizer.recognize(photo)
     page = open_page(locale="zh-CN")
@@ -780,6 +863,13 @@ def test_no_rule_of_accessibility_is_broken(open_page, photo, scheme, locale):
     page.wait_for_selector(".set")
     page.click("summary")
     found = axe.Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_rule_of_accessibility_is_broken_on_an_empty_phone(open_page, scheme):
+    size = {"width": 390, "height": 844}
+    found = axe.Axe().run(open_page(viewport=size, color_scheme=scheme, has_touch=True, is_mobile=True))
     assert found.violations_count == 0, found.generate_report()
 
 

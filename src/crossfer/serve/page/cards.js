@@ -32,7 +32,7 @@ export class Card {
   #number = make("span", { className: "number" });
   #answer = make("span");
   #share = make("span", { className: "sure" });
-  #notes = make("div");
+  #notes = make("div", { className: "notes" });
   #seen = make("canvas", { className: "seen", width: SEEN, height: SEEN, "aria-hidden": "true" });
   #bars = make("table", { className: "bars" });
   #rows = new Map(); // by expression

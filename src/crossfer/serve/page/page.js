@@ -7,9 +7,10 @@ import { dataName, expressionName, percent, roundPercent, say, splitName, switch
 
 const FRAME_SIDE = 640; // longer side of a webcam frame: as much as the detector looks at
 const FRAME_QUALITY = 0.85;
-const TALLEST_VH = 72; // height of a picture on the page, in hundredths of the window's
 const SMALLEST_PX = 720; // width that small pictures are enlarged to, where there is room
 const SPOKEN_MS = 2500; // how often the webcam's result is read out at most
+
+const NARROW = matchMedia("(max-width: 820px)"); // as in style.css
 
 const $ = (id) => document.getElementById(id);
 const state = { file: null, answer: null, pixels: null, size: null, chosen: null, problem: null, model: null, stream: null, spoken: -Infinity };
@@ -100,14 +101,25 @@ function redraw() {
 function showStage(what) {
   if (what && state.size) {
     const { width, height } = state.size;
-    $("frame").style.width = `min(100%, ${(TALLEST_VH * width) / height}vh, ${Math.max(width, SMALLEST_PX)}px)`;
+    $("frame").style.width = `min(100%, ${width / height} * var(--tallest), ${Math.max(width, SMALLEST_PX)}px)`;
   }
+  const leaving = what && document.activeElement === $("invitation");
   $("invitation").hidden = Boolean(what);
   $("frame").hidden = !what;
   $("drop").classList.toggle("filled", Boolean(what));
   $("photo").hidden = what !== "photo";
   $("video").hidden = what !== "video";
   $("frame").classList.toggle("mirrored", what === "video");
+  if (leaving) $("choose").focus({ preventScroll: true });
+  if (what) $("drop").scrollIntoView({ block: NARROW.matches ? "start" : "nearest" });
+}
+
+/** Where there is one column, the faces come right under the picture: to eyes, keyboard and screen readers alike. */
+function arrange() {
+  const focused = document.activeElement;
+  if (NARROW.matches) $("results").after($("controls"));
+  else $("stage").append($("controls"));
+  if ($("controls").contains(focused)) focused.focus({ preventScroll: true });
 }
 
 function showModel() {
@@ -395,7 +407,7 @@ $("token-dialog").addEventListener("close", () => {
 
 // --- events --------------------------------------------------------------------------------------------------
 
-$("choose").addEventListener("click", () => $("file").click());
+for (const id of ["invitation", "choose"]) $(id).addEventListener("click", () => $("file").click());
 $("file").addEventListener("change", () => {
   take($("file").files[0]);
   $("file").value = "";
@@ -445,6 +457,7 @@ document.addEventListener("keydown", (event) => {
     $("model").querySelector("summary").focus();
   }
 });
+NARROW.addEventListener("change", arrange);
 new ResizeObserver(redraw).observe($("frame"));
 
 function write() {
@@ -464,5 +477,6 @@ async function start() {
   showAnswer();
 }
 
+arrange();
 write();
 start();
