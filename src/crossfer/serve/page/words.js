@@ -15,7 +15,7 @@ const ENGLISH = {
   options: "Show",
   evidence: "Evidence",
   abstain: "“uncertain” where it is unsure",
-  sets: "Sets that hold the truth",
+  sets: "Possible expressions",
   off: "not shown",
   for: "speaks for the expression",
   against: "speaks against it",
@@ -67,7 +67,7 @@ const ENGLISH = {
   "too-large": "The file is too large for this service. Save it smaller, and try again.",
   busy: "The service has too much to do. Try again in a moment.",
   timeout: "The answer took too long. Try again, or with a smaller picture.",
-  "not-calibrated": "This model was not calibrated, so it knows neither sets nor “uncertain”.",
+  "not-calibrated": "This model was not calibrated, so it gives neither possible expressions nor “uncertain”.",
   internal: "Something went wrong in the service. Whoever runs it finds it in the log.",
 };
 
@@ -86,7 +86,7 @@ const CHINESE = {
   options: "显示",
   evidence: "依据",
   abstain: "把握不足时回答“不确定”",
-  sets: "覆盖正确答案的集合",
+  sets: "可能的表情",
   off: "不显示",
   for: "支持该表情",
   against: "反对该表情",
@@ -138,7 +138,7 @@ const CHINESE = {
   "too-large": "文件超过了本服务的限制。请缩小后重试。",
   busy: "服务正忙，请稍后重试。",
   timeout: "等待时间过长。请重试，或换一张较小的图片。",
-  "not-calibrated": "该模型未经校准，因此无法给出集合或“不确定”。",
+  "not-calibrated": "该模型未经校准，因此无法给出可能的表情或“不确定”。",
   internal: "服务出错了。运行者可以在日志中找到原因。",
 };
 
