@@ -56,5 +56,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names; ``video`` where its extra is installed, since ``help`` asks for all that are named."""
+    """The public names; ``video`` where its extra is installed, since ``help`` asks for all names."""
     return [*__all__, "__version__", *(["video"] if find_spec("av") else [])]
