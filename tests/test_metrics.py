@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import binomtest
+from scipy.stats import t as student
 from sklearn import metrics as sklearn_metrics
 from torchmetrics.functional import classification as torch_metrics
 
@@ -111,6 +112,15 @@ def test_images_of_equal_confidence_have_no_order_in_bins_of_equal_mass(order: i
     truth = np.repeat([1, 0], [750, 2250])[::order]
     error = metrics.expected_calibration_error(probabilities, truth, equal_mass=True)
     assert error == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 5, 10, 11, 19, 200])
+def test_quantiles_are_those_of_scipy(degrees: int):
+    assert metrics.t_quantile(degrees) == pytest.approx(student.ppf(0.975, degrees), rel=1e-3)
+
+
+def test_degrees_of_freedom_between_two_are_rounded_down():
+    assert metrics.t_quantile(3.9) == metrics.t_quantile(3)
 
 
 def test_wilson_interval_of_the_reference_case():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_rel
+from scipy.stats import ttest_ind, ttest_rel
 
 from crossfer.evaluate.comparison import PairResult, aggregate, compare_networks, compare_recipes
 from crossfer.evaluate.evaluation import score
@@ -222,19 +222,43 @@ def test_recipes_differ_less_surely_than_networks():
     assert result.difference == pytest.approx(0.05, abs=0.02)
     assert result.first.deviation == pytest.approx(0.1, abs=0.02)
     assert "cannot be told apart" in result.statement
-    assert "fewer than five seeds" in result.statement
+
+
+def test_two_seeds_of_a_recipe_are_not_judged():
+    runs = [run(str(i), coin(2000, share, i)) for i, share in enumerate((0.6, 0.6, 0.6, 0.9, 0.9, 0.9))]
+    assert "the two recipes differ" in compare_recipes(runs[:3], runs[3:]).statement
+    for result in (compare_recipes(runs[:2], runs[3:]), compare_recipes(runs[:3], runs[3:5])):
+        assert "are not judged: that takes at least 3 seeds of each" in result.statement
+        assert "differ" not in result.statement
+
+
+def test_recipes_that_are_alike_seldom_differ():
+    """In at most 5 % of 300 drawings, three seeds of each with a deviation of 3 points."""
+    rng, found = np.random.default_rng(0), 0
+    for shares in rng.normal(0.8, 0.03, (300, 6)):
+        runs = [run(str(i), rng.random(1000) < share) for i, share in enumerate(shares)]
+        low, high = compare_recipes(runs[:3], runs[3:]).interval
+        found += not low <= 0 <= high
+    assert found <= 15
+
+
+def test_two_networks_differ_only_if_the_exact_test_says_so_too():
+    """Four of 3,199 images, all for one of them: no bootstrap interval of them has a zero in it."""
+    first = np.arange(3199) >= 500
+    result = compare(run("a", first), run("b", first | (np.arange(3199) < 4)))
+    assert result.interval[0] > 0
+    assert result.p_value == pytest.approx(0.125)
+    assert "cannot be told apart" in result.statement
 
 
 def test_the_interval_of_recipes_has_the_width_of_theory():
-    """Seeds of deviation s and few errors from images: s * sqrt(1 / 4 + 1 / 4) for four seeds each.
-
-    Drawing four seeds of four and not three would make it narrower by 13 %.
-    """
+    """Seeds of large deviation and few errors from images: Welch's, and little more."""
     rng = np.random.default_rng(1)
     runs = [run(str(i), coin(1000, share, i)) for i, share in enumerate(rng.normal(0.5, 0.1, 8))]
     result = compare_recipes(runs[:4], runs[4:])
-    deviation = np.hypot(result.first.deviation, result.second.deviation) / 2
-    assert result.interval[1] - result.interval[0] == pytest.approx(2 * 1.96 * deviation, rel=0.06)
+    accuracies = [run.result["accuracy"] for run in runs]
+    low, high = ttest_ind(accuracies[4:], accuracies[:4], equal_var=False).confidence_interval()
+    assert result.interval[1] - result.interval[0] == pytest.approx(high - low, rel=0.06)
 
 
 def test_copies_widen_the_interval_of_recipes_too():

@@ -27,7 +27,6 @@ from crossfer.train.study import (
     read_result,
     read_results,
     run_trial,
-    t_quantile,
     trials,
 )
 from support.observers import EachStep
@@ -190,8 +189,3 @@ def test_without_a_common_seed_there_is_no_difference() -> None:
     single = paired_difference([result("a", 0, 0.5)], [result("b", 0, 0.25)])
     assert single is not None
     assert (single.mean, single.margin, single.excludes_zero) == (0.25, None, False)
-
-
-@pytest.mark.parametrize("degrees", [1, 2, 5, 10, 11, 19, 200])
-def test_quantiles_are_those_of_scipy(degrees: int) -> None:
-    assert t_quantile(degrees) == pytest.approx(stats.t.ppf(0.975, degrees), rel=1e-3)

@@ -10,9 +10,10 @@ import numpy as np
 from crossfer.evaluate.predictions import Predictions
 from crossfer.evaluate.result import Interval
 from crossfer.evaluate.run_file import Run, RunError
-from crossfer.metrics import bootstrap_resamples, mcnemar, percentile_interval
+from crossfer.metrics import bootstrap_resamples, mcnemar, percentile_interval, t_quantile
 
 RESAMPLES, SEED = 2000, 0
+FEWEST_SEEDS = 3  # of each recipe, below which nothing is concluded about them
 FIGURES = ("accuracy", "mean_class_accuracy", "macro_f1", "nll", "brier", "ece", "ece_equal_mass", "aurc")
 
 
@@ -71,12 +72,12 @@ class PairResult:
     def statement(self) -> str:
         """What may be concluded, in words."""
         low, high = self.interval
-        sure = "differ" if not low <= 0 <= high else "cannot be told apart"
+        sure = "differ" if self.p_value < 0.05 and not low <= 0 <= high else "cannot be told apart"
         return (
             f"On images like these {self.n:,}, these two networks {sure}: {self.second} is "
             f"{100 * self.difference:+.2f} points from {self.first} (95 % interval {100 * low:+.2f} to "
-            f"{100 * high:+.2f}; McNemar p = {self.p_value:.3g}). This is about these two networks only: "
-            "another seed of either recipe is another network."
+            f"{100 * high:+.2f}; McNemar p = {self.p_value:.3g}; they differ if both say so). This is about "
+            "these two networks only: another seed of either recipe is another network."
         )
 
 
@@ -90,7 +91,7 @@ class RecipeResult:
         runs: how many runs each has.
         n: images.
         difference: second's mean accuracy less the first's.
-        interval: 95 % bootstrap interval of it over seeds and images together.
+        interval: 95 % interval of it over seeds and images together.
     """
 
     first: Spread
@@ -105,11 +106,12 @@ class RecipeResult:
         """What may be concluded, in words."""
         low, high = self.interval
         sure = "differ" if not low <= 0 <= high else "cannot be told apart"
-        few = " With fewer than five seeds the interval is rough." if min(self.runs) < 5 else ""
+        if min(self.runs) < FEWEST_SEEDS:
+            sure = f"are not judged: that takes at least {FEWEST_SEEDS} seeds of each"
         return (
-            f"Over seeds and images like these the two recipes {sure}: {100 * self.difference:+.2f} points "
+            f"Over seeds and images like these the two recipes {sure}; {100 * self.difference:+.2f} points "
             f"(95 % interval {100 * low:+.2f} to {100 * high:+.2f}; {self.runs[0]} and {self.runs[1]} seeds, "
-            f"n = {self.n:,}).{few}"
+            f"n = {self.n:,})."
         )
 
 
@@ -164,9 +166,9 @@ def compare_networks(first: Predictions, second: Predictions, names: tuple[str, 
 def compare_recipes(first: Sequence[Run], second: Sequence[Run]) -> RecipeResult:
     """Two recipes over seeds and images.
 
-    A bootstrap on both levels: images (identical ones together) are drawn with replacement, the same for all
-    runs, and of each recipe's S runs S - 1 are drawn with replacement, which makes the variance of their mean
-    unbiased (Rao and Wu 1988); plain resampling of S runs would understate it by (S - 1) / S.
+    The variance of the difference is that of the two means over seeds plus that over images (identical ones
+    together) of what the recipes differ by on each. The interval is Student's t with the degrees of freedom
+    of Welch and Satterthwaite, which few seeds make few.
 
     Raises:
         RunError: if a recipe has fewer than two runs, the runs are not about the same images, or two of a
@@ -181,19 +183,38 @@ def compare_recipes(first: Sequence[Run], second: Sequence[Run]) -> RecipeResult
     _require_seeds(first)
     _require_seeds(second)
     one, other = rows[: len(first)].astype(float), rows[len(first) :].astype(float)
-    rng = np.random.default_rng(SEED)
-    drawn = [
-        _mean_of_some(other, rng, images) - _mean_of_some(one, rng, images)
-        for images in bootstrap_resamples(rows.shape[1], RESAMPLES, groups=groups, seed=SEED)
-    ]
     spreads = [_spread(side.mean(axis=1).tolist()) for side in (one, other)]
+    difference = spreads[1].mean - spreads[0].mean
+    over_images, distinct = _variance_over_images(other.mean(axis=0) - one.mean(axis=0), groups)
+    parts = [
+        (spreads[0].deviation ** 2 / len(one), len(one) - 1),
+        (spreads[1].deviation ** 2 / len(other), len(other) - 1),
+        (over_images, distinct - 1),
+    ]
+    margin = _margin([part for part in parts if part[0] > 0])
     return RecipeResult(
         *spreads,
         runs=(len(first), len(second)),
         n=rows.shape[1],
-        difference=spreads[1].mean - spreads[0].mean,
-        interval=percentile_interval(drawn),
+        difference=difference,
+        interval=(difference - margin, difference + margin),
     )
+
+
+def _variance_over_images(differences: np.ndarray, groups: np.ndarray) -> tuple[float, int]:
+    """Of the mean of (N,) differences, those of one group drawn together; and how many groups there are."""
+    names, place = np.unique(groups, return_inverse=True)
+    beyond = np.bincount(place, differences - differences.mean())
+    return float(np.sum(beyond**2)) / len(differences) ** 2, len(names)
+
+
+def _margin(parts: Sequence[tuple[float, int]]) -> float:
+    """Half a 95 % interval whose variance is a sum of estimates, each with its degrees of freedom."""
+    if not parts:
+        return 0.0
+    variance = sum(part for part, _ in parts)
+    degrees = variance**2 / sum(part**2 / of_part for part, of_part in parts)
+    return t_quantile(degrees) * variance**0.5
 
 
 def _require_seeds(runs: Sequence[Run]) -> None:
@@ -208,11 +229,6 @@ def _require_seeds(runs: Sequence[Run]) -> None:
                 f"the same one ({subject.model}, SHA-256 {subject.model_sha256[:12]}); leave one out"
             )
         seen[network] = run.name
-
-
-def _mean_of_some(right: np.ndarray, rng: np.random.Generator, images: np.ndarray) -> float:
-    seeds = rng.integers(len(right), size=len(right) - 1)
-    return float(right[:, images].mean(axis=1)[seeds].mean())
 
 
 def _spread(values: Sequence[float]) -> Spread:

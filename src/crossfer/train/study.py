@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import NormalDist, mean, stdev
+from statistics import mean, stdev
 from typing import Any, Literal
 
 from crossfer.labels import LabelSet
+from crossfer.metrics import t_quantile
 from crossfer.runtime.atomic import write_atomically
 from crossfer.train.config import OF_THE_MACHINE, Recipe
 from crossfer.train.device import choose_device, device_name
@@ -18,10 +19,6 @@ from crossfer.train.loop import train
 from crossfer.train.observer import Observer
 from crossfer.train.recipe_file import first_difference
 from crossfer.train.stream import Faces
-
-# Two-sided 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom.
-T_QUANTILES = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
-
 
 MARK = ".study"  # in the folder of an unfinished run that a study made, and may delete
 
@@ -247,14 +244,6 @@ def paired_difference(
     n = len(differences)
     margin = t_quantile(n - 1) * stdev(differences) / n**0.5 if n > 1 else None
     return Difference(mean(differences), margin, n)
-
-
-def t_quantile(degrees: int) -> float:
-    """97.5 % quantile of Student's t; beyond the table by Cornish and Fisher's expansion."""
-    if degrees <= len(T_QUANTILES):
-        return T_QUANTILES[degrees - 1]
-    z = NormalDist().inv_cdf(0.975)
-    return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
 
 
 def spread(values: Sequence[float]) -> tuple[float, float | None]:
