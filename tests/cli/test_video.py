@@ -3,18 +3,23 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from crossfer import cli
 from crossfer.cli import errors
+from crossfer.cli.video import _progress
+from crossfer.video.source import VideoSource
 from support.bundles import calibrated_bundle, calibration
 from support.clips import Place, background, frames_with, head, line, write_clip
 from support.rtsp import rtsp_server
@@ -274,6 +279,21 @@ def test_a_progress_bar_appears_on_a_terminal_and_only_on_stderr(tiny_model, cli
     assert b"frames/s" in seen
     assert b"left" in seen
     assert len(lines(output.decode())) == COUNT
+
+
+@pytest.mark.parametrize(("seconds", "ends"), [(None, False), (0.39, True), (9.0, False)])
+def test_the_progress_bar_ends_where_the_run_does(monkeypatch, clip, seconds, ends):
+    shown = StringIO()
+    console = Console(file=shown, force_terminal=True, color_system=None, width=100)
+    monkeypatch.setattr("crossfer.console.stderr_console", lambda: console)
+    with _progress(seconds) as progress, VideoSource(clip) as source:
+        for frame in source.frames():
+            progress(source)
+            if frame.index == 9:
+                break
+    *_, last = (line for line in shown.getvalue().splitlines() if "recognising" in line)
+    assert (last.count("━") == 40) == ends
+    assert re.search(r"frames/s \d:\d\d:\d\d [-\d]:[-\d]{2}:[-\d]{2} left", last)
 
 
 def test_a_reader_that_goes_away_causes_no_traceback(tiny_model, long_clip):

@@ -74,8 +74,8 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         "measuring {task.description}",
         BarColumn(),
         TimeElapsedColumn(),
-        "left",
         TimeRemainingColumn(),
+        "left",
     )
     # It is drawn between measurements alone: a bar that draws itself would take time from them.
     with bars(stderr_console(), *columns, auto_refresh=False) as shown:

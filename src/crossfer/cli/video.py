@@ -108,7 +108,7 @@ def video(
     check_outputs(options, source)
     recognizer = Recognizer(model, coverage=coverage, abstain=abstain, detector_side=detector_side)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what schedulers send is a Ctrl-C too
-    with _progress() as progress:
+    with _progress(seconds) as progress:
         outcome = run_video(source, recognizer, options, write=to_stdout, progress=progress)
     if outcome is None:
         there = f"{output or annotate or timeline} is there, and nothing is unfinished"
@@ -173,20 +173,21 @@ def _summary(source: str, outcome: Outcome) -> str:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[VideoSource], None]]:
-    """What to call after each frame: a progress bar on stderr, if it is a terminal."""
+def _progress(seconds: float | None) -> Iterator[Callable[[VideoSource], None]]:
+    """What to call after each frame: a bar on stderr, up to so many seconds, if it is a terminal."""
     from rich.progress import BarColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from crossfer.console import bars, stderr_console
 
     pace = "{task.fields[pace]:5.1f} frames/s"
-    columns = ("recognising", BarColumn(), pace, TimeElapsedColumn(), "left", TimeRemainingColumn())
+    columns = ("recognising", BarColumn(), pace, TimeElapsedColumn(), TimeRemainingColumn(), "left")
     with bars(stderr_console(), *columns) as shown:
         task = shown.add_task("", total=None, pace=0.0)
         frames = count(1)
 
         def after(source: VideoSource) -> None:
             pace = next(frames) / max(shown.tasks[0].elapsed or 0.0, 1e-3)
-            shown.update(task, total=source.duration, completed=source.end, pace=pace)
+            total = min(filter(None, (source.duration, seconds)), default=None)
+            shown.update(task, total=total, completed=source.end, pace=pace)
 
         yield after
