@@ -10,7 +10,6 @@ import warnings
 from typing import Annotated, Any, TextIO
 
 import typer
-from typer.core import TyperGroup
 
 from crossfer import __version__
 from crossfer.cli.ablate import ablate
@@ -22,6 +21,7 @@ from crossfer.cli.distill import distill
 from crossfer.cli.errors import one_line
 from crossfer.cli.evaluate import evaluate
 from crossfer.cli.export import export
+from crossfer.cli.help import ReadableGroup
 from crossfer.cli.intensity import intensity
 from crossfer.cli.predict import predict
 from crossfer.cli.quantize import quantize
@@ -32,7 +32,7 @@ from crossfer.cli.train import train
 from crossfer.cli.video import video
 
 
-class _Commands(TyperGroup):
+class _Commands(ReadableGroup):
     """All commands; an empty word is refused before it is taken for the current folder."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -59,7 +59,7 @@ MAKE = (train, distill, export, quantize)
 MEASURE = (calibrate, evaluate, compare, report, ablate, intensity, bench)
 for command in USE + MAKE + MEASURE:  # in the order of the help
     app.command()(command)
-app.add_typer(data, name="data")
+app.add_typer(data, name="data", cls=ReadableGroup)
 
 
 def _print_version(wanted: bool) -> None:

@@ -34,7 +34,7 @@ def score(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="Folders to search; lists (.txt) and tables (.csv, .parquet) that name images; "
             "zip and tar files; Parquet files with a column of images. Paths, patterns, or addresses (s3://...).",
             show_default=False,

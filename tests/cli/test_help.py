@@ -1,0 +1,63 @@
+"""What the help of every command looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from crossfer.cli import app
+from crossfer.data.names import DatasetName
+
+
+def commands(group: Any, *before: str) -> Iterator[tuple[str, ...]]:
+    yield before
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *before, name)
+        else:
+            yield *before, name
+
+
+def help_of(*words: str, option: str = "--help") -> str:
+    """What the help says in a terminal of 80 columns, words apart by one space, without lines."""
+    result = CliRunner().invoke(app, [*words, option], env={"COLUMNS": "80", "TERM": "dumb"})
+    assert result.exit_code == 0, result.output
+    return " ".join(result.stdout.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("words", [*commands(get_command(app))], ids=" ".join)
+def test_values_are_shown_by_a_word_and_flags_without(words):
+    shown = help_of(*words)
+    assert not [odd for odd in ("<bool>", "<=", "range>", "|none", "...]") if odd in shown]
+    assert help_of(*words) == shown
+
+
+def test_a_help_lists_choices_and_bounds_in_whole_words():
+    shown = help_of("evaluate")
+    *others, last = get_args(DatasetName)
+    assert f"[{', '.join(others)} or {last}]" in shown
+    assert "[0.01 to 0.99]" in shown
+    assert "[0 or more]" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (("predict",), "[OPTIONS] {PATHS}..."),
+        (("score",), "[OPTIONS] [INPUT]..."),
+        (("video",), "[OPTIONS] {INPUT}"),
+        (("data", "check"), "[OPTIONS] {NAME}"),
+    ],
+)
+def test_arguments_are_written_in_one_way(words, usage):
+    assert f"{' '.join(words)} {usage} " in help_of(*words)
+
+
+def test_bounds_and_choices_hold_after_the_help_was_shown():
+    help_of("predict")
+    for option, value in (("--min-face-score", "2"), ("--detector", "x")):
+        assert CliRunner().invoke(app, ["predict", option, value, "a.png"]).exit_code == 2
