@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from crossfer.cli import app
 from crossfer.data.names import DatasetName
+from crossfer.models import names
 
 
 def commands(group: Any, *before: str) -> Iterator[tuple[str, ...]]:
@@ -61,3 +62,24 @@ def test_bounds_and_choices_hold_after_the_help_was_shown():
     help_of("predict")
     for option, value in (("--min-face-score", "2"), ("--detector", "x")):
         assert CliRunner().invoke(app, ["predict", option, value, "a.png"]).exit_code == 2
+
+
+def test_commands_stand_by_what_they_are_for():
+    shown = help_of()
+    panels = ("Recognise", "Train", "Measure", "Study the method", "Data")
+    places = [shown.index(f"─ {panel} ─") for panel in panels]
+    assert places == sorted(places)
+    assert places[0] < shown.index(" predict ") < places[1] < shown.index(" distill ") < places[2]
+    assert shown.index(" ablate ") > places[3]
+
+
+@pytest.mark.parametrize("words", [(), ("predict",), ("data",), ("data", "split")], ids=" ".join)
+def test_h_is_help(words):
+    assert help_of(*words, option="-h") == help_of(*words)
+
+
+@pytest.mark.parametrize("name", ["predict", "video", "serve", "score", "evaluate", "bench"])
+def test_the_embedded_models_are_named(name):
+    told, _, default = names(".onnx").partition("; default is ")
+    first, *others = sorted(told.split(", "), key=lambda model: model != default)
+    assert f"{first} (the default), {', '.join(others)}, or a .onnx file." in help_of(name)

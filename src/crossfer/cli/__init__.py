@@ -52,14 +52,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 STDOUT, STDERR = 1, 2  # their file descriptors
-USE = (predict, video, serve, score)
-MAKE = (train, distill, export, quantize)
-MEASURE = (calibrate, evaluate, compare, report, ablate, intensity, bench)
-for command in USE + MAKE + MEASURE:  # in the order of the help
-    app.command()(command)
-app.add_typer(data, name="data", cls=ReadableGroup)
+PANELS = {
+    "Recognise": (predict, video, serve, score),
+    "Train": (train, distill, export, quantize, calibrate),
+    "Measure": (evaluate, compare, report, bench),
+    "Study the method": (ablate, intensity),
+}
+for panel, commands in PANELS.items():  # in the order of the help
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.add_typer(data, name="data", cls=ReadableGroup, rich_help_panel="Data")
 
 
 def _print_version(wanted: bool) -> None:

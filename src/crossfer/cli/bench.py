@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from crossfer.cli.errors import need_folder, need_other
-from crossfer.cli.options import ResultFile, ResultForm
+from crossfer.cli.options import MODELS, ResultFile, ResultForm
 from crossfer.cli.output import give, result_form
 
 
@@ -28,8 +28,7 @@ def bench(
         list[str] | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="An embedded model, or a bundle (.onnx). Repeat it to compare more with the first. "
-            "[default: default]",
+            help=f"{MODELS} Repeat it to compare more with the first.",
             show_default=False,
         ),
     ] = None,

@@ -15,7 +15,8 @@ from crossfer.data.names import LabelVersion, Protocol
 from crossfer.runtime.names import DETECTOR_SIDE, DetectorName, set_in_vain
 
 # What recognises.
-Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="An embedded model, or a bundle (.onnx).")]
+MODELS = "base (the default), tiny, or a .onnx file."
+Model = Annotated[str, typer.Option(metavar="NAME|FILE", help=MODELS, show_default=False)]
 Detector = Annotated[
     DetectorName,
     typer.Option(help="What finds the faces; none: every image is a face crop already."),
