@@ -166,6 +166,16 @@ def test_drawing_into_the_folder_of_the_photos_overwrites_none(predict, folder):
     assert (folder / "b-2.png").is_file()
 
 
+def test_what_was_written_is_told_in_a_line(predict, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    result = predict(".", "-o", "faces.csv", "--annotate", "drawn/")
+    told = "crossfer: faces.csv: 3 images, 2 faces, 1 without a face; drawn: 3 pictures\n"
+    assert (result.stdout, result.stderr) == ("", told)
+    result = predict("b.png", "notes.txt", "-o", "faces.csv")
+    assert result.stderr.splitlines()[-1] == "crossfer: faces.csv: 2 images, 1 face, 1 with an error"
+    assert predict("b.png", "--annotate", "drawn").stderr == "crossfer: drawn: 1 picture\n"
+
+
 @pytest.mark.parametrize("place", ["drawn", "."])
 def test_a_second_run_does_not_take_drawings_for_photos(predict, folder, place, monkeypatch):
     monkeypatch.chdir(folder)
@@ -509,6 +519,7 @@ def test_closed_streams_are_no_traceback_and_lose_no_results(
         ["/bin/sh", "-c", command], check=False, stderr=subprocess.PIPE, text=True, cwd=tmp_path
     )
     told = "crossfer: standard output: Bad file descriptor\n" if status and "2>" not in closing else ""
+    told = "crossfer: out.json: 1 image, 1 face\n" if "-o" in closing else told
     assert (done.returncode, done.stderr) == (status, told)
 
 

@@ -87,6 +87,14 @@ def test_a_copy_and_timelines(video, clip, tmp_path):
     assert "1 person" in result.stdout
     assert names(tmp_path) == ["c.mp4", "new"]
     assert names(tmp_path / "new" / "t") == ["person-1.png"]
+    copy, timelines = tmp_path / "c.mp4", tmp_path / "new" / "t"
+    assert result.stderr == f"crossfer: {copy}: 30 frames; {timelines}: 1 picture\n"
+
+
+def test_what_was_written_is_told_in_a_line(video, clip, tmp_path):
+    rows = tmp_path / "r.csv"
+    result = video(clip, "-o", rows)
+    assert (result.stdout, result.stderr) == ("", f"crossfer: {rows}: 30 frames, 1 person\n")
 
 
 def test_options_reach_the_recognition(video, clip, tmp_path, tiny_model):

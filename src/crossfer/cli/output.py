@@ -6,6 +6,10 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+import typer
+
+from crossfer.printable import printable
+
 
 def to_stdout(text: str) -> None:
     """Write a text as it is, above a progress bar if there is one; a reader gets it at once."""
@@ -36,3 +40,18 @@ def give(text: str, output: Path | None) -> None:
         to_stdout(text)
     else:
         to_file(text, output)
+
+
+def tell_written(*written: tuple[Path | None, str]) -> None:
+    """Say on stderr in one line what was written where, of what was asked for."""
+    if parts := [f"{path}: {what}" for path, what in written if path is not None]:
+        typer.echo(f"crossfer: {printable('; '.join(parts))}", err=True)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, in words.
+
+    >>> counted(1, "face"), counted(1200, "face")
+    ('1 face', '1,200 faces')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -21,7 +21,7 @@ from crossfer.cli.options import (
     Model,
     need_detector,
 )
-from crossfer.cli.output import to_file, to_stdout
+from crossfer.cli.output import counted, tell_written, to_file, to_stdout
 from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 
 if TYPE_CHECKING:
@@ -132,15 +132,20 @@ def predict(
     kept: list[str] = []
     write = to_stdout if output is None else kept.append
     write(form.header)
-    errors = 0
+    faces: list[int | None] = []
+    drawn = errors = 0
     for image, drawing in _with_progress(list(zip(images, drawings, strict=True))):
         result, wrong = _recognize_file(recognizer, image, drawing)
         write(form.entry(result))
+        faces.append(None if result.error else len(result.faces))
         if wrong is not None:
             errors += 1
             typer.echo(f"crossfer: {wrong}", err=True)
+        elif drawing is not None:
+            drawn += 1
     if output is not None:
         to_file("".join(kept), output)
+    tell_written((output, _found(faces)), (annotate, counted(drawn, "picture")))
     if errors:
         raise typer.Exit(1)
 
@@ -189,6 +194,17 @@ def _recognize_file(
     except (ValueError, OSError, MemoryError) as error:
         return result, one_line(error, drawing)
     return result, None
+
+
+def _found(faces: Sequence[int | None]) -> str:
+    """How many faces there are in images, in words; None for an image that could not be used."""
+    parts = [counted(len(faces), "image"), counted(sum(filter(None, faces)), "face")]
+    parts += [
+        f"{count:,} {what}"
+        for count, what in ((faces.count(0), "without a face"), (faces.count(None), "with an error"))
+        if count
+    ]
+    return ", ".join(parts)
 
 
 def _read_standard_input() -> np.ndarray:

@@ -15,12 +15,13 @@ import typer
 
 from crossfer.cli.errors import need_extra, need_folder
 from crossfer.cli.options import Abstain, DetectorSide, MinFaceScore, Model
-from crossfer.cli.output import to_stdout
+from crossfer.cli.output import counted, tell_written, to_stdout
 from crossfer.printable import printable, without_password
 from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 
 if TYPE_CHECKING:
     from crossfer.video.command import Outcome
+    from crossfer.video.options import VideoOptions
     from crossfer.video.rows import RowFormat
     from crossfer.video.source import VideoSource
 
@@ -114,7 +115,7 @@ def video(
         there = f"{output or annotate or timeline} is there, and nothing is unfinished"
         typer.echo(f"crossfer: {there}; leave out --resume to make it anew", err=True)
         return
-    _report(source, outcome, table=form is None)
+    _report(source, outcome, options)
 
 
 def _need_video() -> None:
@@ -145,14 +146,15 @@ def _row_format(given: Literal["text"] | RowFormat | None, output: Path | None) 
     return given or named
 
 
-def _report(source: str, outcome: Outcome, *, table: bool) -> None:
-    """The table if it is wanted, what the user should know, and the exit status."""
+def _report(source: str, outcome: Outcome, options: VideoOptions) -> None:
+    """The table if no rows are wanted, what was written, what the user should know, and the exit status."""
     if outcome.interrupted:
         way_on = "; ".join(outcome.notes)
         typer.echo(f"crossfer: interrupted after {outcome.seconds:.1f} s; {way_on}", err=True)
         raise typer.Exit(130)
-    if table:
+    if options.format is None:
         to_stdout(_summary(source, outcome))
+    _tell(outcome, options)
     for note in outcome.notes:
         typer.echo(f"crossfer: {note}", err=True)
     if outcome.problem is not None:
@@ -160,16 +162,30 @@ def _report(source: str, outcome: Outcome, *, table: bool) -> None:
         raise typer.Exit(1)
 
 
+def _tell(outcome: Outcome, options: VideoOptions) -> None:
+    from crossfer.video.command import MOST_TIMELINES
+
+    frames, pictures = counted(outcome.frames, "frame"), min(len(outcome.people), MOST_TIMELINES)
+    tell_written(
+        (options.output, f"{frames}, {_people(outcome)}"),
+        (options.annotate, frames),
+        (options.timeline, counted(pictures, "picture")),
+    )
+
+
+def _people(outcome: Outcome) -> str:
+    seen = len(outcome.people)
+    return "no face found" if not seen else "1 person" if seen == 1 else f"{seen:,} people"
+
+
 def _summary(source: str, outcome: Outcome) -> str:
     from crossfer.video.people import clock, people_table
 
-    seen = len(outcome.people)
-    people = "no face found" if not seen else "1 person" if seen == 1 else f"{seen} people"
     pace = outcome.worked / max(outcome.elapsed, 1e-6)
-    length = f"{outcome.frames} frames, {clock(outcome.seconds)}"
-    heading = f"{printable(without_password(source))}  {length}, {people}  ({pace:.0f} frames/s)\n"
+    length = f"{counted(outcome.frames, 'frame')}, {clock(outcome.seconds)}"
+    heading = f"{printable(without_password(source))}  {length}, {_people(outcome)}  ({pace:.0f} frames/s)\n"
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return heading + (people_table(outcome.people, columns) if seen else "")
+    return heading + (people_table(outcome.people, columns) if outcome.people else "")
 
 
 @contextmanager
