@@ -507,6 +507,18 @@ def test_a_folder_without_images_says_so(predict, tmp_path):
     )
 
 
+def test_a_folder_of_drawings_alone_holds_nothing_to_look_at(predict, folder):
+    drawn = folder / "drawn"
+    predict("--annotate", drawn, folder / "b.png")
+    result = predict(drawn)
+    assert result.exit_code == 1
+    first, second = result.stderr.splitlines()
+    assert first == "crossfer: 1 drawing by crossfer not looked at"
+    assert second == (
+        f"crossfer: {drawn}: no images left in this folder to look at; name files, or another folder"
+    )
+
+
 @pytest.mark.parametrize(
     ("closing", "status"),
     [(">&-", 1), (">&- <&-", 1), (">&- 2>&-", 1), ("2>&- >/dev/null", 0), (">&- -o out.json", 0)],

@@ -135,7 +135,8 @@ def predict(
     faces: list[int | None] = []
     drawn = errors = 0
     for image, drawing in _with_progress(list(zip(images, drawings, strict=True))):
-        result, wrong = _recognize_file(recognizer, image, drawing)
+        nothing_left = any(image in other.parents for other in passed_over)
+        result, wrong = _recognize_file(recognizer, image, drawing, nothing_left=nothing_left)
         write(form.entry(result))
         faces.append(None if result.error else len(result.faces))
         if wrong is not None:
@@ -174,14 +175,21 @@ def _form_of(output: Path | None) -> Form:
 
 
 def _recognize_file(
-    recognizer: Recognizer, path: Path, drawing: Path | None
+    recognizer: Recognizer, path: Path, drawing: Path | None, *, nothing_left: bool
 ) -> tuple[ImageResult, str | None]:
-    """The faces in one image file, drawn to ``drawing`` if given, and what went wrong, if anything did."""
+    """The faces in one image file, drawn to ``drawing`` if given, and what went wrong, if anything did.
+
+    With ``nothing_left`` the path is a folder whose pictures are all passed over.
+    """
     from crossfer.runtime.annotate import annotate, save_png
-    from crossfer.runtime.image import load_image
+    from crossfer.runtime.image import ImageError, load_image
     from crossfer.runtime.results import ImageResult
 
     try:
+        if nothing_left:
+            raise ImageError(
+                f"{path}: no images left in this folder to look at; name files, or another folder"
+            )
         image = load_image(path) if path is not STANDARD_INPUT else _read_standard_input()
         faces = recognizer.recognize(image)
     except (ValueError, OSError, MemoryError) as error:
