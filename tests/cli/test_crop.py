@@ -68,6 +68,19 @@ def test_drawings_by_crossfer_are_no_photos(run, capsys, photos: Path):
     assert "crossfer: 2 drawings by crossfer not looked at\n" in captured.err
 
 
+def test_a_class_without_a_face_left_is_named(run, capsys, photos: Path):
+    (photos / "train" / "Happy" / "a.jpg").unlink()
+    (photos / "train" / "sad").mkdir()
+    Image.new("RGB", (200, 200), "grey").save(photos / "train" / "sad" / "wall.png")
+    assert run("data", "crop", photos, "-o", photos.parent / "faces") == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{photos.parent / 'faces'}: 1 face from 4 photos\n"
+    assert captured.err.splitlines()[-2:] == [
+        "crossfer: class bored: no face left in 2 photos",
+        "crossfer: class train/sad: no face left in 1 photo",
+    ]
+
+
 def test_without_any_face_the_status_is_one(run, capsys, photos: Path):
     assert run("data", "crop", photos / "bored", "-o", photos.parent / "faces") == 1
     assert "0 faces from 2 photos" in capsys.readouterr().out

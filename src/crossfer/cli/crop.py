@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from crossfer.cli.options import MinFaceScore
+from crossfer.cli.output import counted
 from crossfer.runtime.names import MIN_FACE_SCORE
 
 
@@ -24,7 +26,7 @@ def crop(
     """Cut the largest face out of every photo, as a model will see it; folders stay as they are.
 
     What comes out is a set to learn from: crossfer train recipes/finetune.toml --root OUTPUT. Photos without
-    a face, and files that cannot be read, are named on stderr.
+    a face, files that cannot be read, and classes without any face left are named on stderr.
     """
     from crossfer.console import counting, say, stderr_console
     from crossfer.runtime.bundle import read_bundle
@@ -46,17 +48,22 @@ def crop(
         typer.echo(f"crossfer: {in_words(passed_over)}", err=True)
     if not total:
         raise ValueError(f"{photos}: expected photos in it, found none")
-    cut = 0
+    seen, cut = Counter[Path](), Counter[Path]()  # by folder
     console = stderr_console()
     with counting(console, "cutting", total) as advance:
         found = crop_photos(
             photos, output, CenterFace(min_score=min_face_score), read_bundle(model).meta.input.crop
         )
-        for _, reason in found:
+        for photo, reason in found:
             advance(1)
-            cut += not reason
+            folder = photo.relative_to(photos).parent
+            seen[folder] += 1
+            cut[folder] += not reason
             if reason:
                 say(console, f"left out: {reason}")
-    typer.echo(f"{output}: {cut:,} faces from {total:,} photos")
-    if not cut:
+    for folder, count in seen.items():
+        if not cut[folder] and folder.name:
+            say(console, f"crossfer: class {folder}: no face left in {counted(count, 'photo')}")
+    typer.echo(f"{output}: {counted(cut.total(), 'face')} from {counted(total, 'photo')}")
+    if not cut.total():
         raise typer.Exit(1)

@@ -11,6 +11,7 @@ from crossfer.cli.crop import crop
 from crossfer.cli.dataset import need_no_image, set_files
 from crossfer.cli.errors import need_folder, need_other
 from crossfer.cli.options import DataRoot
+from crossfer.cli.output import counted
 from crossfer.data.names import OWN, DatasetName, LabelVersion, Protocol
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def split(
         )
     write_atomically(output, file.to_text().encode())
     Console(highlight=False, soft_wrap=True).print(summary)
-    typer.echo(f"{output}: {len(file.split_of):,} images")
+    typer.echo(f"{output}: {counted(len(file.split_of), 'image')}")
 
 
 def _request(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from crossfer.cli.errors import need_extra, need_folder, need_other
-from crossfer.cli.output import to_file
+from crossfer.cli.output import counted, to_file
 
 if TYPE_CHECKING:
     from crossfer.evaluate.examples import Example
@@ -51,7 +51,7 @@ def report(
     else:
         text = html_report(found, _figures(found), _examples(found, model) if examples else {})
     to_file(text, output)
-    typer.echo(f"{output}: {len(found)} run{'s' if len(found) > 1 else ''}, {len(text) / 1e6:.1f} MB")
+    typer.echo(f"{output}: {counted(len(found), 'run')}, {len(text) / 1e6:.1f} MB")
 
 
 def _form(output: Path) -> Literal["html", "md", "json"]:

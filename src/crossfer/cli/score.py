@@ -22,6 +22,7 @@ from crossfer.cli.options import (
     Model,
     need_detector,
 )
+from crossfer.cli.output import counted
 from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 
 if TYPE_CHECKING:
@@ -197,8 +198,9 @@ def _lines(summary: dict[str, Any], output: Path) -> Iterator[str]:
 
     errors = summary["errors"]
     yield (
-        f"{output / PARTS}: {summary['rows']:,} rows; {summary['images']:,} images, "
-        f"{summary['faces']:,} faces, {summary['images_without_face']:,} images without a face, "
+        f"{output / PARTS}: {counted(summary['rows'], 'row')}; {counted(summary['images'], 'image')}, "
+        f"{counted(summary['faces'], 'face')}, "
+        f"{counted(summary['images_without_face'], 'image')} without a face, "
         f"{sum(errors.values()):,} with an error"
     )
     for cause, count in sorted(errors.items(), key=lambda item: -item[1]):
@@ -207,7 +209,7 @@ def _lines(summary: dict[str, Any], output: Path) -> Iterator[str]:
         yield f"  passed over, no images: {commonest(passed)}"
     for stint in summary["stints"][-1:]:
         yield (
-            f"  {stint['images_per_second'] or 0:,.1f} images/s by {stint['workers']} workers, "
+            f"  {stint['images_per_second'] or 0:,.1f} images/s by {counted(stint['workers'], 'worker')}, "
             f"{stint['seconds']:,.1f} s"
         )
 
