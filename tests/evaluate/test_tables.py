@@ -100,3 +100,12 @@ def test_parts_have_the_names_of_what_was_looked_through(result: EvaluationResul
 def test_what_was_not_asked_for_has_no_table(predictions: Predictions):
     titles = [title for title, _, _ in result_tables(score(predictions, None).to_dict())]
     assert titles == ["each class"]
+
+
+def test_the_confusion_matrix_fits_a_terminal_of_80_columns(result: EvaluationResult):
+    wide, narrow = (as_text(evaluation_tables(result, width)) for width in (100, 80))
+    labels = result.subject.labels
+    assert wide.split("columns: predicted")[1].split()[: len(labels)] == list(labels)
+    matrix = narrow.split("columns: predicted")[1]
+    assert matrix.split()[: len(labels)] == [label[:3] for label in labels]
+    assert max(map(len, matrix.splitlines())) <= 80

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -138,6 +139,15 @@ def evaluate(
     text = (
         as_json(result.to_dict())
         if result_form(format_, output) == "json"
-        else as_text(evaluation_tables(result))
+        else as_text(evaluation_tables(result, _width(output)))
     )
     give(text, output)
+
+
+def _width(output: Path | None) -> int:
+    """Of the text: that of a terminal that shows it and is narrower than text elsewhere."""
+    from crossfer.console import TEXT_WIDTH
+
+    if output is not None or not sys.stdout.isatty():
+        return TEXT_WIDTH
+    return min(TEXT_WIDTH, shutil.get_terminal_size().columns)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
 
 from crossfer.calibration import Abstention
-from crossfer.console import text_table
+from crossfer.console import TEXT_WIDTH, text_table
 from crossfer.evaluate.calibrate import SET_COVERAGES, Calibrated
 from crossfer.evaluate.comparison import AggregateResult, PairResult, RecipeResult
 from crossfer.evaluate.corruptions import STRENGTHS
@@ -20,8 +21,8 @@ from crossfer.page import Rows
 BARS = "▁▂▃▄▅▆▇█"
 
 
-def evaluation_tables(result: EvaluationResult) -> Group:
-    """A headline, tables of figures, and the confusion matrix."""
+def evaluation_tables(result: EvaluationResult, width: int = TEXT_WIDTH) -> Group:
+    """A headline, tables of figures, and the confusion matrix, which keeps to a width in characters."""
     about = result.subject
     return Group(
         f"{about.model} on {about.data} {about.split} "
@@ -31,7 +32,7 @@ def evaluation_tables(result: EvaluationResult) -> Group:
         _figures(result),
         *_identical(result),
         *(_filled(*table) for table in result_tables(result.to_dict())),
-        _confusion(result),
+        _confusion(result, width),
         *([f"{len(result.skipped):,} bad rows or images left out"] if result.skipped else []),
     )
 
@@ -161,12 +162,30 @@ def _curve(rates: Sequence[float]) -> str:
     return "".join(BARS[min(int(rate * len(BARS)), len(BARS) - 1)] for rate in rates)
 
 
-def _confusion(result: EvaluationResult) -> Table:
+def _confusion(result: EvaluationResult, width: int) -> Table:
+    """The confusion matrix, the heads of its columns abbreviated where it would be wider."""
     labels = result.subject.labels
-    table = text_table("rows: true, columns: predicted", "", *labels)
-    for name, row in zip(labels, result.confusion, strict=True):
-        table.add_row(name, *(f"{count:,}" for count in row))
+    for heads in (labels, _abbreviated(labels)):
+        table = text_table("rows: true, columns: predicted", "", *heads)
+        for name, row in zip(labels, result.confusion, strict=True):
+            table.add_row(name, *(f"{count:,}" for count in row))
+        if Console(width=sys.maxsize).measure(table).maximum <= width:
+            break
     return table
+
+
+def _abbreviated(names: Sequence[str]) -> Sequence[str]:
+    """Different names cut alike, to three letters or as few as keep them apart.
+
+    >>> _abbreviated(["surprise", "surly", "fear"])
+    ['surp', 'surl', 'fear']
+    """
+    longest = max(map(len, names))
+    return next(
+        cut
+        for length in range(min(3, longest), longest + 1)
+        if len(set(cut := [name[:length] for name in names])) == len(names)
+    )
 
 
 def calibration_tables(found: Calibrated) -> Group:
