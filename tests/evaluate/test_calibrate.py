@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from crossfer import calibration
 from crossfer.calibration import BiasTrial, softmax
 from crossfer.console import as_text
 from crossfer.evaluate import calibrate as calibrating
@@ -40,6 +41,11 @@ def _likelihood(points: np.ndarray) -> np.ndarray:
 
 
 SHARES = 0.4 ** np.arange(K) / (0.4 ** np.arange(K)).sum()
+
+
+@pytest.fixture(autouse=True)
+def _one_drawing_of_the_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "FOLDINGS", 1)  # for speed: here the other nine change nothing
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,8 @@ def calibrate(
             f"expected at least {FEWEST} images to calibrate on that do not occur in train, "
             f"found {len(used)} of {len(predictions)}; use more validation images"
         )
-    groups = used.groups if leaks is None else np.array([leaks.groups[path] for path in used.paths])
+    near = None if leaks is None else leaks.groups
+    groups = used.groups if near is None else np.array([near[path] for path in used.paths])
     trial = try_bias(used.logits, used.truth, groups)
     temperature, bias = fit_temperature(used.logits, used.truth), np.zeros(0)
     trained = balance_in_training(meta)

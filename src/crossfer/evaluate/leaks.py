@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,14 +26,14 @@ class Leaks:
         skipped: one line for each image that was not looked at since it cannot be read, and for each image
             or row that the other splits left out.
         groups: for the path of each image a number, equal for images of the data set that are nearly the
-            same, or mirrored.
+            same, or mirrored; None if that is not known.
     """
 
     looked_in: dict[str, int]
     identical: frozenset[str]
     nearly: frozenset[str]
     skipped: tuple[str, ...] = ()
-    groups: Mapping[str, int] = field(default_factory=dict)
+    groups: Mapping[str, int] | None = None
 
 
 def find_leaks(
