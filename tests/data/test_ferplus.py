@@ -14,7 +14,7 @@ import pytest
 
 from crossfer.data.ferplus import list_ferplus
 from crossfer.data.names import LabelVersion, Protocol, Split
-from crossfer.data.sample import DataError, Faults
+from crossfer.data.sample import DataError, Faults, ListingOptions
 from crossfer.data.source import open_dataset
 from crossfer.labels import FERPLUS
 from data.layouts import ROWS, Row, grey, write_folders, write_pixel_table, write_table, write_zips
@@ -275,7 +275,7 @@ def test_an_image_that_no_row_describes_is_told(write: Write, tmp_path: Path):
     stray = next(row.name for row in ROWS if row.usage == "Training" and row.name)
     write_table(tmp_path, [row for row in ROWS if row.name != stray])
     faults = Faults(skip=False)
-    list_ferplus(tmp_path, "train", faults)
+    list_ferplus(tmp_path, ListingOptions("train", "majority", "fer2013new", FERPLUS), faults)
     assert [Path(path).name for path in faults.unlisted] == [stray]
 
 
