@@ -37,7 +37,7 @@ def run() -> Run:
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Figure]:
     """What a function of the module draws, before it becomes a picture."""
-    monkeypatch.setattr(figures, "_png", lambda figure: figure)
+    monkeypatch.setattr(figures, "picture", lambda figure: figure)
 
     def draw(name: str, *arguments: Any, **options: Any) -> Figure:
         return getattr(figures, name)(*arguments, **options)

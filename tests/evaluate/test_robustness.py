@@ -63,7 +63,7 @@ def test_a_curve_begins_with_the_images_as_they_are(run: Run) -> None:
 
 def test_the_figure_has_a_line_a_kind_and_the_reference(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
-    monkeypatch.setattr("crossfer.evaluate.figures._png", lambda figure: drawn.append(figure) or b"png")
+    monkeypatch.setattr("crossfer.evaluate.figures.picture", lambda figure: drawn.append(figure) or b"png")
     assert robustness_figure(run.result) == b"png"
     (axes,) = drawn[0].axes
     lines = {line.get_label(): line for line in axes.lines}
