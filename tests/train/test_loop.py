@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from crossfer.runtime.lock import FolderInUseError
-from crossfer.runtime.preprocess import normalize
+from crossfer.runtime.preprocess import standardize
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import Recipe
@@ -91,7 +91,7 @@ def test_epochs_are_judged_by_the_averaged_weights(tmp_path: Path) -> None:
     for name in ("averaged.module", "model"):
         net = network(recipe.model, len(LABELS))
         net.load_state_dict(checkpoint.under(name, tensors))
-        logits = net.eval()(normalize(valid.images, input_contract(recipe.model))).logits
+        logits = net.eval()(standardize(valid.images.float() / 255, input_contract(recipe.model))).logits
         losses.append(float(torch.nn.functional.cross_entropy(logits.detach(), valid.labels)))
         if name == "averaged.module":
             accuracy = float((logits.argmax(dim=1) == valid.labels).float().mean())
