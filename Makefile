@@ -13,7 +13,7 @@ print(os.path.relpath(u.find_spec('skimage').submodule_search_locations[0] + '/d
 ## Recognises the faces in a sample photo, or in yours: make demo PHOTO=my.jpg
 demo: .venv/installed
 	@photo="$(PHOTO)"; [ -n "$$photo" ] || photo="$$(.venv/bin/python -c $(SAMPLE))"; \
-	.venv/bin/crossfer predict "$$photo" --annotate demo-output && echo "drawn into demo-output/"
+	.venv/bin/crossfer predict "$$photo" --annotate demo-output
 
 ## Every test that takes seconds; CROSSFER_TEST_DATA names the folder that holds FERPlus/*.zip, where there is one
 test: .venv-dev/installed
