@@ -1,23 +1,16 @@
-"""The command line within the tests' own process, which spares an import of torch for every command."""
+"""The command line within the tests' own process."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from crossfer.cli import main
+from support.command import run_main
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str | int | None]:
-    """Runs ``crossfer``; its exit status, or the message where that is 1."""
-
-    def crossfer(*arguments: object) -> str | int | None:
-        monkeypatch.setattr(sys, "argv", ["crossfer", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        return exit_.value.code
-
-    return crossfer
+    """Runs ``crossfer``: see ``run_main``."""
+    return partial(run_main, monkeypatch)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from crossfer.cli import main
 from crossfer.console import as_text
 from crossfer.data.sample import DataError
 from crossfer.data.source import open_dataset
@@ -21,14 +19,7 @@ from crossfer.evaluate.run_file import read_run
 from crossfer.evaluate.tables import comparison_tables
 from crossfer.runtime.bundle import read_bundle
 from data.layouts import write_class_folders
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str | int | None:
-    """Runs ``crossfer`` in this process; its exit status, or the message where that is 1."""
-    monkeypatch.setattr(sys, "argv", ["crossfer", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    return exit_.value.code
+from support.command import run_main as run
 
 
 @pytest.fixture
@@ -89,7 +80,9 @@ def test_from_calibration_to_report(monkeypatch, capsys, tmp_path: Path, tiny_mo
     assert "| run0 | 120 |" in (tmp_path / "report.md").read_text("utf-8")
     assert run(monkeypatch, "report", *names, "-o", tmp_path / "report.json") == 0
     assert set(json.loads((tmp_path / "report.json").read_text())["runs"]) == {"run0", "run1"}
-    assert "ends in .html, .md or .json" in str(run(monkeypatch, "report", *names, "-o", tmp_path / "r.pdf"))
+    assert "ends in .html, .htm, .md, .json" in str(
+        run(monkeypatch, "report", *names, "-o", tmp_path / "r.pdf")
+    )
 
 
 def test_a_run_is_neither_counted_twice_nor_written_over(monkeypatch, tmp_path: Path, tiny_model: Path):

@@ -41,6 +41,17 @@ def test_faces_come_out_in_their_folders(run, capsys, photos: Path, astronaut: n
     assert "found files in it" in str(run("data", "crop", photos, "-o", faces))
 
 
+def test_small_faces_are_found_by_a_larger_look(run, capsys, tmp_path: Path, astronaut: np.ndarray):
+    group = Image.new("RGB", (3000, 2000), "gray")
+    group.paste(Image.fromarray(astronaut).resize((220, 220)), (100, 100))
+    (tmp_path / "photos").mkdir()
+    group.save(tmp_path / "photos" / "group.png")
+    faces = tmp_path / "faces"
+    assert run("data", "crop", tmp_path / "photos", "-o", faces) == 1
+    assert run("data", "crop", tmp_path / "photos", "-o", faces, "--detector-side", 1920) == 0
+    assert capsys.readouterr().out.endswith("1 face from 1 photo\n")
+
+
 @pytest.mark.parametrize(
     ("photos_at", "output", "message"),
     [

@@ -11,17 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from crossfer.cli import main
 from crossfer.data.source import open_dataset
 from data.layouts import write_class_folders, write_rafdb
+from support.command import run_main
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str | int | None:
-    """Runs ``crossfer data`` in this process; its exit status, or the message where that is 1."""
-    monkeypatch.setattr(sys, "argv", ["crossfer", "data", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    return exit_.value.code
+    return run_main(monkeypatch, "data", *arguments)
 
 
 @pytest.fixture

@@ -10,18 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossfer.cli import main
 from crossfer.data.splitfile import read_split_file
 from crossfer.runtime.bundle import read_bundle, write_bundle
 from data.layouts import write_class_folders, write_folders, write_zips
+from support.command import run_main
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str | int | None:
-    """Runs ``crossfer evaluate`` in this process; its exit status, or the message where that is 1."""
-    monkeypatch.setattr(sys, "argv", ["crossfer", "evaluate", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    return exit_.value.code
+    return run_main(monkeypatch, "evaluate", *arguments)
 
 
 @pytest.fixture
@@ -82,6 +78,12 @@ def test_a_folder_is_measured_end_to_end_unless_told_otherwise(
     assert sum(values["confusion"][3]) == 0
     assert run(monkeypatch, *options, "--min-face-score", "0.99") == 0
     assert json.loads(capsys.readouterr().out)["no_face"] == 2
+    group = Image.new("RGB", (3000, 2000), "gray")
+    group.paste(Image.open(astronaut_path).convert("RGB").resize((220, 220)), (100, 100))
+    group.save(tmp_path / "happiness" / "portrait.png")
+    for side, missed in ((640, 2), (1920, 1)):
+        assert run(monkeypatch, *options, "--detector-side", side) == 0
+        assert json.loads(capsys.readouterr().out)["no_face"] == missed
 
 
 def test_text_and_output_file(monkeypatch, capsys, faces: Path, tiny_model: Path, tmp_path: Path):
@@ -278,10 +280,7 @@ def test_copies_are_looked_for_where_a_file_cuts_test_alone(
     faces = write_class_folders(tmp_path / "faces", {"Happy": 6, "fear": 6})
     split = tmp_path / "split.csv"
     command = ["data", "split", "folder", "--root", faces, "--valid", "0", "--test", "0.3", "-o", split]
-    monkeypatch.setattr(sys, "argv", ["crossfer", *map(str, command)])
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    assert exit_.value.code == 0
+    assert run_main(monkeypatch, *command) == 0
     capsys.readouterr()
     options = ("--data", "folder", "--root", faces, "--split-file", split, "--model", tiny_model)
     assert run(monkeypatch, *options, "--detector", "none", "--leaks", "--format", "json") == 0
@@ -308,9 +307,7 @@ def test_a_model_of_such_a_set_warns_where_another_split_file_cut_it(
     def cut(valid: float) -> Path:
         split = tmp_path / f"{valid}.csv"
         command = ["data", "split", "folder", "--root", faces, "--valid", valid, "-o", split]
-        monkeypatch.setattr(sys, "argv", ["crossfer", *map(str, command)])
-        with pytest.raises(SystemExit):
-            main()
+        assert run_main(monkeypatch, *command) == 0
         capsys.readouterr()
         return split
 

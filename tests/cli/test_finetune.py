@@ -118,7 +118,7 @@ def test_one_face_a_class_is_too_few(run, tmp_path: Path):
 
 def test_a_name_that_says_no_form(run, tmp_path: Path):
     message = run("export", tmp_path, "-o", tmp_path / "model.pt")
-    assert str(message).endswith("model.pt: expected a name that ends in .onnx or .safetensors")
+    assert str(message).endswith("model.pt: expected a name that ends in .onnx, .safetensors")
     message = run("export", tmp_path, "-o", tmp_path / "w.safetensors", "--mirror")
     assert "--mirror: belongs to an .onnx file" in str(message)
     message = run("export", tmp_path, "-o", tmp_path / "w.safetensors", "--name", "mine")

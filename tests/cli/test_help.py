@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from crossfer.cli import app
 from crossfer.data.names import DatasetName
 from crossfer.models import names
+from support.command import crossfer
 
 
 def commands(group: Any, *before: str) -> Iterator[tuple[str, ...]]:
@@ -62,6 +63,25 @@ def test_bounds_and_choices_hold_after_the_help_was_shown():
     help_of("predict")
     for option, value in (("--min-face-score", "2"), ("--detector", "x")):
         assert CliRunner().invoke(app, ["predict", option, value, "a.png"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (("calibrate", "base", "--data", "ferplus", "--root", ".", "-o", "model.pt"), 2),
+        (("calibrate", "base", "--data", "ferplus", "--root", "none", "-o", "model.onnx"), 1),
+        (("data", "split", "rafdb", "--root", ".", "-o", "s.csv", "--classes", "found"), 2),
+        (("video", "clip.mp4", "-o", "rows.txt"), 2),
+        (("predict", "-", "-"), 2),
+        (("compare", "none.json"), 1),
+    ],
+)
+def test_the_status_tells_a_wrong_command_line_from_what_it_names(words, status, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    done = crossfer(*words)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.startswith("crossfer: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_commands_stand_by_what_they_are_for():

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from crossfer.cli import errors, main
+from crossfer.cli import errors
 from crossfer.labels import FERPLUS
 from crossfer.runtime.bundle import read_bundle, with_metadata
 from data.layouts import picture, save
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str | int | None:
-    """Runs ``crossfer`` in this process; its exit status, or the message where that is 1."""
-    monkeypatch.setattr(sys, "argv", ["crossfer", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    return exit_.value.code
+from support.command import run_main as run
 
 
 @pytest.fixture
@@ -118,9 +110,7 @@ def test_bad_input_is_one_sentence_and_no_file(monkeypatch, tmp_path: Path, mode
     assert not output.exists()
 
 
-def test_what_is_missing_is_named_with_its_extra(monkeypatch, capsys, tmp_path: Path, model: Path):
+def test_what_is_missing_is_named_with_its_extra(monkeypatch, tmp_path: Path, model: Path):
     monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "onnx" else object())
-    assert run(monkeypatch, "quantize", model, "--root", tmp_path, "-o", tmp_path / "int8.onnx") == 2
-    assert "pip install '.[quantize]' in a checkout" in " ".join(
-        capsys.readouterr().err.replace("│", " ").split()
-    )
+    said = run(monkeypatch, "quantize", model, "--root", tmp_path, "-o", tmp_path / "int8.onnx")
+    assert said == "crossfer: this command needs onnx: pip install '.[quantize]' in a checkout"

@@ -26,6 +26,7 @@ from crossfer.cli.serve import MEGAPIXEL, MOST_MEGAPIXELS
 from crossfer.runtime.image import open_image
 from crossfer.serve.access import is_loopback, read_token
 from serve.conftest import encoded
+from support.command import run_main
 from support.live import TOKEN, process
 
 SECONDS = 60.0
@@ -96,8 +97,9 @@ def test_a_host_that_is_none_is_one_line(host, token):
     assert "codec" not in str(result.exception)
 
 
-def test_an_empty_host_is_a_usage_error():
-    assert run("--host", "").exit_code == 2
+def test_an_empty_host_is_a_usage_error(monkeypatch):
+    said = run_main(monkeypatch, "serve", "--host", "")
+    assert str(said).startswith("crossfer: expected a name or value after --host, found nothing")
 
 
 def test_a_site_that_is_none_is_one_line():
@@ -146,12 +148,16 @@ def test_a_port_that_is_taken_is_one_line():
         ["--queue", "0"],
         ["--batch-size", "0"],
         ["--token", "x"],
-        ["--tls-cert", __file__],
         ["--token-file", "nowhere"],
     ],
 )
 def test_bad_options_are_usage_errors(options):
     assert run(*options).exit_code == 2
+
+
+def test_a_certificate_without_its_key_is_a_usage_error(monkeypatch):
+    said = run_main(monkeypatch, "serve", "--tls-cert", __file__)
+    assert said == "crossfer: expected both --tls-cert and --tls-key, or neither"
 
 
 def test_a_model_that_cannot_do_what_is_asked_is_one_line(tiny_model):

@@ -22,6 +22,7 @@ from crossfer.cli.video import _progress
 from crossfer.video.source import VideoSource
 from support.bundles import calibrated_bundle, calibration
 from support.clips import Place, background, frames_with, head, line, write_clip
+from support.command import run_main
 from support.rtsp import rtsp_server
 
 COUNT = 30
@@ -124,13 +125,6 @@ def test_the_name_of_a_video_does_not_rule_the_terminal(video, tmp_path):
     assert "a\\x1b[2J.mp4  5 frames" in video(path).stdout
 
 
-def run_main(monkeypatch, *arguments: object) -> object:
-    monkeypatch.setattr(sys, "argv", ["crossfer", "video", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    return stopped.value.code
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -158,7 +152,7 @@ def run_main(monkeypatch, *arguments: object) -> object:
 def test_bad_input_is_one_clear_line_and_leaves_nothing(monkeypatch, tmp_path, clip, options, message):
     (tmp_path / "clip.mp4").write_bytes(clip.read_bytes())
     monkeypatch.chdir(tmp_path)
-    code = str(run_main(monkeypatch, *options))
+    code = str(run_main(monkeypatch, "video", *options))
     assert code.startswith("crossfer: ")
     assert message in code
     assert "\n" not in code
@@ -174,11 +168,10 @@ def test_bad_options_are_usage_errors(video, clip, options):
     assert result.stdout == ""
 
 
-def test_without_the_extra_it_says_what_to_install(video, clip, monkeypatch):
+def test_without_the_extra_it_says_what_to_install(clip, monkeypatch):
     monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "av" else object())
-    result = video(clip)
-    assert result.exit_code == 2
-    assert "pip install '.[video]' in a checkout" in " ".join(result.stderr.replace("│", " ").split())
+    said = str(run_main(monkeypatch, "video", clip))
+    assert said == "crossfer: this command needs av: pip install '.[video]' in a checkout"
 
 
 def without(module: str, script: str, *arguments: object) -> subprocess.CompletedProcess[str]:

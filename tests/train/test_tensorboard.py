@@ -41,5 +41,7 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from crossfer.cli import errors
 
     monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "tensorboardX" else sys)
-    with pytest.raises(Exception, match=r"needs tensorboardX: pip install '\.\[tensorboard\]' in a checkout"):
+    with pytest.raises(
+        ValueError, match=r"needs tensorboardX: pip install '\.\[tensorboard\]' in a checkout"
+    ):
         errors.need_extra("tensorboard")

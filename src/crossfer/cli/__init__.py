@@ -18,7 +18,7 @@ from crossfer.cli.calibrate import calibrate
 from crossfer.cli.compare import compare
 from crossfer.cli.data import data
 from crossfer.cli.distill import distill
-from crossfer.cli.errors import one_line
+from crossfer.cli.errors import UsageError, one_line
 from crossfer.cli.evaluate import evaluate
 from crossfer.cli.export import export
 from crossfer.cli.help import ReadableGroup
@@ -40,7 +40,7 @@ class _Commands(ReadableGroup):
             if not word or re.fullmatch("--[a-z-]+=", word):
                 place = f"in {word}" if word else f"after {before}"
                 found = "nothing, as of a variable that is not set"
-                raise typer.BadParameter(f"expected a name or value {place}, found {found}; set it")
+                raise UsageError(f"expected a name or value {place}, found {found}; set it")
         return super().parse_args(ctx, args)
 
 
@@ -84,7 +84,7 @@ def root(
 
 
 def main() -> None:
-    """Entry point: our own errors become one line on stderr and exit status 1, Ctrl-C a quiet 130."""
+    """Entry point: our own errors become one line on stderr and exit status 1 or 2, Ctrl-C a quiet 130."""
     if sys.stdout is None:  # closed by whoever started us: what is written there fails, as it would have
         sys.stdout = _opened(os.O_RDONLY, STDOUT)
     if sys.stderr is None:
@@ -101,6 +101,9 @@ def main() -> None:
         status = end.code
     except KeyboardInterrupt:
         status = 130
+    except UsageError as error:
+        typer.echo(f"crossfer: {one_line(error)}", err=True)
+        status = 2
     except (ValueError, OSError, MemoryError) as error:  # every error class of crossfer is one of these
         status = f"crossfer: {one_line(error)}"
     sys.exit(_written_out(stdout, status))

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.errors import need_extra, need_folder, need_other
+from crossfer.cli.errors import need_extra, need_other
 from crossfer.cli.options import StudyResults, StudyRuns, TableFile, TableOnly, TrainRoot
 from crossfer.cli.output import give
+from crossfer.runtime.writable import need_file
 
 
 def ablate(
@@ -33,9 +34,9 @@ def ablate(
     resumes from its last whole epoch.
     """
     need_extra("train")
-    need_folder("--output", output)
+    need_file("--output", output)
     need_other("--output", output, recipes)
-    need_folder("--plot", plot)
+    need_file("--plot", plot)
     from crossfer.console import stderr_console
     from crossfer.train.ablate import ablation_table, load_rows
     from crossfer.train.plots import plot_ablation, require_matplotlib

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.errors import need_folder, need_other
+from crossfer.cli.errors import need_other
 from crossfer.cli.options import MODELS, ResultFile, ResultForm
 from crossfer.cli.output import give, result_form
+from crossfer.runtime.writable import need_file
 
 
 def bench(
@@ -47,7 +48,7 @@ def bench(
     From a 48 px face to logits by batch and threads, from photo to answer, from start to end of the command,
     and memory: medians with quartiles, models in turn. Needs no network and no data set.
     """
-    need_folder("--output", output)
+    need_file("--output", output)
     from crossfer.bench.run import run_bench
     from crossfer.bench.tables import bench_text
     from crossfer.console import as_json

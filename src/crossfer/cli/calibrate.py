@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from crossfer.cli.dataset import DatasetOptions
-from crossfer.cli.errors import need_folder
+from crossfer.cli.errors import UsageError, need_suffix
 from crossfer.cli.options import (
     DataRoot,
     ModelClasses,
@@ -19,6 +19,7 @@ from crossfer.cli.options import (
     VoteProtocol,
 )
 from crossfer.data.names import DatasetName, Split
+from crossfer.runtime.writable import need_file
 
 
 def calibrate(
@@ -63,13 +64,12 @@ def calibrate(
     Images that also occur in train, exactly or nearly, are left out. The graph stays as it is.
     """
     asked = DatasetOptions(data, root, protocol, labels, split_file, classes, skip_bad)
-    need_folder("--output", output)
-    if output.suffix.lower() != ".onnx":
-        raise ValueError(f"--output {output}: expected a name that ends in .onnx")
+    need_suffix("--output", output, ".onnx")
+    need_file("--output", output)
     if split == "train":
-        raise ValueError("--split train: expected images that the model has not learnt from; use valid")
+        raise UsageError("--split train: expected images that the model has not learnt from; use valid")
     if split == "test" and (split_file is not None or asked.parted):
-        raise ValueError("--split test: what a model is fitted on no longer measures it; use valid")
+        raise UsageError("--split test: what a model is fitted on no longer measures it; use valid")
     from crossfer.console import as_json, as_text, stderr_console
     from crossfer.evaluate.calibrate import calibrate as fit
     from crossfer.evaluate.command import find_leaks_with_progress, predict_with_progress

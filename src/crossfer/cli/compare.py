@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.errors import need_folder, need_other
+from crossfer.cli.errors import UsageError, need_other
 from crossfer.cli.options import ResultFile, ResultForm
 from crossfer.cli.output import give, result_form
+from crossfer.runtime.writable import need_file
 
 
 def compare(
@@ -30,11 +31,11 @@ def compare(
     Runs without --with: mean and standard deviation. One against one: a paired test of two networks. Several
     against several: two recipes, over seeds and images.
     """
-    need_folder("--output", output)
+    need_file("--output", output)
     need_other("--output", output, [*runs, *(with_ or ())])
     times = Counter(map(os.path.realpath, [*runs, *(with_ or ())]))
     if twice := [path for path, count in times.items() if count > 1]:
-        raise ValueError(f"{twice[0]}: expected each run once, found it {times[twice[0]]} times; name others")
+        raise UsageError(f"{twice[0]}: expected each run once, found it {times[twice[0]]} times; name others")
     from crossfer.console import as_json, as_text
     from crossfer.evaluate.comparison import aggregate, compare_networks, compare_recipes
     from crossfer.evaluate.result import plain

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.options import MinFaceScore
+from crossfer.cli.errors import UsageError
+from crossfer.cli.options import DetectorSide, MinFaceScore
 from crossfer.cli.output import counted
-from crossfer.runtime.names import MIN_FACE_SCORE
+from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 
 
 def crop(
@@ -22,6 +23,7 @@ def crop(
         str, typer.Option(help="The model that says how faces are framed: embedded by name, or a file.")
     ] = "default",
     min_face_score: MinFaceScore = MIN_FACE_SCORE,
+    detector_side: DetectorSide = DETECTOR_SIDE,
 ) -> None:
     """Cut the largest face out of every photo, as a model will see it; folders stay as they are.
 
@@ -41,7 +43,7 @@ def crop(
     if output.is_dir() and any(output.iterdir()):
         raise ValueError(f"--output {output}: expected a new or an empty folder, found files in it")
     if output.absolute().is_relative_to(photos.absolute()):
-        raise ValueError(f"--output {output}: lies in {photos}, whose photos are read; name another folder")
+        raise UsageError(f"--output {output}: lies in {photos}, whose photos are read; name another folder")
     passed_over: list[Path] = []
     total = sum(path != photos for path in find_images([photos], passed_over))
     if passed_over:
@@ -51,10 +53,8 @@ def crop(
     seen, cut = Counter[Path](), Counter[Path]()  # by folder
     console = stderr_console()
     with counting(console, "cutting", total) as advance:
-        found = crop_photos(
-            photos, output, CenterFace(min_score=min_face_score), read_bundle(model).meta.input.crop
-        )
-        for photo, reason in found:
+        detector = CenterFace(min_score=min_face_score, long_side=detector_side)
+        for photo, reason in crop_photos(photos, output, detector, read_bundle(model).meta.input.crop):
             advance(1)
             folder = photo.relative_to(photos).parent
             seen[folder] += 1

@@ -9,10 +9,11 @@ import typer
 
 from crossfer.cli.crop import crop
 from crossfer.cli.dataset import need_no_image, set_files
-from crossfer.cli.errors import need_folder, need_other
+from crossfer.cli.errors import UsageError, need_other
 from crossfer.cli.options import DataRoot
 from crossfer.cli.output import counted
 from crossfer.data.names import OWN, DatasetName, LabelVersion, Protocol
+from crossfer.runtime.writable import need_file
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -109,7 +110,7 @@ def split(
     from crossfer.data.source import SOURCES
     from crossfer.runtime.atomic import write_atomically
 
-    need_folder("--output", output)
+    need_file("--output", output)
     need_other("--output", output, set_files(name, root))
     request = _request(name, root, "majority", "fer2013new", classes)
     if output.is_file():
@@ -138,7 +139,7 @@ def _request(
     from crossfer.data.source import SOURCES, classes_of
 
     if classes is not None and name not in OWN:
-        raise ValueError(f"--classes belongs to folder and table; {name} has classes of its own")
+        raise UsageError(f"--classes belongs to folder and table; {name} has classes of its own")
     chosen = SOURCES[name].labels if classes is None else classes_of(name, root, classes)
     return ListingOptions("train", protocol, labels, chosen, numbered=classes is not None)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from crossfer.cli.errors import need_other
+from crossfer.cli.errors import UsageError, need_other
 from crossfer.data.names import OWN, DatasetName, LabelVersion, Protocol, Split
 
 if TYPE_CHECKING:
@@ -60,11 +60,11 @@ class DatasetOptions:
 
     def __post_init__(self) -> None:
         if self.data != "ferplus" and (self.protocol or self.labels):
-            raise ValueError(
+            raise UsageError(
                 f"--protocol and --labels belong to --data ferplus; leave them out with {self.data}"
             )
         if self.data not in OWN and self.classes:
-            raise ValueError(
+            raise UsageError(
                 f"--classes belongs to --data folder and table; {self.data} has classes of its own"
             )
 

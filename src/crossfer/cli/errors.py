@@ -1,4 +1,7 @@
-"""What every command does about errors: one line, never a traceback."""
+"""What every command does about errors: one line, never a traceback.
+
+Exit status 2 where the command line alone is wrong, and 1 where what it names cannot be used.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ import os
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-
-import typer
 
 from crossfer.printable import printable
 
@@ -24,27 +25,21 @@ EXTRAS = {
 }
 
 
+class UsageError(ValueError):
+    """A command line that is wrong whatever lies on the disk; the message says how to put it right."""
+
+
 def need_extra(extra: str) -> None:
     """Stop with the command that installs an extra if a part of it is missing."""
     missing = [name for name in EXTRAS[extra] if not find_spec(name)]
     if missing:
-        raise typer.BadParameter(
-            f"this command needs {', '.join(missing)}: pip install '.[{extra}]' in a checkout"
-        )
+        raise ValueError(f"this command needs {', '.join(missing)}: pip install '.[{extra}]' in a checkout")
 
 
-def need_folder(option: str, file: Path | None) -> None:
-    """Refuse a file to write whose folder is not there or takes none, before any work is done."""
-    if file is None:
-        return
-    if not file.absolute().parent.is_dir():
-        raise ValueError(f"{option} {file}: no folder {file.parent}; make it first")
-    if os.path.isdir(file):  # Path.is_dir raises where a name is too long
-        raise ValueError(f"{option} {file}: expected a file to write, found a folder")
-    if os.path.isfile(file) or not os.path.exists(file):  # no device or pipe
-        from crossfer.runtime.writable import need_writable
-
-        need_writable(option, file, Path(os.path.realpath(file)).parent)
+def need_suffix(option: str, file: Path, *suffixes: str) -> None:
+    """Refuse a file to write whose name does not say one of the forms that there are."""
+    if file.suffix.lower() not in suffixes:
+        raise UsageError(f"{option} {file}: expected a name that ends in {', '.join(suffixes)}")
 
 
 def need_other(option: str, file: Path | None, read: Iterable[str | Path | None]) -> None:

@@ -11,9 +11,10 @@ from typing import Annotated
 import typer
 
 from crossfer.cli.dataset import DatasetOptions, need_no_image, set_files
-from crossfer.cli.errors import need_folder, need_other
+from crossfer.cli.errors import UsageError, need_other
 from crossfer.cli.options import (
     DataRoot,
+    DetectorSide,
     MinFaceScore,
     Model,
     ModelClasses,
@@ -27,7 +28,8 @@ from crossfer.cli.options import (
 )
 from crossfer.cli.output import give, result_form
 from crossfer.data.names import DatasetName, Split
-from crossfer.runtime.names import MIN_FACE_SCORE, DetectorName
+from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName
+from crossfer.runtime.writable import need_file
 
 
 def evaluate(
@@ -49,6 +51,7 @@ def evaluate(
         ),
     ] = None,
     min_face_score: MinFaceScore = MIN_FACE_SCORE,
+    detector_side: DetectorSide = DETECTOR_SIDE,
     leaks: Annotated[
         bool,
         typer.Option("--leaks", help="Also state accuracy without images that occur in train or valid too."),
@@ -85,16 +88,16 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled images; the numbers stand beside data, protocol and model."""
     asked = DatasetOptions(data, root, protocol, labels, split_file, classes, skip_bad)
-    need_folder("--output", output)
-    need_folder("--predictions", predictions)
+    need_file("--output", output)
+    need_file("--predictions", predictions)
     if output is not None and predictions is not None and output.resolve() == predictions.resolve():
-        raise ValueError(
+        raise UsageError(
             f"--output and --predictions: expected two different files, found {output} for both; rename one"
         )
     detector = detector or ("none" if asked.crops else "centerface")
-    need_detector(detector, min_face_score)
+    need_detector(detector, min_face_score, detector_side)
     if evidence_test and detector != "none":
-        raise ValueError("--evidence-test: expected face crops, found a detector; add --detector none")
+        raise UsageError("--evidence-test: expected face crops, found a detector; add --detector none")
     from crossfer import __version__
     from crossfer.console import as_json, as_text
     from crossfer.evaluate.command import EvaluationOptions, run_evaluation
@@ -110,7 +113,7 @@ def evaluate(
     read += [subset_file(given, root) for given in subset or ()]
     for option, file in (("--output", output), ("--predictions", predictions)):
         need_other(option, file, read)
-    recognizer = Recognizer(model, detector=detector, min_face_score=min_face_score)
+    recognizer = Recognizer(model, detector, min_face_score, detector_side=detector_side)
     asked.warn_of_learnt(recognizer.meta)
     dataset = asked.open(split, recognizer.meta.labelset)
     others = asked.open_others(split, recognizer.meta.labelset) if leaks else []

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.errors import need_extra, need_folder, need_other
+from crossfer.cli.errors import need_extra, need_other
 from crossfer.cli.options import Override, StudyResults, StudyRuns, TableFile, TableOnly, TrainRoot
 from crossfer.cli.output import give
+from crossfer.runtime.writable import need_file
 
 
 def intensity(
@@ -31,9 +32,9 @@ def intensity(
     two controls whose targets mean nothing but pull as hard (centroids of other images; random directions).
     """
     need_extra("train")
-    need_folder("--output", output)
+    need_file("--output", output)
     need_other("--output", output, [recipe])
-    need_folder("--plot", plot)
+    need_file("--plot", plot)
     from crossfer.console import stderr_console
     from crossfer.train.intensity import conditions, intensity_table, verdict
     from crossfer.train.plots import plot_intensity, require_matplotlib

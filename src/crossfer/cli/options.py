@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from crossfer.cli.errors import UsageError
 from crossfer.data.names import LabelVersion, Protocol
-from crossfer.runtime.names import DETECTOR_SIDE, DetectorName, set_in_vain
+from crossfer.runtime.names import DetectorName, set_in_vain
 
 # What recognises.
 MODELS = "base (the default), tiny, or a .onnx file."
@@ -115,8 +116,8 @@ TableOnly = Annotated[
 ]
 
 
-def need_detector(detector: DetectorName, min_face_score: float, side: int = DETECTOR_SIDE) -> None:
+def need_detector(detector: DetectorName, min_face_score: float, side: int) -> None:
     """Refuse options of a detector where none is to run."""
     if name := set_in_vain(detector, min_face_score, side):
         option = f"--{name.replace('_', '-')}"
-        raise typer.BadParameter("is for a detector, and --detector none asks for none", param_hint=option)
+        raise UsageError(f"{option}: is for a detector, and --detector none asks for none")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from crossfer.cli.errors import need_folder, one_line
+from crossfer.cli.errors import UsageError, need_other, one_line
 from crossfer.cli.options import (
     Abstain,
     Coverage,
@@ -23,6 +23,7 @@ from crossfer.cli.options import (
 )
 from crossfer.cli.output import counted, tell_written, to_file, to_stdout
 from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
+from crossfer.runtime.writable import need_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,9 +96,7 @@ def predict(
 
     _need_files(paths)
     need_detector(detector, min_face_score, detector_side)
-    if output is not None and not output.absolute().parent.is_dir():
-        raise typer.BadParameter(f"the folder {output.parent} does not exist", param_hint="--output")
-    need_folder("--output", output)
+    need_file("--output", output)
     recognizer = Recognizer(
         model,
         detector,
@@ -111,8 +110,7 @@ def predict(
     images: list[Path] = []
     for path in paths:
         images += [STANDARD_INPUT] if path == "-" else find_images([Path(path)], passed_over)
-    if output is not None and os.path.realpath(output) in map(os.path.realpath, images):
-        raise typer.BadParameter(f"{output} is one of the images; name another file", param_hint="--output")
+    need_other("--output", output, (image for image in images if image is not STANDARD_INPUT))
     if passed_over:
         typer.echo(f"crossfer: {in_words(passed_over)}", err=True)
     drawings: Sequence[Path | None] = [None] * len(images)
@@ -154,23 +152,18 @@ def predict(
 def _need_files(paths: Sequence[str]) -> None:
     """Refuse what can be no file or folder, before any work is done."""
     if paths.count("-") > 1:
-        raise typer.BadParameter("standard input (-) can be read once only", param_hint="PATHS")
+        raise UsageError("PATHS: standard input (-) can be read once only")
     for path in paths:
         if "://" in path and not os.path.lexists(path):
-            raise typer.BadParameter(
-                f"{path}: addresses are not fetched; use curl -L ADDRESS | crossfer predict -",
-                param_hint="PATHS",
-            )
+            raise UsageError(f"{path}: addresses are not fetched; use curl -L ADDRESS | crossfer predict -")
 
 
 def _form_of(output: Path | None) -> Form:
     """The form that a file's name asks for; text where results go to standard output."""
     suffix = "" if output is None else output.suffix.lower()
     if suffix not in FORMS:
-        raise typer.BadParameter(
-            f"expected a name that ends in {', '.join(filter(None, FORMS))}, or --format, found {output}",
-            param_hint="--output",
-        )
+        names = ", ".join(filter(None, FORMS))
+        raise UsageError(f"--output {output}: expected a name that ends in {names}; or say --format")
     return FORMS[suffix]
 
 

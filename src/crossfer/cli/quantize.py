@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from crossfer.cli.dataset import DatasetOptions
-from crossfer.cli.errors import need_extra, need_folder
+from crossfer.cli.errors import need_extra, need_suffix
 from crossfer.cli.options import (
     DataRoot,
     ModelClasses,
@@ -20,6 +20,7 @@ from crossfer.cli.options import (
     VoteProtocol,
 )
 from crossfer.data.names import DatasetName
+from crossfer.runtime.writable import need_file
 
 if TYPE_CHECKING:
     from crossfer.calibration import Calibration
@@ -74,9 +75,8 @@ def quantize(
 
     Ranges are measured on training faces, accuracy and temperature on validation faces.
     """
-    need_folder("--output", output)
-    if output.suffix.lower() != ".onnx":
-        raise ValueError(f"--output {output}: expected a name that ends in .onnx")
+    need_suffix("--output", output, ".onnx")
+    need_file("--output", output)
     need_extra("quantize")
     from crossfer.console import as_json, say, stderr_console
     from crossfer.quantize.quantize import QuantizeOptions

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crossfer.cli.errors import need_extra, need_folder, need_other
+from crossfer.cli.errors import UsageError, need_extra, need_other, need_suffix
 from crossfer.cli.output import counted, to_file
+from crossfer.runtime.writable import need_file
 
 if TYPE_CHECKING:
     from crossfer.evaluate.examples import Example
@@ -33,36 +34,26 @@ def report(
     ] = True,
 ) -> None:
     """Write one self-contained page about one or several runs: tables, curves, examples by rule."""
-    need_folder("--output", output)
+    form = output.suffix.lower()
+    need_suffix("--output", output, ".html", ".htm", ".md", ".json")
+    need_file("--output", output)
     need_other("--output", output, runs)
-    form = _form(output)
-    if form == "html":
+    if form.startswith(".htm"):
         need_extra("report")
     from crossfer.evaluate.report import html_report, json_report, markdown_report
     from crossfer.evaluate.run_file import read_run
 
     found = [read_run(path) for path in runs]
     if len({run.name for run in found}) < len(found):
-        raise ValueError("expected runs whose files have different names, found two alike; rename one")
-    if form == "json":
+        raise UsageError("expected runs whose files have different names, found two alike; rename one")
+    if form == ".json":
         text = json_report(found)
-    elif form == "md":
+    elif form == ".md":
         text = markdown_report(found)
     else:
         text = html_report(found, _figures(found), _examples(found, model) if examples else {})
     to_file(text, output)
     typer.echo(f"{output}: {counted(len(found), 'run')}, {len(text) / 1e6:.1f} MB")
-
-
-def _form(output: Path) -> Literal["html", "md", "json"]:
-    match output.suffix.lower():
-        case ".html" | ".htm":
-            return "html"
-        case ".md":
-            return "md"
-        case ".json":
-            return "json"
-    raise ValueError(f"--output {output}: expected a name that ends in .html, .md or .json")
 
 
 def _figures(runs: list[Run]) -> dict[str, list[tuple[str, bytes]]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from crossfer.cli.errors import need_extra, one_line
+from crossfer.cli.errors import UsageError, need_extra, one_line
 from crossfer.cli.options import (
     Abstain,
     Coverage,
@@ -96,9 +96,7 @@ def score(
 
     if not inputs:
         if not report:
-            raise typer.BadParameter(
-                "expected an input, or --report for a run that is there", param_hint="INPUT"
-            )
+            raise UsageError("INPUT: expected images to score, or --report for a run that is there")
         _report(output)
         return
     options = ScoreOptions(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from crossfer.cli.errors import need_extra, need_folder
+from crossfer.cli.errors import UsageError, need_extra
 from crossfer.cli.options import Abstain, DetectorSide, MinFaceScore, Model
 from crossfer.cli.output import counted, tell_written, to_stdout
 from crossfer.printable import printable, without_password
@@ -95,18 +95,15 @@ def video(
     need_extra("video")
     _need_video()
     form = _row_format(format_, output)
-    need_folder("--output", output)
-    need_folder("--annotate", annotate)
     if form == "parquet":
         need_extra("data")
     from crossfer.runtime.recognizer import Recognizer
     from crossfer.video.command import run_video
-    from crossfer.video.options import VideoOptions, check_outputs
+    from crossfer.video.options import VideoOptions
     from crossfer.video.recognize import VideoSettings
 
     settings = VideoSettings(detect_every, smoothing, min_face_score)
     options = VideoOptions(form, output, annotate, timeline, resume, seconds, settings)
-    check_outputs(options, source)
     recognizer = Recognizer(model, coverage=coverage, abstain=abstain, detector_side=detector_side)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what schedulers send is a Ctrl-C too
     with _progress(seconds) as progress:
@@ -133,14 +130,14 @@ def _row_format(given: Literal["text"] | RowFormat | None, output: Path | None) 
     named = None if output is None else SUFFIXES.get(output.suffix.lower())
     if output is None:
         if given == "parquet":
-            raise ValueError("--format parquet: expected a file to write, found none; give --output FILE")
+            raise UsageError("--format parquet: expected a file to write, found none; give --output FILE")
         return None if given == "text" else given
     if given == "text":
-        raise ValueError(
+        raise UsageError(
             "--format text: is for standard output; give --output a name ending in .jsonl or .csv"
         )
     if given is None and named is None:
-        raise ValueError(
+        raise UsageError(
             f"--output {output}: expected a name that ends in {', '.join(SUFFIXES)}; or say --format"
         )
     return given or named

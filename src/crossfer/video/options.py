@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crossfer.runtime.writable import need_writable
+from crossfer.runtime.writable import need_file, need_folder
 from crossfer.video.encode import SUFFIXES as COPIES
 from crossfer.video.recognize import VideoSettings
 from crossfer.video.rows import RowFormat
@@ -67,8 +67,7 @@ def check_outputs(options: VideoOptions, source: str | Path | int) -> None:
             "--resume: rows that went to standard output cannot be taken up again; give --output FILE"
         )
     if options.timeline is not None:
-        there = next(folder for folder in with_parents(options.timeline) if os.path.lexists(folder))
-        need_writable("--timeline", options.timeline, there)
+        need_folder("--timeline", options.timeline)
         for folder in with_parents(Path(os.path.realpath(options.timeline))):
             if str(folder) in taken:
                 raise ValueError(
@@ -79,7 +78,7 @@ def check_outputs(options: VideoOptions, source: str | Path | int) -> None:
 def _need_file(option: str, path: Path) -> None:
     if os.path.exists(path) and not os.path.isfile(path):
         raise ValueError(f"{option} {path}: expected a file to write, found a folder, device or pipe")
-    need_writable(option, path, Path(os.path.realpath(path)).parent)
+    need_file(option, path)
 
 
 def with_parents(folder: Path) -> tuple[Path, ...]:
