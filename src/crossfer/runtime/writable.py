@@ -20,7 +20,7 @@ def need_file(option: str, path: Path | None) -> None:
     """
     if path is None:
         return
-    if not path.absolute().parent.is_dir():
+    if not os.path.exists(path.absolute().parent):
         raise ValueError(f"{option} {path}: no folder {path.parent}; make it first")
     if os.path.isdir(path):  # Path.is_dir raises where a name is too long
         raise ValueError(f"{option} {path}: expected a file to write, found a folder")
