@@ -73,8 +73,8 @@ def test_labels_of_an_unknown_set_are_accepted(tmp_path):
         (None, "without the property 'crossfer'"),
         ("no json", "expected JSON"),
         ("[1]", "expected a JSON object, found list"),
-        (changed(format=3), "expected format 1 or 2, found 3"),
-        (changed(format=None), "expected format 1 or 2, found None"),
+        (changed(format=1), "expected format 2, found 1"),
+        (changed(format=None), "expected format 2, found None"),
         (changed(labels=None), "missing labels"),
         (changed(temperature=None, grid=None), "missing temperature, grid"),
         (changed(input=None), "missing input"),
@@ -163,11 +163,6 @@ def test_reading_needs_no_onnx_package(tiny_model):
     properties = onnxruntime.InferenceSession(str(tiny_model), providers=["CPUExecutionProvider"])
     assert METADATA_KEY in properties.get_modelmeta().custom_metadata_map
     assert np.isfinite(read_bundle(tiny_model).meta.temperature)
-
-
-def test_format_1_still_loads(tmp_path):
-    path = write_bundle(tmp_path / "old.onnx", tiny_graph(tiny_meta()), changed(format=1, calibration=None))
-    assert read_bundle(path).meta == tiny_meta()
 
 
 def test_a_calibration_travels_with_the_bundle(tmp_path, tiny_model):

@@ -1,8 +1,7 @@
 """The bundle: one ``.onnx`` file that says what it expects, what it answers and where it comes from.
 
-The ONNX property ``crossfer`` holds JSON with the fields of ``BundleMeta`` and ``"format": 2``; format 1,
-which had no calibration, is read as well. The graph has the input ``image`` (B, C, S, S) and the outputs
-``logits`` (B, K) and ``evidence`` (B, K, G, G), all float32.
+The ONNX property ``crossfer`` holds JSON with the fields of ``BundleMeta`` and ``"format": 2``. The graph has
+the input ``image`` (B, C, S, S) and the outputs ``logits`` (B, K) and ``evidence`` (B, K, G, G), all float32.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from crossfer.runtime.preprocess import InputContract
 from crossfer.runtime.protobuf import fields, message
 from crossfer.runtime.session import ModelSession
 
-FORMAT, READABLE = 2, (1, 2)
+FORMAT = 2
 METADATA_KEY = "crossfer"
 # Field numbers of onnx.proto3: ModelProto.metadata_props; StringStringEntryProto.key and .value.
 _PROPERTIES, _PROPERTY_KEY, _PROPERTY_VALUE = 14, 1, 2
@@ -123,10 +122,9 @@ class BundleMeta:
             raise ValueError(f"metadata: expected JSON, found other text ({error})") from error
         if not isinstance(values, dict):
             raise ValueError(f"metadata: expected a JSON object, found {type(values).__name__}")
-        if values.get("format") not in READABLE:
+        if values.get("format") != FORMAT:
             raise ValueError(
-                f"metadata: expected format {' or '.join(map(str, READABLE))}, "
-                f"found {values.get('format')!r}; "
+                f"metadata: expected format {FORMAT}, found {values.get('format')!r}; "
                 "export the model again or install the crossfer version that wrote it"
             )
         missing = [key for key in _KEYS if key not in values]
