@@ -105,8 +105,8 @@ def result_tables(result: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str
     if "corruptions" in result:
         mean = percent(result["corruptions"]["mean"])
         yield (
-            f"robustness: accuracy % by strength of corruption, 0 for none (mean over all {mean} %)",
-            ("kind", "0", *map(str, STRENGTHS), "mean of 1 to 5", "curve"),
+            f"robustness: accuracy % by strength (mean of 1 to 5, all kinds: {mean} %)",
+            ("kind", "0", *map(str, STRENGTHS), "mean", "curve"),
             [
                 (kind, *map(percent, rates), percent(sum(rates[1:]) / len(rates[1:])), _curve(rates))
                 for kind, rates in curves(result).items()
