@@ -14,3 +14,13 @@ def test_a_picture_tells_neither_the_day_nor_which_matplotlib_drew_it(form: str)
     content = picture(figure, form)
     for stamp in (b"Software", b"CreationDate", b"dc:date", f"v{matplotlib.__version__}".encode()):
         assert stamp not in content
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_one_picture_is_one_file(form: str):
+    def drawn() -> bytes:
+        figure = Figure()
+        figure.subplots().plot([0, 1])
+        return picture(figure, form)
+
+    assert drawn() == drawn()

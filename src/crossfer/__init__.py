@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from crossfer.labels import LabelSet
@@ -56,5 +55,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names; ``video`` where its extra is installed, since ``help`` asks for all names."""
-    return [*__all__, "__version__", *(["video"] if find_spec("av") else [])]
+    """The public names but ``video``: ``help`` asks for all that are listed, and its extra may be missing."""
+    return [*__all__, "__version__"]

@@ -70,6 +70,20 @@ def test_what_cannot_be_is_one_line(run, photos: Path, photos_at: str, output: s
     assert not (root / output).exists()
 
 
+def test_what_counts_is_where_a_folder_lies_not_how_it_is_named(run, photos: Path, monkeypatch):
+    monkeypatch.chdir(photos)
+    assert "lies in" in str(run("data", "crop", ".", "-o", "../faces/../photos/faces"))
+    assert run("data", "crop", ".", "-o", "../faces") == 0
+
+
+def test_a_class_of_other_pictures_alone_is_named(run, capsys, photos: Path):
+    (photos / "train" / "sad").mkdir()
+    (photos / "train" / "sad" / "a.HEIC").touch()
+    assert run("data", "crop", photos, "-o", photos.parent / "faces") == 0
+    said = capsys.readouterr().err.splitlines()
+    assert f"crossfer: folder {Path('train/sad')}: no face left in 1 photo" in said
+
+
 def test_drawings_by_crossfer_are_no_photos(run, capsys, photos: Path):
     assert run("predict", photos / "train", "--annotate", photos / "drawn") == 0
     capsys.readouterr()
@@ -77,6 +91,7 @@ def test_drawings_by_crossfer_are_no_photos(run, capsys, photos: Path):
     captured = capsys.readouterr()
     assert captured.out == f"{photos.parent / 'faces'}: 2 faces from 4 photos\n"
     assert "crossfer: 2 drawings by crossfer not looked at\n" in captured.err
+    assert "folder drawn" not in captured.err
 
 
 def test_a_class_without_a_face_left_is_named(run, capsys, photos: Path):
@@ -87,8 +102,8 @@ def test_a_class_without_a_face_left_is_named(run, capsys, photos: Path):
     captured = capsys.readouterr()
     assert captured.out == f"{photos.parent / 'faces'}: 1 face from 4 photos\n"
     assert captured.err.splitlines()[-2:] == [
-        "crossfer: class bored: no face left in 2 photos",
-        "crossfer: class train/sad: no face left in 1 photo",
+        "crossfer: folder bored: no face left in 2 photos",
+        "crossfer: folder train/sad: no face left in 1 photo",
     ]
 
 

@@ -72,7 +72,11 @@ def test_bounds_and_choices_hold_after_the_help_was_shown():
         (("calibrate", "base", "--data", "ferplus", "--root", "none", "-o", "model.onnx"), 1),
         (("data", "split", "rafdb", "--root", ".", "-o", "s.csv", "--classes", "found"), 2),
         (("video", "clip.mp4", "-o", "rows.txt"), 2),
+        (("video", "clip.mp4", "--annotate", "copy.gif"), 2),
+        (("video", "clip.mp4", "--resume"), 2),
+        (("serve", "--allow-origin", "*"), 2),
         (("predict", "-", "-"), 2),
+        (("predict", "a.png", "--model", "none", "-o", "out.parquet", "--annotate", "drawn"), 2),
         (("compare", "none.json"), 1),
     ],
 )
@@ -82,6 +86,7 @@ def test_the_status_tells_a_wrong_command_line_from_what_it_names(words, status,
     assert (done.returncode, done.stdout) == (status, "")
     assert done.stderr.startswith("crossfer: ")
     assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_commands_stand_by_what_they_are_for():

@@ -243,7 +243,7 @@ def test_an_option_of_a_detector_that_is_not_asked_is_a_usage_error(
 ):
     monkeypatch.chdir(tmp_path)
     said = run_main(monkeypatch, *words, "--detector", "none", option, value)
-    assert said == f"crossfer: {option}: is for a detector, and --detector none asks for none"
+    assert str(said).startswith(f"crossfer: {option}: is for a detector, and none runs here; add --detector")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -375,7 +375,7 @@ def test_sets_and_abstention_on_the_command_line(predict, tmp_path, astronaut_pa
 
 def test_results_never_replace_an_image(predict, folder):
     before = (folder / "a.bmp").read_bytes()
-    result = predict(folder, "-o", folder / "a.bmp")
+    result = predict("--format", "json", folder, "-o", folder / "a.bmp")
     assert "a.bmp: is read here and would be lost" in str(result.exception)
     assert (folder / "a.bmp").read_bytes() == before
 

@@ -59,12 +59,13 @@ def test_ablate_writes_result_files_a_table_and_a_plot(tmp_path: Path, recipes: 
     again = crossfer("ablate", *recipes, *folders, "--table-only", "-o", tmp_path / "table.md")
     assert (again.returncode, again.stdout) == (0, "")
     assert (tmp_path / "table.md").read_text() == done.stdout
-    for option, name, message in (
-        ("--plot", "rows.txt", "ends in .png, .svg, .pdf"),
-        ("--output", "nowhere/table.md", "make it first"),
+    for message, status, *words in (
+        ("ends in .png, .svg, .pdf", 2, "--plot", tmp_path / "rows.txt"),
+        ("expected two different files", 2, "--plot", tmp_path / "a.SVG", "-o", tmp_path / "a.SVG"),
+        ("make it first", 1, "--output", tmp_path / "nowhere" / "table.md"),
     ):
-        refused = crossfer("ablate", *recipes, "--results", tmp_path / "no", option, tmp_path / name)
-        assert (refused.returncode, message in refused.stderr) == (1, True)
+        refused = crossfer("ablate", *recipes, "--results", tmp_path / "no", *words)
+        assert (refused.returncode, message in refused.stderr) == (status, True)
         assert not (tmp_path / "no").exists()
     over = crossfer("ablate", *recipes, *folders, "--table-only", "-o", recipes[0])
     assert "is read here and would be lost" in over.stderr

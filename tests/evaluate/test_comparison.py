@@ -232,6 +232,13 @@ def test_two_seeds_of_a_recipe_are_not_judged():
         assert "differ" not in result.statement
 
 
+def test_recipes_on_one_image_alone_have_an_interval():
+    """How images vary cannot be told from one; rounding must not stand for it."""
+    for right in range(59):
+        runs = [run(str(i), np.arange(59) < right + (i > 2), ["0"] * 59) for i in range(6)]
+        assert np.isfinite(compare_recipes(runs[:3], runs[3:]).interval).all()
+
+
 def test_recipes_that_are_alike_seldom_differ():
     """In at most 5 % of 300 drawings, three seeds of each with a deviation of 3 points."""
     rng, found = np.random.default_rng(0), 0

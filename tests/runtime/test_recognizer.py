@@ -258,6 +258,12 @@ def test_bad_settings_say_what_is_expected(tiny_model, arguments, message):
         Recognizer(**({"model": tiny_model} | arguments))
 
 
+def test_a_whole_model_is_not_repeated_to_who_gave_it_as_something_else(tiny_model):
+    with pytest.raises(ValueError, match="model: expected a name, a path or bytes, got") as wrong:
+        Recognizer(bytearray(tiny_model.read_bytes()))
+    assert len(str(wrong.value)) < 200
+
+
 def test_a_missing_model_says_so(tmp_path):
     with pytest.raises(BundleError, match="no such model file"):
         Recognizer(tmp_path / "none.onnx")
@@ -309,4 +315,4 @@ def test_one_image_where_several_are_expected_is_told(tiny_model, one):
 def test_what_the_documentation_names_comes_from_the_package():
     assert crossfer.ImageError is ImageError
     assert crossfer.BundleError is BundleError
-    assert {"Recognizer", "ImageError", "BundleError", "video"} <= set(dir(crossfer))
+    assert {"Recognizer", "ImageError", "BundleError"} <= set(dir(crossfer))

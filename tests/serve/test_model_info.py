@@ -14,7 +14,14 @@ FIELDS = dict.fromkeys(SHOWN)
 
 
 @pytest.mark.parametrize(
-    "content", ["accuracy 0.5", "[]", "{}", json.dumps(FIELDS), json.dumps({**FIELDS, "model": None})]
+    "content",
+    [
+        "accuracy 0.5",
+        "[]",
+        "{}",
+        json.dumps(FIELDS),
+        *(json.dumps({**FIELDS, "model": other}) for other in (None, "sha256:0", ["sha256"])),
+    ],
 )
 def test_a_file_that_is_no_result_is_told(content: str, tmp_path: Path):
     model, beside = tmp_path / "m.onnx", tmp_path / "m.json"

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.errors import need_extra, need_other
+from crossfer.cli.errors import need_apart, need_extra, need_other, need_suffix
 from crossfer.cli.options import StudyResults, StudyRuns, TableFile, TableOnly, TrainRoot
 from crossfer.cli.output import give
+from crossfer.figure import FORMATS
 from crossfer.runtime.writable import need_file
 
 
@@ -36,7 +37,10 @@ def ablate(
     need_extra("train")
     need_file("--output", output)
     need_other("--output", output, recipes)
+    if plot is not None:
+        need_suffix("--plot", plot, *(f".{form}" for form in FORMATS))
     need_file("--plot", plot)
+    need_apart("--output", output, "--plot", plot)
     from crossfer.console import stderr_console
     from crossfer.train.ablate import ablation_table, load_rows
     from crossfer.train.plots import plot_ablation, require_matplotlib
@@ -44,7 +48,7 @@ def ablate(
     from crossfer.train.study import read_results, trials
 
     if plot is not None:
-        require_matplotlib(plot)
+        require_matplotlib()
     rows = load_rows(recipes)
     names = [name for name, _ in rows]
     if reference not in names:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.errors import UsageError
 from crossfer.cli.options import DetectorSide, MinFaceScore
 from crossfer.cli.output import counted
 from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
@@ -28,13 +27,13 @@ def crop(
     """Cut the largest face out of every photo, as a model will see it; folders stay as they are.
 
     What comes out is a set to learn from: crossfer train recipes/finetune.toml --root OUTPUT. Photos without
-    a face, files that cannot be read, and classes without any face left are named on stderr.
+    a face, files that cannot be read, and folders without any face left are named on stderr.
     """
     from crossfer.console import counting, say, stderr_console
     from crossfer.runtime.bundle import read_bundle
     from crossfer.runtime.crops import crop_photos
     from crossfer.runtime.detector import CenterFace
-    from crossfer.runtime.files import find_images, in_words
+    from crossfer.runtime.files import OTHER_PICTURES, find_images, in_words
 
     if not photos.is_dir():
         raise ValueError(
@@ -42,8 +41,8 @@ def crop(
         )
     if output.is_dir() and any(output.iterdir()):
         raise ValueError(f"--output {output}: expected a new or an empty folder, found files in it")
-    if output.absolute().is_relative_to(photos.absolute()):
-        raise UsageError(f"--output {output}: lies in {photos}, whose photos are read; name another folder")
+    if output.resolve().is_relative_to(photos.resolve()):
+        raise ValueError(f"--output {output}: lies in {photos}, whose photos are read; name another folder")
     passed_over: list[Path] = []
     total = sum(path != photos for path in find_images([photos], passed_over))
     if passed_over:
@@ -51,6 +50,8 @@ def crop(
     if not total:
         raise ValueError(f"{photos}: expected photos in it, found none")
     seen, cut = Counter[Path](), Counter[Path]()  # by folder
+    others = (path for path in passed_over if path.suffix.lower() in OTHER_PICTURES)
+    seen.update(path.relative_to(photos).parent for path in others)
     console = stderr_console()
     with counting(console, "cutting", total) as advance:
         detector = CenterFace(min_score=min_face_score, long_side=detector_side)
@@ -63,7 +64,7 @@ def crop(
                 say(console, f"left out: {reason}")
     for folder, count in seen.items():
         if not cut[folder] and folder.name:
-            say(console, f"crossfer: class {folder}: no face left in {counted(count, 'photo')}")
+            say(console, f"crossfer: folder {folder}: no face left in {counted(count, 'photo')}")
     typer.echo(f"{output}: {counted(cut.total(), 'face')} from {counted(total, 'photo')}")
     if not cut.total():
         raise typer.Exit(1)

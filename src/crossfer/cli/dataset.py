@@ -100,7 +100,7 @@ class DatasetOptions:
             return
         if self.split_file is None:
             advice = "give --split-file RUN/split.csv"
-        elif (cut := self._other_cut(meta)) is not None:
+        elif (cut := _other_cut(meta, self.split_file)) is not None:
             advice = f"it was cut by the split file {cut}, and this is another: give that one"
         else:
             return
@@ -109,14 +109,6 @@ class DatasetOptions:
             f"these are images that it knows: {advice}",
             err=True,
         )
-
-    def _other_cut(self, meta: BundleMeta) -> str | None:
-        """The digest of the split file that a model learnt by, if it is not the one that is given."""
-        from crossfer.data.splitfile import read_split_file
-
-        _, by_file, digest = str(meta.provenance.get("protocol", "")).partition("split file ")
-        given = None if self.split_file is None else read_split_file(self.split_file).digest
-        return digest if by_file and digest != given else None
 
     def open(self, split: Split, known: LabelSet, *, every: bool = False) -> Dataset:
         """One split.
@@ -161,3 +153,11 @@ class DatasetOptions:
         if own == {"train"}:
             return []
         return [self.open(other, known, every=True) for other in earlier[split] if other in own]
+
+
+def _other_cut(meta: BundleMeta, split_file: Path) -> str | None:
+    """The digest of the split file that a model learnt by, if it is not this one."""
+    from crossfer.data.splitfile import read_split_file
+
+    _, by_file, digest = str(meta.provenance.get("protocol", "")).partition("split file ")
+    return digest if by_file and digest != read_split_file(split_file).digest else None

@@ -6,7 +6,8 @@ Exit status 2 where the command line alone is wrong, and 1 where what it names c
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,6 +30,15 @@ class UsageError(ValueError):
     """A command line that is wrong whatever lies on the disk; the message says how to put it right."""
 
 
+@contextmanager
+def usage() -> Iterator[None]:
+    """Where a ``ValueError`` speaks of the command line alone."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
 def need_extra(extra: str) -> None:
     """Stop with the command that installs an extra if a part of it is missing."""
     missing = [name for name in EXTRAS[extra] if not find_spec(name)]
@@ -40,6 +50,14 @@ def need_suffix(option: str, file: Path, *suffixes: str) -> None:
     """Refuse a file to write whose name does not say one of the forms that there are."""
     if file.suffix.lower() not in suffixes:
         raise UsageError(f"{option} {file}: expected a name that ends in {', '.join(suffixes)}")
+
+
+def need_apart(option: str, file: Path | None, other: str, beside: Path | None) -> None:
+    """Refuse one file for two results, of which the second would replace the first."""
+    if file is not None and beside is not None and os.path.realpath(file) == os.path.realpath(beside):
+        raise UsageError(
+            f"{option} and {other}: expected two different files, found {file} for both; rename one"
+        )
 
 
 def need_other(option: str, file: Path | None, read: Iterable[str | Path | None]) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from crossfer.cli.dataset import DatasetOptions, need_no_image, set_files
-from crossfer.cli.errors import UsageError, need_other
+from crossfer.cli.errors import UsageError, need_apart, need_other
 from crossfer.cli.options import (
     DataRoot,
     DetectorSide,
@@ -90,10 +90,7 @@ def evaluate(
     asked = DatasetOptions(data, root, protocol, labels, split_file, classes, skip_bad)
     need_file("--output", output)
     need_file("--predictions", predictions)
-    if output is not None and predictions is not None and output.resolve() == predictions.resolve():
-        raise UsageError(
-            f"--output and --predictions: expected two different files, found {output} for both; rename one"
-        )
+    need_apart("--output", output, "--predictions", predictions)
     detector = detector or ("none" if asked.crops else "centerface")
     need_detector(detector, min_face_score, detector_side)
     if evidence_test and detector != "none":

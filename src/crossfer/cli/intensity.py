@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.errors import need_extra, need_other
+from crossfer.cli.errors import need_apart, need_extra, need_other, need_suffix
 from crossfer.cli.options import Override, StudyResults, StudyRuns, TableFile, TableOnly, TrainRoot
 from crossfer.cli.output import give
+from crossfer.figure import FORMATS
 from crossfer.runtime.writable import need_file
 
 
@@ -34,7 +35,10 @@ def intensity(
     need_extra("train")
     need_file("--output", output)
     need_other("--output", output, [recipe])
+    if plot is not None:
+        need_suffix("--plot", plot, *(f".{form}" for form in FORMATS))
     need_file("--plot", plot)
+    need_apart("--output", output, "--plot", plot)
     from crossfer.console import stderr_console
     from crossfer.train.intensity import conditions, intensity_table, verdict
     from crossfer.train.plots import plot_intensity, require_matplotlib
@@ -43,7 +47,7 @@ def intensity(
     from crossfer.train.study import read_results, trials
 
     if plot is not None:
-        require_matplotlib(plot)
+        require_matplotlib()
     plan = load_recipe(recipe, set_ or ())
     if not any(plan.method.lambdas) or plan.method.target != "clusters":
         raise ValueError(f"{recipe}: expected a recipe with the cross-layer terms and target = 'clusters'")

@@ -120,4 +120,6 @@ def need_detector(detector: DetectorName, min_face_score: float, side: int) -> N
     """Refuse options of a detector where none is to run."""
     if name := set_in_vain(detector, min_face_score, side):
         option = f"--{name.replace('_', '-')}"
-        raise UsageError(f"{option}: is for a detector, and --detector none asks for none")
+        raise UsageError(
+            f"{option}: is for a detector, and none runs here; add --detector centerface, or leave it out"
+        )

@@ -96,6 +96,7 @@ def predict(
 
     _need_files(paths)
     need_detector(detector, min_face_score, detector_side)
+    form = format_ or _form_of(output)
     need_file("--output", output)
     recognizer = Recognizer(
         model,
@@ -119,8 +120,8 @@ def predict(
         named = [Path("stdin") if image is STANDARD_INPUT else image for image in images]
         drawings = annotated_paths(named, annotate)
     columns = shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None
-    form = result_format(
-        format_ or _form_of(output),
+    shown = result_format(
+        form,
         recognizer.meta.labels,
         top_k=top_k,
         columns=columns,
@@ -129,13 +130,13 @@ def predict(
     )
     kept: list[str] = []
     write = to_stdout if output is None else kept.append
-    write(form.header)
+    write(shown.header)
+    emptied = {folder for path in passed_over for folder in path.parents}
     faces: list[int | None] = []
     drawn = errors = 0
     for image, drawing in _with_progress(list(zip(images, drawings, strict=True))):
-        nothing_left = any(image in other.parents for other in passed_over)
-        result, wrong = _recognize_file(recognizer, image, drawing, nothing_left=nothing_left)
-        write(form.entry(result))
+        result, wrong = _recognize_file(recognizer, image, drawing, nothing_left=image in emptied)
+        write(shown.entry(result))
         faces.append(None if result.error else len(result.faces))
         if wrong is not None:
             errors += 1

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.errors import UsageError, need_extra
+from crossfer.cli.errors import UsageError, need_extra, usage
 from crossfer.cli.options import Detector, DetectorSide, MinFaceScore, Model, need_detector
 from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 
@@ -110,7 +110,8 @@ def serve(
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("expected both --tls-cert and --tls-key, or neither")
     certificate = None if tls_cert is None or tls_key is None else Certificate(tls_cert, tls_key)
-    origins = tuple(map(read_origin, allow_origin or ()))
+    with usage():
+        origins = tuple(map(read_origin, allow_origin or ()))
     token = read_token(token_file)
     check_host(host, token)
     cores = usable_cores()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from crossfer.cli.errors import UsageError, need_extra
+from crossfer.cli.errors import UsageError, need_extra, usage
 from crossfer.cli.options import Abstain, DetectorSide, MinFaceScore, Model
 from crossfer.cli.output import counted, tell_written, to_stdout
 from crossfer.printable import printable, without_password
@@ -103,7 +103,8 @@ def video(
     from crossfer.video.recognize import VideoSettings
 
     settings = VideoSettings(detect_every, smoothing, min_face_score)
-    options = VideoOptions(form, output, annotate, timeline, resume, seconds, settings)
+    with usage():
+        options = VideoOptions(form, output, annotate, timeline, resume, seconds, settings)
     recognizer = Recognizer(model, coverage=coverage, abstain=abstain, detector_side=detector_side)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what schedulers send is a Ctrl-C too
     with _progress(seconds) as progress:

@@ -191,7 +191,7 @@ def compare_recipes(first: Sequence[Run], second: Sequence[Run]) -> RecipeResult
         (spreads[1].deviation ** 2 / len(other), len(other) - 1),
         (over_images, distinct - 1),
     ]
-    margin = _margin([part for part in parts if part[0] > 0])
+    margin = _margin([(part, of_part) for part, of_part in parts if part > 0 and of_part > 0])
     return RecipeResult(
         *spreads,
         runs=(len(first), len(second)),

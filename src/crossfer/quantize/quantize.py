@@ -12,7 +12,7 @@ import onnxruntime
 from rich.console import Console
 
 from crossfer.calibration import Calibration, fit_temperature, softmax
-from crossfer.console import counting
+from crossfer.console import counting, stderr_console
 from crossfer.data.sample import DataError, Dataset
 from crossfer.evaluate.command import predict_with_progress
 from crossfer.evaluate.comparison import PairResult, compare_networks
@@ -134,7 +134,7 @@ def quantize(
         DataError: if there are too few faces, or one cannot be read.
         ValueError: if the model lacks one of the data's classes.
     """
-    options, console = options or QuantizeOptions(), console or Console(stderr=True)
+    options, console = options or QuantizeOptions(), console or stderr_console()
     source, graph, nodes = _open(model, output)
     if len(valid) < FEWEST_VALID:
         raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -279,7 +280,7 @@ def _check_rest(threads: Any, coverage: Any, abstain: Any) -> None:
 
 def _need(fits: object, expected: str, found: object) -> None:
     if not fits:
-        raise ValueError(f"{expected}, got {found!r}")
+        raise ValueError(f"{expected}, got {reprlib.repr(found)}")
 
 
 def _several(images: Iterable[ImageSource]) -> Iterable[ImageSource]:

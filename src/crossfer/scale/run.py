@@ -42,10 +42,10 @@ class ScoreOptions:
         output: the folder of the run.
         model: the name of an embedded model, or a bundle.
         detector: as ``Recognizer`` takes it.
-        min_face_score: likewise.
-        detector_side: likewise.
-        coverage: likewise.
-        abstain: likewise.
+        min_face_score: faces that the detector is less sure of (0..1) are left out.
+        detector_side: pixels of the longer side of what the detector looks at, at most.
+        coverage: of the prediction sets, 0.5 to 0.999; None for none.
+        abstain: answer "uncertain" below the confidence that the calibration found.
         column: of tables and Parquet files; None to go by the usual names.
         shard_size: most images in a shard.
         engine: ``"local"`` for processes on this machine, ``"ray"`` for Ray.
@@ -115,7 +115,7 @@ def score(options: ScoreOptions, tell: Tell = lambda _: None) -> dict[str, Any]:
     Raises:
         ScoreError: if the run cannot start or go on; what was written stays valid, and may be resumed.
         BundleError: if the model cannot be used.
-        OSError: if the output cannot be written; likewise.
+        OSError: if the output cannot be written; what was written stays valid, and may be resumed.
     """
     if options.engine == "ray":
         prepare_ray(options.address)

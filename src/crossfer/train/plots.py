@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from crossfer.figure import BLUE, FORMATS, ORANGE, PURPLE, picture
+from crossfer.figure import BLUE, ORANGE, PURPLE, picture
 from crossfer.method.encoder import STAGES
 from crossfer.runtime.atomic import write_atomically
 from crossfer.train.intensity import CONDITIONS
@@ -17,14 +17,12 @@ from crossfer.train.study import StudyError, TrialResult, paired_difference
 COLORS = {"classification": "#000000", "whole": BLUE, "permuted": ORANGE, "random": PURPLE}
 
 
-def require_matplotlib(path: Path) -> None:
-    """Say so before the work starts if a picture of that name could not be drawn.
+def require_matplotlib() -> None:
+    """Say so before the work starts if no picture could be drawn.
 
     Raises:
-        StudyError: if matplotlib is missing, or the name ends in no format of ours.
+        StudyError: if matplotlib is missing.
     """
-    if path.suffix[1:] not in FORMATS:
-        raise StudyError(f"--plot {path}: expected a name that ends in .{', .'.join(FORMATS)}")
     if find_spec("matplotlib") is None:
         raise StudyError("--plot needs matplotlib: pip install '.[report]' in a checkout")
 
@@ -89,4 +87,4 @@ def _canvas(columns: int, *, width: float, height: float) -> tuple[Any, Sequence
 
 
 def _save(figure: Any, path: Path) -> None:
-    write_atomically(path, picture(figure, path.suffix[1:], dpi=150))
+    write_atomically(path, picture(figure, path.suffix[1:].lower(), dpi=150))

@@ -24,6 +24,9 @@ class VideoOptions:
         resume: go on with an interrupted run.
         seconds: stop after so many seconds of video; None for all.
         settings: how to go through it.
+
+    Raises:
+        ValueError: if they cannot be, whatever the video is; one line that names the option.
     """
 
     format: RowFormat | None = None
@@ -33,6 +36,15 @@ class VideoOptions:
     resume: bool = False
     seconds: float | None = None
     settings: VideoSettings = field(default_factory=VideoSettings)
+
+    def __post_init__(self) -> None:
+        if self.annotate is not None and self.annotate.suffix.lower() not in COPIES:
+            names = ", ".join(COPIES)
+            raise ValueError(f"--annotate {self.annotate}: expected a name that ends in {names}")
+        if self.resume and (self.target is None or self.streams_rows):
+            raise ValueError(
+                "--resume: rows that went to standard output cannot be taken up again; give --output FILE"
+            )
 
     @property
     def target(self) -> Path | None:
@@ -52,8 +64,6 @@ def check_outputs(options: VideoOptions, source: str | Path | int) -> None:
         ValueError: one line that names the option.
     """
     files = {"--output": options.output, "--annotate": options.annotate}
-    if options.annotate is not None and options.annotate.suffix.lower() not in COPIES:
-        raise ValueError(f"--annotate {options.annotate}: expected a name that ends in {', '.join(COPIES)}")
     taken = {os.path.realpath(str(source)): "the video itself"}
     for option, path in files.items():
         if path is None:
@@ -62,10 +72,6 @@ def check_outputs(options: VideoOptions, source: str | Path | int) -> None:
             raise ValueError(f"{option} {path}: is {taken[place]}; choose another name")
         taken[place] = f"the file of {option} too"
         _need_file(option, path)
-    if options.resume and (options.target is None or options.streams_rows):
-        raise ValueError(
-            "--resume: rows that went to standard output cannot be taken up again; give --output FILE"
-        )
     if options.timeline is not None:
         need_folder("--timeline", options.timeline)
         for folder in with_parents(Path(os.path.realpath(options.timeline))):

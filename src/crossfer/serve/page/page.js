@@ -5,7 +5,7 @@ import { draw } from "./drawing.js";
 import { Problem, Stream, models, recognize, setToken } from "./service.js";
 import { dataName, expressionName, percent, roundPercent, say, splitName, switchLanguage, writeWords } from "./words.js";
 
-const FRAME_SIDE = 640; // longer side of a webcam frame: as much as the detector looks at
+const FRAME_SIDE = 640; // longer side of a webcam frame: as much as the detector looks at by default
 const FRAME_QUALITY = 0.85;
 const SMALLEST_PX = 720; // width that small pictures are enlarged to, where there is room
 const SPOKEN_MS = 2500; // how often the webcam's result is read out at most
