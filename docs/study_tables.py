@@ -4,7 +4,8 @@
 
 A table stands between ``<!-- study: FOLDER less ROW -->`` and ``<!-- /study -->``: the results of
 ``results/FOLDER``, as ``crossfer ablate`` prints them, but for the seconds. Rows stay in the order in which
-the page has them; new ones come last.
+the page has them; new ones come last. Between ``<!-- study: intensity -->`` and ``<!-- /study -->`` stands
+what ``crossfer intensity`` prints of ``results/intensity``.
 """
 
 from __future__ import annotations
@@ -14,15 +15,21 @@ import sys
 from pathlib import Path
 
 from crossfer.train.ablate import ablation_table
-from crossfer.train.study import read_result
+from crossfer.train.intensity import intensity_table, verdict
+from crossfer.train.study import TrialResult, read_result
 
 ROOT = Path(__file__).parents[1]
 PLACE = re.compile(r"(<!-- study: (\S+) less (\S+) -->\n)(.*?)(<!-- /study -->)", re.DOTALL)
+INTENSITY = re.compile(r"(<!-- study: intensity -->\n).*?(<!-- /study -->)", re.DOTALL)
 
 
-def table(folder: Path, reference: str, order: list[str]) -> str:
+def results_of(study: str) -> list[TrialResult]:
+    """All results of a study."""
+    return [read_result(path) for path in sorted((ROOT / "results" / study).glob("*.json"))]
+
+
+def table(results: list[TrialResult], reference: str, order: list[str]) -> str:
     """The table in Markdown; ``order`` names the rows that come first."""
-    results = [read_result(path) for path in sorted(folder.glob("*.json"))]
     rows = sorted(
         {result.row for result in results}, key=lambda row: (row not in order, [*order, row].index(row))
     )
@@ -36,9 +43,13 @@ def rewritten(page: str) -> str:
     def replace(found: re.Match[str]) -> str:
         begin, folder, reference, before, end = found.groups()
         order = [line.split(" | ")[0].removeprefix("| ") for line in before.splitlines()[2:]]
-        return f"{begin}{table(ROOT / 'results' / folder, reference, order)}{end}"
+        return f"{begin}{table(results_of(folder), reference, order)}{end}"
 
-    return PLACE.sub(replace, page)
+    def intensities(found: re.Match[str]) -> str:
+        results = results_of("intensity")
+        return f"{found[1]}{intensity_table(results)}\n{verdict(results)}{found[2]}"
+
+    return INTENSITY.sub(intensities, PLACE.sub(replace, page))
 
 
 if __name__ == "__main__":

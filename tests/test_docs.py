@@ -45,15 +45,6 @@ def test_the_reference_of_recipes_is_the_generated_one() -> None:
     assert undescribed == []
 
 
-def test_the_differences_over_repeated_runs_are_those_that_their_command_prints() -> None:
-    command = [sys.executable, str(ROOT / "docs" / "ablation_repeats.py")]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    page = (ROOT / "docs/method.md").read_text("utf-8")
-    for line in printed.splitlines():
-        pair, _, difference = line.partition(": ")
-        assert re.search(rf"^\| {pair} \| .* \| {re.escape(difference)} \|$", page, re.MULTILINE), line
-
-
 def test_the_tables_of_studies_are_those_that_their_command_writes(tmp_path: Path) -> None:
     pages = [page for page in ROOT.glob("docs/*.md") if "<!-- study: " in page.read_text("utf-8")]
     assert ROOT / "docs/method.md" in pages

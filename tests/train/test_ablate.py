@@ -51,7 +51,7 @@ def test_the_table_gives_mean_deviation_and_paired_difference() -> None:
     assert "is ± 0.1 points: about the smallest difference that this budget can detect" in table
 
 
-def test_the_mean_over_the_classes_has_its_columns_once_a_run_has_noted_it() -> None:
+def test_the_mean_over_the_classes_has_its_columns_once_the_reference_has_noted_it() -> None:
     noted = [
         replace(result(row, seed, 0.8), valid_mean_class_accuracy=mean + seed / 100)
         for row, mean in (("even", 0.7), ("all", 0.6))
@@ -68,6 +68,8 @@ def test_the_mean_over_the_classes_has_its_columns_once_a_run_has_noted_it() -> 
     assert lines[4] == "| all | 2 | 80.00 ± 0.00 |  | 60.50 ± 0.71 |  | 61 |"
     assert {line.count("|") for line in lines[:6]} == {8}
     assert lines[5].startswith("| none | 0 | not run |")
+    against = ablation_table(["even", "older"], [*noted, result("older", 0, 0.8)], "older")
+    assert "mean over the classes" not in against
 
 
 def test_an_empty_study_says_so() -> None:

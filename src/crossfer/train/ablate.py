@@ -42,13 +42,16 @@ def load_rows(paths: Sequence[Path]) -> list[tuple[str, Recipe]]:
 def ablation_table(rows: Sequence[str], results: Sequence[TrialResult], reference: str) -> str:
     """Markdown: accuracies of each row, and their differences from the reference paired by seed.
 
+    What the reference's results do not note has no column: nothing could be compared with it.
+
     Args:
         rows: names in the order of the table; one without results is said to be not run.
         results: what was run.
         reference: the row that the others are compared with.
     """
     by_row = {row: [r for r in results if r.row == row] for row in rows}
-    noted: list[Figure] = [f for f in FIGURES if any(getattr(r, f) is not None for r in results)]
+    compared = by_row.get(reference) or results
+    noted: list[Figure] = [f for f in FIGURES if any(getattr(r, f) is not None for r in compared)]
     figures = noted or ["valid_accuracy"]
     columns = "".join(f" {FIGURES[f]} | less {reference} (95 %, paired) |" for f in figures)
     lines = [f"| row | seeds |{columns} seconds a run |", "| --- " * (3 + 2 * len(figures)) + "|"]
