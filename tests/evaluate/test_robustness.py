@@ -78,7 +78,7 @@ def test_every_form_of_the_report_has_the_curves(run: Run) -> None:
     row = "| blur | 80.00 | 70.00 | 60.00 | 50.00 | 40.00 | 30.00 | 50.00 | ▇▆▅▅▄▃ |"
     text = markdown_report([run])
     assert row in text
-    assert "(mean over all 47.00 %)" in text
+    assert "(mean of 1 to 5, all kinds: 47.00 %)" in text
     page = html_report([run], {"mine": [("Robustness", b"png")]}, {})
     assert "<td>blur</td><td>80.00</td><td>70.00</td>" in page
     found = json.loads(json_report([run]))["robustness"]["mine"]

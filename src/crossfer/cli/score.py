@@ -96,7 +96,7 @@ def score(
 
     if not inputs:
         if not report:
-            raise UsageError("INPUT: expected images to score, or --report for a run that is there")
+            raise UsageError("INPUT: expected an input, or --report for a run that is there")
         _report(output)
         return
     options = ScoreOptions(
