@@ -6,14 +6,13 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from crossfer.labels import LabelSet
-from crossfer.types import Box, Face, Prediction
-
 if TYPE_CHECKING:
+    from crossfer.labels import LabelSet
     from crossfer.runtime.bundle import BundleError
     from crossfer.runtime.detector import Detection, Detector, DetectorError
     from crossfer.runtime.image import ImageError
     from crossfer.runtime.recognizer import Recognizer
+    from crossfer.types import Box, Face, Prediction
 
 # From 1.29 on ONNX Runtime reports to its maker about the machine and the models that run on it, over the
 # network and through files in the home folder, unless it finds this variable when it is loaded. Nothing
@@ -34,17 +33,21 @@ __all__ = [
     "Recognizer",
 ]
 _LATE = {
+    "Box": "crossfer.types",
     "BundleError": "crossfer.runtime.bundle",
     "Detection": "crossfer.runtime.detector",
     "Detector": "crossfer.runtime.detector",
     "DetectorError": "crossfer.runtime.detector",
+    "Face": "crossfer.types",
     "ImageError": "crossfer.runtime.image",
+    "LabelSet": "crossfer.labels",
+    "Prediction": "crossfer.types",
     "Recognizer": "crossfer.runtime.recognizer",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what takes a while to load, ONNX Runtime or FFmpeg, when it is first asked for."""
+    """Imports what takes a while to load, as NumPy, ONNX Runtime or FFmpeg, when it is first asked for."""
     if name in _LATE:
         return getattr(import_module(_LATE[name]), name)
     if name == "video":

@@ -12,11 +12,13 @@ if TYPE_CHECKING:  # colours need no matplotlib, which is an extra
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 VERMILION, SKY, YELLOW, GREY = "#D55E00", "#56B4E9", "#F0E442", "#444444"
 
-# What matplotlib writes of itself and of the day unless told not to: one figure is one file.
+MADE_BY = ("Software", "crossfer")  # the PNG text by which a drawing of ours is known again
+
+# In place of what matplotlib writes of itself and of the day unless told not to: one figure is one file.
 _STAMPS = {
-    "png": ("Software",),
-    "svg": ("Creator", "Date"),
-    "pdf": ("Creator", "Producer", "CreationDate"),
+    "png": dict([MADE_BY]),
+    "svg": dict.fromkeys(("Creator", "Date")),
+    "pdf": dict.fromkeys(("Creator", "Producer", "CreationDate")),
 }
 FORMATS = tuple(_STAMPS)
 
@@ -33,7 +35,7 @@ def picture(figure: Figure, form: str = "png", dpi: int = 130) -> bytes:
 
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
-    buffer, unstamped = BytesIO(), dict.fromkeys(_STAMPS[form])
+    buffer = BytesIO()
     with rc_context({"svg.hashsalt": "crossfer"}):  # names in an SVG are drawn by lot without
-        figure.savefig(buffer, format=form, dpi=dpi, bbox_inches="tight", metadata=unstamped)
+        figure.savefig(buffer, format=form, dpi=dpi, bbox_inches="tight", metadata=_STAMPS[form])
     return buffer.getvalue()

@@ -99,6 +99,22 @@ def test_a_run_is_neither_counted_twice_nor_written_over(monkeypatch, tmp_path: 
     assert copy.read_bytes() == one.read_bytes()
 
 
+def test_runs_of_one_name_are_told_apart_by_their_folders(
+    monkeypatch, capsys, tmp_path: Path, tiny_model: Path
+):
+    faces = write_class_folders(tmp_path / "few", {"fear": 4})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    asked = ("evaluate", "--data", "folder", "--root", faces, "--model", tiny_model, "--detector", "none")
+    assert run(monkeypatch, *asked, "--predictions", "run.json") == 0
+    Path("a/run.json").write_bytes(Path("run.json").read_bytes())
+    capsys.readouterr()
+    assert run(monkeypatch, "compare", "run.json", "--with", "a/run.json") == 0
+    assert "a/run.json is " in capsys.readouterr().out
+    found = str(run(monkeypatch, "report", "run.json", "a/run.json", "-o", "r.md"))
+    assert "different names, found run.json and a/run.json; rename one" in found
+
+
 def test_too_few_images_and_train_are_refused(monkeypatch, tmp_path: Path, tiny_model: Path):
     few = write_class_folders(tmp_path / "few", {"happiness": 3})
     where = ("--data", "folder", "--root", few, "-o", tmp_path / "new.onnx")

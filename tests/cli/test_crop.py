@@ -107,6 +107,16 @@ def test_a_class_without_a_face_left_is_named(run, capsys, photos: Path):
     ]
 
 
+def test_a_folder_may_have_the_name_of_a_crop(run, capsys, photos: Path):
+    faces, happy = photos.parent / "faces", photos / "train" / "Happy"
+    (happy / "a.png.png").mkdir()
+    (happy / "a.png.png" / "b.png").write_bytes((happy / "a.png").read_bytes())
+    assert run("data", "crop", photos, "-o", faces) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{faces}: 2 faces from 5 photos\n"
+    assert "a folder has the name of a photo with .png added; rename one" in captured.err
+
+
 def test_without_any_face_the_status_is_one(run, capsys, photos: Path):
     assert run("data", "crop", photos / "bored", "-o", photos.parent / "faces") == 1
     assert "0 faces from 2 photos" in capsys.readouterr().out

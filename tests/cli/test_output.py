@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from crossfer.cli.output import give, to_stdout
+from data.layouts import write_class_folders
 
 NAME = "caf\udce9.json"  # as Python has a file's name that is no UTF-8
 
@@ -60,6 +61,13 @@ def test_results_for_which_the_disk_has_no_room_are_an_error_in_one_line(tiny_mo
     command = ("predict", "--model", tiny_model, "--format", "json", astronaut_path)
     told = (1, "crossfer: standard output: No space left on device\n")
     assert with_stdout("> /dev/full", *command) == told
+
+
+@pytest.mark.parametrize("command", [("--help",), ("data", "check", "folder", "--root", "faces")])
+def test_so_is_what_is_printed_for_people(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    write_class_folders(tmp_path / "faces", {"fear": 2})
+    assert with_stdout("> /dev/full", *command) == (1, "crossfer: standard output: No space left on device\n")
 
 
 def test_a_reader_who_went_away_ends_it_without_a_word(tiny_model, astronaut_path):

@@ -92,6 +92,17 @@ def test_a_copy_and_timelines(video, clip, tmp_path):
     assert result.stderr == f"crossfer: {copy}: 30 frames; {timelines}: 1 picture\n"
 
 
+def test_pictures_of_others_are_not_replaced_by_timelines(video, clip, tmp_path, astronaut_path):
+    theirs = tmp_path / "person-2.png"
+    theirs.write_bytes(astronaut_path.read_bytes())
+    result = video(clip, "--timeline", tmp_path)
+    assert f"{theirs} is no drawing by crossfer and might be replaced; choose another" in str(
+        result.exception
+    )
+    assert theirs.read_bytes() == astronaut_path.read_bytes()
+    assert names(tmp_path) == ["person-2.png"]
+
+
 def test_what_was_written_is_told_in_a_line(video, clip, tmp_path):
     rows = tmp_path / "r.csv"
     result = video(clip, "-o", rows)

@@ -116,6 +116,20 @@ def test_an_open_pipe_is_written_to_by_its_number():
         assert reader.read() == b"new"
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="links of Linux")
+@pytest.mark.parametrize("mode", ["wb", "ab"])
+def test_an_open_file_is_written_on_and_not_replaced(tmp_path, mode):
+    """As with ``>`` and ``>>``, where the shell and other programs write before and after."""
+    path, link = tmp_path / "log", tmp_path / "link"
+    path.write_bytes(b"kept ")
+    with path.open(mode, buffering=0) as log:
+        log.write(b"before ")
+        link.symlink_to(f"/dev/fd/{log.fileno()}")
+        write_atomically(link, b"new ")
+        log.write(b"after")
+    assert path.read_bytes() == b"kept " * (mode == "ab") + b"before new after"
+
+
 def test_a_device_stays_one():
     write_atomically(Path(os.devnull), b"new")
     assert Path(os.devnull).is_char_device()

@@ -242,6 +242,8 @@ def test_a_storm_of_bad_requests_leaves_the_process_as_it_was(tmp_path, tiny_mod
             with ThreadPoolExecutor(8) as pool:
                 answers = list(pool.map(lambda data: post(client, data), [*BOMBS.values(), photo] * 3))
             assert {answer.status_code for answer in answers} == {200, 422}
+            headers = {"Content-Type": "multipart/form-data; boundary=x"}
+            assert client.post("/v1/recognize", content=b"no parts", headers=headers).status_code == 400
             assert post(client, photo).status_code == 200
         assert server.popen.poll() is None
         assert len(server.log.read_text().splitlines()) == 1

@@ -110,8 +110,9 @@ def test_the_picture_shows_the_expressions_in_their_colours():
     assert counts["happiness"] > 2 * counts["neutral"] > 20 * max(counts["sadness"], 1)
 
 
-def test_a_picture_a_person(tmp_path, monkeypatch):
+def test_a_picture_a_person_and_none_of_before(tmp_path, monkeypatch):
     monkeypatch.setattr("crossfer.video.timeline._AT_ONCE", 1)
+    (tmp_path / "person-7.png").write_bytes(timeline_picture(timeline([row(1, 2.0)]), LABELS))
     written = draw_timelines(People(talk()).all(), talk, tmp_path, labels=LABELS, step=1 / 25)
     assert [path.name for path in written] == ["person-1.png", "person-2.png"]
     assert {path.name for path in tmp_path.iterdir()} == {"person-1.png", "person-2.png"}

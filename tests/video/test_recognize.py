@@ -1,3 +1,4 @@
+import math
 import os
 from pathlib import Path
 
@@ -242,11 +243,12 @@ def test_at_few_frames_a_second_people_are_followed_from_look_to_look(tiny_model
         ({"detect_every": 31}, "detect_every: expected 1 to 30"),
         ({"min_face_score": 1.0}, "min_face_score"),
         ({"smoothing": -1.0}, "smoothing"),
+        ({"smoothing": math.inf}, "smoothing: expected a time constant of 0 or more seconds, got inf"),
     ],
 )
-def test_settings_out_of_range(recognizer, settings, message):
+def test_settings_out_of_range(settings, message):
     with pytest.raises(ValueError, match=message):
-        through([background()], recognizer, Steady(), **settings)
+        VideoSettings(**settings)
 
 
 def test_a_file_by_its_name_and_its_picture_in_every_frame(tmp_path, astronaut, recognizer, detector):

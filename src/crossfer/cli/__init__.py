@@ -121,7 +121,8 @@ def _written_out(stdout: TextIO, status: str | int | None) -> str | int | None:
         stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # there what is left fails no more
-        if isinstance(error, BrokenPipeError) or isinstance(status, str):
+        told = isinstance(status, str) and status != f"crossfer: {error.strerror}"  # a print names no file
+        if isinstance(error, BrokenPipeError) or told:
             return status or 1
         return f"crossfer: standard output: {error.strerror}"
     return status

@@ -49,7 +49,9 @@ def compare(
     else:
         if len(first) == len(second) == 1:
             (a,), (b,) = first, second
-            result = compare_networks(a.predictions, b.predictions, (a.name, b.name))
+            alike = a.name == b.name  # as where each lies in a folder of its own
+            names = (str(runs[0]), str(with_[0])) if alike and with_ else (a.name, b.name)
+            result = compare_networks(a.predictions, b.predictions, names)
         else:
             result = compare_recipes(first, second)
         values = {**plain(result), "statement": result.statement}

@@ -44,8 +44,12 @@ def report(
     from crossfer.evaluate.run_file import read_run
 
     found = [read_run(path) for path in runs]
-    if len({run.name for run in found}) < len(found):
-        raise UsageError("expected runs whose files have different names, found two alike; rename one")
+    names: dict[str, Path] = {}
+    for run, path in zip(found, runs, strict=True):
+        if (other := names.setdefault(run.name, path)) is not path:
+            raise UsageError(
+                f"expected runs whose files have different names, found {other} and {path}; rename one"
+            )
     if form == ".json":
         text = json_report(found)
     elif form == ".md":

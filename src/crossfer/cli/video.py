@@ -102,8 +102,8 @@ def video(
     from crossfer.video.options import VideoOptions
     from crossfer.video.recognize import VideoSettings
 
-    settings = VideoSettings(detect_every, smoothing, min_face_score)
     with usage():
+        settings = VideoSettings(detect_every, smoothing, min_face_score)
         options = VideoOptions(form, output, annotate, timeline, resume, seconds, settings)
     recognizer = Recognizer(model, coverage=coverage, abstain=abstain, detector_side=detector_side)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what schedulers send is a Ctrl-C too

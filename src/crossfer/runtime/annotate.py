@@ -11,10 +11,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from crossfer.figure import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW
+from crossfer.figure import BLUE, GREEN, MADE_BY, ORANGE, PURPLE, SKY, VERMILION, YELLOW
 from crossfer.runtime.align import CropGeometry, Square, crop_square, cut_square
 from crossfer.runtime.atomic import write_atomically
-from crossfer.runtime.files import MADE_BY
 from crossfer.runtime.percent import percent
 from crossfer.types import Face
 

@@ -46,7 +46,8 @@ def whole_file(path: Path, *, alone: bool = False) -> Iterator[Path]:
 
     It is on the disk before it is renamed, so that a power cut leaves the old file or the new one. A link
     stays, and what it leads to is replaced; a file that was there passes on its mode; a pipe or a device such
-    as ``/dev/null`` stays what it is and is written to.
+    as ``/dev/null`` stays what it is and is written to, and so is a file behind ``/dev/stdout``, where it is
+    open already and may hold more.
 
     Args:
         path: the place to take.
@@ -55,7 +56,8 @@ def whole_file(path: Path, *, alone: bool = False) -> Iterator[Path]:
     Raises:
         OSError: as :func:`write_atomically`.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():  # its real path may be none: pipe:[123]
+    if path.exists() and (_descriptor(path) is not None or not (path.is_file() or path.is_dir())):
+        # Its real path may be none: pipe:[123].
         with TemporaryDirectory() as folder:
             part = Path(folder) / "part"
             yield part
@@ -80,11 +82,21 @@ def whole_file(path: Path, *, alone: bool = False) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def _descriptor(path: Path) -> int | None:
+    """The number under which what a path leads to is open, as of ``/dev/stdout`` and ``/dev/fd/3``."""
+    while path.is_symlink():
+        if os.path.realpath(path.parent) == f"/proc/{os.getpid()}/fd":
+            return int(path.name)
+        path = path.parent / os.readlink(path)
+    return None
+
+
 def _pass_on(part: Path, stream: Path) -> None:
-    """Writes the content of a file to a pipe or device; errors name that, as those of a full one do not."""
-    content = part.read_bytes()
+    """Writes the content of a file to a pipe, device or open file; errors name it, as a full one's do not."""
+    content, descriptor = part.read_bytes(), _descriptor(stream)
     try:
-        stream.write_bytes(content)
+        with stream.open("wb") if descriptor is None else os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(content)
     except OSError as error:
         error.filename = str(stream)
         raise

@@ -21,7 +21,7 @@ def crop_photos(
 ) -> Iterator[tuple[Path, str]]:
     """Cut the largest face out of every photo below a folder; the folders below it stay as they are.
 
-    Each face becomes a PNG named after its photo, suffix included, so that no two meet.
+    Each face becomes a PNG named after its photo, suffix included, so that no two photos meet.
 
     Args:
         source: the folder; photos are found by their suffix.
@@ -44,11 +44,14 @@ def crop_photos(
             continue
         largest = max(faces, key=lambda face: face.box.area)
         place = output / photo.relative_to(source)
-        place.parent.mkdir(parents=True, exist_ok=True)
         buffer = BytesIO()
         Image.fromarray(crop_face(image, largest, geometry)).save(buffer, "PNG")
         try:
+            place.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(place.with_name(f"{place.name}.png"), buffer.getvalue())
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            yield photo, f"{photo}: a folder has the name of a photo with .png added; rename one"
+            continue
         except OSError as error:
             if error.errno != ENAMETOOLONG:
                 raise

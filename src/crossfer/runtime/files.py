@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from crossfer.figure import MADE_BY
 from crossfer.runtime.image import SUFFIXES
 
 OTHER_PICTURES = frozenset(
@@ -28,7 +29,6 @@ OTHER_PICTURES = frozenset(
         ".raf",
     }
 )
-MADE_BY = ("Software", "crossfer")  # the PNG text by which a drawing of ours is known again
 
 
 def find_images(paths: Iterable[Path], passed_over: list[Path] | None = None) -> Iterator[Path]:
@@ -61,7 +61,7 @@ def _images_in(folder: Path, passed_over: list[Path]) -> Iterator[Path]:
             if name.startswith("."):
                 continue
             path = Path(parent) / name
-            if suffix in OTHER_PICTURES or (suffix == ".png" and _is_ours(path)):
+            if suffix in OTHER_PICTURES or (suffix == ".png" and is_ours(path)):
                 passed_over.append(path)
             elif suffix in SUFFIXES:
                 yield path
@@ -113,10 +113,11 @@ def annotated_paths(images: Sequence[Path], folder: Path) -> list[Path]:
 
 
 def _ours_or_new(path: Path) -> bool:
-    return not os.path.lexists(path) or _is_ours(path)
+    return not os.path.lexists(path) or is_ours(path)
 
 
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
+    """Whether a file is a drawing by crossfer."""
     try:
         with Image.open(path, formats=["PNG"]) as image:
             return image.info.get(MADE_BY[0]) == MADE_BY[1]

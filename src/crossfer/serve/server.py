@@ -112,7 +112,8 @@ class _Server(uvicorn.Server):
 
 def configure(app: object, service: Service, certificate: Certificate | None = None) -> uvicorn.Config:
     """The web server's configuration: the limits that it can keep, and nothing logged but errors."""
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    for library in ("uvicorn", "python_multipart"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]

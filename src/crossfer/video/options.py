@@ -6,10 +6,13 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from crossfer.runtime.files import is_ours
 from crossfer.runtime.writable import need_file, need_folder
 from crossfer.video.encode import SUFFIXES as COPIES
 from crossfer.video.recognize import VideoSettings
 from crossfer.video.rows import RowFormat
+
+PICTURES = "person-*.png"  # the timelines in their folder
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,12 @@ def check_outputs(options: VideoOptions, source: str | Path | int) -> None:
         _need_file(option, path)
     if options.timeline is not None:
         need_folder("--timeline", options.timeline)
+        for path in sorted(options.timeline.glob(PICTURES)):
+            if not is_ours(path):
+                raise ValueError(
+                    f"--timeline {options.timeline}: {path} is no drawing by crossfer and might be replaced; "
+                    "choose another folder"
+                )
         for folder in with_parents(Path(os.path.realpath(options.timeline))):
             if str(folder) in taken:
                 raise ValueError(

@@ -48,6 +48,7 @@ class VideoSettings:
     def __post_init__(self) -> None:
         if not 1 <= self.detect_every <= MOST_EVERY:
             raise ValueError(f"detect_every: expected 1 to {MOST_EVERY} frames, got {self.detect_every}")
+        Smoother(self.smoothing)  # refuses what it cannot go by
         if not 0 < self.min_face_score < 1:
             raise ValueError(f"min_face_score: expected a number between 0 and 1, got {self.min_face_score}")
 

@@ -13,6 +13,8 @@ from matplotlib.ticker import FuncFormatter
 
 from crossfer.figure import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW, picture
 from crossfer.runtime.atomic import write_atomically
+from crossfer.runtime.files import is_ours
+from crossfer.video.options import PICTURES
 from crossfer.video.people import Person, clock
 
 COLORS = {
@@ -78,7 +80,7 @@ def draw_timelines(
     labels: Sequence[str],
     step: float,
 ) -> list[Path]:
-    """Writes ``person-N.png`` for each person, a few people a pass over the rows.
+    """Writes ``person-N.png`` for each person, a few people a pass over the rows; removes those of before.
 
     Args:
         people: whom to draw.
@@ -99,6 +101,9 @@ def draw_timelines(
             path = folder / f"person-{track}.png"
             write_atomically(path, timeline_picture(timeline, labels))
             written.append(path)
+    for path in set(folder.glob(PICTURES)) - set(written):
+        if is_ours(path):
+            path.unlink()
     return written
 
 
