@@ -260,7 +260,7 @@ def test_the_gradient_of_the_whole_loss_is_right(options: dict[str, object]) -> 
     output, shares = as_double(net(torch.randn(4, 1, 32, 32))), targets(4).double()
 
     # With stop_gradient the deep maps are no variables of the loss, though its value depends on them.
-    last = 4 if not loss.stop_gradient else 3
+    last = 3 if options.get("stop_gradient", True) else 4
 
     def total(logits: torch.Tensor, *maps: torch.Tensor) -> torch.Tensor:
         seen = output._replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -51,6 +51,15 @@ class LossTerms(NamedTuple):
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Cross entropy against a distribution: (B, K), (B, K) -> scalar mean over the batch."""
     return F.cross_entropy(logits, targets)
+
+
+class Comparison(TypedDict):
+    """How stages are compared, in both terms alike; see :class:`CrossLayerLoss`."""
+
+    contrast: Contrast
+    temperature: float
+    stop_gradient: bool
+    target: Target
 
 
 class CrossLayerLoss(nn.Module):
@@ -104,14 +113,10 @@ class CrossLayerLoss(nn.Module):
         objective: Callable[[Tensor, Tensor], Tensor] = soft_cross_entropy,
     ) -> None:
         super().__init__()
-        chosen = {
-            "coding": coding,
-            "contrast": contrast,
-            "projection": projection,
-            "stop_gradient": stop_gradient,
-            "target": target,
-        }
-        _check_variant(variant, chosen)
+        self.comparison = Comparison(
+            contrast=contrast, temperature=temperature, stop_gradient=stop_gradient, target=target
+        )
+        _check_variant(variant, {"coding": coding, "projection": projection, **self.comparison})
         for name, clusters in (("k_feature_map", k_feature_map), ("k_batch", k_batch)):
             if clusters is not None and clusters < 1:
                 raise ValueError(f"{name} must be at least 1, got {clusters}")
@@ -128,11 +133,7 @@ class CrossLayerLoss(nn.Module):
         self.k_feature_map = k_feature_map
         self.k_batch = k_batch or num_classes
         self.coding: Coding = coding
-        self.contrast: Contrast = contrast
-        self.temperature = temperature
-        self.stop_gradient = stop_gradient
         self.projection: Projection = projection
-        self.target: Target = target
         self.variant: Variant = variant
         self.feature_map = feature_map and bool(self.lambdas)
         self.project: nn.Module | None = None
@@ -168,15 +169,7 @@ class CrossLayerLoss(nn.Module):
             return self._weigh(released.clfm_loss(output.features, stages, k=k, generator=generator))
         return self._weigh(
             clfm_loss(
-                output.features,
-                stages,
-                k=k,
-                coding=self.coding,
-                contrast=self.contrast,
-                temperature=self.temperature,
-                stop_gradient=self.stop_gradient,
-                target=self.target,
-                generator=generator,
+                output.features, stages, k=k, coding=self.coding, **self.comparison, generator=generator
             )
         )
 
@@ -188,18 +181,7 @@ class CrossLayerLoss(nn.Module):
         stages, k = list(range(1, len(vectors))), self.k_batch  # those that are taught, and the deep one
         if self.variant == "released":
             return self._weigh(released.clbs_loss(vectors, stages, k=k, generator=generator))
-        return self._weigh(
-            clbs_loss(
-                vectors,
-                stages,
-                k=k,
-                contrast=self.contrast,
-                temperature=self.temperature,
-                stop_gradient=self.stop_gradient,
-                target=self.target,
-                generator=generator,
-            )
-        )
+        return self._weigh(clbs_loss(vectors, stages, k=k, **self.comparison, generator=generator))
 
     def _weigh(self, losses: list[Tensor]) -> Tensor:
         weights = losses[0].new_tensor(list(self.lambdas.values()))
