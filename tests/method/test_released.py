@@ -179,11 +179,19 @@ def test_defect_a_collapse_is_the_minimum() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("coding", "pooled"), ("contrast", "infonce"), ("projection", "stage")]
+    ("option", "value"),
+    [
+        ("coding", "pooled"),
+        ("contrast", "infonce"),
+        ("temperature", 7.0),
+        ("stop_gradient", False),
+        ("projection", "stage"),
+        ("target", "random"),
+    ],
 )
-def test_the_variant_and_other_options_contradict_each_other(option: str, value: str) -> None:
+def test_the_variant_and_other_options_contradict_each_other(option: str, value: object) -> None:
     options = {"coding": "hash", "contrast": "cosine", option: value}
-    with pytest.raises(ValueError, match=f"variant 'released' means {option} = '.*', got '{value}'"):
+    with pytest.raises(ValueError, match=f"variant 'released' means {option} = .*, got {value!r}"):
         CrossLayerLoss(num_classes=3, channels=(4, 8, 16, 32), embedding_dim=4, variant="released", **options)
 
 

@@ -151,6 +151,10 @@ def test_seed_that_torch_cannot_take_is_named(seed: int) -> None:
             "recipe: variant 'released' means method.contrast = 'cosine', got 'infonce'; leave the key out",
         ),
         (
+            {"variant": "released", "method": {"temperature": 0.2}},
+            "recipe: variant 'released' means method.temperature = 0.1, got 0.2; leave the key out",
+        ),
+        (
             {"variant": "released", "model": {"weighting": "adaptive"}},
             "recipe: variant 'released' means model.weighting = 'sum', got 'adaptive'",
         ),

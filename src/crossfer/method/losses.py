@@ -22,6 +22,7 @@ Variant = Literal["corrected", "released"]
 RELEASED = {
     "coding": "hash",
     "contrast": "cosine",
+    "temperature": 0.1,  # of what it does not compute; another would be given in vain
     "projection": "embedding",
     "stop_gradient": True,
     "target": "clusters",
@@ -85,7 +86,8 @@ class CrossLayerLoss(nn.Module):
             feature maps (``"stage"``, as in the figure).
         target: ``"clusters"``, or a control, see :mod:`crossfer.method.controls`.
         variant: ``"released"`` computes what the released code does, see :mod:`crossfer.method.released`; it
-            needs ``coding="hash"``, ``contrast="cosine"`` and the other options as they are by default.
+            needs ``coding="hash"`` and ``contrast="cosine"``, and ``temperature``, ``stop_gradient``,
+            ``projection`` and ``target`` as they are by default; all other options are free.
         objective: L_cls of logits and targets; what it learns itself is part of this module.
 
     Raises:
