@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from crossfer.method import CrossLayerLoss, kmeans, ranks
+from crossfer.method import CrossLayerLoss, collectives, kmeans
 from crossfer.method.losses import soft_cross_entropy
 from crossfer.train.device import open_fabric, part_at_exit
 from crossfer.train.network import network
@@ -57,10 +57,10 @@ def gradients(tables: dict[str, Any]) -> dict[str, Tensor]:
     terms.total.backward()
     for parameter in loss.parameters():
         if parameter.grad is not None:
-            parameter.grad = ranks.mean(parameter.grad)
+            parameter.grad = collectives.mean(parameter.grad)
     named = [*net.named_parameters(prefix="net"), *loss.named_parameters(prefix="loss")]
     found = {name: p.grad for name, p in named if p.grad is not None}
-    found |= {"running_mean": net.head.running_mean, "terms": ranks.mean(torch.stack(terms).detach())}
+    found |= {"running_mean": net.head.running_mean, "terms": collectives.mean(torch.stack(terms).detach())}
     return {name: value.contiguous() for name, value in found.items()}
 
 

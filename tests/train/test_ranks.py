@@ -18,7 +18,7 @@ from crossfer.train.export import export
 from crossfer.train.faults import TrainingError
 from crossfer.train.loader import in_order, shuffled
 from crossfer.train.loop import train
-from crossfer.train.ranks import ALONE, Rank, spread, this_rank
+from crossfer.train.ranks import ALONE, Rank, seed_of, this_rank
 from support.runs import assert_same_run
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 from support.two_ranks import RECIPES, first_points, gradients
@@ -60,11 +60,11 @@ def test_two_ranks_give_the_gradients_of_one_with_the_whole_batch(
 
 def test_every_rank_has_draws_of_its_own_and_the_first_those_of_the_seed() -> None:
     draws = {
-        tuple(torch.rand(3, generator=torch.Generator().manual_seed(spread(1_000_003, rank))).tolist())
+        tuple(torch.rand(3, generator=torch.Generator().manual_seed(seed_of(1_000_003, rank))).tolist())
         for rank in range(64)
     }
     assert len(draws) == 64
-    assert spread(1_000_003, 0) == 1_000_003
+    assert seed_of(1_000_003, 0) == 1_000_003
 
 
 def test_a_run_of_two_ranks_writes_once_speaks_once_and_can_be_exported(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossfer.method import ranks
+from crossfer.method import collectives
 from crossfer.method.contrast import Contrast, align, assign, deep_centroids
 from crossfer.method.controls import Target, another, exchanged_centroids, match_gradients
 
@@ -77,7 +77,7 @@ def clbs_loss(
     Returns:
         One scalar for each of ``stages``.
     """
-    vectors = [ranks.gather(v) for v in vectors]
+    vectors = [collectives.gather(v) for v in vectors]
     batch = vectors[-1].shape[0]
     if k > batch:
         warnings.warn(f"CLBS: {k} clusters asked for in a batch of {batch}; using {batch}", stacklevel=2)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from crossfer.method import ranks
+from crossfer.method import collectives
 from crossfer.method.kmeans import cluster_means, kmeans
 
 Contrast = Literal["infonce", "cosine"]
@@ -98,5 +98,5 @@ def align(
     else:
         raise ValueError(f"contrast must be 'infonce' or 'cosine', got {contrast!r}")
     weight = occupied.to(terms.dtype)
-    number = ranks.total(weight.sum()) / ranks.count() if shared else weight.sum()
+    number = collectives.total(weight.sum()) / collectives.count() if shared else weight.sum()
     return (terms * weight).sum() / torch.where(number > 0, number, 1)

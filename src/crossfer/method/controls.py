@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from crossfer.method import ranks
+from crossfer.method import collectives
 
 Target = Literal["clusters", "permuted", "random"]
 
@@ -62,4 +62,4 @@ def match_gradients(real: Sequence[Tensor], control: Sequence[Tensor], at: Seque
 
 def _norm(gradient: Tensor) -> Tensor:
     """Of the whole batch, where it lies on several ranks."""
-    return gradient.norm() if ranks.count() == 1 else ranks.total(gradient.square().sum()).sqrt()
+    return gradient.norm() if collectives.count() == 1 else collectives.total(gradient.square().sum()).sqrt()

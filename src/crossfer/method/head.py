@@ -9,7 +9,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from crossfer.method import ranks
+from crossfer.method import collectives
 
 BatchMean = Literal["running", "none", "batch"]
 Branch = Literal["msr", "gap", "msr+gap"]
@@ -102,7 +102,7 @@ class EvidenceHead(nn.Module):
             return m
         mu = m.mean(dim=0)
         if self.training:
-            mu = ranks.mean(mu)
+            mu = collectives.mean(mu)
         if self.batch_mean == "batch":
             return m + mu
         if not self.training:

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from crossfer.method import ranks
+from crossfer.method import collectives
 from crossfer.method.contrast import assign
 from crossfer.method.kmeans import cluster_means, kmeans
 
@@ -105,7 +105,7 @@ def clbs_loss(
     Raises:
         ValueError: if the batch has fewer samples than clusters.
     """
-    vectors = [ranks.gather(v) for v in vectors]
+    vectors = [collectives.gather(v) for v in vectors]
     if k > (batch := vectors[-1].shape[0]):
         raise ValueError(
             f"CLBS of variant 'released': expected at least {k} faces in a batch, one a cluster, "

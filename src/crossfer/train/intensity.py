@@ -21,7 +21,7 @@ from crossfer.runtime.atomic import write_atomically
 from crossfer.train.config import Recipe
 from crossfer.train.faults import TrainingError
 from crossfer.train.observer import Observer
-from crossfer.train.study import TrialResult, paired_difference, spread
+from crossfer.train.study import TrialResult, mean_and_deviation, paired_difference
 
 FILE = "intensity.json"
 # Each condition, and what it changes in the recipe's [method].
@@ -177,5 +177,5 @@ def verdict(results: Sequence[TrialResult]) -> str:
 
 
 def _plus_minus(values: Sequence[float], digits: int) -> str:
-    middle, deviation = spread(values)
+    middle, deviation = mean_and_deviation(values)
     return f"{middle:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")

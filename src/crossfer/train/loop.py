@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from crossfer.labels import LabelSet
-from crossfer.method import ranks
+from crossfer.method import collectives
 from crossfer.metrics import accuracy, mean_class_accuracy
 from crossfer.train.config import Recipe
 from crossfer.train.device import choose_device, choose_precision, open_fabric, part_at_exit
@@ -20,7 +20,7 @@ from crossfer.train.loader import Waited, in_order, shuffled
 from crossfer.train.network import input_contract, network
 from crossfer.train.observer import Observer
 from crossfer.train.optim import learning_rate
-from crossfer.train.ranks import spread, this_rank
+from crossfer.train.ranks import seed_of, this_rank
 from crossfer.train.record import EpochRecord, Progress, RunResult
 from crossfer.train.start import start_from
 from crossfer.train.state import RunState, alone_in, recorded_precision
@@ -154,7 +154,7 @@ def _taught(run: RunState, faces: Faces, teachers: Teachers, observers: Sequence
             targets[rows.to(device)] = teachers.blend(images.float() / 255, given)
         for observer in observers:
             observer.after_answers(len(faces) * number // len(plan), len(faces))
-    return replace(faces, targets=ranks.total(targets))
+    return replace(faces, targets=collectives.total(targets))
 
 
 def _learn_epoch(run: RunState, learn: Step, faces: Faces) -> tuple[list[float], float]:
@@ -186,7 +186,7 @@ def validate(run: RunState, faces: Faces, learn: Step) -> dict[str, float]:
     for rows, (pixels, _) in zip(plan, faces.read(plan), strict=True):
         with fabric.autocast():
             scores[rows.to(fabric.device)] = net(learn.as_input(pixels.float() / 255)).logits.float()
-    scores = ranks.total(scores)  # of each face one rank has them, the others have zeros
+    scores = collectives.total(scores)  # of each face one rank has them, the others have zeros
     truth, predicted = (values.cpu().numpy() for values in (faces.labels, scores.argmax(dim=1)))
     return {
         "valid_accuracy": accuracy(truth, predicted),
@@ -208,12 +208,12 @@ def validate_views(run: RunState, faces: Faces, learn: Step) -> dict[str, float]
     sums = torch.zeros(2, device=fabric.device)
     groups = in_order(len(faces), run.recipe.optim.batch_size, run.rank)
     for turn, (pixels, _) in enumerate(faces.read(groups)):
-        torch.manual_seed(spread(run.recipe.seed, run.rank.number + turn * run.rank.count))
+        torch.manual_seed(seed_of(run.recipe.seed, run.rank.number + turn * run.rank.count))
         images = learn.as_input(learn.augment(pixels.repeat_interleave(2, dim=0).float() / 255))
         with fabric.autocast():
             hidden = torch.cat([net(part).logits for part in images.split(2 * _at_once(run))])
         sums += torch.stack(views.judge(hidden))
-    found, loss = (ranks.total(sums) / (2 * len(faces))).tolist()
+    found, loss = (collectives.total(sums) / (2 * len(faces))).tolist()
     return {"valid_accuracy": found, "valid_loss": loss}
 
 

@@ -24,7 +24,7 @@ class Rank:
 ALONE = Rank()
 
 
-def spread(seed: int, number: int) -> int:
+def seed_of(seed: int, number: int) -> int:
     """A seed for each of several numbers, far from one another's; that of 0 is ``seed`` itself.
 
     They differ in their low 32 bits, since torch's generator on a CPU keeps no others.

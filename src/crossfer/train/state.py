@@ -17,7 +17,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.optim.swa_utils import AveragedModel
 
 from crossfer.labels import LabelSet
-from crossfer.method import CrossLayerLoss, CrossLayerNet, ranks
+from crossfer.method import CrossLayerLoss, CrossLayerNet, collectives
 from crossfer.method.losses import soft_cross_entropy
 from crossfer.provenance import code_commit
 from crossfer.runtime.lock import lock_folder
@@ -27,7 +27,7 @@ from crossfer.train.config import Recipe
 from crossfer.train.device import Precision
 from crossfer.train.faults import Place, TrainingError
 from crossfer.train.optim import averaging, build_optimizer
-from crossfer.train.ranks import spread, this_rank
+from crossfer.train.ranks import seed_of, this_rank
 from crossfer.train.recipe_file import first_difference
 from crossfer.train.record import EpochRecord, write_log
 from crossfer.train.start import fill
@@ -114,7 +114,7 @@ class RunState:
         """Set everything random by seed, epoch and rank."""
         self.place.epoch, self.place.step = self.epoch + 1, 1
         seed = self.recipe.seed * 1_000_003 + self.epoch
-        torch.manual_seed(spread(seed, self.rank.number))  # augmentation: other draws on each rank
+        torch.manual_seed(seed_of(seed, self.rank.number))  # augmentation: other draws on each rank
         self.generator.manual_seed(seed)  # clusters: the same on each
         self.net.train()
 
@@ -123,13 +123,13 @@ class RunState:
         if self.fabric.world_size > 1:
             for parameter in self.loss.parameters():
                 if parameter.grad is not None:
-                    parameter.grad = ranks.mean(parameter.grad)
+                    parameter.grad = collectives.mean(parameter.grad)
 
     def average_statistics(self) -> None:
         """Over the ranks, so that all have the same running means and variances."""
         if self.fabric.world_size > 1:
             statistics = [b for b in self.bare.buffers() if b.is_floating_point()]
-            vector_to_parameters(ranks.mean(parameters_to_vector(statistics)), statistics)
+            vector_to_parameters(collectives.mean(parameters_to_vector(statistics)), statistics)
 
     def start(self, resume: bool) -> None:
         """Make the folder, or take up the run in it."""

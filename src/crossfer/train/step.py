@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from crossfer.method import Output, ranks
+from crossfer.method import Output, collectives
 from crossfer.runtime.preprocess import InputContract, standardize
 from crossfer.train.augment import Augment, mixup
 from crossfer.train.faults import TrainingError
@@ -89,7 +89,7 @@ class Step:
             output = _as_views(output)
         terms = run.loss(output, targets, run.generator)
         # The same on all ranks, so that all stop or none.
-        values = ranks.mean(torch.stack(terms).detach())
+        values = collectives.mean(torch.stack(terms).detach())
         if not torch.isfinite(values[0]):
             broken = [
                 name

@@ -246,7 +246,7 @@ def paired_difference(
     return Difference(mean(differences), margin, n)
 
 
-def spread(values: Sequence[float]) -> tuple[float, float | None]:
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean and sample standard deviation (None for a single value)."""
     return mean(values), stdev(values) if len(values) > 1 else None
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossfer.method import ranks
+from crossfer.method import collectives
 from crossfer.train.config import ViewsConfig
 
 
@@ -37,7 +37,7 @@ class ViewContrast(nn.Module):
         Returns:
             Scalar; log (2B - 1) where all views look alike.
         """
-        similarity = self._compare(ranks.gather(self._directions(hidden)))
+        similarity = self._compare(collectives.gather(self._directions(hidden)))
         return F.cross_entropy(similarity, partners(similarity))
 
     @torch.no_grad()
