@@ -12,7 +12,8 @@ from support.clips import background, write_clip
 PACKAGE = Path(__file__).parents[1] / "src" / "crossfer"
 EVERYONE = {"labels", "types", "figure"}
 SHARED_WITH_TRAINING = {
-    f"runtime.{name}" for name in ("image", "align", "preprocess", "bundle", "atomic", "cores", "lock")
+    f"runtime.{name}"
+    for name in ("image", "align", "preprocess", "bundle", "atomic", "writable", "cores", "lock")
 }
 # What each room may import of crossfer; a room also imports itself. Nothing imports train but cli.
 ALLOWED = {

@@ -146,14 +146,14 @@ def no_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crossfer.train.run.open_split", opened)
 
 
-@pytest.mark.parametrize(("command", "option"), [("train", "-o"), ("intensity", "--results")])
+@pytest.mark.parametrize(("command", "option"), [("train", "--output"), ("intensity", "--results")])
 @pytest.mark.usefixtures("no_data")
 def test_what_cannot_be_written_or_is_not_there_is_refused_before_the_data_is_read(
     run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, option: str
 ) -> None:
     (tmp_path / "file").touch()
     message = run(command, RECIPES / "smoke.toml", option, tmp_path / "file" / "a" / "b")
-    assert f"{tmp_path / 'file' / 'a' / 'b'}: expected a folder to write, found that nothing" in str(message)
+    assert f"{option} {tmp_path / 'file' / 'a' / 'b'}: cannot be written (Not a directory)" in str(message)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     cuda = ("--set", "optim.device=cuda")
     message = run(command, RECIPES / "smoke.toml", option, tmp_path / "a", *cuda)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import torch
@@ -35,23 +33,6 @@ def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     except (OSError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise CheckpointError(f"{path}: could not be written: {reason}") from None
-
-
-def require_writable(folder: Path) -> None:
-    """Refuse, before any work, a folder that could not be made or written; nothing is left there.
-
-    Raises:
-        CheckpointError: says which.
-    """
-    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
-    try:
-        with TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise CheckpointError(
-            f"{folder}: expected a folder to write, found that nothing can be written in {there} "
-            f"({error.strerror}); name another"
-        ) from None
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -96,7 +96,8 @@ def export(
         name: of the model in results; that of the recipe if None.
 
     Raises:
-        CheckpointError: if the weights cannot be read, or the output cannot be written.
+        CheckpointError: if the weights cannot be read, or the output is a folder or one of a run's own files.
+        ValueError: if the output cannot be written.
         ExportError: if the graph and torch differ by more than 1e-4, or predictions depend on their batch.
     """
     path = find_weights(run)

@@ -12,7 +12,7 @@ from rich.console import Console
 from crossfer.console import counting, say
 from crossfer.data.sample import Dataset
 from crossfer.labels import LabelSet
-from crossfer.train.checkpoint import require_writable
+from crossfer.runtime.writable import need_folder
 from crossfer.train.config import DataConfig, Recipe
 from crossfer.train.device import choose_device
 from crossfer.train.display import Display
@@ -54,7 +54,7 @@ def run_recipe(
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of ranks and precision
     require_folder(folder, recipe, resume=resume)
     if this_rank().number == 0:
-        require_writable(folder)
+        need_folder("--output", folder)
     choose_device(recipe.optim.device)  # before the images are read
     if not (folder / "last.safetensors").exists():
         _begin(recipe, folder, root, console)
@@ -157,8 +157,8 @@ def run_study(
             )
         if not (results / f"{trial.name}.json").exists():
             require_own(runs / trial.name)
-            require_writable(results)
-            require_writable(runs)
+            need_folder("--results", results)
+            need_folder("--runs", runs)
             choose_device(trial.recipe.optim.device)
             if trial.recipe.distill.teachers or trial.recipe.model.init is not None:
                 for line in _weights_of_others(trial.recipe, _whole_train(trial.recipe.data, root).labels):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from crossfer.method import CrossLayerNet
+from crossfer.runtime.writable import need_folder
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.network import input_contract, network
@@ -48,7 +49,8 @@ def export_weights(run: Path, output: Path) -> WeightsFile:
 
     Raises:
         CheckpointError: if the weights cannot be read, have no recipe, or half precision changes a logit by
-            more than 0.05; if the output cannot be written, or is one of a run's own files.
+            more than 0.05; if the output is a folder, or one of a run's own files.
+        ValueError: if the output cannot be written.
     """
     path = find_weights(run)
     require_place(output, path)
@@ -84,7 +86,8 @@ def require_place(output: Path, weights: Path) -> None:
         weights: what it is to be made from.
 
     Raises:
-        CheckpointError: says why.
+        CheckpointError: if it is a folder, or such a file.
+        ValueError: if nothing can be written in its folder.
     """
     if output.is_dir():
         raise CheckpointError(f"{output}: expected a file to write, found a folder; name a file in it")
@@ -92,7 +95,7 @@ def require_place(output: Path, weights: Path) -> None:
     of_a_run = output.resolve().name in {"best.safetensors", "last.safetensors"} and beside.exists()
     if output.exists() and (of_a_run or output.samefile(weights)):
         raise CheckpointError(f"{output}: is the file of a run, which would be lost; name another to write")
-    checkpoint.require_writable(output.parent)
+    need_folder("--output", output.parent)
 
 
 @torch.no_grad()
