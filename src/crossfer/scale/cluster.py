@@ -25,8 +25,7 @@ from crossfer.runtime.bundle import BundleError
 from crossfer.scale.faults import InputGoneError, ScoreError
 from crossfer.scale.plan import SHARDS_A_FILE, Shard
 from crossfer.scale.rows import Tally
-from crossfer.scale.run import Engine
-from crossfer.scale.work import Scored, Scorer, Setup
+from crossfer.scale.work import Engine, Scored, Scorer, Setup
 
 STORE_BYTES = 256 << 20  # of the object store that is started here; a shard and a part are some 100 kB each
 NO_PROGRESS = 3600.0  # seconds without any part before Ray gives up, as when an image ends each actor

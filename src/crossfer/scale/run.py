@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,10 +20,10 @@ from crossfer.scale.listing import Listing
 from crossfer.scale.local import score_locally
 from crossfer.scale.names import shown
 from crossfer.scale.output import PLAN, OutputFolder
-from crossfer.scale.plan import Plan, Shard, write_plan
+from crossfer.scale.plan import Plan, write_plan
 from crossfer.scale.ray_environment import prepare_ray
 from crossfer.scale.summary import commonest, write_summary
-from crossfer.scale.work import Scored, Setup
+from crossfer.scale.work import Engine, Setup
 
 SHARD_SIZE = 1024
 MOST_IN_A_SHARD = 100_000
@@ -100,7 +100,6 @@ class Progress:
 
 
 Tell = Callable[[Progress], None]
-Engine = Callable[[Iterator[Shard], Setup, int], Generator[Scored]]
 
 
 def score(options: ScoreOptions, tell: Tell = lambda _: None) -> dict[str, Any]:

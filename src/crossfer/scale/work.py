@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -97,6 +97,10 @@ class Scored:
             "peak": self.peak,
             "tally": self.tally.to_dict(),
         }
+
+
+# Shards, how, and by how many workers -> what came of each shard.
+Engine = Callable[[Iterator[Shard], Setup, int], Generator[Scored]]
 
 
 class Scorer:
