@@ -162,12 +162,12 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     return round(math.exp(_golden_section(loss, low, high)), 4)
 
 
-def _golden_section(loss: Callable[[float], float], low: float, high: float, steps: int = 50) -> float:
+def _golden_section(loss: Callable[[float], float], low: float, high: float) -> float:
     """Where a loss with one minimum between ``low`` and ``high`` has it."""
     ratio = (math.sqrt(5) - 1) / 2
     left, right = high - ratio * (high - low), low + ratio * (high - low)
     at_left, at_right = loss(left), loss(right)
-    for _ in range(steps):
+    for _ in range(50):  # to 1e-10 of the interval
         if at_left <= at_right:
             high, right, at_right = right, left, at_left
             left = high - ratio * (high - low)

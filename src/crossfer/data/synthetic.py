@@ -45,22 +45,19 @@ SKETCHES = {
 }
 
 
-def load_synthetic(*, split: str = "train", samples: int = 512, seed: int = 0) -> Dataset:
+def load_synthetic(*, split: str = "train", samples: int = 512) -> Dataset:
     """Lists drawn faces of all eight expressions in turn, with votes that lean to the drawn one.
 
     Args:
         split: ``"train"``, ``"valid"`` or ``"test"``; each draws other faces.
         samples: how many.
-        seed: of everything that differs between two faces of one expression.
     """
-    stream = {"train": 0, "valid": 1, "test": 2}[split]
+    seed = [0, {"train": 0, "valid": 1, "test": 2}[split]]
     listed = tuple(
-        Sample(
-            f"synthetic/{split}/{i:06d}", label := i % len(FERPLUS), _votes(label, [seed, stream, i]), split
-        )
+        Sample(f"synthetic/{split}/{i:06d}", label := i % len(FERPLUS), _votes(label, [*seed, i]), split)
         for i in range(samples)
     )
-    return Dataset("synthetic", "drawn", FERPLUS, listed, partial(_read, seed=[seed, stream]))
+    return Dataset("synthetic", "drawn", FERPLUS, listed, partial(_read, seed=seed))
 
 
 def _votes(label: int, seed: list[int]) -> tuple[float, ...]:

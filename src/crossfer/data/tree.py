@@ -121,9 +121,9 @@ class FolderTree:
         """A line that changes whenever the file does."""
         return f"{name} {_state(os.stat(Path(self.where, name)))}"
 
-    def listing(self, most: int = 5) -> str:
+    def listing(self) -> str:
         """What lies at the top, for messages."""
-        return list_some(sorted(entry.name for entry in os.scandir(self.where)), most)
+        return list_some(sorted(entry.name for entry in os.scandir(self.where)))
 
 
 class _OpenZip:
@@ -225,9 +225,9 @@ class ZipTree:
         """A line that changes whenever the zip does."""
         return f"{self.where} {name} {_state(os.stat(self.path))}"
 
-    def listing(self, most: int = 5) -> str:
+    def listing(self) -> str:
         """What lies at the top, for messages."""
-        return list_some(sorted({name.split("/", 1)[0] for name in self.names}), most)
+        return list_some(sorted({name.split("/", 1)[0] for name in self.names}))
 
 
 Tree = FolderTree | ZipTree

@@ -81,16 +81,16 @@ def robustness_figure(result: Mapping[str, Any]) -> bytes:
     return picture(figure)
 
 
-def map_figure(run: Run, seed: int = 0) -> bytes:
+def map_figure(run: Run) -> bytes:
     """The images in the plane by t-SNE (van der Maaten and Hinton 2008) of their logits, coloured by truth.
 
     Logits, since a bundle gives no other features; near means answered alike.
     """
     seen = run.predictions.select(run.predictions.answered)
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(seen))[:MOST_POINTS])
+    chosen = np.sort(np.random.default_rng(0).permutation(len(seen))[:MOST_POINTS])
     logits, truth = seen.logits[chosen].astype(np.float64), seen.truth[chosen]
     perplexity = min(30.0, (len(chosen) - 1) / 3)
-    places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(logits)
+    places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(logits)
     figure = Figure(figsize=(6.5, 5.5))
     axes = figure.subplots()
     for k, label in enumerate(seen.subject.labels):
