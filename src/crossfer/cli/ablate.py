@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.errors import need_apart, need_extra, need_other, need_suffix
+from crossfer.cli.errors import need_extra, need_other
 from crossfer.cli.options import StudyResults, StudyRuns, TableFile, TableOnly, TrainRoot
-from crossfer.cli.output import give
-from crossfer.figure import FORMATS
+from crossfer.cli.output import give, need_plot
 from crossfer.runtime.writable import need_file
 
 
@@ -37,18 +36,13 @@ def ablate(
     need_extra("train")
     need_file("--output", output)
     need_other("--output", output, recipes)
-    if plot is not None:
-        need_suffix("--plot", plot, *(f".{form}" for form in FORMATS))
-    need_file("--plot", plot)
-    need_apart("--output", output, "--plot", plot)
+    need_plot(plot, output)
     from crossfer.console import stderr_console
     from crossfer.train.ablate import ablation_table, load_rows
-    from crossfer.train.plots import plot_ablation, require_matplotlib
+    from crossfer.train.plots import plot_ablation
     from crossfer.train.run import run_study
     from crossfer.train.study import read_results, trials
 
-    if plot is not None:
-        require_matplotlib()
     rows = load_rows(recipes)
     names = [name for name, _ in rows]
     if reference not in names:

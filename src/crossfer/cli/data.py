@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from crossfer.cli.crop import crop
-from crossfer.cli.dataset import need_no_image, set_files
-from crossfer.cli.errors import UsageError, need_other
+from crossfer.cli.dataset import need_no_image, need_own_classes, set_files
+from crossfer.cli.errors import need_other
 from crossfer.cli.options import DataRoot
 from crossfer.cli.output import counted
-from crossfer.data.names import OWN, DatasetName, LabelVersion, Protocol
+from crossfer.data.names import DatasetName, LabelVersion, Protocol
 from crossfer.runtime.writable import need_file
 
 if TYPE_CHECKING:
@@ -138,8 +138,7 @@ def _request(
     from crossfer.data.sample import ListingOptions
     from crossfer.data.source import SOURCES, classes_of
 
-    if classes is not None and name not in OWN:
-        raise UsageError(f"--classes belongs to folder and table; {name} has classes of its own")
+    need_own_classes(name, classes)
     chosen = SOURCES[name].labels if classes is None else classes_of(name, root, classes)
     return ListingOptions("train", protocol, labels, chosen, numbered=classes is not None)
 

@@ -27,6 +27,12 @@ def need_no_image(option: str, file: Path | None, *datasets: Dataset) -> None:
         need_other(option, file, (path for path in paths if path.endswith(name)))
 
 
+def need_own_classes(data: DatasetName, classes: str | None) -> None:
+    """Refuse classes named for a set that has its own."""
+    if classes is not None and data not in OWN:
+        raise UsageError(f"--classes belongs to folder and table; {data} has classes of its own")
+
+
 def set_files(data: DatasetName, root: Path) -> Iterator[Path]:
     """The files by which a set is named: a zip or a table, or the tables in a folder."""
     yield root
@@ -63,10 +69,7 @@ class DatasetOptions:
             raise UsageError(
                 f"--protocol and --labels belong to --data ferplus; leave them out with {self.data}"
             )
-        if self.data not in OWN and self.classes:
-            raise UsageError(
-                f"--classes belongs to --data folder and table; {self.data} has classes of its own"
-            )
+        need_own_classes(self.data, self.classes)
 
     def arguments(self) -> list[str]:
         """The options of a command that say the same."""

@@ -15,6 +15,7 @@ from crossfer.cli.options import (
     SkipAndReport,
     TensorBoardFiles,
     TrainRoot,
+    overrides,
 )
 from crossfer.cli.train import run
 
@@ -47,9 +48,9 @@ def distill(
     `--set distill.teaching=fixed` once each face as it is; the mean of their answers is blended with the
     labels. What a recipe says under `[distill]` holds where no option is given.
     """
-    overrides = [*(set_ or ()), *(["data.skip_bad=true"] if skip_bad else ())]
+    changes = overrides(set_, skip_bad=skip_bad)
     if teachers:
-        overrides.append(f"distill.teachers={json.dumps(teachers, ensure_ascii=False)}")
+        changes.append(f"distill.teachers={json.dumps(teachers, ensure_ascii=False)}")
     if share is not None:
-        overrides.append(f"distill.share={share}")
-    run(recipe, overrides, output, root, resume=resume, tensorboard=tensorboard, taught=True)
+        changes.append(f"distill.share={share}")
+    run(recipe, changes, output, root, resume=resume, tensorboard=tensorboard, taught=True)

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from crossfer.cli.errors import need_apart, need_extra, need_other, need_suffix
+from crossfer.cli.errors import need_extra, need_other
 from crossfer.cli.options import Override, StudyResults, StudyRuns, TableFile, TableOnly, TrainRoot
-from crossfer.cli.output import give
-from crossfer.figure import FORMATS
+from crossfer.cli.output import give, need_plot
 from crossfer.runtime.writable import need_file
 
 
@@ -35,19 +34,14 @@ def intensity(
     need_extra("train")
     need_file("--output", output)
     need_other("--output", output, [recipe])
-    if plot is not None:
-        need_suffix("--plot", plot, *(f".{form}" for form in FORMATS))
-    need_file("--plot", plot)
-    need_apart("--output", output, "--plot", plot)
+    need_plot(plot, output)
     from crossfer.console import stderr_console
     from crossfer.train.intensity import conditions, intensity_table, verdict
-    from crossfer.train.plots import plot_intensity, require_matplotlib
+    from crossfer.train.plots import plot_intensity
     from crossfer.train.recipe_file import load_recipe
     from crossfer.train.run import run_study
     from crossfer.train.study import read_results, trials
 
-    if plot is not None:
-        require_matplotlib()
     plan = load_recipe(recipe, set_ or ())
     if not any(plan.method.lambdas) or plan.method.target != "clusters":
         raise ValueError(f"{recipe}: expected a recipe with the cross-layer terms and target = 'clusters'")

@@ -116,6 +116,11 @@ TableOnly = Annotated[
 ]
 
 
+def overrides(set_: list[str] | None, *, skip_bad: bool) -> list[str]:
+    """The values of a recipe that the options of a command override, as ``load_recipe`` takes them."""
+    return [*(set_ or ()), *(["data.skip_bad=true"] if skip_bad else ())]
+
+
 def need_detector(detector: DetectorName, min_face_score: float, side: int) -> None:
     """Refuse options of a detector where none is to run."""
     if name := set_in_vain(detector, min_face_score, side):

@@ -8,7 +8,10 @@ from typing import Literal
 
 import typer
 
+from crossfer.cli.errors import need_apart, need_suffix
+from crossfer.figure import FORMATS
 from crossfer.printable import printable
+from crossfer.runtime.writable import need_file
 
 
 def to_stdout(text: str) -> None:
@@ -40,6 +43,18 @@ def give(text: str, output: Path | None) -> None:
         to_stdout(text)
     else:
         to_file(text, output)
+
+
+def need_plot(plot: Path | None, output: Path | None) -> None:
+    """Refuse a picture of a study that could not be drawn, or that ``output`` would lie in the place of."""
+    if plot is None:
+        return
+    need_suffix("--plot", plot, *(f".{form}" for form in FORMATS))
+    need_file("--plot", plot)
+    need_apart("--output", output, "--plot", plot)
+    from crossfer.train.plots import require_matplotlib
+
+    require_matplotlib()
 
 
 def tell_written(*written: tuple[Path | None, str]) -> None:

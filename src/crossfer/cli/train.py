@@ -19,6 +19,7 @@ from crossfer.cli.options import (
     SkipAndReport,
     TensorBoardFiles,
     TrainRoot,
+    overrides,
 )
 
 if TYPE_CHECKING:
@@ -45,13 +46,13 @@ def train(
     Several processes share the work where `torchrun` starts them:
     `torchrun --nproc_per_node=2 -m crossfer train RECIPE`.
     """
-    overrides = [*(set_ or ()), *(["data.skip_bad=true"] if skip_bad else ())]
-    run(recipe, overrides, output, root, resume=resume, tensorboard=tensorboard)
+    changes = overrides(set_, skip_bad=skip_bad)
+    run(recipe, changes, output, root, resume=resume, tensorboard=tensorboard)
 
 
 def run(
     recipe: Path,
-    overrides: Sequence[str],
+    changes: Sequence[str],
     output: Path | None,
     root: Path | None,
     *,
@@ -73,7 +74,7 @@ def run(
     console = stderr_console()
     console.quiet = rank.number > 0
     with _one_voice(rank):
-        plan = load_recipe(recipe, overrides)
+        plan = load_recipe(recipe, changes)
         if taught and not plan.distill.teachers:
             raise ValueError(f"{recipe}: names no teachers under [distill]; name them with --teacher MODEL")
         folder = output or Path("runs") / plan.name

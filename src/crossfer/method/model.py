@@ -83,6 +83,7 @@ def build_model(
     """
     encoder = ResNet(depth=depth, width=width, channels=channels, in_channels=in_channels, stem=stem)
     side = 2 * feature_sides(image_size, stem)[0]
+    # Made for "gap" too, which drops it: the head's first weights hang on how much was drawn before them.
     msr = MSR(
         channels=encoder.channels,
         side=side,
