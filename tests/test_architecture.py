@@ -33,7 +33,8 @@ ALLOWED = {
     "runtime": EVERYONE | {"calibration", "models", "console", "printable"},
     "bench": EVERYONE | {"runtime", "provenance", "processor", "console"},
     # One decoding for what is learnt from and what is recognised; one way to write files that are whole.
-    "data": EVERYONE | {"runtime.image", "runtime.regular", "runtime.atomic", "runtime.cores", "console"},
+    "data": EVERYONE
+    | {"runtime.image", "runtime.regular", "runtime.atomic", "runtime.cores", "console", "printable"},
     "method": set(),
     "train": EVERYONE
     | {"method", "data", "models", "metrics", "calibration", "provenance", "processor", "console"}

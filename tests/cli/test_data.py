@@ -42,6 +42,20 @@ def test_a_fatal_finding_is_exit_status_1(monkeypatch, capsys, tmp_path: Path):
     assert "fatal: train: expected 12,271 labelled images, found 4" in text
 
 
+def test_escapes_and_markup_in_names_are_shown_as_they_are(monkeypatch, capsys, faces: Path, tmp_path: Path):
+    (faces / "sad" / "[red]\x1b[2J.png").write_bytes(b"junk")
+    (faces / "Happy").rename(faces / "\x1b[31mhappy")
+    assert run(monkeypatch, "check", "folder", "--root", faces, "--classes", "found") == 1
+    text = capsys.readouterr().out
+    assert "sad/[red]\\x1b[2J.png" in text
+    (faces / "sad" / "[red]\x1b[2J.png").unlink()
+    options = ("--root", faces, "--classes", "found", "--valid", "0.25", "-o", tmp_path / "split.csv")
+    assert run(monkeypatch, "split", "folder", *options) == 0
+    text += (summary := capsys.readouterr().out)
+    assert summary.splitlines()[3].strip().startswith("\\x1b[31mhappy ")
+    assert "\x1b" not in text
+
+
 def test_split_writes_a_file_that_can_be_used(monkeypatch, capsys, faces: Path, tmp_path: Path):
     path = tmp_path / "split.csv"
     options = ("split", "folder", "--root", faces, "--valid", "0.25", "--test", "0.25", "-o", path)

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from crossfer.cli.output import give, to_stdout
+from crossfer.cli.output import give, remark, to_stdout
 from data.layouts import write_class_folders
 
 NAME = "caf\udce9.json"  # as Python has a file's name that is no UTF-8
@@ -18,6 +18,11 @@ def test_what_is_no_utf_8_is_escaped_in_a_file(tmp_path):
 def test_without_a_file_it_goes_to_standard_output_as_it_is(capsys):
     give("a [bold]b[/bold]", None)
     assert capsys.readouterr().out == "a [bold]b[/bold]"
+
+
+def test_a_remark_is_a_line_on_stderr_whose_escapes_are_escaped(capsys):
+    remark("no image at \x1b[2Ja.png")
+    assert capsys.readouterr() == ("", "crossfer: no image at \\x1b[2Ja.png\n")
 
 
 def test_a_reader_gets_each_piece_at_once(monkeypatch):

@@ -380,6 +380,11 @@ def test_results_never_replace_an_image(predict, folder):
     assert (folder / "a.bmp").read_bytes() == before
 
 
+def test_escapes_in_the_name_of_a_link_that_is_passed_over_are_escaped(predict, folder):
+    (folder / "link\x1b[31mRED").symlink_to(folder / "below")
+    assert "(" + str(folder / "link\\x1b[31mRED") + ")" in predict(folder).stderr
+
+
 def test_a_loop_of_links_is_an_error_of_that_path_or_of_the_output(predict, folder, tmp_path):
     loop, output = tmp_path / "loop.png", tmp_path / "out.jsonl"
     loop.symlink_to(loop)

@@ -23,6 +23,7 @@ from crossfer.cli.evaluate import evaluate
 from crossfer.cli.export import export
 from crossfer.cli.help import ReadableGroup
 from crossfer.cli.intensity import intensity
+from crossfer.cli.output import remark
 from crossfer.cli.predict import predict
 from crossfer.cli.quantize import quantize
 from crossfer.cli.report import report
@@ -102,7 +103,7 @@ def main() -> None:
     except KeyboardInterrupt:
         status = 130
     except UsageError as error:
-        typer.echo(f"crossfer: {one_line(error)}", err=True)
+        remark(one_line(error))
         status = 2
     except (ValueError, OSError, MemoryError) as error:  # every error class of crossfer is one of these
         status = f"crossfer: {one_line(error)}"

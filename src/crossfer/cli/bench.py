@@ -11,7 +11,7 @@ import typer
 
 from crossfer.cli.errors import need_other
 from crossfer.cli.options import MODELS, ResultFile, ResultForm
-from crossfer.cli.output import give, result_form
+from crossfer.cli.output import give, remark, result_form
 from crossfer.runtime.writable import need_file
 
 
@@ -85,7 +85,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
             if done == 0:
                 shown.reset(task, description=section)
                 if shown.disable:
-                    typer.echo(f"crossfer: measuring {section}", err=True)
+                    remark(f"measuring {section}")
             shown.update(task, completed=done, total=total or None, refresh=True)
 
         yield tell

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from crossfer.cli.options import DetectorSide, MinFaceScore
-from crossfer.cli.output import counted
+from crossfer.cli.output import counted, remark
 from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 
 
@@ -46,7 +46,7 @@ def crop(
     passed_over: list[Path] = []
     total = sum(path != photos for path in find_images([photos], passed_over))
     if passed_over:
-        typer.echo(f"crossfer: {in_words(passed_over)}", err=True)
+        remark(in_words(passed_over))
     if not total:
         raise ValueError(f"{photos}: expected photos in it, found none")
     seen, cut = Counter[Path](), Counter[Path]()  # by folder
@@ -64,7 +64,7 @@ def crop(
                 say(console, f"left out: {reason}")
     for folder, count in seen.items():
         if not cut[folder] and folder.name:
-            say(console, f"crossfer: folder {folder}: no face left in {counted(count, 'photo')}")
+            remark(f"folder {folder}: no face left in {counted(count, 'photo')}")
     typer.echo(f"{output}: {counted(cut.total(), 'face')} from {counted(total, 'photo')}")
     if not cut.total():
         raise typer.Exit(1)

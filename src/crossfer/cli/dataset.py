@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from crossfer.cli.errors import UsageError, need_other
+from crossfer.cli.output import remark
 from crossfer.data.names import OWN, DatasetName, LabelVersion, Protocol, Split
 
 if TYPE_CHECKING:
@@ -107,10 +106,9 @@ class DatasetOptions:
             advice = f"it was cut by the split file {cut}, and this is another: give that one"
         else:
             return
-        typer.echo(
-            f"crossfer: {meta.name} learnt from a {self.data} of images; if it was this one, most of "
-            f"these are images that it knows: {advice}",
-            err=True,
+        remark(
+            f"{meta.name} learnt from a {self.data} of images; if it was this one, most of "
+            f"these are images that it knows: {advice}"
         )
 
     def open(self, split: Split, known: LabelSet, *, every: bool = False) -> Dataset:

@@ -57,10 +57,15 @@ def need_plot(plot: Path | None, output: Path | None) -> None:
     require_matplotlib()
 
 
+def remark(message: str) -> None:
+    """Say on stderr, in a line that the program's name leads, what is no result; escapes are escaped."""
+    typer.echo(f"crossfer: {printable(message)}", err=True)
+
+
 def tell_written(*written: tuple[Path | None, str]) -> None:
     """Say on stderr in one line what was written where, of what was asked for."""
     if parts := [f"{path}: {what}" for path, what in written if path is not None]:
-        typer.echo(f"crossfer: {printable('; '.join(parts))}", err=True)
+        remark("; ".join(parts))
 
 
 def counted(number: int, noun: str) -> str:

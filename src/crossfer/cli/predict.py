@@ -21,7 +21,7 @@ from crossfer.cli.options import (
     Model,
     need_detector,
 )
-from crossfer.cli.output import counted, tell_written, to_file, to_stdout
+from crossfer.cli.output import counted, remark, tell_written, to_file, to_stdout
 from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 from crossfer.runtime.writable import need_file
 
@@ -113,7 +113,7 @@ def predict(
         images += [STANDARD_INPUT] if path == "-" else find_images([Path(path)], passed_over)
     need_other("--output", output, (image for image in images if image is not STANDARD_INPUT))
     if passed_over:
-        typer.echo(f"crossfer: {in_words(passed_over)}", err=True)
+        remark(in_words(passed_over))
     drawings: Sequence[Path | None] = [None] * len(images)
     if annotate is not None:
         annotate.mkdir(parents=True, exist_ok=True)
@@ -140,7 +140,7 @@ def predict(
         faces.append(None if result.error else len(result.faces))
         if wrong is not None:
             errors += 1
-            typer.echo(f"crossfer: {wrong}", err=True)
+            remark(wrong)
         elif drawing is not None:
             drawn += 1
     if output is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crossfer.cli.errors import UsageError, need_extra, need_other, need_suffix
-from crossfer.cli.output import counted, to_file
+from crossfer.cli.output import counted, remark, to_file
 from crossfer.runtime.writable import need_file
 
 if TYPE_CHECKING:
@@ -89,15 +89,14 @@ def _examples(runs: list[Run], model: str | None) -> dict[str, list[tuple[Exampl
         subject = run.predictions.subject
         same = recognizer is not None and recognizer.sha256 == subject.model_sha256
         if recognizer is not None and not same:
-            typer.echo(f"crossfer: {run.name} is of another model: shown without evidence", err=True)
+            remark(f"{run.name} is of another model: shown without evidence")
         usable = recognizer if same and subject.detector == "none" else None
         chosen = choose_examples(run.predictions, usable)
         at_hand = [example for example in chosen if example.pixels is not None]
         if len(at_hand) < len(chosen):
-            typer.echo(
-                f"crossfer: {run.name}: {len(chosen) - len(at_hand)} of {len(chosen)} examples are not "
-                f"shown: no image at {next(e.path for e in chosen if e.pixels is None)}",
-                err=True,
+            remark(
+                f"{run.name}: {len(chosen) - len(at_hand)} of {len(chosen)} examples are not "
+                f"shown: no image at {next(e.path for e in chosen if e.pixels is None)}"
             )
         shown[run.name] = [(e, face_picture(e.pixels, e.evidence)) for e in at_hand if e.pixels is not None]
     return shown

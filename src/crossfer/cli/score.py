@@ -22,7 +22,7 @@ from crossfer.cli.options import (
     Model,
     need_detector,
 )
-from crossfer.cli.output import counted
+from crossfer.cli.output import counted, remark
 from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 
 if TYPE_CHECKING:
@@ -137,10 +137,9 @@ def _told_how_to_go_on(output: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         if (output / RUN).exists():
             summary = write_summary(output)
-            typer.echo(
-                f"crossfer: stopped; {summary['shards']:,} of {summary['plan']['shards']:,} parts are done "
-                f"and stay as they are; {how}",
-                err=True,
+            remark(
+                f"stopped; {summary['shards']:,} of {summary['plan']['shards']:,} parts are done "
+                f"and stay as they are; {how}"
             )
         raise
     except InputGoneError as error:
@@ -170,7 +169,7 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
             shown.update(task, description=progress.stage, total=total, completed=done, pace=pace)
             if shown.disable and time.monotonic() - last >= TELL_EACH:
                 last = time.monotonic()
-                typer.echo(f"crossfer: {_line(progress)}", err=True)
+                remark(_line(progress))
 
         yield tell
 

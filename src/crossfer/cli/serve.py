@@ -9,6 +9,7 @@ import typer
 
 from crossfer.cli.errors import UsageError, need_extra, usage
 from crossfer.cli.options import Detector, DetectorSide, MinFaceScore, Model, need_detector
+from crossfer.cli.output import remark
 from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 
 MIB, MEGAPIXEL = 1 << 20, 1_000_000
@@ -138,7 +139,7 @@ def serve(
         access=Access(token, host, origins),
     )
     if fault := evaluation_fault(resolve_model(model)):
-        typer.echo(f"crossfer: {fault}", err=True)
+        remark(fault)
     with bind(host, port) as listening:
         place = address(listening, certificate)
         guarded = ", with the token" if token else ", for this machine only"
@@ -146,5 +147,5 @@ def serve(
             service,
             listening,
             certificate,
-            lambda: typer.echo(f"crossfer: serving at {place}{guarded}; Ctrl-C stops", err=True),
+            lambda: remark(f"serving at {place}{guarded}; Ctrl-C stops"),
         )

@@ -15,7 +15,7 @@ import typer
 
 from crossfer.cli.errors import UsageError, need_extra, usage
 from crossfer.cli.options import Abstain, DetectorSide, MinFaceScore, Model
-from crossfer.cli.output import counted, tell_written, to_stdout
+from crossfer.cli.output import counted, remark, tell_written, to_stdout
 from crossfer.printable import printable, without_password
 from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 
@@ -111,7 +111,7 @@ def video(
         outcome = run_video(source, recognizer, options, write=to_stdout, progress=progress)
     if outcome is None:
         there = f"{output or annotate or timeline} is there, and nothing is unfinished"
-        typer.echo(f"crossfer: {there}; leave out --resume to make it anew", err=True)
+        remark(f"{there}; leave out --resume to make it anew")
         return
     _report(source, outcome, options)
 
@@ -148,15 +148,15 @@ def _report(source: str, outcome: Outcome, options: VideoOptions) -> None:
     """The table if no rows are wanted, what was written, what the user should know, and the exit status."""
     if outcome.interrupted:
         way_on = "; ".join(outcome.notes)
-        typer.echo(f"crossfer: interrupted after {outcome.seconds:.1f} s; {way_on}", err=True)
+        remark(f"interrupted after {outcome.seconds:.1f} s; {way_on}")
         raise typer.Exit(130)
     if options.format is None:
         to_stdout(_summary(source, outcome))
     _tell(outcome, options)
     for note in outcome.notes:
-        typer.echo(f"crossfer: {note}", err=True)
+        remark(note)
     if outcome.problem is not None:
-        typer.echo(f"crossfer: {outcome.problem}", err=True)
+        remark(outcome.problem)
         raise typer.Exit(1)
 
 

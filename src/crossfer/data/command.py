@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 from crossfer.console import text_table
@@ -15,6 +16,7 @@ from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
 from crossfer.data.source import SOURCES, splits_of
 from crossfer.data.split import Duplicates
 from crossfer.data.splitfile import SplitFile, cut_split
+from crossfer.printable import printable
 
 
 def cut_split_file(
@@ -76,6 +78,6 @@ def _summary(dataset: Dataset, file: SplitFile, splits: list[str]) -> Table:
     counts = Counter((sample.label, part) for sample, part in zip(dataset.samples, parts, strict=True))
     table = text_table(None, "class", *splits)
     for label, name in enumerate(dataset.labels.expressions):
-        table.add_row(name, *(f"{counts[label, split]:,}" for split in splits))
+        table.add_row(escape(printable(name)), *(f"{counts[label, split]:,}" for split in splits))
     table.add_row("all", *(f"{parts.count(split):,}" for split in splits))
     return table

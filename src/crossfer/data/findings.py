@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from crossfer.console import text_table
+from crossfer.printable import printable
 
 Severity = Literal["fatal", "warning", "note"]
 
@@ -160,7 +161,7 @@ class CheckReport:
     def to_tables(self) -> Group:
         """What ``to_dict`` gives, as tables for people."""
         return Group(
-            f"{self.data} in {escape(self.root)} ({self.protocol})",
+            f"{self.data} in {_plain(self.root)} ({self.protocol})",
             self._counts(),
             self._classes(),
             self._overlaps(),
@@ -179,7 +180,7 @@ class CheckReport:
     def _classes(self) -> Table:
         table = text_table("labelled images by class (published)", "class", *(c.split for c in self.splits))
         for k, name in enumerate(self.labels):
-            table.add_row(name, *(_with_published(count, k) for count in self.splits))
+            table.add_row(_plain(name), *(_with_published(count, k) for count in self.splits))
         return table
 
     def _overlaps(self) -> RenderableType:
@@ -201,10 +202,15 @@ class CheckReport:
     def _findings(self) -> Iterator[str]:
         styles = {"fatal": "bold red", "warning": "yellow", "note": "dim"}
         for finding in self.findings:
-            yield f"[{styles[finding.severity]}]{finding.severity}[/]: {escape(finding.message)}"
-            yield from (f"  {escape(example)}" for example in finding.examples)
+            yield f"[{styles[finding.severity]}]{finding.severity}[/]: {_plain(finding.message)}"
+            yield from (f"  {_plain(example)}" for example in finding.examples)
         if not self.findings:
             yield "nothing wrong was found"
+
+
+def _plain(text: str) -> str:
+    """A text with names of others in it, which rich and the terminal show as it is."""
+    return escape(printable(text))
 
 
 def _with_published(count: SplitCount, k: int) -> str:
