@@ -14,7 +14,7 @@ from crossfer.evaluate.corruptions import STRENGTHS
 from crossfer.evaluate.examples import Example
 from crossfer.evaluate.robustness import curves
 from crossfer.evaluate.run_file import Run, RunError
-from crossfer.evaluate.tables import decimal, percent, result_tables, span
+from crossfer.evaluate.tables import decimal, per_hundred, result_tables, span
 from crossfer.page import Rows, html_page, html_table
 
 
@@ -73,7 +73,7 @@ def _headline(result: Mapping[str, Any]) -> str:
     return (
         f"{model['name']} (SHA-256 {model['sha256'][:12]}) on {result['data']} {result['split']}, protocol "
         f"{result['protocol']}, n = {result['n']:,}, detector {result['detector']}: accuracy "
-        f"{percent(result['accuracy'])} % (95 % interval {span(result['interval'])})."
+        f"{per_hundred(result['accuracy'])} % (95 % interval {span(result['interval'])})."
     )
 
 
@@ -92,10 +92,10 @@ def _overview(runs: Sequence[Run]) -> tuple[Sequence[str], Rows]:
         (
             run.name,
             f"{run.result['n']:,}",
-            percent(run.result["accuracy"]),
+            per_hundred(run.result["accuracy"]),
             span(run.result["interval"]),
-            percent(run.result["mean_class_accuracy"]),
-            percent(run.result["macro_f1"]),
+            per_hundred(run.result["mean_class_accuracy"]),
+            per_hundred(run.result["macro_f1"]),
             decimal(run.result["nll"]),
             decimal(run.result["ece"]),
             decimal(run.result["aurc"]),

@@ -27,8 +27,8 @@ def evaluation_tables(result: EvaluationResult, width: int = TEXT_WIDTH) -> Grou
     return Group(
         f"{about.model} on {about.data} {about.split} "
         f"({about.protocol}, n = {result.n:,}, detector {about.detector})",
-        f"accuracy {percent(result.accuracy)} %  "
-        f"(95 % interval {percent(result.interval[0])} to {percent(result.interval[1])})",
+        f"accuracy {per_hundred(result.accuracy)} %  "
+        f"(95 % interval {per_hundred(result.interval[0])} to {per_hundred(result.interval[1])})",
         _figures(result),
         *_identical(result),
         *(_filled(*table) for table in result_tables(result.to_dict())),
@@ -44,9 +44,9 @@ def _figures(result: EvaluationResult) -> Table:
         ("interval by bootstrap", f"{span(boot.accuracy)} % ({boot.distinct:,} different images)"),
         (
             "mean class accuracy",
-            f"{percent(result.mean_class_accuracy)} % ({span(boot.mean_class_accuracy)})",
+            f"{per_hundred(result.mean_class_accuracy)} % ({span(boot.mean_class_accuracy)})",
         ),
-        ("macro F1", f"{percent(result.macro_f1)} % ({span(boot.macro_f1)})"),
+        ("macro F1", f"{per_hundred(result.macro_f1)} % ({span(boot.macro_f1)})"),
         ("NLL", decimal(result.nll)),
         ("Brier score", decimal(result.brier)),
         ("ECE (15 bins)", f"{decimal(result.ece)}, equal mass {decimal(result.ece_equal_mass)}"),
@@ -90,8 +90,8 @@ def result_tables(result: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str
             ("promised %", "held %", "99 % band", "mean size"),
             [
                 (
-                    percent(held["target"]),
-                    percent(held["coverage"]),
+                    per_hundred(held["target"]),
+                    per_hundred(held["coverage"]),
                     span(held["band"]),
                     f"{held['mean_size']:.3f}",
                 )
@@ -100,15 +100,15 @@ def result_tables(result: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str
         )
     if "abstention" in result:
         found = result["abstention"]
-        row = (percent(found["answered"]), percent(found["accuracy"]), percent(found["expected"]))
+        row = (per_hundred(found["answered"]), per_hundred(found["accuracy"]), per_hundred(found["expected"]))
         yield "answers with --abstain", ("answered %", "right among them %", "fitted for %"), [row]
     if "corruptions" in result:
-        mean = percent(result["corruptions"]["mean"])
+        mean = per_hundred(result["corruptions"]["mean"])
         yield (
             f"robustness: accuracy % by strength (mean of 1 to 5, all kinds: {mean} %)",
             ("kind", "0", *map(str, STRENGTHS), "mean", "curve"),
             [
-                (kind, *map(percent, rates), percent(sum(rates[1:]) / len(rates[1:])), _curve(rates))
+                (kind, *map(per_hundred, rates), per_hundred(sum(rates[1:]) / len(rates[1:])), _curve(rates))
                 for kind, rates in curves(result).items()
             ],
         )
@@ -121,7 +121,7 @@ def result_tables(result: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str
         "each class",
         ("expression", "images", "recall %", "precision %"),
         [
-            (name, f"{scores['support']:,}", percent(scores["recall"]), percent(scores["precision"]))
+            (name, f"{scores['support']:,}", per_hundred(scores["recall"]), per_hundred(scores["precision"]))
             for name, scores in result["per_class"].items()
         ],
     )
@@ -139,9 +139,9 @@ def _parts(result: Mapping[str, Any]) -> Rows:
         else (
             name,
             f"{part['n']:,}",
-            percent(part["accuracy"]),
+            per_hundred(part["accuracy"]),
             span(part["interval"]),
-            percent(part["mean_class_accuracy"]),
+            per_hundred(part["mean_class_accuracy"]),
         )
         for name, part in parts
     ]
@@ -221,7 +221,7 @@ def _classes_moved(found: Calibrated) -> Table:
         found.before.subject.labels, found.before.per_class, found.after.per_class, strict=True
     ):
         rates = (before.recall, after.recall, before.precision, after.precision)
-        table.add_row(name, f"{before.support:,}", *map(percent, rates))
+        table.add_row(name, f"{before.support:,}", *map(per_hundred, rates))
     return table
 
 
@@ -236,12 +236,12 @@ def _balance_line(balance: float) -> Iterator[str]:
 
 def _abstention_line(abstention: Abstention | None, wanted: float) -> Iterator[str]:
     if abstention is None:
-        yield f"no confidence gives {percent(wanted)} % right answers: --abstain will not work"
+        yield f"no confidence gives {per_hundred(wanted)} % right answers: --abstain will not work"
     else:
         yield (
             f"--abstain answers from a confidence of {abstention.threshold:.4f} on: "
-            f"{percent(abstention.coverage)} % of the images, "
-            f"{percent(abstention.selective_accuracy)} % of them right"
+            f"{per_hundred(abstention.coverage)} % of the images, "
+            f"{per_hundred(abstention.selective_accuracy)} % of them right"
         )
 
 
@@ -257,7 +257,7 @@ def comparison_tables(result: AggregateResult | PairResult | RecipeResult) -> Gr
         for name, spread, runs in zip(
             ("first", "second"), (result.first, result.second), result.runs, strict=True
         ):
-            table.add_row(name, str(runs), percent(spread.mean), percent(spread.deviation))
+            table.add_row(name, str(runs), per_hundred(spread.mean), per_hundred(spread.deviation))
         return Group(table, result.statement)
     table = text_table(
         f"n = {result.n:,}, {result.distinct:,} different images", "network", "accuracy %", "only it is right"
@@ -268,12 +268,12 @@ def comparison_tables(result: AggregateResult | PairResult | RecipeResult) -> Gr
         (result.only_first, result.only_second),
         strict=True,
     ):
-        table.add_row(name, percent(accuracy), f"{alone:,}")
+        table.add_row(name, per_hundred(accuracy), f"{alone:,}")
     return Group(table, result.statement)
 
 
-def percent(rate: float | None) -> str:
-    """A rate in percent with two digits, or a dash."""
+def per_hundred(rate: float | None) -> str:
+    """A rate in percent, without its sign, with two digits, or a dash."""
     return "-" if rate is None else f"{100 * rate:.2f}"
 
 
@@ -284,4 +284,4 @@ def decimal(value: float | None) -> str:
 
 def span(bounds: Sequence[float]) -> str:
     """The ends of an interval of rates, in percent."""
-    return f"{percent(bounds[0])} to {percent(bounds[1])}"
+    return f"{per_hundred(bounds[0])} to {per_hundred(bounds[1])}"
