@@ -86,6 +86,14 @@ def test_leaks_conflicts_and_repeats_are_counted(tmp_path: Path):
     assert exact["overlaps"][1] == {"split": "test", "other": "train", "identical": 2, "near": None}
 
 
+def test_a_leak_names_the_part_in_which_the_copies_lie(tmp_path: Path):
+    for split in ("valid", "test"):
+        save(tmp_path / split / "happy" / "0.png", picture(1, side=48))
+    messages = [finding.message for finding in check("folder", tmp_path).findings if finding.kind == "leak"]
+    assert len(messages) == 1
+    assert messages[0].startswith("test: 1 of 1 images also occur in valid (")
+
+
 def test_a_class_that_never_occurs_is_told(tmp_path: Path):
     report = check("folder", write_class_folders(tmp_path, {"happy": 1, "sad": 1}))
     (finding,) = report.findings

@@ -18,7 +18,7 @@ from crossfer.data.sample import NO_LABEL, Dataset, Faults, ListingOptions
 from crossfer.data.source import SOURCES, splits_of
 
 EXAMPLES = 5
-ORDER: tuple[Severity, ...] = ("fatal", "warning", "note")
+ORDER: tuple[Severity, ...] = ("fatal", "warning")
 
 
 @dataclass(frozen=True)
@@ -273,20 +273,17 @@ def _labelled(parts: Sequence[_Part], labels: np.ndarray, index: int) -> str:
 def _leak_findings(parts: Sequence[_Part], groups: np.ndarray, *, near: bool) -> Iterator[Finding]:
     spans = dict(zip([part.split for part in parts], _spans([p.dataset for p in parts]), strict=True))
     for split in ("test", "valid"):
-        others = [spans[other] for other in ("train", "valid") if other in spans and other != split]
-        if split == "valid":
-            others = [spans["train"]] if "train" in spans else []
+        others = [other for other in ("train", "valid") if other in spans and other != split]
         if split not in spans or not others:
             continue
-        elsewhere = np.isin(groups[spans[split]], np.concatenate([groups[span] for span in others]))
+        elsewhere = np.isin(groups[spans[split]], np.concatenate([groups[spans[other]] for other in others]))
         if count := int(elsewhere.sum()):
             sought = "identical, nearly identical or mirrored" if near else "identical"
-            where = "train or valid" if len(others) > 1 else "train"
             rows = np.flatnonzero(elsewhere) + spans[split].start
             examples = [_call(parts, int(i)) for i in rows[:EXAMPLES]]
             message = (
-                f"{split}: {count:,} of {len(elsewhere):,} images also occur in {where} ({sought}); report "
-                "accuracy with and without them"
+                f"{split}: {count:,} of {len(elsewhere):,} images also occur in {' or '.join(others)} "
+                f"({sought}); report accuracy with and without them"
             )
             yield Finding("warning", "leak", message, _some(examples, count))
 

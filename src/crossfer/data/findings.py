@@ -13,7 +13,7 @@ from rich.table import Table
 from crossfer.console import text_table
 from crossfer.printable import printable
 
-Severity = Literal["fatal", "warning", "note"]
+Severity = Literal["fatal", "warning"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Finding:
 
     Attributes:
         severity: ``"fatal"`` if numbers made with this copy cannot be trusted, ``"warning"`` if they need a
-            word beside them, ``"note"`` otherwise.
+            word beside them.
         kind: a word for programs, such as ``"unreadable"``.
         message: what was expected, what was found, and what to do.
         examples: a few of the places concerned.
@@ -200,7 +200,7 @@ class CheckReport:
         return table
 
     def _findings(self) -> Iterator[str]:
-        styles = {"fatal": "bold red", "warning": "yellow", "note": "dim"}
+        styles = {"fatal": "bold red", "warning": "yellow"}
         for finding in self.findings:
             yield f"[{styles[finding.severity]}]{finding.severity}[/]: {_plain(finding.message)}"
             yield from (f"  {_plain(example)}" for example in finding.examples)
