@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,6 +77,14 @@ def test_images_that_cannot_be_read_are_told_and_like_no_other():
 def test_flat_images_are_near_to_none():
     grey = [np.full((20, 20, 3), value, np.uint8) for value in (10, 100, 200)]
     assert len(find_near_pairs(take_fingerprints([dataset(list(grey))]))) == 0
+
+
+@pytest.mark.parametrize(("deviation", "pairs"), [(0.5, []), (2, [[0, 1]])])
+def test_faint_noise_is_near_to_none_however_well_it_correlates(deviation: float, pairs: list[list[int]]):
+    noise = np.random.default_rng(0).normal(size=576)
+    thumbs = np.round(128 + deviation * noise / noise.std() * [[1], [1]]).astype(np.uint8)
+    found = find_near_pairs(Fingerprints(different_digests(2), thumbs, {}))
+    assert found.tolist() == pairs
 
 
 @settings(max_examples=4, deadline=None)
