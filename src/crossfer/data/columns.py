@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import overload
 
 import numpy as np
@@ -89,8 +90,7 @@ class SampleColumns(Sequence[Sample]):
             rows: indices into this sequence.
             split: another split to put them in.
         """
-        taken = object.__new__(SampleColumns)
-        taken.__dict__.update(self.__dict__)
+        taken = copy(self)
         wanted = np.asarray(rows, np.uint32)
         taken.rows = wanted if self.rows is None else self.rows[wanted]
         taken.split = split or self.split
