@@ -26,13 +26,14 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from crossfer.data.cache import cached
 from crossfer.data.columns import SampleColumns, pack
-from crossfer.data.listing import csv_lines, dataset_in_tree, is_image, note_missing, note_twins
+from crossfer.data.listing import csv_lines, is_image, note_missing, note_twins, read_from
 from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
 from crossfer.data.tree import Tree, open_tree, trees_to_try
 from crossfer.labels import AFFECTNET8, LabelSet
@@ -102,9 +103,8 @@ def list_affectnet(root: Path, options: ListingOptions, faults: Faults, *, label
     if columns.boxes is not None and not _boxes_fit(layout.images, columns):
         columns.boxes = None
         protocol += ", images cut to the face already"
-    return dataset_in_tree(
-        layout.images, columns, name=labels.name, protocol=protocol, labels=labels, faults=faults
-    )
+    read = partial(read_from, layout.images)
+    return Dataset(labels.name, protocol, labels, columns, read, tuple(faults.messages))
 
 
 def _find(root: Path, split: str) -> _Layout:

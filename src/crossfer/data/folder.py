@@ -44,7 +44,6 @@ def list_folder(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
     labels, split = options.classes, options.split
     tree, prefix = _split_tree(root, labels, split)
     found = list(images_by_class(tree, labels, faults))
-
     dataset = list_in_tree(
         tree,
         found,
@@ -55,18 +54,9 @@ def list_folder(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
         faults=faults,
         name_of=partial(add, prefix),
     )
-    return require_images(dataset, root)
-
-
-def require_images(dataset: Dataset, root: str | Path) -> Dataset:
-    """The data set if it has an image.
-
-    Raises:
-        DataError: if it has none.
-    """
     if not len(dataset):
         raise DataError(
-            f"{root}: expected images in folders named {', '.join(dataset.labels.expressions)}, found no "
+            f"{root}: expected images in folders named {', '.join(labels.expressions)}, found no "
             "such image; name the folder that holds the class folders"
         )
     return dataset

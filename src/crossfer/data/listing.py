@@ -66,13 +66,6 @@ def list_in_tree(
     """
     members, indices = pack([member for member, _ in found]), [label for _, label in found]
     samples = SampleColumns(tree.where, members, indices, split, name_of=name_of)
-    return dataset_in_tree(tree, samples, name=name, protocol=protocol, labels=labels, faults=faults)
-
-
-def dataset_in_tree(
-    tree: Tree, samples: SampleColumns, *, name: str, protocol: str, labels: LabelSet, faults: Faults
-) -> Dataset:
-    """The data set of samples below one tree that are columns already; arguments as of ``list_in_tree``."""
     return Dataset(name, protocol, labels, samples, partial(read_from, tree), tuple(faults.messages))
 
 

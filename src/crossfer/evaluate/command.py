@@ -16,7 +16,7 @@ from crossfer.evaluate.leaks import Leaks, find_leaks, score_leaks
 from crossfer.evaluate.predictions import Predictions, predict
 from crossfer.evaluate.result import EvaluationResult, Provenance, SubsetResult
 from crossfer.evaluate.robustness import PASSES, measure_robustness
-from crossfer.evaluate.subsets import Subset, count_found, find_subset, require_own_names
+from crossfer.evaluate.subsets import Subset, find_subset, require_own_names
 from crossfer.runtime.recognizer import Recognizer
 
 
@@ -119,7 +119,7 @@ def _look_up_subsets(dataset: Dataset, subsets: Sequence[Subset], console: Conso
     require_own_names(subsets)
     paths = [sample.path for sample in dataset.samples]
     for subset in subsets:
-        found = count_found(subset, paths)
+        found = find_subset(subset, paths).sum()
         say(console, f"subset {subset.name}: {found:,} of {len(subset.names):,} names found")
 
 

@@ -109,11 +109,6 @@ def find_subset(subset: Subset, paths: Sequence[str]) -> np.ndarray:
     return chosen
 
 
-def count_found(subset: Subset, paths: Sequence[str]) -> int:
-    """How many names of a subset are among the images; arguments and errors are those of ``find_subset``."""
-    return int(find_subset(subset, paths).sum())
-
-
 def require_own_names(subsets: Sequence[Subset]) -> None:
     """Refuses subsets that results could not tell apart.
 
