@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 
 import numpy as np
@@ -74,6 +75,13 @@ def test_csv_says_the_same_as_json(rows_path, tmp_path):
             assert float(cells[f"{prefix}confidence"]) == row[side]["confidence"]
             for label in LABELS:
                 assert float(cells[f"{prefix}p_{label}"]) == row[side]["probabilities"][label]
+
+
+def test_a_label_with_a_carriage_return_is_quoted_as_on_standard_output():
+    columns, file = Columns(["calm", "a\rb"]), io.StringIO(newline="")
+    write_csv(iter(()), columns, file)
+    assert file.getvalue() == csv_line(columns.names)
+    assert next(csv.reader(io.StringIO(file.getvalue(), newline=""))) == columns.names
 
 
 def test_parquet_says_the_same_as_csv(rows_path, tmp_path, monkeypatch):

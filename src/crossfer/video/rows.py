@@ -6,7 +6,6 @@ line, so that memory does not grow with the video.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from crossfer.runtime.columns import PLACE, expression_cells, expression_columns, place_cells
+from crossfer.runtime.columns import PLACE, csv_line, expression_cells, expression_columns, place_cells
 
 if TYPE_CHECKING:
     import pyarrow
@@ -85,9 +84,8 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def write_csv(rows: Iterator[dict[str, Any]], columns: Columns, file: IO[str]) -> None:
     """Writes a table with a header."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns.names)
-    writer.writerows(map(columns.values, rows))
+    file.write(csv_line(columns.names))
+    file.writelines(csv_line(columns.values(row)) for row in rows)
 
 
 def write_parquet(rows: Iterator[dict[str, Any]], columns: Columns, path: Path) -> None:
