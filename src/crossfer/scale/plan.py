@@ -188,27 +188,26 @@ class Plan:
 
     def shards(self, skip: Callable[[int], bool] = lambda _: False) -> Iterator[Shard]:
         """The shards in order, without those to skip; one at a time is in memory."""
-        number = first = 0
+        first = 0
+        for number, (file, group, length) in enumerate(self._groups()):
+            if not skip(number):
+                with self._whole():
+                    entries = file.read_row_group(group)
+                yield self._shard(number, first, entries)
+            first += length
+
+    def lengths(self) -> list[int]:
+        """How many entries each shard has; no entry is read."""
+        return [length for _, _, length in self._groups()]
+
+    def _groups(self) -> Iterator[tuple[ParquetFile, int, int]]:
+        """Where each shard lies, in order: the file, its group of rows there, and how many these are."""
         for path in sorted(self._folder.glob("[0-9]*.parquet")):
             with self._whole():
                 file = ParquetFile(path)
             with file:
                 for group in range(file.num_row_groups):
-                    length = file.metadata.row_group(group).num_rows
-                    if not skip(number):
-                        with self._whole():
-                            entries = file.read_row_group(group)
-                        yield self._shard(number, first, entries)
-                    number, first = number + 1, first + length
-
-    def lengths(self) -> list[int]:
-        """How many entries each shard has; no entry is read."""
-        found = []
-        for path in sorted(self._folder.glob("[0-9]*.parquet")):
-            with self._whole(), ParquetFile(path) as file:
-                groups = range(file.num_row_groups)
-                found += [file.metadata.row_group(group).num_rows for group in groups]
-        return found
+                    yield file, group, file.metadata.row_group(group).num_rows
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
