@@ -13,7 +13,7 @@ from PIL import Image
 
 from crossfer.runtime.align import CropGeometry, crop_face
 from crossfer.runtime.detector import CenterFace, Detection
-from crossfer.runtime.image import ImageError, load_image
+from crossfer.runtime.image import ImageError, load_image, scaled
 
 LONG_SIDES = (640, 1920)
 FACE_SIDE = 48
@@ -108,8 +108,8 @@ def sample_portrait() -> Path:
 
 def _scaled(pixels: np.ndarray, long_side: int, detector: CenterFace) -> Photo:
     zoom = long_side / max(pixels.shape[:2])
-    size = (max(1, round(pixels.shape[1] * zoom)), max(1, round(pixels.shape[0] * zoom)))
-    image = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+    image = Image.fromarray(pixels)
+    image = image.resize(scaled(image.size, zoom), Image.Resampling.BICUBIC)
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=QUALITY)
     jpeg = buffer.getvalue()

@@ -27,6 +27,8 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageFilter
 
+from crossfer.runtime.image import scaled
+
 STRENGTHS = (1, 2, 3, 4, 5)
 MID_GREY = 128
 
@@ -86,8 +88,7 @@ def _patch(pixels: np.ndarray, share: float, rng: np.random.Generator) -> np.nda
 
 def _resolution(pixels: np.ndarray, share: float, _: np.random.Generator) -> np.ndarray:
     image = Image.fromarray(pixels)
-    small = (max(1, round(image.width * share)), max(1, round(image.height * share)))
-    shrunk = image.resize(small, Image.Resampling.BOX)
+    shrunk = image.resize(scaled(image.size, share), Image.Resampling.BOX)
     return np.asarray(shrunk.resize(image.size, Image.Resampling.BICUBIC))
 
 

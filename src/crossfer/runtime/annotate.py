@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 from crossfer.figure import BLUE, GREEN, MADE_BY, ORANGE, PURPLE, SKY, VERMILION, YELLOW
 from crossfer.runtime.align import CropGeometry, Square, crop_square, cut_square
 from crossfer.runtime.atomic import write_atomically
+from crossfer.runtime.image import scaled
 from crossfer.runtime.percent import percent
 from crossfer.types import Face
 
@@ -47,9 +48,9 @@ def annotate(image: np.ndarray, faces: Sequence[Face], geometry: CropGeometry) -
     """
     longer = max(image.shape[:2])
     zoom = min(max(longer, MIN_SIDE), MAX_SIDE) / longer
-    size = (max(1, round(image.shape[1] * zoom)), max(1, round(image.shape[0] * zoom)))
-    photo = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
-    unit = max(size) / 100  # every length of the drawing is given in hundredths of the photo's longer side
+    photo = Image.fromarray(image)
+    photo = photo.resize(scaled(photo.size, zoom), Image.Resampling.LANCZOS)
+    unit = max(photo.size) / 100  # every length of the drawing is in hundredths of the photo's longer side
     for face in reversed(faces):
         _lay_evidence(photo, face, geometry, zoom)
     for number, face in reversed(list(enumerate(faces, start=1))):

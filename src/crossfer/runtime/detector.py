@@ -18,6 +18,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
+from crossfer.runtime.image import scaled
 from crossfer.runtime.inference import run_session, session_options
 from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 from crossfer.runtime.onnx_shapes import free_shapes
@@ -192,7 +193,7 @@ def network_input(image: np.ndarray, long_side: int) -> tuple[np.ndarray, np.nda
     """
     height, width = image.shape[:2]
     shrink = min(1.0, long_side / max(height, width))
-    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    size = scaled((width, height), shrink)
     if size != (width, height):
         image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
     padded_height, padded_width = (math.ceil(side / MULTIPLE) * MULTIPLE for side in image.shape[:2])
@@ -212,7 +213,7 @@ def close_up(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """
     height, width = image.shape[:2]
     zoom = CLOSE_UP_SIDE / max(height, width)
-    size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
+    size = scaled((width, height), zoom)
     small = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
     red, green, blue = np.asarray(small).reshape(-1, 3).mean(axis=0)
     border = CLOSE_UP_SIDE // 2

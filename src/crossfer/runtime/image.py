@@ -188,6 +188,15 @@ def to_pixels(image: Image.Image, name: str) -> np.ndarray:
         raise _corrupt(name, error) from error
 
 
+def scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    """Width and height of an image after scaling, in whole pixels, at least one each.
+
+    >>> scaled((640, 3), 0.1)
+    (64, 1)
+    """
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
 def _rgb(image: Image.Image, name: str) -> np.ndarray:
     """The pixels as they are stored, converted a part at a time: whole copies cost 7 bytes a pixel."""
     convert = _conversion(image, name)
