@@ -12,6 +12,7 @@ import typer
 from crossfer.cli.errors import need_other
 from crossfer.cli.options import MODELS, ResultFile, ResultForm
 from crossfer.cli.output import give, remark, result_form
+from crossfer.runtime.names import MAX_THREADS
 from crossfer.runtime.writable import need_file
 
 
@@ -36,7 +37,11 @@ def bench(
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, max=1024, metavar="N", help="The most to use. [default: all cores]", show_default=False
+            min=1,
+            max=MAX_THREADS,
+            metavar="N",
+            help="The most to use. [default: all cores]",
+            show_default=False,
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer batches in fewer rounds.")] = False,

@@ -22,7 +22,7 @@ from crossfer.cli.options import (
     need_detector,
 )
 from crossfer.cli.output import counted, remark, tell_written, to_file, to_stdout
-from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
+from crossfer.runtime.names import DETECTOR_SIDE, MAX_THREADS, MIN_FACE_SCORE
 from crossfer.runtime.writable import need_file
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def predict(
         int | None,
         typer.Option(
             min=1,
-            max=1024,
+            max=MAX_THREADS,
             metavar="N",
             help="CPU threads for each of detector and model. [default: one a core]",
             show_default=False,

@@ -1,4 +1,4 @@
-"""The words for what finds faces and its defaults, in every interface; light to import."""
+"""The words for what finds faces, its defaults and bounds, in every interface; light to import."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 DetectorName = Literal["centerface", "none"]
 MIN_FACE_SCORE = 0.5  # of CenterFace, where nothing else is asked for
 DETECTOR_SIDE = 640  # pixels of the copy that CenterFace looks at, where nothing else is asked for
+MAX_THREADS = 1024  # of inference, for each of detector and model
 
 
 def set_in_vain(detector: object, min_face_score: object, detector_side: object) -> str | None:

@@ -19,7 +19,7 @@ from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.decision import Decision
 from crossfer.runtime.detector import MULTIPLE, CenterFace, Detection, Detector, detect
 from crossfer.runtime.image import ImageSource, load_image
-from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName, set_in_vain
+from crossfer.runtime.names import DETECTOR_SIDE, MAX_THREADS, MIN_FACE_SCORE, DetectorName, set_in_vain
 from crossfer.runtime.preprocess import normalize, resize_crop
 from crossfer.types import Box, Face, Prediction
 
@@ -61,7 +61,8 @@ class Recognizer:
             object of your own whose ``detect`` takes uint8 RGB pixels of shape (H, W, 3) and gives a
             ``Detection`` a face.
         min_face_score: faces that the CenterFace detector is less sure of (0..1) are left out.
-        threads: CPU threads for each of detector and model; None for one a core, within a container's share.
+        threads: CPU threads for each of detector and model, 1 to 1024; None for one a core, within a
+            container's share.
         coverage: give each face a ``prediction_set`` that holds the true expression with this frequency
             (0.5 to 0.999) on data like that of the calibration.
         abstain: answer "uncertain" below the confidence that the calibration found.
@@ -268,9 +269,10 @@ def _check_detector(detector: Any, min_face_score: Any, detector_side: Any) -> N
 
 def _check_rest(threads: Any, coverage: Any, abstain: Any) -> None:
     """The range of the coverage is the calibration's to check."""
+    counted = isinstance(threads, int | np.integer) and not isinstance(threads, bool)
     _need(
-        threads is None or (isinstance(threads, int | np.integer) and threads >= 1),
-        "threads: expected an integer of at least 1",
+        threads is None or (counted and 1 <= threads <= MAX_THREADS),
+        f"threads: expected an integer from 1 to {MAX_THREADS}",
         threads,
     )
     number = isinstance(coverage, int | float | np.number)
