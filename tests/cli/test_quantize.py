@@ -102,7 +102,7 @@ def test_bad_input_is_one_sentence_and_no_file(monkeypatch, tmp_path: Path, mode
         ((model, *where, "-o", tmp_path / "int8.tflite"), "expected a name that ends in .onnx"),
         ((model, *where, "-o", tmp_path / "none" / "int8.onnx"), "no folder"),
         ((model, *where, "-o", model), "is the model itself"),
-        ((faces / "train", *where, "-o", output), "no such model file"),
+        ((faces / "train", *where, "-o", output), "expected a model file, found a folder"),
         ((model, "--root", faces / "train", "-o", output), "has no valid split here"),
         ((model, *where, "-o", output, "--faces", 64, "--classes", "joy,boredom"), "boredom"),
     ):

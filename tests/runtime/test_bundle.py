@@ -146,8 +146,15 @@ def test_missing_files_and_names(tmp_path):
         read_bundle(tmp_path / "none.onnx")
     with pytest.raises(BundleError, match="model 'nonesuch': expected a file or one of the embedded models"):
         read_bundle("nonesuch")
-    with pytest.raises(BundleError, match="no such model file"):
+
+
+def test_what_is_still_to_be_exported_says_how(tmp_path):
+    with pytest.raises(BundleError, match=rf"found a folder; .*: crossfer export {tmp_path} -o model\.onnx$"):
         read_bundle(tmp_path)
+    weights = tmp_path / "best.safetensors"
+    weights.write_bytes(b"weights")
+    with pytest.raises(BundleError, match=rf"found weights; .*: crossfer export {weights} -o model\.onnx$"):
+        read_bundle(weights)
 
 
 def test_names_mean_the_embedded_models(tmp_path, monkeypatch, tiny_model):

@@ -177,7 +177,7 @@ def resolve_model(model: str | Path) -> Path:
     """The file of a model: an embedded model by its name, such as ``"default"``, or a path as it is.
 
     Raises:
-        BundleError: if there is no such file.
+        BundleError: if there is no such file, or it is a run's folder or weights, which are to be exported.
     """
     path = Path(model)
     if isinstance(model, str) and path.name == model and not path.suffix:
@@ -187,8 +187,18 @@ def resolve_model(model: str | Path) -> Path:
             raise BundleError(
                 f"model {model!r}: expected a file or one of the embedded models ({names('.onnx')})"
             )
+    if path.is_dir():
+        raise BundleError(
+            f"{path}: expected a model file, found a folder; if it is a run, export it first: "
+            f"crossfer export {path} -o model.onnx"
+        )
     if not path.is_file():
         raise BundleError(f"{path}: no such model file; check the path")
+    if path.suffix.lower() == ".safetensors":
+        raise BundleError(
+            f"{path}: expected a model, found weights; export them first: "
+            f"crossfer export {path} -o model.onnx"
+        )
     return path
 
 
