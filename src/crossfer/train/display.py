@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID
 
 from crossfer.console import bars, say
 from crossfer.train.observer import Observer
-from crossfer.train.record import Progress
+from crossfer.train.record import EpochRecord, Progress
 
 # The first term of the loss, and what is counted on the validation faces.
 WORDS = {"labels": ("class", "valid"), "views": ("views", "found")}
@@ -21,6 +23,7 @@ class Display(Observer):
         columns = (SpinnerColumn(), "{task.description}", BarColumn(bar_width=20), MofNCompleteColumn())
         self.bar = bars(console, *columns, transient=False)
         self.task: TaskID = self.bar.add_task(f"0/{epochs} epochs")
+        self.last: Progress | None = None
 
     def __enter__(self) -> Display:
         self.bar.start()
@@ -37,9 +40,16 @@ class Display(Observer):
 
     def after_step(self, progress: Progress) -> None:
         """Show where the run stands."""
-        text = describe(progress)
+        self.last, text = progress, describe(progress)
         self.bar.update(self.task, completed=progress.step, total=progress.steps, description=text)
-        if progress.step == progress.steps and not self.console.is_terminal:
+
+    def after_epoch(self, record: EpochRecord) -> None:
+        """Show the epoch with its own accuracy; not once more that with which a run goes on."""
+        if self.last is None:
+            return
+        text = describe(replace(self.last, valid_accuracy=record.valid_accuracy))
+        self.bar.update(self.task, description=text)
+        if not self.console.is_terminal:
             say(self.console, text)
 
 
