@@ -23,8 +23,10 @@ from crossfer.runtime.recognizer import Recognizer
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe
 from crossfer.train.export import ExportError, Inference, export, parity, to_graph
+from crossfer.train.loader import load_faces
 from crossfer.train.network import network
 from crossfer.train.recipe_file import parse_recipe
+from crossfer.train.stream import fingerprint
 
 
 def recipe() -> Recipe:
@@ -179,6 +181,21 @@ def test_a_graph_that_differs_is_refused(run: Path) -> None:
     graph = to_graph(Inference(net).eval(), (1, 48, 48))
     with pytest.raises(ExportError, match=r"differs from torch by 0\.001 in logits on random inputs"):
         parity(Other(net), graph, faces(2), InputContract(size=48))
+
+
+def test_other_validation_faces_than_those_of_the_run_are_refused(run: Path, tmp_path: Path) -> None:
+    tensors, meta = checkpoint.load(run / "best.safetensors")
+    own = fingerprint(
+        load_faces(load_synthetic(split="valid", samples=64), InputContract(size=48), votes=False)
+    )
+    checkpoint.save(tmp_path / "best.safetensors", tensors, meta | {"faces": {"valid": own}})
+    assert export(tmp_path, tmp_path / "model.onnx").path.exists()
+    checkpoint.save(tmp_path / "best.safetensors", tensors, meta | {"faces": {"valid": "9 faces"}})
+    with pytest.raises(
+        ExportError, match=r"it was chosen on \(9 faces\), found others \(64 .*: --root PATH$"
+    ):
+        export(tmp_path, tmp_path / "other.onnx")
+    assert not (tmp_path / "other.onnx").exists()
 
 
 def test_weights_without_a_recipe_are_refused(tmp_path: Path) -> None:

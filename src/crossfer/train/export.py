@@ -26,6 +26,7 @@ from crossfer.train.network import input_contract, network
 from crossfer.train.recipe_file import placeless
 from crossfer.train.source import LICENSES, data_of_run, open_split
 from crossfer.train.start import fill, find_weights, recipe_of, require_labels
+from crossfer.train.stream import fingerprint
 from crossfer.train.weights import require_place
 
 TOLERANCE = 1e-4
@@ -98,7 +99,8 @@ def export(
     Raises:
         CheckpointError: if the weights cannot be read, or the output is a folder or one of a run's own files.
         ValueError: if the output cannot be written.
-        ExportError: if the graph and torch differ by more than 1e-4, or predictions depend on their batch.
+        ExportError: if the validation faces are not those of the run, the graph and torch differ by more
+            than 1e-4, or predictions depend on their batch.
     """
     path = find_weights(run)
     require_place(output, path)
@@ -115,6 +117,7 @@ def export(
     contract = input_contract(recipe.model)
     dataset = open_split(data_of_run(recipe.data, path.parent, labels), "valid", root)
     faces = load_faces(dataset, contract, votes=False)
+    _require_same(meta.get("faces", {}), fingerprint(faces), run)
 
     graph = to_graph(Inference(collapse(net), mirror=mirror).eval(), contract.shape)
     difference, logits = parity(Inference(net, mirror=mirror).eval(), graph, faces.images, contract)
@@ -132,6 +135,16 @@ def export(
     )
     write_bundle(graph.SerializeToString(), bundle, output)
     return Exported(output, difference, stated["accuracy"], temperature, output.stat().st_size)
+
+
+def _require_same(theirs: dict[str, str], ours: str, run: Path) -> None:
+    """Refuse other validation faces than those of the run, where it noted its own by split."""
+    if theirs.get("valid", ours) != ours:
+        raise ExportError(
+            f"{run}: expected the validation faces that it was chosen on ({theirs['valid']}), found others "
+            f"({ours}), so no file was written; name the data that it was trained with, as it was then: "
+            "--root PATH"
+        )
 
 
 def _provenance(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -31,7 +30,7 @@ from crossfer.train.ranks import seed_of, this_rank
 from crossfer.train.recipe_file import first_difference
 from crossfer.train.record import EpochRecord, write_log
 from crossfer.train.start import fill
-from crossfer.train.stream import Faces
+from crossfer.train.stream import Faces, fingerprint
 from crossfer.train.views import ViewContrast
 
 LOCK = ".lock"
@@ -165,7 +164,7 @@ class RunState:
         Raises:
             TrainingError: if they are others.
         """
-        found = {split: _fingerprint(faces) for split, faces in splits.items()}
+        found = {split: fingerprint(faces) for split, faces in splits.items()}
         for split, ours in found.items():
             if (theirs := self.faces.get(split, ours)) != ours:
                 raise TrainingError(
@@ -237,14 +236,6 @@ class RunState:
 
 def _cross_entropy(recipe: Recipe, targets: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     return BalancedCrossEntropy(targets, recipe.balance) if recipe.balance else soft_cross_entropy
-
-
-def _fingerprint(faces: Faces) -> str:
-    """Their number, and a checksum of their answers, which are at hand for faces that are streamed too."""
-    digest = hashlib.sha256()
-    for values in (faces.labels, faces.targets):
-        digest.update(values.cpu().numpy().tobytes())
-    return f"{len(faces):,} faces, targets {digest.hexdigest()[:12]}"
 
 
 @contextmanager

@@ -5,6 +5,7 @@ The batches are those of a set in memory, bit for bit: the order is the same, an
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -66,6 +67,14 @@ class FaceStream:
 
 
 Faces = FaceTensors | FaceStream
+
+
+def fingerprint(faces: Faces) -> str:
+    """Their number, and a checksum of their answers, which are at hand for faces that are streamed too."""
+    digest = hashlib.sha256()
+    for values in (faces.labels, faces.targets):
+        digest.update(values.cpu().numpy().tobytes())
+    return f"{len(faces):,} faces, targets {digest.hexdigest()[:12]}"
 
 
 class _Decoder(torch.utils.data.Dataset[Tensor]):
