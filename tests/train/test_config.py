@@ -249,7 +249,7 @@ def test_name_is_fit_for_a_folder(name: str) -> None:
         ({"name": "ferplus", "valid_share": 0.1}, "valid_share: 'ferplus' has a validation split of its own"),
         (
             {"name": "table", "classes": "found"},
-            "classes 'found' belongs to name 'folder', got it with 'table'",
+            "classes 'found' belongs to name 'folder', got it with 'table'; .* data.classes = 'happy, bored'",
         ),
         ({"name": "folder", "target": "label", "valid_share": 1.0}, "valid_share = 1.0: .*less than 1"),
         ({"name": "rafdb"}, "target 'votes': 'rafdb' has none; set target = 'label'"),

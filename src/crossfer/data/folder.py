@@ -8,6 +8,7 @@ from operator import add
 from pathlib import Path
 
 from crossfer.data.listing import is_image, list_in_tree
+from crossfer.data.names import NAME_OWN
 from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
 from crossfer.data.tree import Tree, list_some, open_tree, trees_to_try
 from crossfer.labels import FERPLUS, LabelSet, canonical
@@ -43,7 +44,7 @@ def list_folder(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
     """
     labels, split = options.classes, options.split
     tree, prefix = _split_tree(root, labels, split)
-    found = list(images_by_class(tree, labels, faults))
+    found = list(images_by_class(tree, labels, faults, f"; {NAME_OWN}"))
     dataset = list_in_tree(
         tree,
         found,
@@ -98,8 +99,17 @@ def found_classes(root: Path) -> LabelSet:
     return LabelSet(",".join(classes), classes)
 
 
-def images_by_class(tree: Tree, labels: LabelSet, faults: Faults) -> Iterator[tuple[str, int]]:
-    """Member and class index of each image below the class folders of a tree, folder by folder."""
+def images_by_class(
+    tree: Tree, labels: LabelSet, faults: Faults, remedy: str = ""
+) -> Iterator[tuple[str, int]]:
+    """Member and class index of each image below the class folders of a tree, folder by folder.
+
+    Args:
+        tree: holds the class folders.
+        labels: the classes to expect.
+        faults: what to do about unknown class folders and files that are no image.
+        remedy: ends what is said of an unknown class folder.
+    """
     inside: dict[str, list[str]] = {}
     for name in sorted(tree.names):
         folder, separator, _ = name.partition("/")
@@ -111,7 +121,7 @@ def images_by_class(tree: Tree, labels: LabelSet, faults: Faults) -> Iterator[tu
         try:
             label = labels.index(folder)
         except ValueError as error:
-            faults.add(f"{tree.where}/{folder}: {error}")
+            faults.add(f"{tree.where}/{folder}: {error}{remedy}")
             continue
         for name in names:
             if is_image(name):

@@ -12,4 +12,5 @@ LabelVersion = Literal["fer2013new", "label-csv"]
 # The user's own images: photos to find faces in, of the classes that the user names.
 OWN: frozenset[DatasetName] = frozenset({"folder", "table"})
 
+NAME_OWN = "name classes of your own with --classes, in a recipe as data.classes"
 FOUND = "found"  # in place of the classes of a folder: those whose folders are there

@@ -29,6 +29,7 @@ import numpy as np
 from crossfer.data.columns import SampleColumns, pack
 from crossfer.data.folder import SPLIT_FOLDERS
 from crossfer.data.listing import csv_lines, note_twins, read_from
+from crossfer.data.names import NAME_OWN
 from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
 from crossfer.data.tree import FolderTree, Tree, ZipTree, list_some
 from crossfer.labels import SYNONYMS, LabelSet, canonical
@@ -346,7 +347,10 @@ def _entry(number: int, row: Row, columns: _Columns, options: ListingOptions, fo
 def _label(value: Any, labels: LabelSet, *, numbered: bool) -> int:
     text = str("" if value is None else value).strip()
     if not (found := _NUMBER.fullmatch(text)):
-        return labels.index(text)
+        try:
+            return labels.index(text)
+        except ValueError as error:
+            raise ValueError(f"{error}; {NAME_OWN}") from None
     number = int(found[1])
     if not numbered:
         raise ValueError(

@@ -113,7 +113,10 @@ class DataConfig(Section):
                 if getattr(self, key):
                     raise ValueError(f"{key}: {self.name!r} has a validation split of its own; leave it out")
         if self.classes == FOUND and self.name != "folder":
-            raise ValueError(f"classes {FOUND!r} belongs to name 'folder', got it with {self.name!r}")
+            raise ValueError(
+                f"classes {FOUND!r} belongs to name 'folder', got it with {self.name!r}; name the classes, "
+                "such as data.classes = 'happy, bored'"
+            )
         if self.target == "votes" and self.name not in {"ferplus", "table", "synthetic"}:
             raise ValueError(f"target 'votes': {self.name!r} has none; set target = 'label'")
         for key, owner in READ_FOR_ONE_SET.items():
