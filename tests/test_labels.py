@@ -51,6 +51,16 @@ def test_spellings(spelling: str, name: str):
     assert FERPLUS.expressions[FERPLUS.index(spelling)] == name
 
 
+def test_names_that_are_not_folded_are_found_as_written_and_in_other_spellings():
+    mine = LabelSet("mine", ("Happy", "bored"))
+    assert [mine.index(name) for name in ("Happy", "happy", "happiness", "Bored")] == [0, 0, 0, 1]
+    assert mine.has("happy")
+    assert not mine.has("sad")
+    assert mine.indices_in(LabelSet("other", ("bored", "neutral", "happiness"))) == (2, 0)
+    both = LabelSet("both", ("happy", "happiness"))
+    assert [both.index(name) for name in both.expressions] == [0, 1]
+
+
 def test_sfew_folder_names():
     folders = ["Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise"]
     assert [SFEW.index(name) for name in folders] == list(range(7))

@@ -36,7 +36,7 @@ class LabelSet:
 
     Attributes:
         name: identifier, such as ``"ferplus"``.
-        expressions: canonical expression names in class order.
+        expressions: distinct expression names in class order.
     """
 
     name: str
@@ -52,13 +52,15 @@ class LabelSet:
         return len(self.expressions)
 
     def index(self, name: str) -> int:
-        """Class index of an expression name (case and synonyms folded).
+        """Class index of an expression name: as it is written, else with case and synonyms folded in both.
 
         Raises:
             ValueError: if the set has no such expression; the message lists those it has.
         """
+        if name in self.expressions:
+            return self.expressions.index(name)
         try:
-            return self.expressions.index(canonical(name))
+            return [canonical(own) for own in self.expressions].index(canonical(name))
         except ValueError:
             raise ValueError(
                 f"unknown expression {name!r} for label set {self.name!r}; "
@@ -67,7 +69,7 @@ class LabelSet:
 
     def has(self, name: str) -> bool:
         """Whether the set has an expression of that name (case and synonyms folded)."""
-        return canonical(name) in self.expressions
+        return canonical(name) in map(canonical, self.expressions)
 
     def indices_in(self, other: LabelSet) -> tuple[int, ...]:
         """For each expression of this set its class index in ``other``.
