@@ -209,7 +209,7 @@ def test_a_level_between_two_is_served_by_the_higher():
     assert calibration.set_threshold(0.9) == calibration.set_thresholds[400]
     assert calibration.set_threshold(0.9001) == calibration.set_thresholds[401]
     assert calibration.set_threshold(0.7) == calibration.set_thresholds[200]  # 0.7 * 1000 is 700 here
-    for coverage in (0.4, 0.9995, 95):
+    for coverage in (0.4, 0.4999, 0.9995, 95, math.nan, math.inf):
         with pytest.raises(ValueError, match=r"expected a share from 0\.5 to 0\.999, got"):
             calibration.set_threshold(coverage)
 

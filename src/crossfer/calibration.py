@@ -82,12 +82,12 @@ class Calibration:
         Raises:
             ValueError: if the coverage is out of the range of ``LEVELS``.
         """
-        level = math.ceil(round(coverage * 1000, 6))
+        level = round(coverage * 1000, 6)
         if not LEVELS[0] <= level <= LEVELS[-1]:
             raise ValueError(
                 f"coverage: expected a share from {LEVELS[0] / 1000} to {LEVELS[-1] / 1000}, got {coverage}"
             )
-        return self.set_thresholds[level - LEVELS[0]]
+        return self.set_thresholds[math.ceil(level) - LEVELS[0]]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
