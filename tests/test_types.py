@@ -27,11 +27,20 @@ def test_a_prediction_orders_its_expressions():
     assert PREDICTION.to_dict(top_k=1)["probabilities"] == {"happiness": 0.6}
 
 
+@pytest.mark.parametrize("none", [0, -1])
+def test_fewer_than_one_expression_cannot_be_asked_for(none: int):
+    for asked in (PREDICTION.top, PREDICTION.to_dict, Face(Box(1, 2, 3, 4), (), None, PREDICTION).to_dict):
+        with pytest.raises(ValueError, match=f"expected at least 1 expression to give, got {none}"):
+            asked(none)
+    assert PREDICTION.to_dict(None)["probabilities"] == PREDICTION.probabilities
+
+
 def test_evidence_for_an_expression_is_what_it_has_beyond_all():
     cells = np.array([[[3, 1]], [[1, 1]], [[2, 4]]], np.float32)
     prediction = Prediction(PREDICTION.probabilities, cells.sum(axis=(1, 2)), cells)
     assert prediction.evidence_for("neutral").tolist() == [[1, -1]]
     assert prediction.evidence_for("anger").tolist() == [[0, 2]]
+    assert prediction.evidence_for("Angry").tolist() == [[0, 2]]
     with pytest.raises(ValueError, match="expected one of neutral, happiness, anger, got 'joy'"):
         prediction.evidence_for("joy")
 

@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from crossfer.labels import canonical
+
 UNCERTAIN = "uncertain"
 
 
@@ -90,23 +92,36 @@ class Prediction:
 
         Softmax ignores what all classes share, so only this decides.
 
+        Args:
+            expression: as it is written in the probabilities, or in a common spelling (``happy``).
+
         Raises:
             ValueError: if the model does not know the expression.
         """
-        if expression not in self.probabilities:
+        name = expression if expression in self.probabilities else canonical(expression)
+        if name not in self.probabilities:
             raise ValueError(f"expected one of {', '.join(self.probabilities)}, got {expression!r}")
-        return self.evidence[list(self.probabilities).index(expression)] - self.evidence.mean(axis=0)
+        return self.evidence[list(self.probabilities).index(name)] - self.evidence.mean(axis=0)
 
     def top(self, k: int) -> list[tuple[str, float]]:
-        """The ``k`` most probable expressions with their probabilities, best first."""
+        """The ``k`` most probable expressions with their probabilities, best first.
+
+        Raises:
+            ValueError: if ``k`` is below 1.
+        """
+        if k < 1:
+            raise ValueError(f"expected at least 1 expression to give, got {k}")
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:k]
 
     def to_dict(self, top_k: int | None = None) -> dict[str, Any]:
         """``{"expression", "confidence", "probabilities"}``; ``top_k`` keeps only that many probabilities.
 
         ``"prediction_set"`` and ``"answer"`` are there where a coverage or abstention was asked for.
+
+        Raises:
+            ValueError: if ``top_k`` is below 1; None keeps all.
         """
-        kept = self.top(top_k) if top_k else self.probabilities.items()
+        kept = self.probabilities.items() if top_k is None else self.top(top_k)
         return {
             "expression": self.expression,
             "confidence": round(self.confidence, 6),
@@ -144,7 +159,11 @@ class Face:
         return self.prediction.confidence
 
     def to_dict(self, top_k: int | None = None) -> dict[str, Any]:
-        """The face as plain values, as ``crossfer predict --format json`` writes it."""
+        """The face as plain values, as ``crossfer predict --format json`` writes it.
+
+        Args:
+            top_k: keep only that many probabilities, at least 1; None keeps all.
+        """
         return {
             "box": self.box.to_dict(),
             "detection_score": None if self.detection_score is None else round(self.detection_score, 4),
