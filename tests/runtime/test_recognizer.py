@@ -185,6 +185,27 @@ def test_it_draws_what_it_recognised(tiny_model, astronaut, astronaut_path):
     assert recognizer.draw(astronaut, []).tobytes() != drawn.tobytes()
 
 
+def test_what_are_no_faces_is_not_drawn(recognizer, astronaut):
+    predictions = recognizer.classify([astronaut])
+    with pytest.raises(TypeError, match="expected the faces that recognize gives, got Prediction among them"):
+        recognizer.draw(astronaut, predictions)
+    (face,) = recognizer.recognize(astronaut)
+    with pytest.raises(TypeError, match="expected the faces of the image, got one Face; put it into a list"):
+        recognizer.draw(astronaut, face)
+
+
+def test_an_image_without_a_name_is_told_by_its_place(recognizer, astronaut, tmp_path):
+    for several, name in ((recognizer.recognize_batch, "images"), (recognizer.classify, "crops")):
+        with pytest.raises(ImageError, match=rf"^{name}\[1\]: image bytes: expected a JPEG"):
+            several([astronaut, b"no image"])
+        with pytest.raises(ImageError, match=rf"^{name}\[2\]: expected uint8 RGB pixels"):
+            several(iter([astronaut, astronaut, astronaut.astype(float)]))
+        with pytest.raises(ImageError, match=rf"^{tmp_path}/none.png: no such file"):
+            several([astronaut, tmp_path / "none.png"])
+    with pytest.raises(ImageError, match=r"^image bytes: expected"):
+        recognizer.recognize(b"no image")
+
+
 def test_a_higher_score_leaves_out_more(tiny_model, astronaut):
     assert Recognizer(tiny_model, min_face_score=0.99).recognize(astronaut) == []
 

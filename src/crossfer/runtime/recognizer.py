@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import reprlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeVar, get_args
 
 import numpy as np
 from PIL import Image
@@ -18,10 +18,12 @@ from crossfer.runtime.align import crop_face
 from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.decision import Decision
 from crossfer.runtime.detector import MULTIPLE, CenterFace, Detection, Detector, detect
-from crossfer.runtime.image import ImageSource, load_image
+from crossfer.runtime.image import ImageError, ImageSource, load_image
 from crossfer.runtime.names import DETECTOR_SIDE, MAX_THREADS, MIN_FACE_SCORE, DetectorName, set_in_vain
 from crossfer.runtime.preprocess import normalize, resize_crop
 from crossfer.types import Box, Face, Prediction
+
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class Recognizer:
         Raises:
             ImageError: if the image cannot be used.
         """
-        return self.recognize_batch([image])[0]
+        return self.answer([self.find(image)])[0]
 
     def recognize_batch(self, images: Iterable[ImageSource]) -> list[list[Face]]:
         """The faces in each of several images; the faces of all images go through the model together.
@@ -137,10 +139,11 @@ class Recognizer:
             images: as ``recognize`` takes them.
 
         Raises:
-            ImageError: if one of the images cannot be used; the message names it.
+            ImageError: if one of the images cannot be used; the message names its path, or its place as
+                ``images[0]`` and so on.
             TypeError: if it is a single image, and not several.
         """
-        return self.answer([self.find(source) for source in _several(images)])
+        return self.answer(_each(self.find, images, "images"))
 
     def draw(self, image: ImageSource, faces: Sequence[Face]) -> Image.Image:
         """A picture of what was recognised, as ``crossfer predict --annotate`` draws it.
@@ -157,9 +160,11 @@ class Recognizer:
 
         Raises:
             ImageError: if the image cannot be used.
+            TypeError: if it is a single face, or one of them is no ``Face``.
         """
         from crossfer.runtime.annotate import annotate  # noqa: PLC0415 - fonts are for those who draw
 
+        _require_faces(faces)
         return annotate(load_image(image), faces, self.meta.input.crop)
 
     def find(self, image: ImageSource, max_faces: int | None = None) -> Found:
@@ -196,10 +201,11 @@ class Recognizer:
             crops: as ``recognize`` takes them, of any sizes; each is squeezed to the model's square input.
 
         Raises:
-            ImageError: if one of the crops cannot be used.
+            ImageError: if one of the crops cannot be used; the message names its path, or its place as
+                ``crops[0]`` and so on.
             TypeError: if it is a single image, and not several.
         """
-        inputs = [resize_crop(load_image(crop), self.meta.input) for crop in _several(crops)]
+        inputs = _each(lambda crop: resize_crop(load_image(crop), self.meta.input), crops, "crops")
         return self._predict(np.stack(inputs)) if inputs else []
 
     def detector_for(self, min_face_score: float) -> Detector:
@@ -290,6 +296,27 @@ def _several(images: Iterable[ImageSource]) -> Iterable[ImageSource]:
     if pixels or isinstance(images, str | bytes | Path | Image.Image):
         raise TypeError(f"expected several images, got one {type(images).__name__}; put it into a list")
     return images
+
+
+def _each(work: Callable[[ImageSource], Done], images: Iterable[ImageSource], name: str) -> list[Done]:
+    """What work makes of each image; an error about one that has no path says where among them it is."""
+    done = []
+    for index, image in enumerate(_several(images)):
+        try:
+            done.append(work(image))
+        except ImageError as error:
+            if isinstance(image, str | Path):
+                raise
+            raise ImageError(f"{name}[{index}]: {error}") from error
+    return done
+
+
+def _require_faces(faces: Sequence[Face]) -> None:
+    if isinstance(faces, Face):
+        raise TypeError("expected the faces of the image, got one Face; put it into a list")
+    for face in faces:
+        if not isinstance(face, Face):
+            raise TypeError(f"expected the faces that recognize gives, got {type(face).__name__} among them")
 
 
 def _face(place: Detection | Box, prediction: Prediction) -> Face:
