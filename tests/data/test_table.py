@@ -155,6 +155,8 @@ def test_a_table_of_bad_rows_alone_says_what_is_wrong_with_the_first(tmp_path: P
         ),
         (("path", "label"), ("faces/a.png", "sad", "x"), "row 1: expected 2 cells, found 3"),
         (("path", "label"), ('"' + "x" * 200_000, "sad"), r"t\.csv, line 2: expected a line of CSV"),
+        (("path", "label"), ('"faces/a.png', "sad\nb.png,sad"), r"t\.csv, line 2: expected a line of CSV"),
+        (("path", "label"), ('"faces"/a.png', "sad"), r"t\.csv, line 2: expected a line of CSV"),
         (("path", "label"), ("", "sad"), "row 1: expected a path in column path, found nothing"),
         (("path", "label"), ("faces/z.png", "sad"), r"t\.csv, row 1: no image .*faces/z\.png \(1 of the 1"),
         (("path", *FERPLUS.expressions), ("faces/a.png", *[0] * 8), "row 1: expected a vote for one of"),

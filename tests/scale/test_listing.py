@@ -422,6 +422,9 @@ def test_an_address_of_a_folder_is_no_file(tmp_path):
         (None, None, "no such file or folder"),
         ("x.csv", b"a,b\n1,2\n", "expected a column path"),
         ("x.csv", b"", "found none"),
+        ("x.csv", b'path\nb.jpg\n"c.jpg\nd.jpg\n', r"x\.csv, line 3: .*look for a stray quotation mark"),
+        ("x.csv", b'path,n\n"a,\nb",1\n"Quote" 1.jpg,2\n', r"x\.csv, line 2: .*found one with a line break"),
+        ("x.csv", b'n,path\n"a\nb",b.jpg\n2,"Quote" 1.jpg\n', r"x\.csv, line 4: expected a line of CSV"),
         ("x.parquet", b"junk", "expected a whole Parquet file"),
         ("x.txt", b"x" * (1 << 20), "a line of more than"),
         ("x.txt", "a.png\r\n".encode("utf-16"), "in UTF-8, found UTF-16"),
@@ -454,6 +457,12 @@ def test_a_column_of_ones_own(images, tmp_path):
     assert [found[0], found[2]] == corpora.contents(images[:2])
     assert isinstance(found[1], Fault)
     assert found[1].cause == "listing"
+
+
+def test_names_in_a_csv_may_hold_commas_and_quotation_marks(images, tmp_path):
+    shutil.copy(images[0], tmp_path / 'a "b", c.png')
+    (tmp_path / "x.csv").write_text('note,path\n"two\nlines","a ""b"", c.png"\n')
+    assert read(entries(tmp_path / "x.csv")) == corpora.contents(images[:1])
 
 
 @pytest.mark.parametrize("scheme", ["", "file://", "local://"])

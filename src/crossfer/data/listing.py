@@ -29,14 +29,17 @@ def csv_lines(text: Iterable[str], where: str, start: int = 1) -> Iterator[list[
         start: number of the first of the lines.
 
     Raises:
-        DataError: if a line is no CSV, as after a quotation mark that nothing closes; it names the line.
+        DataError: if a row is no CSV, as after a quotation mark that nothing closes; it names the line where
+            the row begins.
     """
-    lines = csv.reader(text)
+    lines, begins = csv.reader(text, strict=True), start
     try:
-        yield from lines
+        for cells in lines:
+            yield cells
+            begins = start + lines.line_num
     except csv.Error as error:
         raise DataError(
-            f"{where}, line {start + lines.line_num - 1}: expected a line of CSV ({error}); "
+            f"{where}, line {begins}: expected a line of CSV ({error}); "
             "look for a stray quotation mark on this line or above"
         ) from error
 

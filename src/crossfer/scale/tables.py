@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import BinaryIO
 
@@ -63,19 +63,40 @@ def _named(table: bytes, name: bytes) -> Entry:
 
 
 def list_csv(found: Listed, column: str | None) -> Iterator[Entry]:
-    """The images that a CSV table names."""
+    """The images that a CSV table names.
+
+    Raises:
+        ScoreError: if it is none, has no column of names, or a name has a line break.
+    """
     where = shown(found.path)
     with open_file(found.path) as file:
-        lines = csv.reader(io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline=""))
-        try:
-            header = next(lines, [])
-            place = header.index(_column(header, PATH_COLUMNS, column, where))
-            for number, cells in enumerate(lines, start=1):
-                if cells:
-                    name = cells[place].strip() if place < len(cells) else ""
-                    yield _row(found.path, name, number)
-        except csv.Error as error:
-            raise ScoreError(f"{where}: expected a CSV table ({error})") from error
+        text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
+        lines = _csv_lines(text, where)
+        _, header = next(lines, (1, []))
+        place = header.index(_column(header, PATH_COLUMNS, column, where))
+        for number, (line, cells) in enumerate(lines, start=1):
+            name = cells[place].strip() if place < len(cells) else ""
+            if "\n" in name or "\r" in name:
+                raise ScoreError(
+                    f"{where}, line {line}: expected a name, found one with a line break; look for a stray "
+                    "quotation mark, or give such names in a list that parts them by zero bytes"
+                )
+            if cells:
+                yield _row(found.path, name, number)
+
+
+def _csv_lines(text: Iterable[str], where: str) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row, and the number of the line where it begins."""
+    lines, begins = csv.reader(text, strict=True), 1
+    try:
+        for cells in lines:
+            yield begins, cells
+            begins = lines.line_num + 1
+    except csv.Error as error:
+        raise ScoreError(
+            f"{where}, line {begins}: expected a line of CSV, cells parted by commas ({error}); "
+            "look for a stray quotation mark on this line or above"
+        ) from error
 
 
 def list_parquet(found: Listed, column: str | None) -> Iterator[Entry]:
