@@ -70,6 +70,7 @@ def test_bounds_and_choices_hold_after_the_help_was_shown():
     [
         (("calibrate", "base", "--data", "ferplus", "--root", ".", "-o", "model.pt"), 2),
         (("calibrate", "base", "--data", "ferplus", "--root", "none", "-o", "model.onnx"), 1),
+        (("calibrate", "base", "--data", "sfew", "--root", ".", "-o", "m.onnx", "--classes", "found"), 2),
         (("data", "split", "rafdb", "--root", ".", "-o", "s.csv", "--classes", "found"), 2),
         (("video", "clip.mp4", "-o", "rows.txt"), 2),
         (("video", "clip.mp4", "--annotate", "copy.gif"), 2),

@@ -46,7 +46,7 @@ def give(text: str, output: Path | None) -> None:
 
 
 def need_plot(plot: Path | None, output: Path | None) -> None:
-    """Refuse a picture of a study that could not be drawn, or that ``output`` would lie in the place of."""
+    """Refuse a picture of a study that could not be drawn, or that is the file of its table, too."""
     if plot is None:
         return
     need_suffix("--plot", plot, *(f".{form}" for form in FORMATS))
