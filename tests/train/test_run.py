@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from crossfer.data.splitfile import SplitFile, read_split_file
-from crossfer.train.checkpoint import CheckpointError
+from crossfer.train.checkpoint import CheckpointError, load_meta
 from crossfer.train.faults import TrainingError
 from crossfer.train.run import run_recipe, run_study
 from crossfer.train.source import CUT_FOR
@@ -90,6 +90,17 @@ def test_what_is_left_out_is_named_as_it_is(tmp_path: Path) -> None:
     told = io.StringIO()
     run_recipe(recipe, tmp_path / "run", root=root, console=Console(file=told, width=500))
     assert "[bold]a[0].png" in told.getvalue()
+
+
+def test_where_the_data_lies_is_not_kept_and_may_be_elsewhere_on_resuming(tmp_path: Path) -> None:
+    root = write_class_folders(tmp_path / "faces", {"Bored": 8, "Happy": 8}, size=(32, 32))
+    data = {"name": "folder", "target": "label", "classes": "found", "valid_share": 0.3}
+    recipe, quiet = toy_recipe(data=data, optim={"epochs": 1, "batch_size": 4}), Console(quiet=True)
+    run_recipe(recipe, tmp_path / "run", root=root, console=quiet)
+    for name in ("best", "last"):
+        assert load_meta(tmp_path / "run" / f"{name}.safetensors")["recipe"]["data"]["root"] is None
+    moved = root.rename(tmp_path / "moved")
+    assert run_recipe(recipe, tmp_path / "run", root=moved, resume=True, console=quiet).best_epoch == 1
 
 
 def test_the_split_file_that_a_run_is_told_to_use_stays(tmp_path: Path) -> None:

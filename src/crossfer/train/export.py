@@ -24,7 +24,7 @@ from crossfer.train.config import Recipe
 from crossfer.train.loader import load_faces
 from crossfer.train.network import input_contract, network
 from crossfer.train.recipe_file import placeless
-from crossfer.train.source import LICENSES, data_of_run, open_split
+from crossfer.train.source import LICENSES, data_of_run, open_split, placed
 from crossfer.train.start import fill, find_weights, recipe_of, require_labels
 from crossfer.train.stream import fingerprint
 from crossfer.train.weights import require_place
@@ -115,7 +115,8 @@ def export(
     net = network(recipe.model, len(labels)).eval()
     fill(net, weights, f"{path} does not fit its own recipe")
     contract = input_contract(recipe.model)
-    dataset = open_split(data_of_run(recipe.data, path.parent, labels), "valid", root)
+    data = data_of_run(placed(recipe.data, root), path.parent, labels)
+    dataset = open_split(data, "valid")
     faces = load_faces(dataset, contract, votes=False)
     _require_same(meta.get("faces", {}), fingerprint(faces), run)
 

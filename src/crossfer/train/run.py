@@ -24,7 +24,7 @@ from crossfer.train.network import input_contract, network
 from crossfer.train.observer import Observer
 from crossfer.train.ranks import this_rank
 from crossfer.train.record import RunResult
-from crossfer.train.source import cut_valid, data_of_run, open_split
+from crossfer.train.source import cut_valid, data_of_run, open_split, placed
 from crossfer.train.start import start_from
 from crossfer.train.state import require_folder
 from crossfer.train.stream import Faces, stream_faces
@@ -56,10 +56,12 @@ def run_recipe(
     if this_rank().number == 0:
         need_folder("--output", folder)
     choose_device(recipe.optim.device)  # before the images are read
+    # Only what is loaded by: the run itself keeps the recipe as it was written.
+    data = placed(recipe.data, root)
     if not (folder / "last.safetensors").exists():
-        _begin(recipe, folder, root, console)
-    data = data_of_run(recipe.data, folder)
-    learnt, held_out = open_split(data, "train", root), open_split(data, "valid", root)
+        _begin(recipe, data, folder, console)
+    data = data_of_run(data, folder)
+    learnt, held_out = open_split(data, "train"), open_split(data, "valid")
     faces = _load(recipe, "train", learnt, console), _load(recipe, "valid", held_out, console)
     with Display(console, recipe.optim.epochs) as display:
         return train(
@@ -72,12 +74,12 @@ def run_recipe(
         )
 
 
-def _begin(recipe: Recipe, folder: Path, root: Path | None, console: Console) -> None:
+def _begin(recipe: Recipe, data: DataConfig, folder: Path, console: Console) -> None:
     """What a new run needs before its images are read: weights that fit, and a validation split."""
-    dataset = _whole_train(recipe.data, root)
+    dataset = _whole_train(data)
     for line in _weights_of_others(recipe, dataset.labels):
         say(console, line)
-    _cut_valid(recipe.data, dataset, folder, root, console)
+    _cut_valid(data, dataset, folder, console)
 
 
 def _weights_of_others(recipe: Recipe, labels: LabelSet) -> Iterator[str]:
@@ -89,15 +91,13 @@ def _weights_of_others(recipe: Recipe, labels: LabelSet) -> Iterator[str]:
         yield f"starts from {start_from(recipe, net, labels)}"
 
 
-def _whole_train(config: DataConfig, root: Path | None) -> Dataset:
-    return open_split(config.model_copy(update={"class_limit": None}), "train", root)
+def _whole_train(config: DataConfig) -> Dataset:
+    return open_split(config.model_copy(update={"class_limit": None}), "train")
 
 
-def _cut_valid(
-    config: DataConfig, train: Dataset, folder: Path, root: Path | None, console: Console
-) -> Path | None:
+def _cut_valid(config: DataConfig, train: Dataset, folder: Path, console: Console) -> Path | None:
     with counting(console, "looking for duplicates", len(train)) as advance:
-        path = cut_valid(config, train, folder, root, progress=advance)
+        path = cut_valid(config, train, folder, progress=advance)
     if path is not None:
         share = f"{100 * config.valid_share:g} %"
         say(console, f"{share} of each class cut out of train for validation: {path}")
@@ -161,7 +161,8 @@ def run_study(
             need_folder("--runs", runs)
             choose_device(trial.recipe.optim.device)
             if trial.recipe.distill.teachers or trial.recipe.model.init is not None:
-                for line in _weights_of_others(trial.recipe, _whole_train(trial.recipe.data, root).labels):
+                labels = _whole_train(placed(trial.recipe.data, root)).labels
+                for line in _weights_of_others(trial.recipe, labels):
                     say(console, f"{trial.name}: {line}")
     load = _Shelf(root, runs, console).faces
     done = []
@@ -193,8 +194,8 @@ class _Shelf:
         """Label set, training and validation faces."""
         key = f"{recipe.data!r} {input_contract(recipe.model)!r}"
         if key != self._key:
-            data = self._with_valid(recipe.data)
-            learnt, held_out = (open_split(data, part, self.root) for part in ("train", "valid"))
+            data = self._with_valid(placed(recipe.data, self.root))
+            learnt, held_out = open_split(data, "train"), open_split(data, "valid")
             self._faces = (
                 learnt.labels,
                 _load(recipe, "train", learnt, self.console),
@@ -207,6 +208,5 @@ class _Shelf:
         """Cut anew at each start of a study: always the same, and never that of another data set."""
         if not config.valid_share:
             return config
-        train = _whole_train(config, self.root)
-        path = _cut_valid(config, train, self.runs, self.root, self.console)
+        path = _cut_valid(config, _whole_train(config), self.runs, self.console)
         return config if path is None else config.model_copy(update={"split_file": path})

@@ -28,19 +28,23 @@ LICENSES: dict[str, str] = {
 }
 
 
-def open_split(config: DataConfig, split: Literal["train", "valid"], root: Path | None = None) -> Dataset:
+def placed(config: DataConfig, root: Path | None) -> DataConfig:
+    """The data where it lies now: at ``root`` if that is named, else where the recipe says."""
+    return config if root is None else config.model_copy(update={"root": root})
+
+
+def open_split(config: DataConfig, split: Literal["train", "valid"]) -> Dataset:
     """One split of a recipe's data set.
 
     Args:
         config: which data set, and how its labels are made.
         split: ``"train"`` or ``"valid"``; they may follow different protocols.
-        root: where the data lies, instead of the recipe's ``data.root``.
 
     Raises:
         RecipeError: if the data set needs a place and none is named, or nothing is there.
         DataError: if the data is not as its layout promises, or there is no validation split.
     """
-    dataset = _drawn(config, split) if config.name == "synthetic" else _opened(config, split, root)
+    dataset = _drawn(config, split) if config.name == "synthetic" else _opened(config, split)
     if split == "train" and config.class_limit is not None:
         dataset = replace(dataset, samples=take(dataset.samples, _at_most(config.class_limit, dataset)))
     return dataset
@@ -52,9 +56,9 @@ def _drawn(config: DataConfig, split: Literal["train", "valid"]) -> Dataset:
     )
 
 
-def _opened(config: DataConfig, split: Literal["train", "valid"], root: Path | None) -> Dataset:
+def _opened(config: DataConfig, split: Literal["train", "valid"]) -> Dataset:
     assert config.name != "synthetic"  # noqa: S101
-    place = _place(config, root)
+    place = _place(config)
     return open_dataset(
         config.name,
         place,
@@ -76,8 +80,8 @@ def _at_most(limit: int, dataset: Dataset) -> list[int]:
     return sorted(np.concatenate(kept).tolist())
 
 
-def _place(config: DataConfig, root: Path | None) -> Path:
-    place = root or config.root
+def _place(config: DataConfig) -> Path:
+    place = config.root
     title = SOURCES[config.name].title if config.name != "synthetic" else config.name
     if place is None:
         raise RecipeError(f"data.root: where {title} lies is not named; add --root DIR")
@@ -92,7 +96,6 @@ def cut_valid(
     config: DataConfig,
     train: Dataset,
     folder: Path,
-    root: Path | None = None,
     *,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Path | None:
@@ -106,7 +109,6 @@ def cut_valid(
         config: its ``valid_share`` is cut.
         train: all images to cut from.
         folder: the run's folder.
-        root: where the data lies, instead of the recipe's ``data.root``.
         progress: called with the number of images read since the last call.
 
     Returns:
@@ -121,7 +123,7 @@ def cut_valid(
         return None
     path = folder / SPLIT_FILE
     _refuse_other_split(path)
-    if "valid" in splits_of(config.name, _place(config, root), train.labels):
+    if "valid" in splits_of(config.name, _place(config), train.labels):
         path.unlink(missing_ok=True)  # it would stand for the set's own validation split
         return None
     shares = {"valid": config.valid_share}
