@@ -14,6 +14,82 @@ from crossfer.serve.places import busy
 from crossfer.serve.problems import MEDIA_TYPE, Problem
 
 
+class _Connection(H11Protocol):
+    """One connection; its limits are those that ``impatient`` was given."""
+
+    most: int
+    header_seconds: float
+    stalled_seconds: float
+    _header_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.most:
+            self._refuse(busy(f"{self.most} connections are open, which is all it keeps"))
+        else:
+            self._watch_headers()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._header_timer, self._write_timer):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(self.stalled_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        # What reads WebSockets takes less than HTTP does, and waits in silence for what it does not take.
+        line = max(len(name) + len(value) + 4 for name, value in self.headers)
+        if max(line, len(event.target) + 20) > STREAM_HEADER_BYTES or len(self.headers) > STREAM_HEADERS:
+            expected = f"{STREAM_HEADERS} headers of {STREAM_HEADER_BYTES >> 10} KiB"
+            self._refuse(Problem("headers-too-large", f"Expected at most {expected} for a stream."))
+            return
+        super().handle_websocket_upgrade(event)
+        self.loop.call_later(self.header_seconds, _drop_if_silent, self.transport)
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(Problem("bad-request", "Expected an HTTP/1.1 request with headers of at most 16 KiB."))
+
+    def _watch_headers(self) -> None:
+        """Starts the clock when headers are awaited, or the rest of a body that was refused."""
+        ours, theirs = self.conn.our_state, self.conn.their_state
+        refused = ours is h11.DONE and theirs is h11.SEND_BODY
+        awaited = (theirs is h11.IDLE or refused) and not self.transport.is_closing()
+        if awaited and self._header_timer is None:
+            self._header_timer = self.loop.call_later(self.header_seconds, self._too_slow)
+        elif not awaited and self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _too_slow(self) -> None:
+        if self.conn.their_state is not h11.IDLE:  # has had its answer
+            self.transport.abort()
+            return
+        self._refuse(
+            Problem(
+                "slow-request", f"Expected the headers of a request within {self.header_seconds:g} seconds."
+            )
+        )
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answers without the application, and closes."""
+        if not self.transport.is_closing():
+            self.transport.write(_raw(problem))
+            self.transport.close()
+
+
 def impatient(
     most: int, header_seconds: float = HEADER_SECONDS, stalled_seconds: float = STALLED_SECONDS
 ) -> type[H11Protocol]:
@@ -24,82 +100,8 @@ def impatient(
         header_seconds: in which a request's headers must be complete.
         stalled_seconds: for which an answer may wait for a client that does not read.
     """
-
-    class Connection(H11Protocol):
-        """One connection."""
-
-        _header_timer: asyncio.TimerHandle | None = None
-        _write_timer: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            if len(self.connections) > most:
-                self._refuse(busy(f"{most} connections are open, which is all it keeps"))
-            else:
-                self._watch_headers()
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self._watch_headers()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            for timer in (self._header_timer, self._write_timer):
-                if timer is not None:
-                    timer.cancel()
-            super().connection_lost(exc)
-
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._write_timer = self.loop.call_later(stalled_seconds, self.transport.abort)
-
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            if self._write_timer is not None:
-                self._write_timer.cancel()
-
-        def handle_websocket_upgrade(self, event: h11.Request) -> None:
-            # What reads WebSockets takes less than HTTP does, and waits in silence for what it does not take.
-            line = max(len(name) + len(value) + 4 for name, value in self.headers)
-            if max(line, len(event.target) + 20) > STREAM_HEADER_BYTES or len(self.headers) > STREAM_HEADERS:
-                expected = f"{STREAM_HEADERS} headers of {STREAM_HEADER_BYTES >> 10} KiB"
-                self._refuse(Problem("headers-too-large", f"Expected at most {expected} for a stream."))
-                return
-            super().handle_websocket_upgrade(event)
-            self.loop.call_later(header_seconds, _drop_if_silent, self.transport)
-
-        def send_400_response(self, msg: str) -> None:
-            self._refuse(
-                Problem("bad-request", "Expected an HTTP/1.1 request with headers of at most 16 KiB.")
-            )
-
-        def _watch_headers(self) -> None:
-            """Starts the clock when headers are awaited, or the rest of a body that was refused."""
-            ours, theirs = self.conn.our_state, self.conn.their_state
-            refused = ours is h11.DONE and theirs is h11.SEND_BODY
-            awaited = (theirs is h11.IDLE or refused) and not self.transport.is_closing()
-            if awaited and self._header_timer is None:
-                self._header_timer = self.loop.call_later(header_seconds, self._too_slow)
-            elif not awaited and self._header_timer is not None:
-                self._header_timer.cancel()
-                self._header_timer = None
-
-        def _too_slow(self) -> None:
-            if self.conn.their_state is not h11.IDLE:  # has had its answer
-                self.transport.abort()
-                return
-            self._refuse(
-                Problem(
-                    "slow-request", f"Expected the headers of a request within {header_seconds:g} seconds."
-                )
-            )
-
-        def _refuse(self, problem: Problem) -> None:
-            """Answers without the application, and closes."""
-            if not self.transport.is_closing():
-                self.transport.write(_raw(problem))
-                self.transport.close()
-
-    return Connection
+    limits = {"most": most, "header_seconds": header_seconds, "stalled_seconds": stalled_seconds}
+    return type("Impatient", (_Connection,), limits)
 
 
 def _drop_if_silent(transport: asyncio.Transport) -> None:
