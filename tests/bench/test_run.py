@@ -7,9 +7,9 @@ import pytest
 
 from crossfer import Recognizer
 from crossfer.bench import run
+from crossfer.bench.contender import read_contenders, scorer
 from crossfer.bench.photo import Photos, open_photo
 from crossfer.bench.run import ANSWER, DETECTOR, FULL, PREDICT, Case, Plan, run_bench, thread_counts
-from crossfer.bench.subject import read_subjects, scorer
 from crossfer.bench.timing import Pace
 from crossfer.runtime.align import CropGeometry
 from crossfer.runtime.bundle import BundleError
@@ -25,9 +25,9 @@ def test_threads_double_up_to_the_most():
 
 
 def test_every_batch_on_one_thread_and_on_all_and_the_ends_between(tiny_model, photos):
-    subjects = [subject for subject, _ in read_subjects([str(tiny_model)])]
+    contenders = [contender for contender, _ in read_contenders([str(tiny_model)])]
     face = np.zeros((48, 48, 3), np.uint8)
-    cases = run.face_cases(subjects, face, 4, FULL)
+    cases = run.face_cases(contenders, face, 4, FULL)
     asked = sorted((case.threads, case.batch) for case in cases)
     every = [1, 4, 16, 64, 256]
     assert asked == [(1, b) for b in every] + [(2, 1), (2, 64)] + [(4, b) for b in every]
@@ -43,11 +43,11 @@ def test_faces_get_the_logits_that_users_get(tiny_model, photos):
 
 
 def test_photos_get_the_answers_that_users_get(tiny_model, photos):
-    subjects = [subject for subject, _ in read_subjects([str(tiny_model)])]
-    cases = run.photo_cases(subjects, photos, 2)
+    contenders = [contender for contender, _ in read_contenders([str(tiny_model)])]
+    cases = run.photo_cases(contenders, photos, 2)
     assert len(cases) == 2 + 2 * 2 * 2
     for photo in photos.sizes:
-        answer = cases[Case(ANSWER, subjects[0].label, 1, size=photo.size)]()
+        answer = cases[Case(ANSWER, contenders[0].label, 1, size=photo.size)]()
         assert answer == Recognizer(tiny_model, threads=1).recognize(photo.jpeg)
         assert [face.box for face in answer] == [
             face.box for face in cases[Case(DETECTOR, threads=1, size=photo.size)]()
@@ -55,20 +55,20 @@ def test_photos_get_the_answers_that_users_get(tiny_model, photos):
 
 
 def test_the_command_that_is_timed_answers(tiny_model, photos, tmp_path):
-    subjects = [subject for subject, _ in read_subjects([str(tiny_model)])]
+    contenders = [contender for contender, _ in read_contenders([str(tiny_model)])]
     file = run._written(tmp_path, photos.sizes[0])
-    commands = run.start_commands(subjects, photos.sizes[0], file)
-    told = run.run_to_end(commands[Case(PREDICT, subjects[0].label, size=(640, 480))])
+    commands = run.start_commands(contenders, photos.sizes[0], file)
+    told = run.run_to_end(commands[Case(PREDICT, contenders[0].label, size=(640, 480))])
     assert '"expression": ' in told
 
 
 def test_models_take_turns_and_are_compared_with_the_first(tiny_model, photos):
-    subjects = [subject for subject, _ in read_subjects([str(tiny_model), str(tiny_model)])]
+    contenders = [contender for contender, _ in read_contenders([str(tiny_model), str(tiny_model)])]
     plan = Plan((1, 4), (1,), Pace(budget=0.01, block=0.001), Pace(budget=0.01), peaks=1)
     face, told = photos.face(CropGeometry()), []
-    things = run.face_cases(subjects, face, 1, plan)
+    things = run.face_cases(contenders, face, 1, plan)
     section = run._timed("faces", "faces/s", things, plan.pace, lambda *what: told.append(what))
-    rows = section.to_dict(subjects[0].label)["rows"]
+    rows = section.to_dict(contenders[0].label)["rows"]
     assert [(row["model"], row["batch"]) for row in rows] == [
         ("tiny.onnx", 1), ("tiny.onnx (2)", 1), ("tiny.onnx", 4), ("tiny.onnx (2)", 4)
     ]  # fmt: skip
@@ -79,7 +79,7 @@ def test_models_take_turns_and_are_compared_with_the_first(tiny_model, photos):
 
 def test_models_named_twice_are_told_apart(tiny_model):
     named = [str(tiny_model), "default", str(tiny_model), str(tiny_model)]
-    labels = [subject.label for subject, _ in read_subjects(named)]
+    labels = [contender.label for contender, _ in read_contenders(named)]
     assert labels == ["tiny.onnx", "default", "tiny.onnx (2)", "tiny.onnx (3)"]
 
 

@@ -12,9 +12,9 @@ from crossfer.calibration import BiasTrial, softmax
 from crossfer.console import as_text
 from crossfer.evaluate import calibrate as calibrating
 from crossfer.evaluate.calibrate import Calibrated, calibrate
-from crossfer.evaluate.evaluation import score
+from crossfer.evaluate.evaluation import measure
 from crossfer.evaluate.leaks import Leaks
-from crossfer.evaluate.predictions import Predictions, Subject
+from crossfer.evaluate.predictions import About, Predictions
 from crossfer.evaluate.tables import calibration_tables
 from crossfer.metrics import stated_accuracy
 from crossfer.runtime.bundle import BundleMeta
@@ -31,9 +31,9 @@ def drawn(shares: np.ndarray, n: int, seed: int) -> Predictions:
     truth = rng.choice(K, size=n, p=shares)
     points = CENTRES[truth] + rng.normal(size=(n, K))
     logits = 2 * (_likelihood(points) + np.log(shares))  # wrong by a temperature of 2
-    subject = Subject("toy", "valid", "as given", "none", META.name, "abc", tuple(META.labels))
+    about = About("toy", "valid", "as given", "none", META.name, "abc", tuple(META.labels))
     names = tuple(map(str, range(n)))
-    return Predictions(subject, names, names, truth, logits.astype("f4"), softmax(logits), None)
+    return Predictions(about, names, names, truth, logits.astype("f4"), softmax(logits), None)
 
 
 def _likelihood(points: np.ndarray) -> np.ndarray:
@@ -137,7 +137,7 @@ def test_rare_classes_are_found_more_often_and_it_says_so(unbalanced: Prediction
     answered = replace(
         unbalanced, probabilities=softmax(unbalanced.logits, found.meta.temperature, found.meta.bias)
     )
-    sets = score(answered, found.calibration).sets
+    sets = measure(answered, found.calibration).sets
     assert sets is not None
     assert all(held.coverage >= held.target for held in sets)
 
@@ -202,7 +202,7 @@ def test_what_answers_otherwise_is_called_otherwise_and_has_its_own_scores(unbal
     assert found.meta.provenance["scores"]["valid"]["n"] == len(unbalanced)
     assert found.meta.provenance["scores"]["valid"]["accuracy"] == pytest.approx(found.after.accuracy)
     named = {key: found.meta.provenance["scores"]["valid"][key] for key in ("data", "split", "protocol")}
-    assert named == {key: getattr(unbalanced.subject, key) for key in named}
+    assert named == {key: getattr(unbalanced.about, key) for key in named}
     again = calibrate(found.meta, unbalanced, None, balance=1.0)
     assert again.meta.name == f"{META.name}-balance-1"
     assert calibrate(again.meta, unbalanced, None).meta.name == META.name
@@ -216,7 +216,7 @@ def test_it_states_its_own_score_where_no_answer_changed_too(unbalanced: Predict
     first = calibrate(META, unbalanced, None, balance=0.0).meta
     again = calibrate(replace(first, provenance=old), unbalanced, None, balance=0.0)
     assert (again.meta.bias, again.meta.temperature) == (first.bias, first.temperature)
-    about = unbalanced.subject
+    about = unbalanced.about
     right = softmax(unbalanced.logits, first.temperature, first.bias).argmax(axis=1) == unbalanced.truth
     stated = stated_accuracy(right, about.data, about.split, about.protocol)
     assert again.meta.provenance["scores"] == {"valid": stated, "test": old["scores"]["test"]}

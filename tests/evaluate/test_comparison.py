@@ -11,12 +11,12 @@ import pytest
 from scipy.stats import ttest_ind, ttest_rel
 
 from crossfer.evaluate.comparison import PairResult, aggregate, compare_networks, compare_recipes
-from crossfer.evaluate.evaluation import score
-from crossfer.evaluate.predictions import Predictions, Subject
+from crossfer.evaluate.evaluation import measure
+from crossfer.evaluate.predictions import About, Predictions
 from crossfer.evaluate.run_file import Run, RunError, read_run, write_run
 from crossfer.labels import FERPLUS
 
-SUBJECT = Subject("toy", "test", "as given", "none", "net", "abc", FERPLUS.expressions)
+ABOUT = About("toy", "test", "as given", "none", "net", "abc", FERPLUS.expressions)
 
 
 def predictions(right: np.ndarray, digests: list[str] | None = None) -> Predictions:
@@ -27,13 +27,13 @@ def predictions(right: np.ndarray, digests: list[str] | None = None) -> Predicti
     names = digests or [f"{i:04x}" for i in range(n)]
     truth, logits = np.ones(n, np.int64), np.log(probabilities).astype(np.float32)
     return Predictions(
-        SUBJECT, tuple(f"x/{name}.png" for name in names), tuple(names), truth, logits, probabilities
+        ABOUT, tuple(f"x/{name}.png" for name in names), tuple(names), truth, logits, probabilities
     )
 
 
 def run(name: str, right: np.ndarray, digests: list[str] | None = None) -> Run:
     made = predictions(right, digests)
-    made = replace(made, subject=replace(SUBJECT, model_sha256=name))
+    made = replace(made, about=replace(ABOUT, model_sha256=name))
     return Run(name, {"accuracy": float(right.mean())}, made)
 
 
@@ -52,18 +52,18 @@ def test_a_run_survives_its_file(tmp_path: Path):
     made = replace(predictions(coin(20, 0.7, 0)), votes=np.full((20, 8), 1 / 8), skipped=("bad.png: bad",))
     lost = np.arange(20) == 3
     made.probabilities[lost] = made.logits[lost] = np.nan
-    result = score(made)
+    result = measure(made)
     write_run(result, made, tmp_path / "a.jsonl")
     found = read_run(tmp_path / "a.jsonl")
     assert (found.name, found.result) == ("a", result.to_dict())
     again = found.predictions
-    assert (again.subject, again.paths, again.digests, again.skipped) == (
-        made.subject, made.paths, made.digests, made.skipped,
+    assert (again.about, again.paths, again.digests, again.skipped) == (
+        made.about, made.paths, made.digests, made.skipped,
     )  # fmt: skip
     np.testing.assert_array_equal(again.logits, made.logits)
     np.testing.assert_allclose(again.probabilities, made.probabilities, atol=1e-9)
     np.testing.assert_allclose(again.votes, made.votes, atol=1e-6)
-    assert score(again).to_dict() == result.to_dict()
+    assert measure(again).to_dict() == result.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_run_survives_its_file(tmp_path: Path):
 def test_a_damaged_file_says_where(tmp_path: Path, change, message: str):
     made = predictions(coin(5, 0.5, 0))
     path = tmp_path / "a.jsonl"
-    write_run(score(made), made, path)
+    write_run(measure(made), made, path)
     path.write_text(change(path.read_text()))
     with pytest.raises(RunError, match=message) as caught:
         read_run(path)
@@ -149,7 +149,7 @@ def test_an_image_that_does_not_fit_says_which_line(tmp_path: Path, change: dict
 def check_changed_line(folder: Path, line: int, change: dict, message: str) -> None:
     """A run of 5 images, 3 of them right, is refused with a message once a line has other values."""
     made, path = predictions(np.arange(5) < 3), folder / "a.jsonl"
-    write_run(score(made), made, path)
+    write_run(measure(made), made, path)
     lines = path.read_text().splitlines()
     lines[line] = json.dumps({**json.loads(lines[line]), **change})
     path.write_text("\n".join(lines) + "\n")
@@ -195,7 +195,7 @@ def test_two_networks_with_their_classes_in_other_orders():
     order = [*range(7, -1, -1)]
     second = replace(
         first,
-        subject=replace(SUBJECT, labels=tuple(SUBJECT.labels[k] for k in order)),
+        about=replace(ABOUT, labels=tuple(ABOUT.labels[k] for k in order)),
         truth=7 - first.truth,
         probabilities=first.probabilities[:, order],
         logits=first.logits[:, order],
@@ -287,7 +287,7 @@ def test_copies_widen_the_interval_of_recipes_too():
 def test_one_network_is_not_two_seeds():
     a, b, c = (run(name, coin(50, 0.7, seed)) for seed, name in enumerate("abc"))
     copy = replace(a, name="copy")
-    for measure in (
+    for compare in (
         lambda: aggregate([a, copy]),
         lambda: compare_recipes([a, copy], [b, c]),
         lambda: compare_recipes([b, c], [a, copy]),
@@ -295,9 +295,9 @@ def test_one_network_is_not_two_seeds():
         with pytest.raises(
             RunError, match="different networks on one side, found a and copy of the same one"
         ):
-            measure()
-    subject = replace(a.predictions.subject, detector="centerface")
-    assert aggregate([a, replace(a, predictions=replace(a.predictions, subject=subject))]).n == 50
+            compare()
+    about = replace(a.predictions.about, detector="centerface")
+    assert aggregate([a, replace(a, predictions=replace(a.predictions, about=about))]).n == 50
 
 
 def test_runs_on_other_images_are_refused():

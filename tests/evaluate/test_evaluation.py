@@ -12,7 +12,7 @@ from sklearn import metrics as sklearn_metrics
 
 from crossfer.data.sample import DataError, Dataset, Sample
 from crossfer.evaluate import evaluate
-from crossfer.evaluate.predictions import CHUNK, Subject
+from crossfer.evaluate.predictions import CHUNK, About
 from crossfer.evaluate.tables import evaluation_tables
 from crossfer.labels import FER2013, FERPLUS, RAFDB, LabelSet
 from crossfer.metrics import wilson_interval
@@ -111,7 +111,7 @@ def test_numbers_are_those_of_scikit_learn():
 def test_what_the_numbers_belong_to():
     result = evaluate(PixelReader(), dataset([1], [1]))
     assert result.n == 1
-    assert result.subject == Subject("toy", "valid", "as given", "none", "tiny", "abc", FERPLUS.expressions)
+    assert result.about == About("toy", "valid", "as given", "none", "tiny", "abc", FERPLUS.expressions)
     assert result.skipped == ("line 3: bad",)
 
 
@@ -124,7 +124,7 @@ def test_the_largest_face_counts_and_none_counts_as_wrong():
     assert sum(result.confusion[1]) == happiness.support - 1
     assert sum(result.confusion[2]) == surprise.support
     assert np.sum(result.confusion) == result.n - result.no_face
-    assert result.subject.detector == "centerface"
+    assert result.about.detector == "centerface"
 
 
 def test_no_face_anywhere():
@@ -175,7 +175,7 @@ def test_a_detector_of_ones_own_finds_the_faces_and_stands_in_the_result(tiny_mo
             return []
 
     result = evaluate(Recognizer(tiny_model, Blind()), dataset([1, 2], [1, 2]))
-    assert (result.subject.detector, result.no_face, result.accuracy) == ("Blind", 2, 0)
+    assert (result.about.detector, result.no_face, result.accuracy) == ("Blind", 2, 0)
 
 
 def test_plain_values_survive_json():
@@ -228,8 +228,8 @@ def test_a_real_model_scores_as_its_single_predictions_do(tiny_model: Path):
     samples = tuple(Sample(str(i), label) for i, label in enumerate(truth))
     result = evaluate(recognizer, Dataset("noise", "none", FERPLUS, samples, lambda s: images[int(s.path)]))
     assert result.accuracy == 0.5
-    assert result.subject.model_sha256 == recognizer.sha256
-    assert len(result.subject.model_sha256) == 64
+    assert result.about.model_sha256 == recognizer.sha256
+    assert len(result.about.model_sha256) == 64
 
 
 def test_end_to_end_finds_the_face_in_a_photo_and_none_in_a_wall(tiny_model: Path, astronaut: np.ndarray):

@@ -13,8 +13,8 @@ from PIL import Image
 
 from crossfer.calibration import softmax
 from crossfer.evaluate import figures
-from crossfer.evaluate.evaluation import score
-from crossfer.evaluate.predictions import Predictions, Subject
+from crossfer.evaluate.evaluation import measure
+from crossfer.evaluate.predictions import About, Predictions
 from crossfer.evaluate.run_file import Run
 from crossfer.metrics import risk_coverage
 
@@ -29,9 +29,9 @@ def run() -> Run:
     logits = (1.5 * np.eye(3)[truth] + rng.normal(size=(N, 3))).astype(np.float32)
     logits[:LOST] = np.nan
     names = tuple(map(str, range(N)))
-    subject = Subject("toy", "test", "as given", "centerface", "net", "abc", LABELS)
-    predictions = Predictions(subject, names, names, truth, logits, softmax(logits))
-    return Run("mine", score(predictions).to_dict(), predictions)
+    about = About("toy", "test", "as given", "centerface", "net", "abc", LABELS)
+    predictions = Predictions(about, names, names, truth, logits, softmax(logits))
+    return Run("mine", measure(predictions).to_dict(), predictions)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from crossfer.data.source import open_dataset
 from crossfer.evaluate.corruptions import CORRUPTIONS, STRENGTHS, corrupt
-from crossfer.evaluate.evaluation import score
+from crossfer.evaluate.evaluation import measure
 from crossfer.evaluate.figures import robustness_figure
 from crossfer.evaluate.predictions import predict
 from crossfer.evaluate.report import html_report, json_report, markdown_report
@@ -31,7 +31,7 @@ def run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     root = write_class_folders(tmp_path_factory.mktemp("faces"), {"happiness": 3, "fear": 2})
     predictions = predict(Recognizer(tiny_model, detector="none"), open_dataset("folder", root))
     corrupted = CorruptionResult(0, ACCURACY, 0.47)
-    result = replace(score(predictions, None), corruptions=corrupted, accuracy=0.8)
+    result = replace(measure(predictions, None), corruptions=corrupted, accuracy=0.8)
     return Run("mine", result.to_dict(), predictions)
 
 

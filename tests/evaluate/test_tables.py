@@ -11,8 +11,8 @@ from crossfer.calibration import BiasTrial, softmax
 from crossfer.console import as_text
 from crossfer.evaluate.calibrate import FEWEST, Calibrated, calibrate
 from crossfer.evaluate.corruptions import CORRUPTIONS, STRENGTHS
-from crossfer.evaluate.evaluation import score, score_part
-from crossfer.evaluate.predictions import Predictions, Subject
+from crossfer.evaluate.evaluation import measure, measure_part
+from crossfer.evaluate.predictions import About, Predictions
 from crossfer.evaluate.report import html_report, markdown_report
 from crossfer.evaluate.result import CorruptionResult, EvaluationResult, EvidenceResult, LeakResult
 from crossfer.evaluate.run_file import Run
@@ -26,9 +26,9 @@ def predictions() -> Predictions:
     rng, meta = np.random.default_rng(0), tiny_meta()
     truth = rng.integers(len(meta.labels), size=FEWEST)
     logits = (rng.normal(size=(FEWEST, len(meta.labels))) + 3 * np.eye(len(meta.labels))[truth]).astype("f4")
-    subject = Subject("toy", "valid", "as given", "none", meta.name, "abc", tuple(meta.labels))
+    about = About("toy", "valid", "as given", "none", meta.name, "abc", tuple(meta.labels))
     names = tuple(map(str, range(FEWEST)))
-    return Predictions(subject, names, names, truth, logits, softmax(logits), None)
+    return Predictions(about, names, names, truth, logits, softmax(logits), None)
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +52,10 @@ def test_what_a_bias_does_is_said_in_words(calibrated: Calibrated, gain: float, 
 @pytest.fixture(scope="module")
 def result(predictions: Predictions, calibrated: Calibrated) -> EvaluationResult:
     """A result with everything in it."""
-    part = score_part(predictions.select(np.arange(FEWEST) < 20))
+    part = measure_part(predictions.select(np.arange(FEWEST) < 20))
     gain = (0.1, (0.05, 0.15))
     return replace(
-        score(predictions, calibrated.calibration),
+        measure(predictions, calibrated.calibration),
         subsets={"all others": part},
         leaks=LeakResult({"train": 2000, "valid": 300}, 5, part, None),
         corruptions=CorruptionResult(0, {kind: (0.1234,) * len(STRENGTHS) for kind in CORRUPTIONS}, 0.1234),
@@ -98,13 +98,13 @@ def test_parts_have_the_names_of_what_was_looked_through(result: EvaluationResul
 
 
 def test_what_was_not_asked_for_has_no_table(predictions: Predictions):
-    titles = [title for title, _, _ in result_tables(score(predictions, None).to_dict())]
+    titles = [title for title, _, _ in result_tables(measure(predictions, None).to_dict())]
     assert titles == ["each class"]
 
 
 def test_the_confusion_matrix_fits_a_terminal_of_80_columns(result: EvaluationResult):
     wide, narrow = (as_text(evaluation_tables(result, width)) for width in (100, 80))
-    labels = result.subject.labels
+    labels = result.about.labels
     assert wide.split("columns: predicted")[1].split()[: len(labels)] == list(labels)
     matrix = narrow.split("columns: predicted")[1]
     assert matrix.split()[: len(labels)] == [label[:3] for label in labels]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from crossfer.bench.contender import Contender
 from crossfer.bench.machine import Machine
 from crossfer.bench.photo import Photos
-from crossfer.bench.subject import Subject
 from crossfer.bench.timing import LEAST_ROUNDS, Spread, paired_ratio
 
 Unit = Literal["faces/s", "ms", "MB"]
@@ -95,7 +95,7 @@ class BenchResult:
 
     Attributes:
         machine: that it ran on.
-        subjects: the models, the one that others are compared with first.
+        contenders: the models, the one that others are compared with first.
         photos: the picture.
         sections: what was measured, in order.
         quick: fewer things in fewer rounds.
@@ -104,7 +104,7 @@ class BenchResult:
     """
 
     machine: Machine
-    subjects: tuple[Subject, ...]
+    contenders: tuple[Contender, ...]
     photos: Photos
     sections: tuple[Section, ...]
     quick: bool
@@ -112,13 +112,13 @@ class BenchResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``crossfer.bench.tables`` makes tables of them."""
-        first = self.subjects[0].label
+        first = self.contenders[0].label
         return {
             "format": FORMAT,
             "quick": self.quick,
             "others": self.others,
             "machine": self.machine.to_dict(),
-            "models": [subject.to_dict() for subject in self.subjects],
+            "models": [contender.to_dict() for contender in self.contenders],
             "photo": self.photos.to_dict(),
             "measured": {section.name: section.to_dict(first) for section in self.sections},
         }

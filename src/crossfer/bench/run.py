@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from crossfer.bench.contender import Contender, read_contenders, scorer
 from crossfer.bench.machine import Machine, Watch
 from crossfer.bench.photo import Photo, Photos, open_photo
 from crossfer.bench.process import COMMAND, PYTHON, can_tell_memory, peak_bytes, run_to_end
 from crossfer.bench.result import BenchResult, Case, Section, Unit
-from crossfer.bench.subject import Subject, read_subjects, scorer
 from crossfer.bench.timing import Pace, in_turn
 from crossfer.runtime.detector import CenterFace
 from crossfer.runtime.image import load_image
@@ -25,7 +25,7 @@ DECODING, DETECTOR = "decoding alone", "detector alone"
 PLAIN, VERSION, PREDICT = "python alone", "crossfer --version", "crossfer predict PHOTO"
 SCORE_ONCE = """
 import sys
-from crossfer.bench.subject import score_once
+from crossfer.bench.contender import score_once
 score_once(sys.argv[1], int(sys.argv[2]))
 """
 MB = 1e6
@@ -97,21 +97,21 @@ def run_bench(
     if not models or (threads is not None and threads < 1):
         raise ValueError(f"expected a model or more and at least 1 thread, got {len(models)} and {threads}")
     machine, plan, watch = Machine.here(), QUICK if quick else FULL, Watch.begin()
-    read = read_subjects(models)
-    subjects, photos = [subject for subject, _ in read], open_photo(photo)
+    read = read_contenders(models)
+    contenders, photos = [contender for contender, _ in read], open_photo(photo)
     face, most = photos.face(read[0][1].input.crop), threads or machine.cores
     sections = [
-        _timed("faces", "faces/s", face_cases(subjects, face, most, plan), plan.pace, tell),
-        _timed("photo", "ms", photo_cases(subjects, photos, most), plan.pace, tell),
+        _timed("faces", "faces/s", face_cases(contenders, face, most, plan), plan.pace, tell),
+        _timed("photo", "ms", photo_cases(contenders, photos, most), plan.pace, tell),
     ]
     with tempfile.TemporaryDirectory() as folder:
         files = [_written(Path(folder), one) for one in photos.sizes]
-        commands = start_commands(subjects, photos.sizes[0], files[0])
+        commands = start_commands(contenders, photos.sizes[0], files[0])
         starts: Things = {case: partial(run_to_end, command) for case, command in commands.items()}
         sections.append(_timed("start", "ms", starts, plan.processes, tell))
         if can_tell_memory():
-            sections.append(_memory(memory_commands(subjects, photos, files, plan), plan.peaks, tell))
-    return BenchResult(machine, tuple(subjects), photos, tuple(sections), quick, watch.others())
+            sections.append(_memory(memory_commands(contenders, photos, files, plan), plan.peaks, tell))
+    return BenchResult(machine, tuple(contenders), photos, tuple(sections), quick, watch.others())
 
 
 def thread_counts(most: int) -> list[int]:
@@ -123,12 +123,12 @@ def thread_counts(most: int) -> list[int]:
     return [2**i for i in range(most.bit_length()) if 2**i < most] + [most]
 
 
-def face_cases(subjects: Sequence[Subject], face: np.ndarray, most: int, plan: Plan) -> Things:
+def face_cases(contenders: Sequence[Contender], face: np.ndarray, most: int, plan: Plan) -> Things:
     """Batches of one face to logits, pre-processing included."""
     things: Things = {}
     for threads in thread_counts(most):
         batches = plan.batches if threads in {1, most} else plan.ends
-        score = {subject.label: scorer(subject.source, threads) for subject in subjects}
+        score = {contender.label: scorer(contender.source, threads) for contender in contenders}
         for batch in batches:
             for label, run in score.items():
                 case = Case(FACES, label, threads, batch)
@@ -136,14 +136,14 @@ def face_cases(subjects: Sequence[Subject], face: np.ndarray, most: int, plan: P
     return things
 
 
-def photo_cases(subjects: Sequence[Subject], photos: Photos, most: int) -> Things:
+def photo_cases(contenders: Sequence[Contender], photos: Photos, most: int) -> Things:
     """A JPEG file in memory to its faces with their expressions; and two parts of that by themselves."""
     things: Things = {}
     for photo in photos.sizes:
         things[Case(DECODING, size=photo.size)] = partial(load_image, photo.jpeg)
     for threads in sorted({1, most}):
         detector = CenterFace(threads=threads)
-        recognizers = {s.label: Recognizer(s.source, threads=threads) for s in subjects}
+        recognizers = {s.label: Recognizer(s.source, threads=threads) for s in contenders}
         for photo in photos.sizes:
             case = Case(DETECTOR, threads=threads, size=photo.size)
             things[case] = partial(detector.detect, photo.pixels)
@@ -153,31 +153,31 @@ def photo_cases(subjects: Sequence[Subject], photos: Photos, most: int) -> Thing
     return things
 
 
-def start_commands(subjects: Sequence[Subject], photo: Photo, file: Path) -> dict[Case, list[str]]:
+def start_commands(contenders: Sequence[Contender], photo: Photo, file: Path) -> dict[Case, list[str]]:
     """What a fresh process runs to have its time measured: Python, the command line, and one picture."""
     commands = {Case(PLAIN): [*PYTHON, "-c", ""], Case(VERSION): [*COMMAND, "--version"]}
-    for subject in subjects:
-        commands[Case(PREDICT, subject.label, size=photo.size)] = _predict(subject, file)
+    for contender in contenders:
+        commands[Case(PREDICT, contender.label, size=photo.size)] = _predict(contender, file)
     return commands
 
 
 def memory_commands(
-    subjects: Sequence[Subject], photos: Photos, files: Sequence[Path], plan: Plan
+    contenders: Sequence[Contender], photos: Photos, files: Sequence[Path], plan: Plan
 ) -> dict[Case, list[str]]:
     """What a fresh process runs to have its memory measured."""
     commands = {Case(PLAIN): [*PYTHON, "-c", ""], Case(VERSION): [*COMMAND, "--version"]}
     for batch in plan.batches:
-        for subject in subjects:
-            script = [*PYTHON, "-c", SCORE_ONCE, subject.source, str(batch)]
-            commands[Case(FACES, subject.label, 1, batch)] = script
+        for contender in contenders:
+            script = [*PYTHON, "-c", SCORE_ONCE, contender.source, str(batch)]
+            commands[Case(FACES, contender.label, 1, batch)] = script
     for photo, file in zip(photos.sizes, files, strict=True):
-        for subject in subjects:
-            commands[Case(PREDICT, subject.label, size=photo.size)] = _predict(subject, file)
+        for contender in contenders:
+            commands[Case(PREDICT, contender.label, size=photo.size)] = _predict(contender, file)
     return commands
 
 
-def _predict(subject: Subject, file: Path) -> list[str]:
-    return [*COMMAND, "predict", f"--model={subject.source}", "--format=json", str(file)]
+def _predict(contender: Contender, file: Path) -> list[str]:
+    return [*COMMAND, "predict", f"--model={contender.source}", "--format=json", str(file)]
 
 
 def _timed(name: str, unit: Unit, things: Things, pace: Pace, tell: Tell) -> Section:

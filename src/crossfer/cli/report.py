@@ -86,11 +86,11 @@ def _examples(runs: list[Run], model: str | None) -> dict[str, list[tuple[Exampl
     recognizer = None if model is None else Recognizer(model, detector="none")
     shown = {}
     for run in runs:
-        subject = run.predictions.subject
-        same = recognizer is not None and recognizer.sha256 == subject.model_sha256
+        about = run.predictions.about
+        same = recognizer is not None and recognizer.sha256 == about.model_sha256
         if recognizer is not None and not same:
             remark(f"{run.name} is of another model: shown without evidence")
-        usable = recognizer if same and subject.detector == "none" else None
+        usable = recognizer if same and about.detector == "none" else None
         chosen = choose_examples(run.predictions, usable)
         at_hand = [example for example in chosen if example.pixels is not None]
         if len(at_hand) < len(chosen):

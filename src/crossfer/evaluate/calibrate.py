@@ -20,7 +20,7 @@ from crossfer.calibration import (
     try_bias,
 )
 from crossfer.data.sample import DataError
-from crossfer.evaluate.evaluation import score
+from crossfer.evaluate.evaluation import measure
 from crossfer.evaluate.leaks import Leaks
 from crossfer.evaluate.predictions import Predictions
 from crossfer.evaluate.result import EvaluationResult, plain
@@ -135,7 +135,7 @@ def calibrate(
     )
     new = replace(meta, temperature=temperature, calibration=calibration)
     new = _restated(meta, new, balance, _reread(predictions, temperature, bias))
-    return Calibrated(new, trial, score(_reread(used, meta.temperature, meta.bias)), score(fitted))
+    return Calibrated(new, trial, measure(_reread(used, meta.temperature, meta.bias)), measure(fitted))
 
 
 def _reread(predictions: Predictions, temperature: float, bias: Sequence[float] | np.ndarray) -> Predictions:
@@ -171,7 +171,7 @@ def _restated(old: BundleMeta, new: BundleMeta, balance: float, answers: Predict
     What gives other answers than before is another model: its name says so, and scores on other splits, which
     are not its own, are dropped. A temperature alone changes no answer, beside a bias it does.
     """
-    about, scores = answers.subject, old.provenance.get("scores")
+    about, scores = answers.about, old.provenance.get("scores")
     stated = {about.split: stated_accuracy(answers.right, about.data, about.split, about.protocol)}
     alike = old.bias == new.bias and (not new.bias or old.temperature == new.temperature)
     if alike and isinstance(scores, Mapping):
@@ -185,11 +185,11 @@ def _restated(old: BundleMeta, new: BundleMeta, balance: float, answers: Predict
 
 
 def _fitted_on(predictions: Predictions, used: Predictions, leaks: Leaks | None) -> Mapping[str, Any]:
-    subject = predictions.subject
+    about = predictions.about
     return {
-        "data": subject.data,
-        "split": subject.split,
-        "protocol": subject.protocol,
+        "data": about.data,
+        "split": about.split,
+        "protocol": about.protocol,
         "n": len(used),
         "left_out": len(predictions) - len(used),
         "looked_in": {} if leaks is None else dict(leaks.looked_in),

@@ -10,7 +10,7 @@ from rich.console import Console
 from crossfer.console import counting, say, stderr_console
 from crossfer.data.duplicates import TABLES
 from crossfer.data.sample import Dataset
-from crossfer.evaluate.evaluation import score, score_part
+from crossfer.evaluate.evaluation import measure, measure_part
 from crossfer.evaluate.faithfulness import IMAGES, measure_evidence
 from crossfer.evaluate.leaks import Leaks, find_leaks, score_leaks
 from crossfer.evaluate.predictions import Predictions, predict
@@ -65,7 +65,7 @@ def run_evaluation(
     console = stderr_console()
     _look_up_subsets(dataset, options.subsets, console)
     predictions = predict_with_progress(recognizer, dataset, console, skip_bad=skip_bad)
-    result = replace(score(predictions, recognizer.meta.calibration), provenance=provenance)
+    result = replace(measure(predictions, recognizer.meta.calibration), provenance=provenance)
     if options.subsets:
         result = replace(result, subsets=_score_subsets(predictions, options.subsets))
     if options.others:
@@ -126,7 +126,7 @@ def _look_up_subsets(dataset: Dataset, subsets: Sequence[Subset], console: Conso
 def _score_subsets(predictions: Predictions, subsets: Sequence[Subset]) -> dict[str, SubsetResult]:
     return {
         subset.name: SubsetResult(
-            **vars(score_part(predictions.select(find_subset(subset, predictions.paths)))),
+            **vars(measure_part(predictions.select(find_subset(subset, predictions.paths)))),
             names=len(subset.names),
         )
         for subset in subsets

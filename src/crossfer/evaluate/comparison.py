@@ -221,12 +221,12 @@ def _require_seeds(runs: Sequence[Run]) -> None:
     """Refuse one network as two seeds: its answers are the same, which is no sign of how seeds differ."""
     seen: dict[tuple[str, str], str] = {}
     for run in runs:
-        subject = run.predictions.subject
-        network = subject.model_sha256, subject.detector
+        about = run.predictions.about
+        network = about.model_sha256, about.detector
         if network in seen:
             raise RunError(
                 f"expected runs of different networks on one side, found {seen[network]} and {run.name} of "
-                f"the same one ({subject.model}, SHA-256 {subject.model_sha256[:12]}); leave one out"
+                f"the same one ({about.model}, SHA-256 {about.model_sha256[:12]}); leave one out"
             )
         seen[network] = run.name
 
@@ -243,7 +243,7 @@ def _aligned(all_predictions: Sequence[Predictions]) -> tuple[np.ndarray, np.nda
     """
     reference = all_predictions[0]
     # By name: the networks may have their classes in other orders.
-    names = [np.array(p.subject.labels)[p.truth] for p in all_predictions]
+    names = [np.array(p.about.labels)[p.truth] for p in all_predictions]
     orders = [np.lexsort((name, np.array(p.digests))) for name, p in zip(names, all_predictions, strict=True)]
     keys = [
         (np.array(p.digests)[order].tolist(), name[order].tolist())
@@ -261,5 +261,5 @@ def _aligned(all_predictions: Sequence[Predictions]) -> tuple[np.ndarray, np.nda
 
 
 def _about(predictions: Predictions) -> str:
-    subject = predictions.subject
-    return f"{subject.data} {subject.split} ({subject.protocol}, n = {len(predictions):,})"
+    about = predictions.about
+    return f"{about.data} {about.split} ({about.protocol}, n = {len(predictions):,})"

@@ -33,15 +33,15 @@ def evaluate(
     skip_bad: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> EvaluationResult:
-    """Scores a model on a data set, on face crops or end to end: ``predict``, then ``score``.
+    """Scores a model on a data set, on face crops or end to end: ``predict``, then ``measure``.
 
     Arguments and errors are those of ``predict``.
     """
     predictions = predict(recognizer, dataset, skip_bad=skip_bad, progress=progress)
-    return score(predictions, recognizer.meta.calibration)
+    return measure(predictions, recognizer.meta.calibration)
 
 
-def score(predictions: Predictions, calibration: Calibration | None = None) -> EvaluationResult:
+def measure(predictions: Predictions, calibration: Calibration | None = None) -> EvaluationResult:
     """Every figure that predictions alone give.
 
     Args:
@@ -49,13 +49,13 @@ def score(predictions: Predictions, calibration: Calibration | None = None) -> E
         calibration: of the model, whose promises about prediction sets and abstention are then checked too.
     """
     truth, predicted = predictions.truth, predictions.predicted
-    classes, answered = len(predictions.subject.labels), predictions.answered
+    classes, answered = len(predictions.about.labels), predictions.answered
     seen = predictions.select(answered)
     p, t, found = seen.probabilities, seen.truth, bool(answered.any())
     curve = metrics.risk_coverage(predictions.confidence, predictions.right)
     return EvaluationResult(
-        **vars(score_part(predictions)),
-        subject=predictions.subject,
+        **vars(measure_part(predictions)),
+        about=predictions.about,
         no_face=int(np.sum(~answered)),
         bootstrap=_bootstrap(predictions),
         nll=metrics.negative_log_likelihood(p, t) if found else None,
@@ -75,7 +75,7 @@ def score(predictions: Predictions, calibration: Calibration | None = None) -> E
     )
 
 
-def score_part(predictions: Predictions) -> PartResult:
+def measure_part(predictions: Predictions) -> PartResult:
     """The figures of some images by themselves."""
     truth, predicted = predictions.truth, predictions.predicted
     return PartResult(
@@ -114,7 +114,7 @@ def _coverage(seen: Predictions, target: float, threshold: float, fitted: int) -
     covered = members[np.arange(len(seen)), seen.truth]
     per_class = {
         name: float(covered[seen.truth == k].mean()) if (seen.truth == k).any() else None
-        for k, name in enumerate(seen.subject.labels)
+        for k, name in enumerate(seen.about.labels)
     }
     band = coverage_band(target, fitted, len(seen))
     return CoverageResult(target, float(covered.mean()), band, float(members.sum(axis=1).mean()), per_class)

@@ -44,7 +44,7 @@ def choose_examples(predictions: Predictions, recognizer: Recognizer | None = No
     """
     confidence, right = predictions.confidence, predictions.right
     chosen = []
-    for k in range(len(predictions.subject.labels)):
+    for k in range(len(predictions.about.labels)):
         for outcome in (True, False):
             rows = np.flatnonzero((predictions.truth == k) & (right == outcome) & predictions.answered)
             if len(rows):
@@ -53,7 +53,7 @@ def choose_examples(predictions: Predictions, recognizer: Recognizer | None = No
 
 
 def _example(predictions: Predictions, row: int, recognizer: Recognizer | None) -> Example:
-    labels, path = predictions.subject.labels, predictions.paths[row]
+    labels, path = predictions.about.labels, predictions.paths[row]
     pixels, evidence = read_again(path), None
     if pixels is not None and recognizer is not None:
         (answer,) = recognizer.classify([pixels])

@@ -93,7 +93,7 @@ def map_figure(run: Run) -> bytes:
     places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(logits)
     figure = Figure(figsize=(6.5, 5.5))
     axes = figure.subplots()
-    for k, label in enumerate(seen.subject.labels):
+    for k, label in enumerate(seen.about.labels):
         mine = places[truth == k]
         axes.scatter(mine[:, 0], mine[:, 1], s=6, color=COLORS[k % len(COLORS)], label=label, linewidths=0)
     axes.set(xticks=[], yticks=[])

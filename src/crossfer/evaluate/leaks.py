@@ -10,7 +10,7 @@ import numpy as np
 from crossfer.data.duplicates import find_near_pairs, group_duplicates
 from crossfer.data.fingerprint import take_fingerprints
 from crossfer.data.sample import Dataset, Faults
-from crossfer.evaluate.evaluation import score_part
+from crossfer.evaluate.evaluation import measure_part
 from crossfer.evaluate.predictions import Predictions
 from crossfer.evaluate.result import LeakResult, PartResult
 
@@ -84,4 +84,4 @@ def score_leaks(predictions: Predictions, leaks: Leaks) -> LeakResult:
 
 
 def _part(predictions: Predictions) -> PartResult | None:
-    return score_part(predictions) if len(predictions) else None
+    return measure_part(predictions) if len(predictions) else None

@@ -19,7 +19,7 @@ Transform = Callable[[np.ndarray, str], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Subject:
+class About:
     """What predictions are about: everything that has to stand beside a number.
 
     Attributes:
@@ -46,7 +46,7 @@ class Predictions:
     """The answers of one model to N images, K classes in the model's order.
 
     Attributes:
-        subject: whose answers to what.
+        about: whose answers to what.
         paths: where each image lies, as the data set names it.
         digests: for each image a checksum of its pixels, hexadecimal; equal for identical images.
         truth: (N,) int64 class indices.
@@ -56,7 +56,7 @@ class Predictions:
         skipped: one line for each image or row that was left out.
     """
 
-    subject: Subject
+    about: About
     paths: tuple[str, ...]
     digests: tuple[str, ...]
     truth: np.ndarray
@@ -146,7 +146,7 @@ def predict(
         raise DataError(f"{dataset.name}: expected at least one image under {dataset.protocol}, found none")
     logits, probabilities = map(np.concatenate, zip(*parts, strict=True))
     return Predictions(
-        Subject(
+        About(
             dataset.name,
             reader.kept[0].split,
             dataset.protocol,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crossfer.evaluate.predictions import Subject
+from crossfer.evaluate.predictions import About
 
 Interval = tuple[float, float]
 # Keys that the dictionary of a result may lack: what was not asked for, or does not apply to the model.
@@ -199,7 +199,7 @@ class EvaluationResult(PartResult):
     images without a face.
 
     Attributes:
-        subject: which model, and which images.
+        about: which model, and which images.
         no_face: how many images had no face found.
         bootstrap: intervals that take identical images together.
         nll: negative log-likelihood per image with a face; None if there was none.
@@ -210,7 +210,7 @@ class EvaluationResult(PartResult):
             and where the data set has no votes.
         aurc: area under the risk-coverage curve.
         risk_coverage: (coverage, risk) at coverages of 5 %, 10 %, ... 100 %.
-        per_class: figures of each class, in the order of the subject's labels.
+        per_class: figures of each class, in the order of its labels.
         confusion: rows are the true classes, columns the predicted ones, both in that order.
         skipped: one line for each image or row of the data set that was left out.
         leaks: with and without images that occur in other splits; None if not asked for.
@@ -222,7 +222,7 @@ class EvaluationResult(PartResult):
         provenance: None if unknown.
     """
 
-    subject: Subject
+    about: About
     no_face: int
     bootstrap: BootstrapResult
     nll: float | None
@@ -249,9 +249,9 @@ class EvaluationResult(PartResult):
         What was not asked for, or does not apply to the model, has no key.
         """
         values = plain(self)
-        values = {**values.pop("subject"), **values}
-        values["model"] = {"name": self.subject.model, "sha256": values.pop("model_sha256")}
-        values["per_class"] = dict(zip(self.subject.labels, values["per_class"], strict=True))
+        values = {**values.pop("about"), **values}
+        values["model"] = {"name": self.about.model, "sha256": values.pop("model_sha256")}
+        values["per_class"] = dict(zip(self.about.labels, values["per_class"], strict=True))
         values["skipped"] = {"count": len(self.skipped), "reasons": list(self.skipped)}
         return {key: value for key, value in values.items() if value or key not in OPTIONAL}
 

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 
 from crossfer.evaluate.corruptions import CORRUPTIONS, STRENGTHS
-from crossfer.evaluate.predictions import Subject
+from crossfer.evaluate.predictions import About
 from crossfer.evaluate.result import OPTIONAL, ClassResult, EvaluationResult
 
 LARGEST = float(np.finfo(np.float32).max)  # of any number here: logits are float32
@@ -43,8 +43,8 @@ def check_head(head: Mapping[str, Any]) -> None:
     Raises:
         ValueError: naming the key, what was expected there and what was found.
     """
-    kinds = get_type_hints(Subject) | get_type_hints(EvaluationResult) | _WRITTEN
-    del kinds["subject"], kinds["model_sha256"]  # written as the keys of a subject, and in the model
+    kinds = get_type_hints(About) | get_type_hints(EvaluationResult) | _WRITTEN
+    del kinds["about"], kinds["model_sha256"]  # written as keys of the head, and in the model
     for key, kind in kinds.items():
         if key in OPTIONAL and key in head and head[key] is None:
             raise ValueError(f"{key}: expected figures or no such key, found null")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from crossfer.evaluate.predictions import Predictions, Subject
+from crossfer.evaluate.predictions import About, Predictions
 from crossfer.evaluate.result import EvaluationResult
 from crossfer.evaluate.run_check import check_figures, check_head, check_image
 from crossfer.runtime.atomic import write_atomically
@@ -55,7 +55,7 @@ def write_run(result: EvaluationResult, predictions: Predictions, path: Path) ->
 
 
 def _image_lines(predictions: Predictions) -> Iterator[str]:
-    names = predictions.subject.labels
+    names = predictions.about.labels
     answered, predicted = predictions.answered, predictions.predicted
     for i, path in enumerate(predictions.paths):
         values: dict[str, Any] = {
@@ -154,7 +154,7 @@ def _refuse(constant: str) -> None:
 def _predictions(head: Mapping[str, Any], images: list[dict[str, Any]]) -> Predictions:
     labels = tuple(head["labels"])
     missing = [None] * len(labels)
-    subject = Subject(
+    about = About(
         **{key: head[key] for key in ("data", "split", "protocol", "detector")},
         model=head["model"]["name"],
         model_sha256=head["model"]["sha256"],
@@ -162,7 +162,7 @@ def _predictions(head: Mapping[str, Any], images: list[dict[str, Any]]) -> Predi
     )
     shape = (len(images), len(labels))
     return Predictions(
-        subject,
+        about,
         paths=tuple(str(image["path"]) for image in images),
         digests=tuple(str(image["digest"]) for image in images),
         truth=np.array([labels.index(image["truth"]) for image in images], np.int64),

@@ -23,7 +23,7 @@ BARS = "▁▂▃▄▅▆▇█"
 
 def evaluation_tables(result: EvaluationResult, width: int = TEXT_WIDTH) -> Group:
     """A headline, tables of figures, and the confusion matrix, which keeps to a width in characters."""
-    about = result.subject
+    about = result.about
     return Group(
         f"{about.model} on {about.data} {about.split} "
         f"({about.protocol}, n = {result.n:,}, detector {about.detector})",
@@ -164,7 +164,7 @@ def _curve(rates: Sequence[float]) -> str:
 
 def _confusion(result: EvaluationResult, width: int) -> Table:
     """The confusion matrix, the heads of its columns abbreviated where it would be wider."""
-    labels = result.subject.labels
+    labels = result.about.labels
     for heads in (labels, _abbreviated(labels)):
         table = text_table("rows: true, columns: predicted", "", *heads)
         for name, row in zip(labels, result.confusion, strict=True):
@@ -218,7 +218,7 @@ def _classes_moved(found: Calibrated) -> Table:
     sides = ("recall, before", "after", "precision, before", "after")
     table = text_table("each class, %", "", "images", *sides)
     for name, before, after in zip(
-        found.before.subject.labels, found.before.per_class, found.after.per_class, strict=True
+        found.before.about.labels, found.before.per_class, found.after.per_class, strict=True
     ):
         rates = (before.recall, after.recall, before.precision, after.precision)
         table.add_row(name, f"{before.support:,}", *map(per_hundred, rates))

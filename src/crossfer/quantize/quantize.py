@@ -245,7 +245,7 @@ def _origin(
         "seed": options.seed,
         "method": options.method,
         "ranges": f"{train.name} train ({train.protocol})",
-        "valid": f"{after.subject.data} {after.subject.split} ({after.subject.protocol})",
+        "valid": f"{after.about.data} {after.about.split} ({after.about.protocol})",
         "from_model": source.meta.name,
         "from_sha256": source.sha256,
         "from_accuracy": comparison.accuracies[0],
@@ -256,7 +256,7 @@ def _origin(
 
 def _metadata(source: Bundle, after: Predictions, how: dict[str, Any]) -> BundleMeta:
     """What the source says about itself, with the new scores and temperature."""
-    about = after.subject
+    about = after.about
     stated = stated_accuracy(after.right, about.data, about.split, about.protocol)
     return replace(
         source.meta,

@@ -16,7 +16,7 @@ from crossfer.runtime.preprocess import preprocess
 
 
 @dataclass(frozen=True)
-class Subject:
+class Contender:
     """A model that takes part.
 
     Attributes:
@@ -43,7 +43,7 @@ class Subject:
         return {key: value for key, value in asdict(self).items() if key != "source"}
 
 
-def read_subjects(models: Sequence[str]) -> list[tuple[Subject, BundleMeta]]:
+def read_contenders(models: Sequence[str]) -> list[tuple[Contender, BundleMeta]]:
     """The models of these names or paths; one that is named twice is measured twice, which shows the noise.
 
     Raises:
@@ -57,10 +57,11 @@ def read_subjects(models: Sequence[str]) -> list[tuple[Subject, BundleMeta]]:
         numbered = (f"{name} ({number})" for number in count(2))
         labels.append(next(label for label in chain([name], numbered) if label not in labels))
         meta = bundle.meta
-        size = len(bundle.content)
-        contract = meta.input
-        subject = Subject(labels[-1], source, meta.name, bundle.sha256, size, contract.size, contract.color)
-        read.append((subject, meta))
+        size, contract = len(bundle.content), meta.input
+        contender = Contender(
+            labels[-1], source, meta.name, bundle.sha256, size, contract.size, contract.color
+        )
+        read.append((contender, meta))
     return read
 
 
