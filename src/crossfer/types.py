@@ -55,9 +55,9 @@ class Prediction:
 
     Attributes:
         probabilities: calibrated probability of each expression, in the model's class order; they sum to 1.
-        logits: (K,) float32, uncalibrated scores in the same order.
-        evidence: (K, G, G) float32; rows run down and columns right over the face crop; each class's cells
-            sum to its uncalibrated logit.
+        logits: (K,) float32, uncalibrated scores in the same order; read-only where a recogniser gave them.
+        evidence: (K, G, G) float32, read-only likewise; rows run down and columns right over the face crop;
+            each class's cells sum to its uncalibrated logit.
         prediction_set: the expressions that hold the true one with the coverage asked for, likeliest first,
             never empty; None where no coverage was asked for.
         abstained: whether the model is too unsure to answer; None where abstention was not asked for.

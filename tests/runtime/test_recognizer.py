@@ -185,6 +185,14 @@ def test_it_draws_what_it_recognised(tiny_model, astronaut, astronaut_path):
     assert recognizer.draw(astronaut, []).tobytes() != drawn.tobytes()
 
 
+def test_a_prediction_does_not_change_and_keeps_no_other_faces(recognizer, astronaut):
+    for prediction in recognizer.classify([astronaut, astronaut]):
+        for values in (prediction.logits, prediction.evidence):
+            assert values.base is None
+            with pytest.raises(ValueError, match="read-only"):
+                values[0] = 99
+
+
 def test_what_are_no_faces_is_not_drawn(recognizer, astronaut):
     predictions = recognizer.classify([astronaut])
     with pytest.raises(TypeError, match="expected the faces that recognize gives, got Prediction among them"):

@@ -247,7 +247,11 @@ class Recognizer:
             return []
         probabilities = softmax(logits, self.meta.temperature, self.meta.bias)
         return [
-            self.decision(Prediction(dict(zip(self.meta.labels, face.tolist(), strict=True)), scores, cells))
+            self.decision(
+                Prediction(
+                    dict(zip(self.meta.labels, face.tolist(), strict=True)), _kept(scores), _kept(cells)
+                )
+            )
             for face, scores, cells in zip(probabilities, logits, evidence, strict=True)
         ]
 
@@ -309,6 +313,13 @@ def _each(work: Callable[[ImageSource], Done], images: Iterable[ImageSource], na
                 raise
             raise ImageError(f"{name}[{index}]: {error}") from error
     return done
+
+
+def _kept(values: np.ndarray) -> np.ndarray:
+    """One face's values, read-only, and without those of its batch, which a view would keep alive."""
+    own = values.copy()
+    own.flags.writeable = False
+    return own
 
 
 def _require_faces(faces: Sequence[Face]) -> None:
