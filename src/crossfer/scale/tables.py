@@ -35,14 +35,18 @@ def list_names(found: Listed) -> Iterator[Entry]:
     """
     with open_file(found.path) as file:
         start = file.read(READ_AHEAD)
-        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in start[:4]:
-            raise ScoreError(f"{shown(found.path)}: expected a list in UTF-8, found UTF-16; save it as UTF-8")
+        _refuse_utf16(start, found.path)
         zeros = b"\0" in start
         marked = start.startswith(codecs.BOM_UTF8) and not zeros
         file.seek(len(codecs.BOM_UTF8) if marked else 0)
         for name in _split(file, b"\0") if zeros else _split(file, b"\n"):
             if name := name if zeros else name.rstrip(b"\r"):
                 yield _named(found.path, name)
+
+
+def _refuse_utf16(start: bytes, path: bytes) -> None:
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in start[:4]:
+        raise ScoreError(f"{shown(path)}: expected names in UTF-8, found UTF-16; save it as UTF-8")
 
 
 def _split(file: BinaryIO, end: bytes) -> Iterator[bytes]:
@@ -66,10 +70,12 @@ def list_csv(found: Listed, column: str | None) -> Iterator[Entry]:
     """The images that a CSV table names.
 
     Raises:
-        ScoreError: if it is none, has no column of names, or a name has a line break.
+        ScoreError: if it is none in UTF-8, has no column of names, or a name has a line break.
     """
     where = shown(found.path)
     with open_file(found.path) as file:
+        _refuse_utf16(file.read(4), found.path)
+        file.seek(0)
         text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
         lines = _csv_lines(text, where)
         _, header = next(lines, (1, []))
@@ -167,6 +173,10 @@ def _column(header: Sequence[str], known: Sequence[str], wanted: str | None, whe
         for name in header:
             if name.strip().lower() == want.lower():
                 return name
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+        raise ScoreError(
+            f"{where}: expected columns parted by commas, found {header[0]!r}; save the table with commas"
+        )
     expected = f"a column {wanted!r}" if wanted else f"a column {', '.join(known[:-1])} or {known[-1]}"
     found = ", ".join(map(repr, header[:8])) or "none"
     raise ScoreError(
