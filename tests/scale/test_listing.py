@@ -23,7 +23,9 @@ from typing import ClassVar
 from zipfile import ZipFile
 
 import fsspec
+import pyarrow as pa
 import pytest
+from pyarrow.parquet import write_table
 
 from crossfer.scale import reading, storage
 from crossfer.scale.archives import ZipReader, stream_tar
@@ -124,6 +126,64 @@ def test_a_tar_of_many_members_is_gone_through_without_holding_them(go_through, 
         assert tracemalloc.get_traced_memory()[1] < 100 * members
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.binary(64), pa.binary_view(), pa.large_binary(), pa.dictionary(pa.int32(), pa.binary())],
+    ids=str,
+)
+def test_a_column_of_images_may_be_of_any_kind_of_bytes(kind, tmp_path):
+    data = [bytes([255, 0, number] * 21 + [0]) for number in range(3)]
+    for column, name in [
+        (pa.array(data, kind), "x.parquet"),
+        (pa.StructArray.from_arrays([pa.array(data, kind)], ["bytes"]), "y.parquet"),
+    ]:
+        write_table(pa.table({"image": column}), tmp_path / name)
+        assert read(entries(tmp_path / name)) == data
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.binary(), pa.string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())], ids=str
+)
+def test_a_column_of_names_may_be_of_text_or_of_bytes(kind, images, tmp_path):
+    names = pa.array([bytes(path) for path in images])
+    column = names.cast(pa.string()).cast(kind) if kind != pa.binary() else names
+    write_table(pa.table({"path": column}), tmp_path / "x.parquet")
+    assert read(entries(tmp_path / "x.parquet")) == corpora.contents(images)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.array([list(b"BM\0")], pa.list_(pa.uint8())), "text or bytes in column 'image', found list<"),
+        (pa.array([{"path": "x.png"}]), "found struct<path: string>; save"),
+        (pa.array([3]), "found int64; save"),
+    ],
+)
+def test_a_column_of_neither_names_nor_images_is_refused_by_its_type(column, message, tmp_path):
+    write_table(pa.table({"image": column}), tmp_path / "x.parquet")
+    with pytest.raises(ScoreError, match=message):
+        entries(tmp_path / "x.parquet")
+
+
+def test_images_in_a_column_of_names_are_told_by_their_bytes(images, tmp_path):
+    write_table(pa.table({"file": corpora.contents(images)}), tmp_path / "x.parquet")
+    told = r"row 1: expected a name .*found other bytes; if these are images: --column file"
+    with pytest.raises(ScoreError, match=told):
+        entries(tmp_path / "x.parquet")
+    assert read(entries(tmp_path / "x.parquet", column="file")) == corpora.contents(images)
+
+
+def test_a_row_with_only_the_path_of_its_image_says_so(images, tmp_path):
+    data = images[1].read_bytes()
+    rows = [{"bytes": None, "path": "b.png"}, {"bytes": data, "path": "b.png"}, {"bytes": None, "path": None}]
+    write_table(pa.table({"image": rows}), tmp_path / "x.parquet")
+    fault, *found = read(entries(tmp_path / "x.parquet"))
+    assert isinstance(fault, Fault)
+    assert fault.cause == "archive"
+    assert "x.parquet/0: expected an image in bytes, found only its path b.png" in fault.message
+    assert found == [data, b""]
 
 
 def test_rows_of_parquet_are_read_in_any_order(images, tmp_path):

@@ -10,7 +10,7 @@ Cause = Literal[
     "permission",  # reading it is not allowed
     "not a file",  # a folder, device, pipe or socket has that name
     "reading",  # the file or its storage answered with another error
-    "archive",  # the archive that holds it, or the member, is damaged, a link, or cannot be unpacked
+    "archive",  # the archive that holds it, or the member, is damaged, a link or path, or cannot be unpacked
     "too large",  # more bytes than an image may have
     "decoding",  # empty, no image, damaged, or of a kind that is not read; the column error says which
     "recognising",  # detector or model failed on it, as for want of memory

@@ -5,15 +5,16 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
+from pyarrow import types
 from pyarrow.parquet import ParquetFile
 
-from crossfer.scale.entries import Entry, fault_entry, file_entry
-from crossfer.scale.faults import ScoreError
+from crossfer.scale.entries import Entry, entry_name, fault_entry, file_entry
+from crossfer.scale.faults import Fault, ScoreError
 from crossfer.scale.names import beside, shown
 from crossfer.scale.storage import Listed, look_at, open_file, reason
 
@@ -22,6 +23,8 @@ BYTES_COLUMNS = ("image", "image_bytes", "bytes", "img", "jpg", "jpeg", "png", "
 ROWS_AT_ONCE = 64
 READ_AHEAD = 1 << 20
 MAX_NAME = 1 << 16
+TEXT = (types.is_string, types.is_large_string, types.is_string_view)
+BYTES = (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
 
 
 # ---- lists ----
@@ -88,7 +91,7 @@ def list_csv(found: Listed, column: str | None) -> Iterator[Entry]:
                     "quotation mark, or give such names in a list that parts them by zero bytes"
                 )
             if cells:
-                yield _row(found.path, name, number)
+                yield _row(found.path, name.encode("utf-8", "surrogateescape"), number)
 
 
 def _csv_lines(text: Iterable[str], where: str) -> Iterator[tuple[int, list[str]]]:
@@ -109,7 +112,7 @@ def list_parquet(found: Listed, column: str | None) -> Iterator[Entry]:
     """The images of a Parquet file: those in a column of bytes if there is one, else those that it names.
 
     Raises:
-        ScoreError: if it has neither.
+        ScoreError: if it has neither, or what should be names is something else.
         OSError: if it is no Parquet file.
     """
     with open_file(found.path) as file:
@@ -139,10 +142,15 @@ def _bytes_column(table: ParquetFile, column: str | None) -> str | None:
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
+    if types.is_struct(kind):
         place = kind.get_field_index("bytes")
-        return place >= 0 and _holds_bytes(kind.field(place).type)
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+        return place >= 0 and _is_any(BYTES, kind.field(place).type)
+    return _is_any(BYTES, kind)
+
+
+def _is_any(tests: Iterable[Callable[[pa.DataType], bool]], kind: pa.DataType) -> bool:
+    values = kind.value_type if types.is_dictionary(kind) else kind
+    return any(test(values) for test in tests)
 
 
 def _list_bytes(found: Listed, table: ParquetFile, column: str) -> Iterator[Entry]:
@@ -154,16 +162,29 @@ def _list_bytes(found: Listed, table: ParquetFile, column: str) -> Iterator[Entr
 
 
 def _list_rows(found: Listed, table: ParquetFile, column: str) -> Iterator[Entry]:
+    schema, where = table.schema_arrow, shown(found.path)
+    kind = schema.field(schema.names.index(column)).type
+    if not _is_any(TEXT + BYTES, kind):
+        raise ScoreError(
+            f"{where}: expected text or bytes in column {column!r}, found {str(kind)[:80]}; "
+            "save its names or images as one of these, or name another column: --column"
+        )
     number = 0
     for batch in table.iter_batches(batch_size=8192, columns=[column]):
         for value in batch.column(0).to_pylist():
             number += 1
-            yield _row(found.path, "" if value is None else str(value), number)
+            name = value.encode() if isinstance(value, str) else value or b""
+            if isinstance(value, bytes) and b"\0" in name:
+                raise ScoreError(
+                    f"{where}, row {number}: expected a name in column {column!r}, found other bytes; "
+                    f"if these are images: --column {column}"
+                )
+            yield _row(found.path, name, number)
 
 
-def _row(table: bytes, name: str, number: int) -> Entry:
+def _row(table: bytes, name: bytes, number: int) -> Entry:
     if name:
-        return _named(table, name.encode("utf-8", "surrogateescape"))
+        return _named(table, name)
     message = f"{shown(table)}, row {number}: expected the name of an image, found nothing"
     return fault_entry(table, "listing", message, b"%d" % number)
 
@@ -204,13 +225,14 @@ class ParquetReader:
         except BaseException:
             self._file.close()
             raise
-        self._rows: Iterator[bytes | None] = iter(())
+        self._rows: Iterator[Any] = iter(())
         self._at: tuple[int | None, int] = (None, 0)
 
     def read(self, entry: Entry) -> bytes:
         """The image of a row; an empty cell is an empty file.
 
         Raises:
+            Fault: if the row has only the path of its image.
             Exception: whatever a damaged file leads to.
         """
         (group, place), wanted = self._at, entry.place or 0
@@ -218,17 +240,26 @@ class ParquetReader:
         if entry.group != group or wanted < place:
             self._rows, place = self._from(entry.group or 0, entry.detail or ""), 0
         try:
-            data = next(islice(self._rows, wanted - place, None))
+            cell = next(islice(self._rows, wanted - place, None))
         except StopIteration:
             raise ValueError("the table is no longer the one that was listed") from None
         self._at = (entry.group, wanted + 1)
-        return data or b""
+        return self._content(cell, entry) or b""
 
-    def _from(self, group: int, column: str) -> Iterator[bytes | None]:
+    @staticmethod
+    def _content(cell: Any, entry: Entry) -> bytes | None:
+        if not isinstance(cell, dict):
+            return cell
+        if cell["bytes"] is None and cell.get("path"):
+            name, path = entry_name(entry.path, entry.member), shown(str(cell["path"]).encode())
+            found = f"{name}: expected an image in bytes, found only its path {path}, which is not followed"
+            raise Fault("archive", f"{found}; write the table with its images embedded")
+        return cell["bytes"]
+
+    def _from(self, group: int, column: str) -> Iterator[Any]:
         for batch in self._table.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[column]):
             for cell in batch.column(0):
-                value = cell.as_py()
-                yield value.get("bytes") if isinstance(value, dict) else value
+                yield cell.as_py()
 
     def close(self) -> None:
         """Lets the file go."""
