@@ -9,6 +9,7 @@ import gzip
 import http.server
 import io
 import itertools
+import lzma
 import os
 import shutil
 import stat
@@ -98,6 +99,30 @@ def test_members_that_are_no_images_are_counted_by_suffix_and_hidden_ones_are_no
     for _ in range(2):
         assert len(list(listing)) == 1
         assert listing.passed_over == {".gif": 2, ".heic": 1, "without suffix": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("x.tar", gzip.compress),
+        ("x.tar", bz2.compress),
+        ("x.tar", lzma.compress),
+        ("x.tbz2", bz2.compress),
+        ("x.txz", lzma.compress),
+    ],
+)
+def test_a_compressed_tar_is_known_by_how_it_begins(name, pack, images, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(pack(corpora.as_tar(images, tmp_path / "whole.tar").read_bytes()))
+    assert [entry.kind for entry in entries(path)] == ["stream"]
+    assert read(entries(path)) == corpora.contents(images)
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.tgz"])
+def test_the_name_of_a_first_member_is_not_taken_for_a_compression(name, images, tmp_path):
+    path = corpora.tar_of([("BZh1.png", images[0].read_bytes())], tmp_path / "whole.tar")
+    path = path.rename(tmp_path / name)
+    assert read(entries(path)) == corpora.contents(images[:1])
 
 
 def test_members_are_named(images, tmp_path):
@@ -490,6 +515,10 @@ def test_an_address_of_a_folder_is_no_file(tmp_path):
         ("x.csv", b'n,path\n"a\nb",b.jpg\n2,"Quote" 1.jpg\n', r"x\.csv, line 4: expected a line of CSV"),
         ("x.parquet", b"junk", "expected a whole Parquet file"),
         ("x.txt", b"x" * (1 << 20), "a line of more than"),
+        ("x.TSV", b"path\nb.jpg\n", r"expected an image, .*found \.tsv; save it as CSV or Parquet"),
+        ("x.json", b'["b.jpg"]', r"found \.json; save it as CSV"),
+        ("x.7z", b"7z", r"found \.7z; unpack it first"),
+        ("x.csv.gz", b"\x1f\x8b", r"found \.gz; unpack it first"),
         ("x.txt", "a.png\r\n".encode("utf-16"), "in UTF-8, found UTF-16"),
     ],
 )

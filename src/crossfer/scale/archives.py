@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import re
 import stat
 import tarfile
 from collections.abc import Callable, Iterator
@@ -22,8 +23,14 @@ from crossfer.scale.names import is_address, shown, suffix
 from crossfer.scale.storage import Listed, check_size, open_file, reason
 
 MAX_HEADERS = 1 << 20  # bytes; what tells of one member of a tar: its name, and where a sparse one has holes
-TARS = frozenset({".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"})
-_UNPACKERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}  # by how their files begin
+TARS = frozenset({".tar", ".tgz", ".tar.gz", ".tbz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz"})
+# By how their files begin; a plain tar begins with the name of its first member, which may be BZh1.png.
+_UNPACKERS = (
+    (re.compile(rb"\x1f\x8b"), gzip.open),
+    (re.compile(rb"BZh[1-9]1AY&SY"), bz2.open),
+    (re.compile(rb"\xfd7zXZ\0"), lzma.open),
+)
+_START = 16  # bytes that tell
 _ENCRYPTED = 1  # of the flags of a zip's member
 
 
@@ -108,16 +115,19 @@ class ZipReader:
 
 def list_tar(found: Listed, pass_over: PassOver) -> Iterator[Entry]:
     """The images of a tar on this machine; one entry for a tar that must be read from front to back."""
+    streamed = Entry("stream", found.path, size=found.size, stamp=found.stamp)
     if is_address(found.path) or suffix(found.path) != ".tar":
-        yield Entry("stream", found.path, size=found.size, stamp=found.stamp)
+        yield streamed
         return
     try:
-        with (
-            open_regular(found.path) as file,
-            tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as archive,
-        ):
-            for name, info in _members(archive, pass_over):
-                yield _tar_entry(found, name, info)
+        with open_regular(found.path) as file:
+            if _is_packed(file.read(_START)):
+                yield streamed
+                return
+            file.seek(0)
+            with tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as archive:
+                for name, info in _members(archive, pass_over):
+                    yield _tar_entry(found, name, info)
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
         yield fault_entry(found.path, "archive", _broken_tar(found.path, error))
 
@@ -166,10 +176,17 @@ def stream_tar(path: bytes) -> Iterator[tuple[bytes | None, bytes | Fault]]:
         yield None, Fault("archive", _broken_tar(path, error))
 
 
-def _unpacked(file: BufferedReader) -> IO[bytes]:
+def _unpacked(file: BufferedReader) -> BufferedReader | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile:
     """What a compressed file holds; ``tarfile`` would unpack at once whatever a few kB of it stand for."""
-    start = file.peek(2)[:2]
-    return _UNPACKERS[start](file) if start in _UNPACKERS else file
+    start = file.peek(_START)
+    for begins, unpack in _UNPACKERS:
+        if begins.match(start):
+            return unpack(file)
+    return file
+
+
+def _is_packed(start: bytes) -> bool:
+    return any(begins.match(start) for begins, _ in _UNPACKERS)
 
 
 class _Header(tarfile.TarInfo):

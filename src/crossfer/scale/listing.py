@@ -19,6 +19,13 @@ from crossfer.scale.storage import Listed, filesystem, kind_of, look_at, naming,
 from crossfer.scale.tables import holds_images, list_csv, list_names, list_parquet
 
 LISTS = frozenset({".txt", ".lst", ".list"})
+# What lists or holds images in a form that is not read, and what to do with it.
+UNREAD = dict.fromkeys(
+    (".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".xls", ".xlsx", ".ods", ".feather", ".arrow", ".orc"),
+    "save it as CSV or Parquet",
+) | dict.fromkeys(
+    (".gz", ".bz2", ".xz", ".zst", ".tar.zst", ".tzst", ".tar.lz4", ".7z", ".rar"), "unpack it first"
+)
 _PLAIN = re.compile(r"(\.tar)?\.(?=.*[a-z])[a-z0-9]{1,8}")  # other suffixes may hold anything
 
 
@@ -128,6 +135,11 @@ class Listing:
                 return list_tar(found, self._pass_over)
             case ending if ending in LISTS:
                 return list_names(found)
+            case ending if ending in UNREAD:
+                raise ScoreError(
+                    f"{shown(found.path)}: expected an image, a folder, a zip, tar, Parquet or CSV file or a "
+                    f"list ({', '.join(sorted(LISTS))}), found {ending}; {UNREAD[ending]}"
+                )
         return iter([file_entry(found)])
 
 
