@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -28,6 +29,7 @@ def test_an_interruption_while_modules_are_loaded_is_quiet(tmp_path: Path, modul
     found = subprocess.run(
         [sys.executable, "-m", "crossfer", "predict", tmp_path, "--detector", "none"],
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests behind nohup ignore it
         capture_output=True,
         check=False,
     )

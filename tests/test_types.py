@@ -41,8 +41,11 @@ def test_evidence_for_an_expression_is_what_it_has_beyond_all():
     assert prediction.evidence_for("neutral").tolist() == [[1, -1]]
     assert prediction.evidence_for("anger").tolist() == [[0, 2]]
     assert prediction.evidence_for("Angry").tolist() == [[0, 2]]
-    with pytest.raises(ValueError, match="expected one of neutral, happiness, anger, got 'joy'"):
-        prediction.evidence_for("joy")
+    for name in ("joy", None):
+        with pytest.raises(ValueError, match=f"expected one of neutral, happiness, anger, got {name!r}"):
+            prediction.evidence_for(name)  # pyright: ignore[reportArgumentType]
+    own = Prediction({"Happy": 0.7, "bored": 0.3}, cells.sum(axis=(1, 2))[:2], cells[:2])
+    assert own.evidence_for("happy").tolist() == own.evidence_for("Happy").tolist()
 
 
 def test_results_cannot_be_changed():

@@ -12,11 +12,12 @@ if TYPE_CHECKING:  # colours need no matplotlib, which is an extra
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 VERMILION, SKY, YELLOW, GREY = "#D55E00", "#56B4E9", "#F0E442", "#444444"
 
-MADE_BY = ("Software", "crossfer")  # the PNG text by which a drawing of ours is known again
+# The PNG text by which a drawing of ours is known again: a photo with its faces, and a figure.
+SOFTWARE, ANNOTATED, FIGURE = "Software", "crossfer", "crossfer figure"
 
 # In place of what matplotlib writes of itself and of the day unless told not to: one figure is one file.
 _STAMPS = {
-    "png": dict([MADE_BY]),
+    "png": {SOFTWARE: FIGURE},
     "svg": dict.fromkeys(("Creator", "Date")),
     "pdf": dict.fromkeys(("Creator", "Producer", "CreationDate")),
 }

@@ -98,8 +98,9 @@ class Prediction:
         Raises:
             ValueError: if the model does not know the expression.
         """
-        name = expression if expression in self.probabilities else canonical(expression)
-        if name not in self.probabilities:
+        folded = {canonical(name): name for name in self.probabilities}
+        name = expression if expression in self.probabilities else folded.get(canonical(str(expression)))
+        if name is None:
             raise ValueError(f"expected one of {', '.join(self.probabilities)}, got {expression!r}")
         return self.evidence[list(self.probabilities).index(name)] - self.evidence.mean(axis=0)
 

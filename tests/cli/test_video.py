@@ -96,9 +96,7 @@ def test_pictures_of_others_are_not_replaced_by_timelines(video, clip, tmp_path,
     theirs = tmp_path / "person-2.png"
     theirs.write_bytes(astronaut_path.read_bytes())
     result = video(clip, "--timeline", tmp_path)
-    assert f"{theirs} is no drawing by crossfer and might be replaced; choose another" in str(
-        result.exception
-    )
+    assert f"{theirs} is not known as a timeline by crossfer and might be replaced" in str(result.exception)
     assert theirs.read_bytes() == astronaut_path.read_bytes()
     assert names(tmp_path) == ["person-2.png"]
 

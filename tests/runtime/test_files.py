@@ -3,8 +3,10 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from PIL import Image
 
+from crossfer.figure import picture
 from crossfer.runtime.annotate import save_png
 from crossfer.runtime.files import annotated_paths, find_images, in_words
 
@@ -91,18 +93,21 @@ def test_a_file_that_is_there_is_kept_and_a_drawing_of_ours_replaced(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "x.png")
     (tmp_path / "y.png").write_text("no picture")
     save_png(Image.new("RGB", (4, 4)), tmp_path / "z.png")
-    images = [tmp_path / "x.jpg", tmp_path / "y.jpg", tmp_path / "z.jpg"]
-    assert [path.name for path in annotated_paths(images, tmp_path)] == ["x-2.png", "y-2.png", "z.png"]
+    (tmp_path / "t.png").write_bytes(picture(Figure()))
+    images = [tmp_path / f"{name}.jpg" for name in "xyzt"]
+    chosen = [path.name for path in annotated_paths(images, tmp_path)]
+    assert chosen == ["x-2.png", "y-2.png", "z.png", "t-2.png"]
 
 
 def test_drawings_of_ours_are_left_out_of_a_searched_folder_and_told(tmp_path):
     touch(tmp_path, "a.png", "drawn/b.heic")
     for name in ("a.png", "b.PNG"):
         save_png(Image.new("RGB", (2, 2)), tmp_path / "drawn" / name)
+    (tmp_path / "drawn" / "c.png").write_bytes(picture(Figure()))
     Image.new("RGB", (2, 2)).save(tmp_path / "drawn" / "own.png")
     passed_over: list[Path] = []
     assert list(find_images([tmp_path], passed_over)) == [tmp_path / "a.png", tmp_path / "drawn" / "own.png"]
     assert in_words(passed_over) == (
-        "1 file not looked at (.heic 1): convert them to JPEG or PNG; 2 drawings by crossfer not looked at"
+        "1 file not looked at (.heic 1): convert them to JPEG or PNG; 3 drawings by crossfer not looked at"
     )
     assert list(find_images([tmp_path / "drawn" / "a.png"])) == [tmp_path / "drawn" / "a.png"]

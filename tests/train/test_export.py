@@ -27,6 +27,7 @@ from crossfer.train.loader import load_faces
 from crossfer.train.network import network
 from crossfer.train.recipe_file import parse_recipe
 from crossfer.train.stream import fingerprint
+from crossfer.train.weights import export_weights
 
 
 def recipe() -> Recipe:
@@ -195,6 +196,9 @@ def test_other_validation_faces_than_those_of_the_run_are_refused(run: Path, tmp
         ExportError, match=r"it was chosen on \(9 faces\), found others \(64 .*: --root PATH$"
     ):
         export(tmp_path, tmp_path / "other.onnx")
+    export_weights(tmp_path, tmp_path / "weights.safetensors")
+    with pytest.raises(ExportError, match=r"it was chosen on \(9 faces\)"):
+        export(tmp_path / "weights.safetensors", tmp_path / "other.onnx")
     assert not (tmp_path / "other.onnx").exists()
 
 

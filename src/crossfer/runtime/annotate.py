@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from crossfer.figure import BLUE, GREEN, MADE_BY, ORANGE, PURPLE, SKY, VERMILION, YELLOW
+from crossfer.figure import ANNOTATED, BLUE, GREEN, ORANGE, PURPLE, SKY, SOFTWARE, VERMILION, YELLOW
 from crossfer.runtime.align import CropGeometry, Square, crop_square, cut_square
 from crossfer.runtime.atomic import write_atomically
 from crossfer.runtime.image import scaled
@@ -65,7 +65,7 @@ def save_png(image: Image.Image, path: Path) -> None:
         OSError: if the folder does not exist or cannot be written.
     """
     buffer, made_by = BytesIO(), PngInfo()
-    made_by.add_text(*MADE_BY)
+    made_by.add_text(SOFTWARE, ANNOTATED)
     image.save(buffer, "PNG", pnginfo=made_by)
     write_atomically(path, buffer.getvalue())
 

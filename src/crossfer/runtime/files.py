@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from crossfer.figure import MADE_BY
+from crossfer.figure import ANNOTATED, FIGURE, SOFTWARE
 from crossfer.runtime.image import SUFFIXES
 
 OTHER_PICTURES = frozenset(
@@ -61,7 +61,7 @@ def _images_in(folder: Path, passed_over: list[Path]) -> Iterator[Path]:
             if name.startswith("."):
                 continue
             path = Path(parent) / name
-            if suffix in OTHER_PICTURES or (suffix == ".png" and is_ours(path)):
+            if suffix in OTHER_PICTURES or (suffix == ".png" and drawn_as(path)):
                 passed_over.append(path)
             elif suffix in SUFFIXES:
                 yield path
@@ -113,16 +113,16 @@ def annotated_paths(images: Sequence[Path], folder: Path) -> list[Path]:
 
 
 def _ours_or_new(path: Path) -> bool:
-    return not os.path.lexists(path) or is_ours(path)
+    return not os.path.lexists(path) or drawn_as(path) == ANNOTATED
 
 
-def is_ours(path: Path) -> bool:
-    """Whether a file is a drawing by crossfer."""
+def drawn_as(path: Path) -> str | None:
+    """As which drawing by crossfer a file is known, ``ANNOTATED`` or ``FIGURE``; None if as none."""
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            return image.info.get(MADE_BY[0]) == MADE_BY[1]
+            return next((kind for kind in (ANNOTATED, FIGURE) if image.info.get(SOFTWARE) == kind), None)
     except (OSError, ValueError, Image.DecompressionBombError):
-        return False
+        return None
 
 
 def _key(path: Path) -> str:

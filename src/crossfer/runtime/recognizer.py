@@ -308,10 +308,10 @@ def _each(work: Callable[[ImageSource], Done], images: Iterable[ImageSource], na
     for index, image in enumerate(_several(images)):
         try:
             done.append(work(image))
-        except ImageError as error:
+        except (ImageError, TypeError) as error:
             if isinstance(image, str | Path):
                 raise
-            raise ImageError(f"{name}[{index}]: {error}") from error
+            raise type(error)(f"{name}[{index}]: {error}") from error
     return done
 
 

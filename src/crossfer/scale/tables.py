@@ -82,6 +82,10 @@ def list_csv(found: Listed, column: str | None) -> Iterator[Entry]:
         text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
         lines = _csv_lines(text, where)
         _, header = next(lines, (1, []))
+        if len(header) == 1 and header[0] != column and any(mark in header[0] for mark in ";\t"):
+            raise ScoreError(
+                f"{where}: expected columns parted by commas, found {header[0]!r}; save the table with commas"
+            )
         place = header.index(_column(header, PATH_COLUMNS, column, where))
         for number, (line, cells) in enumerate(lines, start=1):
             name = cells[place].strip() if place < len(cells) else ""
@@ -194,10 +198,6 @@ def _column(header: Sequence[str], known: Sequence[str], wanted: str | None, whe
         for name in header:
             if name.strip().lower() == want.lower():
                 return name
-    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
-        raise ScoreError(
-            f"{where}: expected columns parted by commas, found {header[0]!r}; save the table with commas"
-        )
     expected = f"a column {wanted!r}" if wanted else f"a column {', '.join(known[:-1])} or {known[-1]}"
     found = ", ".join(map(repr, header[:8])) or "none"
     raise ScoreError(

@@ -65,7 +65,9 @@ def export_weights(run: Path, output: Path) -> WeightsFile:
             f"{path}: half precision changes a logit by {change:.2g}, expected at most {MOST_CHANGE:g}, so "
             "no file was written; start other runs from this file itself"
         )
-    kept = {key: meta[key] for key in ("epoch", "valid_accuracy", "commit", "teachers") if key in meta}
+    kept = {
+        key: meta[key] for key in ("epoch", "valid_accuracy", "commit", "teachers", "faces") if key in meta
+    }
     origin = {
         "recipe": placeless(recipe),
         "label_set": labels.name,

@@ -19,7 +19,7 @@ from crossfer.runtime.recognizer import Recognizer
 from crossfer.video.draw import draw_frame
 from crossfer.video.encode import Segment, SegmentWriter, join
 from crossfer.video.frames import RecognizedFrame
-from crossfer.video.options import PICTURES, VideoOptions, check_outputs, with_parents
+from crossfer.video.options import VideoOptions, check_outputs, timelines_in, with_parents
 from crossfer.video.people import People, Person, most_seen
 from crossfer.video.recognize import VideoRecognizer, read_frames
 from crossfer.video.rows import Columns, RowFormat, read_rows, row_lines, write_csv, write_parquet
@@ -103,7 +103,7 @@ def _is_complete(options: VideoOptions) -> bool:
         ValueError: if only some are there, so that another run made them.
     """
     outputs = [path for path in (options.output, options.annotate, options.timeline) if path is not None]
-    made = [path for path in outputs if path.is_file() or any(path.glob(PICTURES))]
+    made = [path for path in outputs if path.is_file() or any(timelines_in(path))]
     if not made or options.target is None or unfinished_folder(options.target).exists():
         return False
     if lacking := [path for path in outputs if not os.path.lexists(path)]:

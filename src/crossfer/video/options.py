@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crossfer.runtime.files import is_ours
+from crossfer.figure import FIGURE
+from crossfer.runtime.files import drawn_as
 from crossfer.runtime.writable import need_file, need_folder
 from crossfer.video.encode import SUFFIXES as COPIES
 from crossfer.video.recognize import VideoSettings
 from crossfer.video.rows import RowFormat
 
-PICTURES = "person-*.png"  # the timelines in their folder
+_TIMELINE = re.compile(r"person-\d+\.png")
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,11 @@ def check_outputs(options: VideoOptions, source: str | Path | int) -> None:
         _need_file(option, path)
     if options.timeline is not None:
         need_folder("--timeline", options.timeline)
-        for path in sorted(options.timeline.glob(PICTURES)):
-            if not is_ours(path):
+        for path in timelines_in(options.timeline):
+            if drawn_as(path) != FIGURE:
                 raise ValueError(
-                    f"--timeline {options.timeline}: {path} is no drawing by crossfer and might be replaced; "
-                    "choose another folder"
+                    f"--timeline {options.timeline}: {path} is not known as a timeline by crossfer and might "
+                    "be replaced; remove it or choose another folder"
                 )
         for folder in with_parents(Path(os.path.realpath(options.timeline))):
             if str(folder) in taken:
@@ -94,6 +96,11 @@ def _need_file(option: str, path: Path) -> None:
     if os.path.exists(path) and not os.path.isfile(path):
         raise ValueError(f"{option} {path}: expected a file to write, found a folder, device or pipe")
     need_file(option, path)
+
+
+def timelines_in(folder: Path) -> list[Path]:
+    """What has the name of a timeline in a folder."""
+    return sorted(path for path in folder.glob("*.png") if _TIMELINE.fullmatch(path.name))
 
 
 def with_parents(folder: Path) -> tuple[Path, ...]:

@@ -13,8 +13,7 @@ from matplotlib.ticker import FuncFormatter
 
 from crossfer.figure import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW, picture
 from crossfer.runtime.atomic import write_atomically
-from crossfer.runtime.files import is_ours
-from crossfer.video.options import PICTURES
+from crossfer.video.options import timelines_in
 from crossfer.video.people import Person, clock
 
 COLORS = {
@@ -101,9 +100,8 @@ def draw_timelines(
             path = folder / f"person-{track}.png"
             write_atomically(path, timeline_picture(timeline, labels))
             written.append(path)
-    for path in set(folder.glob(PICTURES)) - set(written):
-        if is_ours(path):
-            path.unlink()
+    for path in set(timelines_in(folder)) - set(written):
+        path.unlink()
     return written
 
 
