@@ -81,8 +81,8 @@ def calibrate(
     asked.warn_of_learnt(recognizer.meta)
     dataset = asked.open(split, recognizer.meta.labelset)
     others = asked.open_others("valid", recognizer.meta.labelset)
-    predictions = predict_with_progress(recognizer, dataset, console, skip_bad=skip_bad)
-    leaks = find_leaks_with_progress(dataset, others, console, skip_bad=skip_bad) if others else None
+    predictions = predict_with_progress(recognizer, dataset, console)
+    leaks = find_leaks_with_progress(dataset, others, console) if others else None
     found = fit(recognizer.meta, predictions, leaks, selective_accuracy=selective_accuracy, balance=balance)
     write_bundle(resolve_model(model).read_bytes(), found.meta, output)
     typer.echo(

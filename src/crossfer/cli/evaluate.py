@@ -131,7 +131,6 @@ def evaluate(
         recognizer,
         dataset,
         options,
-        skip_bad=skip_bad,
         provenance=Provenance(__version__, code_commit(), shlex.join(["crossfer", *sys.argv[1:]])),
     )
     if predictions is not None:

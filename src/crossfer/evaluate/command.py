@@ -44,7 +44,6 @@ def run_evaluation(
     dataset: Dataset,
     options: EvaluationOptions,
     *,
-    skip_bad: bool = False,
     provenance: Provenance | None = None,
 ) -> tuple[EvaluationResult, Predictions]:
     """Predicts once, scores, and measures what else is wished for.
@@ -56,7 +55,6 @@ def run_evaluation(
         recognizer: the model.
         dataset: labelled images.
         options: what else to measure.
-        skip_bad: leave out images that cannot be read instead of stopping.
         provenance: stands in the result.
 
     Raises:
@@ -64,25 +62,21 @@ def run_evaluation(
     """
     console = stderr_console()
     _look_up_subsets(dataset, options.subsets, console)
-    predictions = predict_with_progress(recognizer, dataset, console, skip_bad=skip_bad)
+    predictions = predict_with_progress(recognizer, dataset, console)
     result = replace(measure(predictions, recognizer.meta.calibration), provenance=provenance)
     if options.subsets:
         result = replace(result, subsets=_score_subsets(predictions, options.subsets))
     if options.others:
-        leaks = find_leaks_with_progress(dataset, options.others, console, skip_bad=skip_bad)
+        leaks = find_leaks_with_progress(dataset, options.others, console)
         predictions = replace(predictions, skipped=(*predictions.skipped, *leaks.skipped))
         result = replace(result, leaks=score_leaks(predictions, leaks), skipped=predictions.skipped)
     if options.corruptions:
         with counting(console, "corrupting", PASSES * len(dataset)) as advance:
-            found = measure_robustness(
-                recognizer, dataset, skip_bad=skip_bad, seed=options.seed, progress=advance
-            )
+            found = measure_robustness(recognizer, dataset, seed=options.seed, progress=advance)
         result = replace(result, corruptions=found)
     if options.evidence:
         with counting(console, "testing evidence", min(IMAGES, len(dataset))) as advance:
-            evidence = measure_evidence(
-                recognizer, dataset, seed=options.seed, skip_bad=skip_bad, progress=advance
-            )
+            evidence = measure_evidence(recognizer, dataset, seed=options.seed, progress=advance)
         result = replace(result, evidence=evidence)
     return result, predictions
 
@@ -91,24 +85,20 @@ def predict_with_progress(
     recognizer: Recognizer,
     dataset: Dataset,
     console: Console,
-    *,
-    skip_bad: bool = False,
 ) -> Predictions:
     """``predict`` with a bar; what was left out is named on stderr."""
     with counting(console, "recognising", len(dataset)) as advance:
-        predictions = predict(recognizer, dataset, skip_bad=skip_bad, progress=advance)
+        predictions = predict(recognizer, dataset, progress=advance)
     for reason in predictions.skipped:
         say(console, f"left out: {reason}")
     return predictions
 
 
-def find_leaks_with_progress(
-    dataset: Dataset, others: Sequence[Dataset], console: Console, *, skip_bad: bool = False
-) -> Leaks:
+def find_leaks_with_progress(dataset: Dataset, others: Sequence[Dataset], console: Console) -> Leaks:
     """``find_leaks`` with a bar; what was left out is named on stderr."""
     images = len(dataset) + sum(map(len, others))
     with counting(console, "looking for copies", images + TABLES) as advance:
-        leaks = find_leaks(dataset, others, advance, skip_bad=skip_bad)
+        leaks = find_leaks(dataset, others, advance)
     for reason in leaks.skipped:
         say(console, f"left out: {reason}")
     return leaks

@@ -30,14 +30,13 @@ def evaluate(
     recognizer: Recognizer,
     dataset: Dataset,
     *,
-    skip_bad: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> EvaluationResult:
     """Scores a model on a data set, on face crops or end to end: ``predict``, then ``measure``.
 
     Arguments and errors are those of ``predict``.
     """
-    predictions = predict(recognizer, dataset, skip_bad=skip_bad, progress=progress)
+    predictions = predict(recognizer, dataset, progress=progress)
     return measure(predictions, recognizer.meta.calibration)
 
 

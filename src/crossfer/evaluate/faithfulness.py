@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from crossfer.data.sample import DataError, Dataset, Faults
+from crossfer.data.sample import DataError, Dataset
 from crossfer.evaluate.result import EvidenceResult
 from crossfer.metrics import bootstrap_interval
 from crossfer.runtime.recognizer import Recognizer
@@ -31,7 +31,6 @@ def measure_evidence(
     *,
     images: int = IMAGES,
     seed: int = 0,
-    skip_bad: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> EvidenceResult:
     """Compares the order of the evidence with a random order, image by image.
@@ -43,7 +42,6 @@ def measure_evidence(
         dataset: face crops.
         images: how many of them to draw, without replacement; all if there are fewer.
         seed: of that draw and of the random orders.
-        skip_bad: leave out images that cannot be read, instead of raising.
         progress: called with the number of images done since the last call.
 
     Raises:
@@ -53,11 +51,7 @@ def measure_evidence(
         raise DataError(f"{dataset.name}: expected at least one image, found none")
     rng = np.random.default_rng(seed)
     drawn = rng.permutation(len(dataset))[:images]
-    areas = np.array(
-        list(_all_areas(recognizer, dataset, drawn, rng, faults=Faults(skip_bad), progress=progress))
-    )
-    if not len(areas):
-        raise DataError(f"{dataset.name}: expected at least one image that can be read, found none")
+    areas = np.array(list(_all_areas(recognizer, dataset, drawn, rng, progress)))
     deletion, deletion_random, insertion, insertion_random = map(float, areas.mean(axis=0))
     return EvidenceResult(
         n=len(areas),
@@ -82,17 +76,10 @@ def _all_areas(
     dataset: Dataset,
     drawn: np.ndarray,
     rng: np.random.Generator,
-    *,
-    faults: Faults,
     progress: Callable[[int], None],
 ) -> Iterator[Areas]:
     for index in drawn:
-        try:
-            pixels = dataset.read(dataset.samples[index])
-        except DataError as error:
-            faults.add(str(error))
-        else:
-            yield _areas(recognizer, pixels, rng)
+        yield _areas(recognizer, dataset.read(dataset.samples[index]), rng)
         progress(1)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from crossfer.data.duplicates import find_near_pairs, group_duplicates
 from crossfer.data.fingerprint import take_fingerprints
-from crossfer.data.sample import Dataset, Faults
+from crossfer.data.sample import DataError, Dataset
 from crossfer.evaluate.evaluation import measure_part
 from crossfer.evaluate.predictions import Predictions
 from crossfer.evaluate.result import LeakResult, PartResult
@@ -23,8 +23,7 @@ class Leaks:
         looked_in: images of each other split that was looked through.
         identical: paths of images with the same pixels as one of those.
         nearly: paths of images that are nearly the same as one of those, or mirrored; the identical included.
-        skipped: one line for each image that was not looked at since it cannot be read, and for each image
-            or row that the other splits left out.
+        skipped: one line for each image or row that the other splits left out.
         groups: for the path of each image a number, equal for images of the data set that are nearly the
             same, or mirrored; None if that is not known.
     """
@@ -40,8 +39,6 @@ def find_leaks(
     dataset: Dataset,
     others: Sequence[Dataset],
     progress: Callable[[int], None] = lambda _: None,
-    *,
-    skip_bad: bool = False,
 ) -> Leaks:
     """Reads all images once and compares them.
 
@@ -50,22 +47,20 @@ def find_leaks(
         others: the splits to look in.
         progress: called with the number of images read since the last call, then with 1 for each of the
             ``TABLES`` steps of the comparison.
-        skip_bad: leave out and note images that cannot be read, instead of raising.
 
     Raises:
         DataError: if an image cannot be read: copies of it would go unseen.
     """
-    prints, faults = take_fingerprints([dataset, *others], progress=progress), Faults(skip_bad)
-    for index, reason in prints.unreadable.items():
-        if index >= len(dataset) or not skip_bad:  # predict has noted the data set's own
-            faults.add(reason)
+    prints = take_fingerprints([dataset, *others], progress=progress)
+    for reason in prints.unreadable.values():
+        raise DataError(reason)
     same = group_duplicates(prints)
     near = group_duplicates(prints, find_near_pairs(prints, progress=progress))
     identical, nearly = _occurring(dataset, same), _occurring(dataset, near)
     groups = dict(zip((sample.path for sample in dataset.samples), near.tolist(), strict=False))
     looked_in = {other.samples[0].split: len(other) for other in others if other.samples}
-    left_out = [reason for other in others for reason in other.skipped]
-    return Leaks(looked_in, identical, nearly, (*left_out, *faults.messages), groups)
+    left_out = tuple(reason for other in others for reason in other.skipped)
+    return Leaks(looked_in, identical, nearly, left_out, groups)
 
 
 def _occurring(dataset: Dataset, groups: np.ndarray) -> frozenset[str]:

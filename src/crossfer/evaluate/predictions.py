@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from crossfer.data.fingerprint import pixel_digest
-from crossfer.data.sample import DataError, Dataset, Faults, Sample
+from crossfer.data.sample import DataError, Dataset, Sample
 from crossfer.labels import LabelSet
 from crossfer.metrics import NO_ANSWER
 from crossfer.runtime.recognizer import Recognizer
@@ -111,7 +111,6 @@ def predict(
     recognizer: Recognizer,
     dataset: Dataset,
     *,
-    skip_bad: bool = False,
     transform: Transform | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Predictions:
@@ -124,44 +123,44 @@ def predict(
             with any other, faces are found first: the largest one counts, and an image without one has no
             answer.
         dataset: labelled images; the model must know all of its classes, and may know more.
-        skip_bad: leave out and note images that cannot be read, instead of raising.
         transform: changes each image, uint8 RGB (H, W, 3), before the model sees it; it is also given the
             digest of the unchanged pixels.
         progress: called with the number of images done since the last call.
 
     Raises:
         ValueError: if the model lacks one of the data set's classes.
-        DataError: if no image is left, or one of them cannot be read.
+        DataError: if there are no images, or one of them cannot be read.
     """
     labels = recognizer.meta.labelset
     class_of = _class_map(dataset.labels, labels, recognizer.meta.name)
-    reader = _Reader(dataset, Faults(skip_bad), transform)
+    if not dataset.samples:
+        raise DataError(f"{dataset.name}: expected at least one image under {dataset.protocol}, found none")
     ask = _ask_crops if recognizer.detector_name == "none" else _ask_largest_face
+    digests: list[str] = []
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for start in range(0, len(dataset), CHUNK):
         chunk = dataset.samples[start : start + CHUNK]
-        parts.append(_arrays(list(ask(recognizer, reader.read(chunk))), labels))
+        images = _read(dataset, chunk, transform, digests)
+        parts.append(_arrays(list(ask(recognizer, images)), labels))
         progress(len(chunk))
-    if not reader.kept:
-        raise DataError(f"{dataset.name}: expected at least one image under {dataset.protocol}, found none")
     logits, probabilities = map(np.concatenate, zip(*parts, strict=True))
     return Predictions(
         About(
             dataset.name,
-            reader.kept[0].split,
+            dataset.samples[0].split,
             dataset.protocol,
             recognizer.detector_name,
             recognizer.meta.name,
             recognizer.sha256,
             labels.expressions,
         ),
-        paths=tuple(sample.path for sample in reader.kept),
-        digests=tuple(reader.digests),
-        truth=np.array([class_of[sample.label] for sample in reader.kept]),
+        paths=tuple(sample.path for sample in dataset.samples),
+        digests=tuple(digests),
+        truth=np.array([class_of[sample.label] for sample in dataset.samples]),
         logits=logits,
         probabilities=probabilities,
-        votes=_votes(reader.kept, class_of, len(labels)),
-        skipped=(*dataset.skipped, *reader.faults.messages),
+        votes=_votes(dataset.samples, class_of, len(labels)),
+        skipped=dataset.skipped,
     )
 
 
@@ -176,27 +175,14 @@ def _class_map(theirs: LabelSet, ours: LabelSet, model: str) -> tuple[int, ...]:
     return theirs.indices_in(ours)
 
 
-@dataclass
-class _Reader:
-    """Reads samples, and keeps of those that could be read what has to be known later."""
-
-    dataset: Dataset
-    faults: Faults
-    transform: Transform | None
-    kept: list[Sample] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
-
-    def read(self, samples: Sequence[Sample]) -> Iterator[np.ndarray]:
-        for sample in samples:
-            try:
-                pixels = self.dataset.read(sample)
-            except DataError as error:
-                self.faults.add(str(error))
-                continue
-            digest = pixel_digest(pixels).tobytes().hex()
-            self.kept.append(sample)
-            self.digests.append(digest)
-            yield pixels if self.transform is None else self.transform(pixels, digest)
+def _read(
+    dataset: Dataset, samples: Sequence[Sample], transform: Transform | None, digests: list[str]
+) -> Iterator[np.ndarray]:
+    """The images, changed; the digest of each is appended to ``digests``."""
+    for sample in samples:
+        pixels = dataset.read(sample)
+        digests.append(pixel_digest(pixels).tobytes().hex())
+        yield pixels if transform is None else transform(pixels, digests[-1])
 
 
 def _ask_crops(recognizer: Recognizer, images: Iterator[np.ndarray]) -> list[Prediction]:

@@ -21,7 +21,6 @@ def measure_robustness(
     recognizer: Recognizer,
     dataset: Dataset,
     *,
-    skip_bad: bool = False,
     seed: int = 0,
     progress: Callable[[int], None] = lambda _: None,
 ) -> CorruptionResult:
@@ -31,13 +30,7 @@ def measure_robustness(
         def transform(pixels: np.ndarray, digest: str) -> np.ndarray:
             return corrupt(pixels, kind, strength, digest=digest, seed=seed)
 
-        found = predict(
-            recognizer,
-            dataset,
-            skip_bad=skip_bad,
-            transform=transform,
-            progress=progress,
-        )
+        found = predict(recognizer, dataset, transform=transform, progress=progress)
         return float(found.right.mean())
 
     by_kind = {kind: tuple(map(partial(accuracy, kind), STRENGTHS)) for kind in CORRUPTIONS}
