@@ -99,7 +99,12 @@ def test_threads_give_the_same_answer(detector, astronaut):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"min_score": 0}, "between 0 and 1, got 0"), ({"long_side": 8}, "at least 32 pixels, got 8")],
+    [
+        ({"min_score": 0}, "between 0 and 1, got 0"),
+        ({"long_side": 8}, "at least 32 pixels, got 8"),
+        ({"max_overlap": 1.5}, "max_overlap: expected a number from 0 to 1, got 1.5"),
+        ({"threads": 1025}, "threads: expected an integer from 1 to 1024, got 1025"),
+    ],
 )
 def test_bad_settings_say_what_is_expected(arguments, message):
     with pytest.raises(ValueError, match=message):

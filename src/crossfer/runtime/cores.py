@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import reprlib
 from pathlib import Path
+
+import numpy as np
+
+from crossfer.runtime.names import MAX_THREADS
 
 CONTROL_GROUP = Path("/sys/fs/cgroup")  # of this process, as a container sees it
 
@@ -22,9 +27,17 @@ def inference_threads(asked: int | None) -> int:
 
     It takes one a physical core, however little of them a container may use: a share of less than all cores
     is told to it.
+
+    Raises:
+        ValueError: if what is asked for is no integer from 1 to ``MAX_THREADS``.
     """
     if asked is not None:
-        return asked
+        counted = isinstance(asked, int | np.integer) and not isinstance(asked, bool)
+        if not (counted and 1 <= asked <= MAX_THREADS):
+            raise ValueError(
+                f"threads: expected an integer from 1 to {MAX_THREADS}, got {reprlib.repr(asked)}"
+            )
+        return int(asked)
     return usable_cores() if share_of_time() < _bound() else 0
 
 

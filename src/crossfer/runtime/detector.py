@@ -104,7 +104,10 @@ class CenterFace:
         min_score: faces below this score (0..1) are dropped.
         long_side: images whose longer side exceeds this many pixels are scaled down to it before detection.
         max_overlap: of two boxes with a higher intersection over union, only the better one is kept.
-        threads: CPU threads for one image; None for one a core, within a container's share.
+        threads: CPU threads for one image, 1 to 1024; None for one a core, within a container's share.
+
+    Raises:
+        ValueError: for any of them out of range.
     """
 
     def __init__(
@@ -119,6 +122,8 @@ class CenterFace:
             raise ValueError(f"min_score: expected a number between 0 and 1, got {min_score}")
         if long_side < MULTIPLE:
             raise ValueError(f"long_side: expected at least {MULTIPLE} pixels, got {long_side}")
+        if not 0 <= max_overlap <= 1:
+            raise ValueError(f"max_overlap: expected a number from 0 to 1, got {max_overlap}")
         self.min_score = min_score
         self.long_side = long_side
         self.max_overlap = max_overlap

@@ -18,7 +18,10 @@ def session_options(threads: int | None) -> onnxruntime.SessionOptions:
     session of the same face needs by then: detector and model in turns are slower on two threads than on one.
 
     Args:
-        threads: of one run; None for as many as the process may use processors.
+        threads: of one run, 1 to 1024; None for as many as the process may use processors.
+
+    Raises:
+        ValueError: for any other number.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is an exception; nothing else is told

@@ -19,7 +19,7 @@ from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.decision import Decision
 from crossfer.runtime.detector import MULTIPLE, CenterFace, Detection, Detector, detect
 from crossfer.runtime.image import ImageError, ImageSource, load_image
-from crossfer.runtime.names import DETECTOR_SIDE, MAX_THREADS, MIN_FACE_SCORE, DetectorName, set_in_vain
+from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName, set_in_vain
 from crossfer.runtime.preprocess import normalize, resize_crop
 from crossfer.types import Box, Face, Prediction
 
@@ -102,7 +102,7 @@ class Recognizer:
     ) -> None:
         _need(isinstance(model, str | Path | bytes), "model: expected a name, a path or bytes", model)
         _check_detector(detector, min_face_score, detector_side)
-        _check_rest(threads, coverage, abstain)
+        _check_answers(coverage, abstain)
         bundle = read_bundle(model, threads=threads)
         self.meta: Final = bundle.meta
         self.path: Final = bundle.path
@@ -277,14 +277,8 @@ def _check_detector(detector: Any, min_face_score: Any, detector_side: Any) -> N
         raise ValueError(f"{name}: is for the CenterFace detector, which is not asked here; leave it out")
 
 
-def _check_rest(threads: Any, coverage: Any, abstain: Any) -> None:
+def _check_answers(coverage: Any, abstain: Any) -> None:
     """The range of the coverage is the calibration's to check."""
-    counted = isinstance(threads, int | np.integer) and not isinstance(threads, bool)
-    _need(
-        threads is None or (counted and 1 <= threads <= MAX_THREADS),
-        f"threads: expected an integer from 1 to {MAX_THREADS}",
-        threads,
-    )
     number = isinstance(coverage, int | float | np.number)
     _need(coverage is None or number, "coverage: expected a number", coverage)
     _need(isinstance(abstain, bool | np.bool_), "abstain: expected True or False", abstain)
