@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from crossfer.labels import LabelSet
+from crossfer.labels import LabelSet, label_set
 from crossfer.processor import processor
 from crossfer.train.ablate import load_rows
 from crossfer.train.config import Recipe
@@ -126,6 +127,29 @@ def test_a_result_from_before_a_key_existed_counts_as_having_its_default(
     assert run(Trial("toy", toy_recipe()), tmp_path).valid_accuracy == found.valid_accuracy
     with pytest.raises(StudyError, match=r"came from another recipe \(optim\.accumulate = 1, now 2\)"):
         run(Trial("toy", toy_recipe(optim={"accumulate": 2})), tmp_path)
+
+
+def test_runs_that_started_from_different_weights_of_one_name_are_not_mixed(tmp_path: Path) -> None:
+    start, results, labels = tmp_path / "start", tmp_path / "results", label_set(",".join(LABELS.expressions))
+    first, other = (toy_recipe(optim={"epochs": 1}, seed=seed) for seed in (3, 4))
+    recipe = toy_recipe(model={"init": str(start)}, optim={"epochs": 1})
+
+    def again(seed: int) -> TrialResult:
+        trial = Trial("toy", recipe.model_copy(update={"seed": seed}))
+        return run_trial(trial, lambda r: (labels, *faces(r)[1:]), results=results, runs=tmp_path / "runs")
+
+    train(first, labels, *faces(first)[1:], start)
+    digest = hashlib.sha256((start / "best.safetensors").read_bytes()).hexdigest()
+    assert again(0).weights == {str(start): digest}
+    shutil.rmtree(start)
+    assert again(0).weights == {str(start): digest}, "a result needs its weights no longer"
+
+    train(other, labels, *faces(other)[1:], start)
+    with pytest.raises(StudyError, match=rf"toy-s0\.json: came from other weights .*SHA-256 {digest[:8]}"):
+        again(0)
+    again(1)
+    with pytest.raises(StudyError, match=rf"toy-s1\.json: came from other .*elsewhere {digest[:8]}"):
+        read_results(results, [("toy", recipe)])
 
 
 def stop_after(steps: int) -> Callable[[Progress], None]:

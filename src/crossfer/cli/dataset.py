@@ -101,7 +101,7 @@ class DatasetOptions:
         if not learnt or (self.split_file is None and self.parted):
             return
         if self.split_file is None:
-            advice = "give --split-file RUN/split.csv"
+            advice = "give --split-file with what its recipe named as data.split_file, else RUN/split.csv"
         elif (cut := _other_cut(meta, self.split_file)) is not None:
             advice = f"it was cut by the split file {cut}, and this is another: give that one"
         else:

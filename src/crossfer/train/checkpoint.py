@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,18 @@ def load_meta(path: Path) -> dict[str, Any]:
     """The metadata alone; errors as of :func:`load`."""
     with _opened(path) as file:
         return _meta(file, path)
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, hexadecimal.
+
+    Raises:
+        CheckpointError: if it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 @contextmanager

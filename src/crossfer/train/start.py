@@ -96,6 +96,16 @@ def _best_of(run: Path) -> Path:
     return best
 
 
+def weights_sha256(recipe: Recipe) -> dict[str, str]:
+    """SHA-256, hexadecimal, of each file that ``distill.teachers`` and ``model.init`` name, by those names.
+
+    Raises:
+        CheckpointError: if one is not there.
+    """
+    named = [*recipe.distill.teachers, *([] if recipe.model.init is None else [recipe.model.init])]
+    return {str(name): checkpoint.sha256(find_weights(name)) for name in named}
+
+
 def recipe_of(meta: dict[str, Any], path: Path) -> tuple[Recipe, LabelSet]:
     """Recipe and labels in the metadata of a whole network.
 

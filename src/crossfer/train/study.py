@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
@@ -13,11 +14,13 @@ from typing import Any, Literal
 from crossfer.labels import LabelSet
 from crossfer.metrics import t_quantile
 from crossfer.runtime.atomic import write_atomically
+from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import OF_THE_MACHINE, Recipe
 from crossfer.train.device import choose_device, device_name
 from crossfer.train.loop import train
 from crossfer.train.observer import Observer
 from crossfer.train.recipe_file import first_difference
+from crossfer.train.start import weights_sha256
 from crossfer.train.stream import Faces
 
 MARK = ".study"  # in the folder of an unfinished run that a study made, and may delete
@@ -69,6 +72,8 @@ class TrialResult:
         valid_mean_class_accuracy: after the last epoch; None in the files of older versions.
         processor: what it was trained on, as ``crossfer.processor.processor`` says, or the name of the GPU;
             None in the files of older versions.
+        weights: SHA-256 of the file of each teacher and of the weights to start from, by the name that the
+            recipe gives it; None in the files of older versions.
     """
 
     row: str
@@ -86,6 +91,7 @@ class TrialResult:
     observed: dict[str, Any] = field(default_factory=dict)
     valid_mean_class_accuracy: float | None = None
     processor: str | None = None
+    weights: dict[str, str] | None = None
 
 
 def trials(rows: Iterable[tuple[str, Recipe]], seeds: Sequence[int]) -> list[Trial]:
@@ -115,12 +121,17 @@ def run_trial(
         observed: reads what an observer left in the run's folder.
 
     Raises:
-        StudyError: if the result that is there came from another recipe, or the run there is no study's.
+        StudyError: if the result that is there came from another recipe or other weights, or the run there is
+            no study's.
     """
     path, folder = results / f"{trial.name}.json", runs / trial.name
     if path.exists():
-        return _same_trial(read_result(path), trial, path)
+        found = _same_trial(read_result(path), trial, path)
+        with suppress(CheckpointError):  # gone, so that no further run can start from others either
+            _same_weights(found, weights_sha256(trial.recipe), path)
+        return found
     require_own(folder)
+    weights = weights_sha256(trial.recipe)
     labels, learnt, held_out = faces(trial.recipe)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
@@ -150,6 +161,7 @@ def run_trial(
         observed=observed(folder),
         valid_mean_class_accuracy=last.valid_mean_class_accuracy,
         processor=device_name(choose_device(trial.recipe.optim.device)),
+        weights=weights,
     )
     results.mkdir(parents=True, exist_ok=True)
     write_atomically(path, (json.dumps(asdict(result), indent=1) + "\n").encode())
@@ -193,9 +205,10 @@ def read_results(
         observed: what an observer has to have noted.
 
     Raises:
-        StudyError: if a result of a row came from another recipe, is a copy, or nothing was noted.
+        StudyError: if a result of a row came from another recipe, is a copy, or nothing was noted, or if two
+            of a row came from other weights.
     """
-    recipes, results = dict(rows), []
+    recipes, weights, results = dict(rows), dict[str, dict[str, str]](), []
     for path in sorted(folder.glob("*.json")):
         found = read_result(path)
         if found.row not in recipes:
@@ -207,6 +220,7 @@ def read_results(
                 f"{path}: expected a run whose {observed} was noted, found one without; remove it, or name "
                 "another --results folder"
             )
+        _same_weights(found, weights.setdefault(found.row, found.weights or {}), path)
     return results
 
 
@@ -264,3 +278,14 @@ def _same_trial(found: TrialResult, trial: Trial, path: Path) -> TrialResult:
             "another --results folder"
         )
     return found
+
+
+def _same_weights(found: TrialResult, others: dict[str, str], path: Path) -> None:
+    """Refuse to mix runs that started from, or were taught by, different files of one name."""
+    for name, digest in (found.weights or {}).items():
+        if others.get(name, digest) != digest:
+            raise StudyError(
+                f"{path}: came from other weights than the rest of its row ({name} had SHA-256 "
+                f"{digest[:8]}..., elsewhere {others[name][:8]}...); remove it, or name "
+                "another --results folder"
+            )

@@ -8,7 +8,6 @@ teacher.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,5 +138,4 @@ def _load(where: Path, labels: LabelSet) -> Teacher:
     except CheckpointError as error:
         raise CheckpointError(f"distill.teachers = {str(where)!r}: {error}") from None
     net.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Teacher(recipe.name, digest, input_contract(recipe.model), net)
+    return Teacher(recipe.name, checkpoint.sha256(path), input_contract(recipe.model), net)

@@ -72,7 +72,7 @@ def export_weights(run: Path, output: Path) -> WeightsFile:
         "recipe": placeless(recipe),
         "label_set": labels.name,
         "labels": list(labels.expressions),
-        "made_from_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "made_from_sha256": checkpoint.sha256(path),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save(output, half, origin | kept)
