@@ -31,6 +31,8 @@ def test_escapes_are_not_taken_for_what_they_look_like():
         (b"a/b.JPG", ".jpg"),
         (b"x.tar.gz", ".tar.gz"),
         (b"x.y.tar", ".tar"),
+        (b"x.tar.png", ".png"),
+        (b"x.tar.zst", ".tar.zst"),
         (b"dir.zip/none", ""),
         (b".png", ""),
         (b"caf\xe9.png", ".png"),

@@ -8,6 +8,7 @@ import re
 from crossfer.printable import printable, without_password
 
 _LOCAL = re.compile(rb"\A(file|local)://")
+_PACKED = frozenset({".gz", ".bz2", ".xz", ".zst", ".lz4"})
 _ESCAPE = re.compile(rb"\\(\\|x[0-9a-f]{2})")
 
 
@@ -72,7 +73,7 @@ def suffix(name: bytes) -> str:
     if base.startswith("."):
         return ""
     stem, ending = os.path.splitext(base)
-    return ".tar" + ending if stem.endswith(".tar") else ending
+    return ".tar" + ending if ending in _PACKED and stem.endswith(".tar") else ending
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:
