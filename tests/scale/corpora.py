@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -56,8 +58,8 @@ def as_parquet(images: list[Path], target: Path, *, group: int = 7, struct: bool
     return target
 
 
-def as_list(images: list[Path], target: Path, end: bytes = b"\n") -> Path:
-    target.write_bytes(b"".join(bytes(path) + end for path in images))
+def as_list(images: Sequence[Path | str], target: Path, end: bytes = b"\n") -> Path:
+    target.write_bytes(b"".join(os.fsencode(path) + end for path in images))
     return target
 
 

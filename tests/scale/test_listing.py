@@ -244,6 +244,29 @@ def test_names_may_hold_any_byte(images, tmp_path):
     assert read([listed]) == corpora.contents(images[:1])
 
 
+def test_a_list_names_an_image_as_its_folder_does_whatever_way_it_goes(images, tmp_path):
+    folder = tmp_path / "img"
+    shutil.copytree(images[0].parent, folder)
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "alias").symlink_to(tmp_path)
+    for way in (f"{folder}/.", f"{folder}//", "../img", ".././lists/../img"):
+        corpora.as_list([f"{way}/{path.name}" for path in images], tmp_path / "lists" / "x.txt")
+        assert entries(tmp_path / "lists" / "x.txt") == entries(folder)
+        assert entries(tmp_path / "alias" / "lists" / "x.txt") == entries(
+            folder if way.startswith("/") else tmp_path / "alias" / "img"
+        )
+
+
+def test_what_lies_above_a_link_in_a_list_lies_above_what_the_link_leads_to(images, tmp_path):
+    (tmp_path / "deep" / "below").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "below")
+    shutil.copy(images[0], tmp_path / "deep" / "x.png")
+    shutil.copy(images[1], tmp_path / "x.png")
+    (tmp_path / "x.txt").write_text("link/../x.png")
+    assert read(entries(tmp_path / "x.txt")) == corpora.contents(images[:1])
+    assert entries(tmp_path / "x.txt") == entries(tmp_path / "deep")
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_name(images, tmp_path):
     path = corpora.as_list(images, tmp_path / "x.txt", b"\r\n")
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())

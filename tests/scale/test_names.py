@@ -49,6 +49,8 @@ def test_names_in_a_list_are_relative_to_the_list():
     assert beside(b"/lists/a.txt", b"s3://bucket/y.png") == b"s3://bucket/y.png"
     assert beside(b"/lists/a.txt", b"file:///x/%20.png") == b"/x/%20.png"
     assert beside(b"s3://bucket/lists/a.txt", b"local:///x/y.png") == b"/x/y.png"
+    assert beside(b"s3://bucket/lists/a.txt", b"./../y.png") == b"s3://bucket/lists/./../y.png"
+    assert beside(b"/lists/a.txt", b"x/../\0/../y.png") == b"/lists/x/../\0/../y.png"
 
 
 def test_inputs_are_absolute(tmp_path, monkeypatch):

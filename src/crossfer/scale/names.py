@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 
 from crossfer.printable import printable, without_password
 
@@ -56,10 +57,24 @@ def input_name(given: str) -> bytes:
 def beside(table: bytes, name: bytes) -> bytes:
     """What a name in a list or table means: an address, a path, or one relative to the table's folder.
 
-    ``file://`` is a path like any other here too.
+    ``file://`` is a path like any other here too. A path is as the listing of its folder has it, without
+    ``.`` and ``..``.
     """
     local = _without_scheme(name)
-    return local if is_address(local) else os.path.join(os.path.dirname(table), local)
+    path = local if is_address(local) else os.path.join(os.path.dirname(table), local)
+    if is_address(path) or b"\0" in path:  # no file has a zero byte in its name
+        return path
+    if b"/../" not in path:
+        return os.path.normpath(path)
+    folder, base = os.path.split(path)
+    return os.path.join(_folder(folder), base)
+
+
+@lru_cache(maxsize=128)  # a list names many images of few folders, and each question goes to the disk
+def _folder(path: bytes) -> bytes:
+    """A folder without ``..``; if one leads out of a link to elsewhere, without links too."""
+    plain, real = os.path.normpath(path), os.path.realpath(path)
+    return plain if os.path.realpath(plain) == real else real
 
 
 def _without_scheme(name: bytes) -> bytes:

@@ -7,7 +7,6 @@ the entries' numbers: the first shards are small, so that rows appear and all co
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +18,6 @@ from pyarrow.parquet import ParquetFile, ParquetWriter, read_table, write_table
 
 from crossfer.scale.entries import SCHEMA, Entry, entry_name, from_table, to_table
 from crossfer.scale.faults import ScoreError
-from crossfer.scale.names import is_address
 
 FIRST_SHARD = 32  # entries; doubled after each SAME_SIZE shards up to what was asked for
 SAME_SIZE = 8
@@ -150,11 +148,8 @@ class _Files(AbstractContextManager["_Files"]):
 
 def _mark(entry: Entry) -> bytes:
     """What two entries share if they stand for the same image; a name may occur twice in an archive."""
-    path = entry.path
-    if entry.kind == "file" and not is_address(path) and b".." not in path:
-        path = os.path.normpath(path)
     member = entry.member if entry.kind != "fault" else (entry.detail or "").encode()
-    return hashlib.blake2b(b"%r\0%r\0%r" % (path, member, entry.place), digest_size=_DIGEST).digest()
+    return hashlib.blake2b(b"%r\0%r\0%r" % (entry.path, member, entry.place), digest_size=_DIGEST).digest()
 
 
 def _copies(marks: bytearray) -> np.ndarray:
