@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 from io import StringIO
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow.json import read_json
 from rich.console import Console
 from rich.text import Text
 
@@ -104,3 +109,16 @@ def test_json_is_one_line():
     text = as_json(values)
     assert text.count("\n") == 1
     assert json.loads(text) == values
+
+
+@given(st.lists(st.sampled_from("\\ud89aé😀\udce9\ud83d\ude00")).map("".join))
+def test_json_has_halves_of_characters_escaped_and_all_else_as_it_is(text):
+    joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    expected = joined.encode("utf-8", "backslashreplace").decode()
+    assert json.loads(as_json({"text": text})) == {"text": expected}
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.jpg", b"a\\\xff\xf0.jpg", "😀.jpg".encode()])
+def test_other_readers_of_json_take_any_name_of_a_file(name):
+    (row,) = read_json(io.BytesIO(as_json({"path": os.fsdecode(name)}).encode())).to_pylist()
+    assert row == {"path": os.fsdecode(name).encode("utf-8", "backslashreplace").decode()}

@@ -66,6 +66,16 @@ def test_a_run_survives_its_file(tmp_path: Path):
     assert measure(again).to_dict() == result.to_dict()
 
 
+def test_names_that_are_no_utf8_are_escaped_in_the_file_of_a_run(tmp_path: Path):
+    made = replace(
+        predictions(coin(2, 0.7, 0)), paths=("caf\udce9.png", "\udce9/x.png"), skipped=("\udcff.png: bad",)
+    )
+    write_run(measure(made), made, tmp_path / "a.jsonl")
+    found = read_run(tmp_path / "a.jsonl").predictions
+    assert found.paths == (r"caf\udce9.png", r"\udce9/x.png")
+    assert found.skipped == (r"\udcff.png: bad",)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

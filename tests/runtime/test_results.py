@@ -102,6 +102,14 @@ def test_odd_names_are_shown_as_they_are(name):
     assert json.loads(result_format("json", LABELS).entry(result))["path"] == name
 
 
+def test_a_name_that_is_no_utf8_is_the_same_in_json_and_csv():
+    result = ImageResult(Path("caf\udce9.png"), error="caf\udce9.png: no")
+    row = json.loads(result_format("json", LABELS).entry(result))
+    assert (row["path"], row["error"]) == (r"caf\udce9.png", r"caf\udce9.png: no")
+    cells = result_format("csv", LABELS).entry(result).encode("utf-8", "backslashreplace").decode()
+    assert cells.startswith(row["path"] + ",")
+
+
 def test_odd_classes_are_shown_as_they_are():
     odd = replace(PREDICTION, probabilities={"[red]": 0.9, ":smile:": 0.1})
     text = result_format("text", tuple(odd.probabilities)).entry(

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from crossfer.console import as_json
 from crossfer.evaluate.predictions import About, Predictions
 from crossfer.evaluate.result import EvaluationResult
 from crossfer.evaluate.run_check import check_figures, check_head, check_image
@@ -50,8 +51,8 @@ def write_run(result: EvaluationResult, predictions: Predictions, path: Path) ->
     Raises:
         OSError: if the folder does not exist or cannot be written.
     """
-    head = json.dumps({"run": FORMAT, **result.to_dict()})
-    write_atomically(path, "".join(f"{line}\n" for line in (head, *_image_lines(predictions))).encode())
+    head = as_json({"run": FORMAT, **result.to_dict()})
+    write_atomically(path, "".join((head, *_image_lines(predictions))).encode())
 
 
 def _image_lines(predictions: Predictions) -> Iterator[str]:
@@ -70,7 +71,7 @@ def _image_lines(predictions: Predictions) -> Iterator[str]:
         }
         if predictions.votes is not None:
             values["votes"] = [round(x, 6) for x in predictions.votes[i].tolist()]
-        yield json.dumps(values)
+        yield as_json(values)
 
 
 def read_run(path: Path) -> Run:

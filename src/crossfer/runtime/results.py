@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Literal
 from rich.table import Table
 from rich.text import Text
 
-from crossfer.console import ANSWER_WIDTH, answer_table, as_text
+from crossfer.console import ANSWER_WIDTH, answer_table, as_json, as_text
 from crossfer.printable import printable
 from crossfer.runtime.columns import PLACE, csv_line, expression_cells, expression_columns, place_cells
 from crossfer.runtime.percent import percent
@@ -91,7 +90,7 @@ def result_format(
 
 def json_line(result: ImageResult, top_k: int | None = None) -> str:
     """One JSON object on one line, with a line end."""
-    return json.dumps(result.to_dict(top_k)) + "\n"
+    return as_json(result.to_dict(top_k))
 
 
 def csv_header(labels: Sequence[str], extra: Sequence[str] = ()) -> str:
