@@ -34,6 +34,7 @@ from crossfer.scale.entries import Entry
 from crossfer.scale.faults import Fault, ScoreError
 from crossfer.scale.listing import Listing
 from crossfer.scale.reading import Reader
+from crossfer.scale.tables import MAX_CELL
 from scale import corpora
 from scale.runs import draw
 
@@ -578,6 +579,15 @@ def test_names_in_a_csv_may_hold_commas_and_quotation_marks(images, tmp_path):
     shutil.copy(images[0], tmp_path / 'a "b", c.png')
     (tmp_path / "x.csv").write_text('note,path\n"two\nlines","a ""b"", c.png"\n')
     assert read(entries(tmp_path / "x.csv")) == corpora.contents(images[:1])
+
+
+def test_a_cell_of_a_csv_may_be_long_but_not_without_end(images, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(f"note,path\n{'x' * 200_000},{images[0]}\n")
+    assert read(entries(path)) == corpora.contents(images[:1])
+    path.write_text(f'note,path\n"{"x" * MAX_CELL}\n",{images[0]}\n')
+    with pytest.raises(ScoreError, match=r"x\.csv, line 2: .*; look for a stray quotation mark"):
+        entries(path)
 
 
 @pytest.mark.parametrize("scheme", ["", "file://", "local://"])

@@ -14,6 +14,8 @@ from crossfer.data.tree import Tree
 from crossfer.labels import LabelSet
 from crossfer.runtime.image import SUFFIXES
 
+MAX_CELL = 1 << 24  # characters; Python's own limit is 131,072
+
 
 def is_image(name: str) -> bool:
     """Whether a file's name ends as an image's does."""
@@ -29,9 +31,10 @@ def csv_lines(text: Iterable[str], where: str, start: int = 1) -> Iterator[list[
         start: number of the first of the lines.
 
     Raises:
-        DataError: if a row is no CSV, as after a quotation mark that nothing closes; it names the line where
-            the row begins.
+        DataError: if a row is no CSV, as after a quotation mark that nothing closes, or a cell has more than
+            ``MAX_CELL`` characters; it names the line where the row begins.
     """
+    csv.field_size_limit(max(MAX_CELL, csv.field_size_limit()))
     lines, begins = csv.reader(text, strict=True), start
     try:
         for cells in lines:

@@ -23,6 +23,7 @@ BYTES_COLUMNS = ("image", "image_bytes", "bytes", "img", "jpg", "jpeg", "png", "
 ROWS_AT_ONCE = 64
 READ_AHEAD = 1 << 20
 MAX_NAME = 1 << 16
+MAX_CELL = 1 << 24  # characters; Python's own limit is 131,072
 TEXT = (types.is_string, types.is_large_string, types.is_string_view)
 BYTES = (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
 
@@ -100,6 +101,7 @@ def list_csv(found: Listed, column: str | None) -> Iterator[Entry]:
 
 def _csv_lines(text: Iterable[str], where: str) -> Iterator[tuple[int, list[str]]]:
     """The cells of each row, and the number of the line where it begins."""
+    csv.field_size_limit(max(MAX_CELL, csv.field_size_limit()))
     lines, begins = csv.reader(text, strict=True), 1
     try:
         for cells in lines:
