@@ -32,7 +32,7 @@ from crossfer.scale import reading, storage
 from crossfer.scale.archives import ZipReader, stream_tar
 from crossfer.scale.entries import Entry
 from crossfer.scale.faults import Fault, ScoreError
-from crossfer.scale.listing import Listing
+from crossfer.scale.listing import LINKED, Listing
 from crossfer.scale.reading import Reader
 from crossfer.scale.tables import MAX_CELL
 from scale import corpora
@@ -226,7 +226,9 @@ def test_a_folder_lists_its_files_before_those_below_and_follows_no_link_to_a_fo
     (tmp_path / "link").symlink_to(tmp_path)
     (tmp_path / "broken.png").symlink_to(tmp_path / "nowhere")
     (tmp_path / "round.png").symlink_to(tmp_path / "round.png")
-    names = [os.path.relpath(e.path, bytes(tmp_path)) for e in entries(tmp_path)]
+    listing = Listing([str(tmp_path)])
+    names = [os.path.relpath(e.path, bytes(tmp_path)) for e in listing]
+    assert listing.passed_over == {LINKED: 1}
     assert names == [b"broken.png", b"round.png", b"z.png", b"a/00000.png", b"b/deep/00000.png"]
     causes = [data.cause for data in read(entries(tmp_path)) if isinstance(data, Fault)]
     assert causes == ["missing", "reading"]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from crossfer.scale.faults import ScoreError
+from crossfer.scale.listing import LINKED
 from crossfer.scale.rows import Tally
 from crossfer.scale.summary import Stint, commonest, summarise
 from scale.runs import draw, run_here, summary
@@ -160,4 +161,6 @@ def test_the_commonest_kinds_are_named_and_the_others_counted():
     passed_over = {f".a{number}": 1 for number in range(12)} | {".mp4": 2000}
     assert commonest({}) == ""
     assert commonest({".mp4": 2, "other": 3}) == "3 other, 2 .mp4"
+    assert commonest({".mp4": 2, LINKED: 1}) == "1 linked folder, 2 .mp4"
+    assert commonest({".mp4": 2, ".a": 1, LINKED: 3}, 1) == "3 linked folders, 2 .mp4, 1 of further kinds"
     assert commonest(passed_over, most=3) == "2,000 .mp4, 1 .a0, 1 .a1, 10 of further kinds"

@@ -203,7 +203,7 @@ def _lines(summary: dict[str, Any], output: Path) -> Iterator[str]:
     for cause, count in sorted(errors.items(), key=lambda item: -item[1]):
         yield f"  {cause}: {count:,}, as {summary['error_examples'][cause]}"
     if passed := summary["passed_over"]:
-        yield f"  passed over, no images: {commonest(passed)}"
+        yield f"  passed over: {commonest(passed)}"
     for stint in summary["stints"][-1:]:
         yield (
             f"  {stint['images_per_second'] or 0:,.1f} images/s by {counted(stint['workers'], 'worker')}, "

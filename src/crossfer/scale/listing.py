@@ -19,6 +19,7 @@ from crossfer.scale.storage import Listed, filesystem, kind_of, look_at, naming,
 from crossfer.scale.tables import holds_images, list_csv, list_names, list_parquet
 
 LISTS = frozenset({".txt", ".lst", ".list"})
+LINKED = "linked folders"  # among what is passed over
 # What lists or holds images in a form that is not read, and what to do with it.
 UNREAD = dict.fromkeys(
     (".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".xls", ".xlsx", ".ods", ".feather", ".arrow", ".orc"),
@@ -40,8 +41,8 @@ class Listing:
 
     Attributes:
         names: the inputs, absolute.
-        passed_over: how many files in folders and archives were no images, by suffix; those in a tar that
-            is read from front to back are not known.
+        passed_over: how many files in folders and archives were no images, by suffix (those in a tar that
+            is read from front to back are not known), and how many links led to folders, as ``LINKED``.
     """
 
     def __init__(self, inputs: Sequence[str], column: str | None = None, output: Path | None = None) -> None:
@@ -83,7 +84,7 @@ class Listing:
     def _below(self, name: bytes) -> Iterator[Entry]:
         kind = _kind(name)
         if kind == "folder":
-            for found in walk(name):
+            for found in walk(name, self._pass_link):
                 yield from self._in_folder(found)
         elif kind == "file":
             yield from self._named(look_at(name))
@@ -112,6 +113,9 @@ class Listing:
         ending = suffix(name)
         known = "other" if ending else "without suffix"
         self.passed_over[ending if _PLAIN.fullmatch(ending) else known] += 1
+
+    def _pass_link(self) -> None:
+        self.passed_over[LINKED] += 1
 
     def _parquet_in_folder(self, found: Listed) -> Iterator[Entry]:
         """The images that it holds; a table that only names images counts where it is the input itself."""

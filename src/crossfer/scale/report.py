@@ -56,7 +56,7 @@ def _headline(summary: Mapping[str, Any], where: str) -> Iterator[str]:
     )
     passed = summary["passed_over"]
     if passed:
-        yield f'<p class="note">Passed over, since they are no images: {escape(commonest(passed))}.</p>'
+        yield f'<p class="note">Passed over: {escape(commonest(passed))}.</p>'
     yield '<p class="note">An expression is what a face shows, not what a person feels.</p>'
 
 

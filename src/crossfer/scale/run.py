@@ -183,7 +183,7 @@ def _new_plan(
 
 
 def _passed_over(found: Mapping[str, int]) -> str:
-    return f" (other files: {commonest(found)})" if found else ""
+    return f" (passed over: {commonest(found)})" if found else ""
 
 
 def _refuse_differences(folder: Path, run: Mapping[str, Any], now: Mapping[str, Any]) -> None:

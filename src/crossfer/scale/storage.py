@@ -92,10 +92,14 @@ def look_at(name: bytes) -> Listed:
     return Listed(name, seen.st_size, str(seen.st_mtime_ns))
 
 
-def walk(root: bytes) -> Iterator[Listed]:
+def walk(root: bytes, pass_link: Callable[[], None]) -> Iterator[Listed]:
     """Every file below a folder in sorted order, the files of a folder before those of its subfolders.
 
-    Hidden names and links to folders are passed by. The names of one folder at a time are held, packed.
+    Hidden names are passed by. The names of one folder at a time are held, packed.
+
+    Args:
+        root: the folder.
+        pass_link: is called for each link to a folder; none is followed.
     """
     waiting = [iter([root])]
     while waiting:
@@ -104,7 +108,7 @@ def walk(root: bytes) -> Iterator[Listed]:
             waiting.pop()
             continue
         try:
-            files, folders = _list_address(folder) if is_address(folder) else _list_folder(folder)
+            files, folders = _list_address(folder) if is_address(folder) else _list_folder(folder, pass_link)
         except OSError as error:
             yield Listed(folder, fault=f"{shown(folder)}: cannot be listed ({reason(error)})")
             continue
@@ -112,7 +116,7 @@ def walk(root: bytes) -> Iterator[Listed]:
         waiting.append(folders)
 
 
-def _list_folder(folder: bytes) -> tuple[Iterator[Listed], Iterator[bytes]]:
+def _list_folder(folder: bytes, pass_link: Callable[[], None]) -> tuple[Iterator[Listed], Iterator[bytes]]:
     chunks: tuple[list[pa.Array], list[pa.Array]] = ([], [])
     names: tuple[list[bytes], list[bytes]] = ([], [])
     with os.scandir(folder) as entries:
@@ -121,6 +125,7 @@ def _list_folder(folder: bytes) -> tuple[Iterator[Listed], Iterator[bytes]]:
                 continue
             below = _is_folder(entry)
             if below and entry.is_symlink():
+                pass_link()
                 continue
             names[below].append(entry.name)
             if len(names[below]) == NAMES_AT_ONCE:

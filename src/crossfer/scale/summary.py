@@ -12,6 +12,7 @@ import numpy as np
 
 from crossfer.runtime.atomic import write_atomically
 from crossfer.scale.faults import ScoreError
+from crossfer.scale.listing import LINKED
 from crossfer.scale.output import MANIFEST, SUMMARY, manifest, read_run
 from crossfer.scale.rows import Tally
 from crossfer.scale.work import STAGES
@@ -160,8 +161,11 @@ def _stints(stints: list[Stint]) -> Iterator[dict[str, Any]]:
 
 
 def commonest(passed_over: Mapping[str, int], most: int = 10) -> str:
-    """How many files of each kind there are, in words: the commonest kinds, and how many of further ones."""
-    ranked = sorted(passed_over.items(), key=lambda item: (-item[1], item[0]))
-    words = [f"{count:,} {kind}" for kind, count in ranked[:most]]
+    """What was passed over, in words: linked folders, files of the commonest kinds, and of further ones."""
+    linked = passed_over.get(LINKED, 0)
+    files = ((kind, count) for kind, count in passed_over.items() if kind != LINKED)
+    ranked = sorted(files, key=lambda item: (-item[1], item[0]))
+    words = [f"{linked:,} linked folder{'s' * (linked > 1)}"] if linked else []
+    words += [f"{count:,} {kind}" for kind, count in ranked[:most]]
     further = sum(count for _, count in ranked[most:])
     return ", ".join([*words, f"{further:,} of further kinds"] if further else words)
