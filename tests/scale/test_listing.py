@@ -577,6 +577,12 @@ def test_a_column_of_ones_own(images, tmp_path):
     assert found[1].cause == "listing"
 
 
+def test_spaces_at_the_ends_of_a_cell_are_no_part_of_the_name(images, tmp_path):
+    shutil.copy(images[0], tmp_path / "a b.png")
+    (tmp_path / "x.csv").write_text("label, path , note\n1, a b.png , x\n")
+    assert read(entries(tmp_path / "x.csv")) == corpora.contents(images[:1])
+
+
 def test_names_in_a_csv_may_hold_commas_and_quotation_marks(images, tmp_path):
     shutil.copy(images[0], tmp_path / 'a "b", c.png')
     (tmp_path / "x.csv").write_text('note,path\n"two\nlines","a ""b"", c.png"\n')
