@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 from crossfer.runtime.percent import percent
 from crossfer.serve.access import Access
 from crossfer.serve.limits import Limits
+from crossfer.serve.problems import PROBLEMS
 from crossfer.serve.service import Service
 from serve.conftest import encoded
 from support.live import TOKEN, running
@@ -508,12 +509,14 @@ def test_options_change_while_the_webcam_has_the_only_place(open_page, model):
         assert page.locator("#alert").is_hidden()
 
 
-def test_a_webcam_that_finds_no_place_is_told_that_the_service_is_busy(open_page, model):
+def test_a_webcam_whose_stream_cannot_be_opened_is_told_what_may_be_the_cause(open_page, model):
     with running(Service(model, limits=Limits(streams=1))) as client:
         page = open_page(str(client.base_url))
         with connect(f"ws://{client.base_url.netloc.decode()}/v1/stream"):
             page.click("#camera")
-            assert "too much to do" in alert(page)
+            message = alert(page)
+        assert "all the streams that it takes" in message
+        assert "a proxy in between passes no WebSockets" in message
         assert page.get_attribute("#camera", "aria-pressed") == "false"
 
 
@@ -841,16 +844,19 @@ def test_every_word_is_there_in_both_languages(open_page):
         assert missing == [], language
         if language == "en":
             page.click("#language")
-    source = (Path(__file__).parents[2] / "src/crossfer/serve/page/words.js").read_text("utf-8")
-    english, chinese = (
-        set(
-            re.findall(
-                r'^  "?([\w-]+)"?: "', source.split(f"const {name} = {{")[1].split("\n};")[0], re.MULTILINE
-            )
-        )
-        for name in ("ENGLISH", "CHINESE")
-    )
+    english, chinese = map(keys, ("ENGLISH", "CHINESE"))
     assert english == chinese
+
+
+def keys(language: str) -> set[str]:
+    """What there are words for."""
+    source = (Path(__file__).parents[2] / "src/crossfer/serve/page/words.js").read_text("utf-8")
+    words = source.split(f"const {language} = {{")[1].split("\n};")[0]
+    return set(re.findall(r'^  "?([\w-]+)"?: "', words, re.MULTILINE))
+
+
+def test_there_are_words_for_every_problem_of_the_service():
+    assert PROBLEMS.keys() - keys("ENGLISH") == set()
 
 
 @pytest.mark.parametrize(("scheme", "locale"), [("light", "en-GB"), ("dark", "zh-CN")])

@@ -306,8 +306,8 @@ function openStream() {
     onLost: async (opened) => {
       stopCamera();
       showAnswer();
-      // A browser does not say why a stream was refused; the other address does, unless all places are taken.
-      await models().then(() => showProblem(opened ? "stream-lost" : "busy"), (error) => fail(error, startCamera));
+      // A browser does not say why a stream was refused; the other address does, where that is refused too.
+      await models().then(() => showProblem(opened ? "stream-lost" : "no-stream"), (error) => fail(error, startCamera));
     },
   }, lastOver);
 }
