@@ -261,6 +261,21 @@ def test_sets_and_uncertain(open_page, photo):
     assert "uncertain (perhaps" in page.inner_text("#status")
 
 
+def test_a_set_keeps_what_it_promises_until_the_next_one_comes(open_page, photo):
+    page = open_page(script=HELD)
+    choose(page, photo)
+    answered(page)
+    page.select_option("#coverage", "0.8")
+    page.wait_for_selector(".set")
+    page.evaluate("hold()")
+    page.select_option("#coverage", "0.95")
+    page.wait_for_selector("#busy:not([hidden])")
+    page.click("#language")
+    assert "80 %" in page.inner_text(".set")
+    page.evaluate("release()")
+    says(page, ".set", "95 %")
+
+
 @pytest.mark.parametrize(("coverage", "shown"), [(0.9, "90 %"), (0.55, "55 %")])
 def test_sets_that_the_service_gives_by_default_are_chosen_and_can_be_hidden(
     open_page, model, photo, coverage, shown
@@ -552,6 +567,64 @@ def test_errors_are_said_and_leave_the_page_usable(open_page, photo):
     assert page.locator("#alert").is_hidden()
 
 
+HELD = """
+const real = window.fetch;
+window.hold = () => { window.held = new Promise((resolve) => { window.release = resolve; }); };
+window.fetch = async (...given) => {
+  await window.held;
+  return real(...given);
+};
+"""  # requests that leave when the test releases them
+
+
+def test_a_picture_that_the_browser_cannot_show_is_judged_by_the_service(open_page, photo, astronaut):
+    page = open_page()
+    whole = encoded(astronaut, "JPEG")
+    unsized = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M1 1H8V8Z"/></svg>'
+    for image, name, kind in (
+        (whole[: len(whole) // 2], "cut.jpg", "image/jpeg"),
+        (unsized, "unsized.svg", "image/svg+xml"),
+    ):
+        page.route("**/v1/recognize*", refusal(413, problem("too-large")))
+        choose(page, photo)
+        says(page, "#alert-text", "too large for this service")
+        page.unroute("**/v1/recognize*")
+        choose(page, image, name, kind)
+        says(page, "#alert-text", "could not be read")
+        assert page.locator("#photo").is_hidden()
+        assert page.locator("#busy").is_hidden()
+
+
+def test_the_answer_for_a_photo_goes_when_another_is_chosen(open_page, photo):
+    page = open_page(script=HELD)
+    choose(page, photo)
+    answered(page)
+    page.evaluate("hold()")
+    choose(page, encoded(np.full((160, 160, 3), 90, np.uint8)))
+    page.wait_for_selector("#busy:not([hidden])")
+    assert page.locator(".face").count() == 0
+    assert not painted(page), "the other photo's faces are drawn over this one"
+    assert page.inner_text("#status") == ""
+    assert page.get_attribute("#photo", "alt") == ""
+    page.route("**/v1/recognize*", refusal(413, problem("too-large")))
+    page.evaluate("release()")
+    assert "too large for this service" in alert(page)
+    assert page.get_attribute("#photo", "alt") == ""
+
+
+def test_an_answer_that_comes_while_another_photo_is_decoded_is_not_taken_for_its_own(open_page, photo):
+    page = open_page(script=HELD)
+    page.evaluate("hold()")
+    choose(page, photo)
+    page.wait_for_selector("#busy:not([hidden])")
+    page.evaluate("() => { HTMLImageElement.prototype.decode = () => new Promise(() => {}); }")
+    choose(page, encoded(np.full((160, 160, 3), 90, np.uint8)))
+    page.wait_for_timeout(300)
+    page.evaluate("release()")
+    page.wait_for_timeout(2000)
+    assert page.locator(".face").count() == 0
+
+
 def drop(page, path: Path) -> None:
     """Drops a file or folder of this machine onto the page, as the system does."""
     session = page.context.new_cdp_session(page)
@@ -571,6 +644,10 @@ def test_a_photo_without_a_suffix_is_taken_and_a_folder_is_not(open_page, photo,
     assert page.locator("#alert").is_hidden()
 
 
+def problem(name: str) -> str:
+    return json.dumps({"type": f"urn:crossfer:problem:{name}", "detail": "exactly what happened"})
+
+
 def refusal(status: int, body: str) -> Callable:
     return lambda route: route.fulfill(status=status, body=body)
 
@@ -584,8 +661,7 @@ def test_what_the_service_refuses_is_said_in_words(open_page, photo):
         (500, "internal", "went wrong in the service"),
         (418, "something-new", "exactly what happened"),
     ):
-        body = json.dumps({"type": f"urn:crossfer:problem:{name}", "detail": "exactly what happened"})
-        page.route("**/v1/recognize*", refusal(status, body))
+        page.route("**/v1/recognize*", refusal(status, problem(name)))
         choose(page, photo)
         says(page, "#alert-text", message)
         page.unroute("**/v1/recognize*")

@@ -46,6 +46,7 @@ function showAnswer() {
 
 function showStatus(faces) {
   if (!state.answer) {
+    $("photo").alt = "";
     $("status").textContent = state.problem || state.file || state.stream ? "" : say("nothing");
     return;
   }
@@ -67,7 +68,7 @@ function showCards(faces) {
     picture: { element: state.pixels, size: state.size },
     live: Boolean(state.stream),
     evidence: $("evidence").checked,
-    coverage: Number($("coverage").value),
+    coverage: Number(state.answer.coverage),
   }));
 }
 
@@ -192,22 +193,25 @@ async function mayBeImage(file) {
 
 async function take(file) {
   if (!file) return;
+  showProblem(null);
   if (!(await mayBeImage(file))) {
     showProblem("not-an-image");
     return;
   }
   attempt += 1;
   stopCamera();
+  asking?.abort();
   state.file = file;
   state.answer = null;
+  showAnswer();
   URL.revokeObjectURL($("photo").src);
   $("photo").src = URL.createObjectURL(file);
-  const shown = await $("photo").decode().then(() => true, () => false); // TIFF is read by the service only
-  const pixels = shown ? await createImageBitmap($("photo")) : null;
+  // Null for what the browser cannot show, such as a TIFF or half a JPEG: the service says what it is.
+  const pixels = await $("photo").decode().then(() => createImageBitmap($("photo"))).catch(() => null);
   if (state.file !== file) return; // the webcam was started, or another photo chosen, meanwhile
-  state.size = shown ? { width: $("photo").naturalWidth, height: $("photo").naturalHeight } : null;
+  state.size = pixels ? { width: $("photo").naturalWidth, height: $("photo").naturalHeight } : null;
   state.pixels = pixels;
-  showStage(shown ? "photo" : null);
+  showStage(pixels ? "photo" : null);
   await ask();
 }
 
@@ -219,7 +223,9 @@ async function ask() {
   $("busy").hidden = false;
   try {
     await meet();
-    state.answer = await recognize(state.file, wish(), mine.signal);
+    const wanted = wish();
+    const answer = await recognize(state.file, wanted, mine.signal);
+    state.answer = { ...answer, coverage: wanted.coverage };
   } catch (error) {
     if (mine.signal.aborted) return;
     state.answer = null;
@@ -286,7 +292,8 @@ function openStream() {
   const answered = [];
   let failing = false; // whether the last frame was refused
   state.stream = true; // so that the wish is that of a stream
-  state.stream = new Stream(wish(), {
+  const wanted = wish();
+  state.stream = new Stream(wanted, {
     nextFrame: grab,
     onAnswer: (answer, delay) => {
       const kept = state.answer?.faces ?? [];
@@ -294,7 +301,7 @@ function openStream() {
       if (answer.error) showProblem(answer.error.type.split(":").pop(), answer.error.detail);
       else if (failing) showProblem(null);
       failing = Boolean(answer.error);
-      state.answer = inPicturePixels(answer);
+      state.answer = { ...inPicturePixels(answer), coverage: wanted.coverage };
       answered.push(performance.now());
       while (answered.length > 20) answered.shift();
       const seconds = (answered.at(-1) - answered[0]) / 1000;
