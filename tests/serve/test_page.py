@@ -344,6 +344,32 @@ def test_the_webcam_is_answered_frame_by_frame_and_can_be_stopped(open_page, pho
     assert any(address.startswith("ws://") for address in page.watched.addresses)
 
 
+HIDDEN = """
+Object.defineProperty(Document.prototype, "hidden", { get: () => window.covered ?? false });
+window.cover = (covered) => {
+  window.covered = covered;
+  document.dispatchEvent(new Event("visibilitychange"));
+};
+"""  # a tab that is hidden while the test says so
+
+
+def test_the_webcam_gives_its_place_free_while_the_tab_is_hidden_and_goes_on_after(open_page, model):
+    with running(Service(model, limits=Limits(streams=1))) as client:
+        page = open_page(str(client.base_url), script=HIDDEN)
+        page.click("#camera")
+        answered(page)
+        page.evaluate("cover(true)")
+        page.wait_for_timeout(1000)
+        with connect(f"ws://{client.base_url.netloc.decode()}/v1/stream"):
+            page.wait_for_timeout(300)
+        assert page.locator("#alert").is_hidden()
+        page.evaluate("rate.textContent = ''")
+        page.evaluate("cover(false)")
+        says(page, "#rate", "frames/s")
+        assert page.locator("#alert").is_hidden()
+        assert page.get_attribute("#camera", "aria-pressed") == "true"
+
+
 UNDER = "([x, y]) => document.elementFromPoint(x, y).closest('[data-expression]').dataset.expression"
 PRESSED = ".bars button[aria-pressed=true]"
 
@@ -832,6 +858,21 @@ def test_on_a_phone_the_faces_are_on_the_screen_beside_their_photo(open_page, po
     page.locator(".bars button").last.focus()
     reached = page.evaluate(PLACE, ".bars tr:last-child button")
     assert reached["bottom"] <= page.evaluate(PLACE, ".tools")["top"], "the focus lies under the buttons"
+
+
+def test_on_a_phone_what_went_wrong_is_scrolled_to(open_page, portrait):
+    script = REFUSED.format("NotAllowedError")
+    size = {"width": 375, "height": 667}
+    page = open_page(script=script, viewport=size, has_touch=True, is_mobile=True)
+    choose(page, portrait)
+    answered(page)
+    for _ in range(2):
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        page.click("#camera")
+        assert "not allowed to use the webcam" in alert(page)
+        page.wait_for_timeout(300)
+        assert page.evaluate(PLACE, "#alert")["top"] >= 0
+        assert page.evaluate(PLACE, "#alert")["bottom"] <= page.evaluate(PLACE, ".tools")["top"]
 
 
 @pytest.mark.parametrize("size", [(320, 640), (360, 740), (390, 844), (844, 390), (1024, 768)])

@@ -28,8 +28,10 @@ const wish = () => ({
 
 function showProblem(name, detail = "") {
   state.problem = name && { name, detail };
+  const appears = name && $("alert").hidden;
   $("alert").hidden = !name;
   $("alert-text").textContent = name ? say(name) ?? (detail || say("internal")) : "";
+  if (appears) $("alert").scrollIntoView({ block: "nearest" });
 }
 
 function showAnswer() {
@@ -251,6 +253,7 @@ async function fail(error, again) {
 let lastOver = Promise.resolve(); // comes when the last stream that was closed is over
 
 async function startCamera() {
+  showProblem(null);
   if (!navigator.mediaDevices?.getUserMedia) {
     showProblem("no-camera");
     return;
@@ -316,7 +319,14 @@ function openStream() {
       // A browser does not say why a stream was refused; the other address does, where that is refused too.
       await models().then(() => showProblem(opened ? "stream-lost" : "no-stream"), (error) => fail(error, startCamera));
     },
-  }, lastOver);
+  }, Promise.all([lastOver, visible()]));
+}
+
+/** Comes when the page is to be seen. */
+async function visible() {
+  while (document.hidden) {
+    await new Promise((resolve) => { document.addEventListener("visibilitychange", resolve, { once: true }); });
+  }
 }
 
 function closeStream() {
@@ -337,7 +347,6 @@ function inPicturePixels(answer) {
 }
 
 async function grab() {
-  while (document.hidden) await new Promise((resolve) => { document.addEventListener("visibilitychange", resolve, { once: true }); });
   const video = $("video");
   const scale = Math.min(1, FRAME_SIDE / Math.max(video.videoWidth, video.videoHeight));
   const canvas = new OffscreenCanvas(Math.round(video.videoWidth * scale), Math.round(video.videoHeight * scale));
@@ -438,6 +447,9 @@ for (const id of ["abstain", "coverage"]) {
 $("evidence").addEventListener("change", () => {
   if (state.stream) openStream();
   showAnswer();
+});
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden && state.stream) openStream(); // gives the place free: the next one opens when the page is seen
 });
 document.addEventListener("paste", (event) => {
   const file = [...event.clipboardData.files][0];
