@@ -79,7 +79,9 @@ class _Connection(H11Protocol):
             return
         self._refuse(
             Problem(
-                "slow-request", f"Expected the headers of a request within {self.header_seconds:g} seconds."
+                "slow-request",
+                f"Expected the headers of a request within {self.header_seconds:g} seconds.",
+                status=408,  # browsers take it for the end of a connection that they opened in advance
             )
         )
 

@@ -16,11 +16,11 @@ TYPE_PREFIX = "urn:crossfer:problem:"
 # Every problem that this service can answer with: name -> status and title. docs/serve.md lists them.
 PROBLEMS: Mapping[str, tuple[int, str]] = {
     "bad-request": (400, "The request is malformed"),
+    "slow-request": (400, "The request took too long to arrive"),  # after 408 browsers send a body again
     "unauthorized": (401, "A token is needed"),
     "foreign-origin": (403, "Pages of other sites may not use this service"),
     "not-found": (404, "There is nothing here"),
     "method-not-allowed": (405, "This method is not allowed here"),
-    "slow-request": (408, "The request took too long to arrive"),
     "too-large": (413, "The request is too large"),
     "unsupported-type": (415, "The content type is not supported"),
     "wrong-host": (421, "The request is meant for another host"),
