@@ -6,6 +6,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from crossfer.serve.access import Access, is_loopback, read_origin
+from crossfer.serve.problems import Problem
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,10 @@ from crossfer.serve.access import Access, is_loopback, read_origin
 )
 def test_a_site_is_allowed_as_browsers_name_it(text, origin):
     assert read_origin(text) == origin
-    Access(origins=(read_origin(text),)).check("/", Headers({"host": "localhost", "origin": origin}))
+    headers = Headers({"host": "127.0.0.1:8000", "origin": origin})
+    Access(origins=(read_origin(text),)).check("/v1/models", headers)
+    with pytest.raises(Problem):
+        Access().check("/v1/models", headers)
 
 
 @pytest.mark.parametrize(

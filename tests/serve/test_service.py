@@ -22,6 +22,7 @@ from crossfer.serve.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
 from crossfer.serve.schema import EXAMPLE, Models, Recognition
 from crossfer.serve.server import bind
 from crossfer.serve.service import Service
+from crossfer.serve.site import page_files
 from crossfer.types import Face
 from serve.conftest import encoded
 from support.live import TOKEN, running
@@ -345,6 +346,15 @@ def test_pages_of_other_sites_are_refused(client, photo, origin):
     response = client.post("/v1/recognize", files=files, headers={"Origin": origin})
     assert is_problem(response, "foreign-origin")
     assert "access-control-allow-origin" not in response.headers
+
+
+@pytest.mark.parametrize("path", sorted(page_files()))
+def test_the_page_loads_behind_a_proxy_that_names_another_host(client, path):
+    """Browsers send the origin with module scripts; what it may not use says so then."""
+    origin = {"Origin": "https://faces.example.org"}
+    assert client.get(path, headers=origin).status_code == 200
+    for guarded in ("/v1/models", "/v1/stream", "/v1/nothing", "/metrics"):
+        assert is_problem(client.get(guarded, headers=origin), "foreign-origin")
 
 
 def test_cors_is_for_the_sites_named(guarded):

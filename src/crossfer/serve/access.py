@@ -124,8 +124,8 @@ class Access:
             Problem: for a wrong host, a foreign origin, or a missing or wrong token.
         """
         self._check_host(headers.get("host", ""))
-        self._check_origin(headers)
-        if self.token is not None and path.startswith(GUARDED_PREFIXES):
+        if path.startswith(GUARDED_PREFIXES):
+            self._check_origin(headers)
             self._check_token(headers)
 
     def _check_host(self, host: str) -> None:
@@ -143,12 +143,14 @@ class Access:
         if origin is None or origin in self.origins or _place(origin) == headers.get("host"):
             return
         raise Problem(
-            "foreign-origin", "This page's site is not allowed; start the service with --allow-origin."
+            "foreign-origin",
+            "This page's site is not allowed; start the service with --allow-origin, or, if the page is the "
+            "service's own, let the proxy before it pass on the header Host.",
         )
 
     def _check_token(self, headers: Headers) -> None:
         shown = _shown_token(headers)
-        if self.token is not None and hmac.compare_digest(_digest(shown), _digest(self.token)):
+        if self.token is None or hmac.compare_digest(_digest(shown), _digest(self.token)):
             return
         raise Problem(
             "unauthorized",
