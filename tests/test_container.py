@@ -18,6 +18,7 @@ from dockerfile_parse import DockerfileParser
 from typer.testing import CliRunner
 
 from crossfer import cli
+from crossfer.serve.limits import Limits
 
 ROOT = Path(__file__).parents[1]
 
@@ -98,7 +99,7 @@ def test_the_service_is_hardened(compose):
     assert "no-new-privileges:true" in compose["security_opt"]
     assert all(port.startswith("127.0.0.1:") for port in compose["ports"])
     assert ":?" in compose["environment"]["CROSSFER_TOKEN"]
-    assert int(compose["stop_grace_period"].removesuffix("s")) > 30
+    assert int(compose["stop_grace_period"].removesuffix("s")) > 2 * Limits().timeout + 1
     assert "volumes" not in compose
     assert "privileged" not in compose
 

@@ -256,6 +256,29 @@ def test_a_body_that_trickles_is_given_up(model, photo):
         assert post(client, photo).status_code == 200
 
 
+def test_what_comes_and_is_answered_in_time_is_finished_when_the_service_stops(model, photo):
+    """The body and the answer may each take as long as the limit says."""
+    held = Held(model)
+    lines = ("POST /v1/recognize HTTP/1.1", "Host: localhost", "Content-Type: image/png", "Connection: close")
+    head = "\r\n".join((*lines, f"Content-Length: {len(photo)}", "", "")).encode()
+
+    def send_late(opened: socket.socket) -> bytes:
+        time.sleep(2.8)
+        held.go.clear()
+        opened.sendall(photo[100:])
+        time.sleep(2.8)
+        held.go.set()
+        return everything(opened)
+
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        with running(Service(model, limits=Limits(timeout=4)), held) as client:
+            opened = stack.enter_context(closing(raw(client)))
+            opened.sendall(head + photo[:100])
+            wait_for(client, "crossfer_requests_in_flight 1.0")
+            answer = pool.submit(send_late, opened)
+        assert answer.result().startswith(b"HTTP/1.1 200")
+
+
 def trickle(opened: socket.socket, piece: bytes) -> None:
     """Sends a byte now and then until the other side has had enough."""
     try:

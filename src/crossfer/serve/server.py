@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import ssl
 from collections.abc import Callable
@@ -128,7 +129,7 @@ def configure(app: object, service: Service, certificate: Certificate | None = N
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=round(service.limits.timeout) + 1,
+        timeout_graceful_shutdown=math.ceil(2 * service.limits.timeout) + 1,  # to send, and to be answered
         h11_max_incomplete_event_size=HEADER_BYTES,
         ssl_certfile=None if certificate is None else certificate.chain,
         ssl_keyfile=None if certificate is None else certificate.key,
