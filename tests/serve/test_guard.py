@@ -35,7 +35,7 @@ def status_of(headers: list[tuple[bytes, bytes]], path: str = "/", query: bytes 
         "query_string": query,
         "headers": [(b"host", b"localhost"), *headers],
     }
-    asyncio.run(Guard(app, Access(), Monitoring())(scope, receive, send))
+    asyncio.run(Guard(app, Access(), Monitoring(), ())(scope, receive, send))
     names = {name.decode().lower() for name, _ in sent[0]["headers"]}
     assert {name.lower() for name in SECURITY_HEADERS} <= names
     return sent[0]["status"]

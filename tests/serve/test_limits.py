@@ -170,6 +170,7 @@ def test_an_answer_that_takes_too_long_is_a_problem_and_frees_its_place(model, p
         response = post(client, photo)
         assert is_problem(response, "timeout")
         assert "retry-after" in response.headers
+        assert 'crossfer_images_total{outcome="late"} 1.0' in client.get("/metrics").text
         held.go.set()
         wait_for(client, "crossfer_requests_in_flight 0.0")
         assert post(client, photo).status_code == 200

@@ -86,6 +86,27 @@ def test_what_cannot_be_kept_up_with_is_dropped_and_the_newest_answered(model, p
         assert answers[-1]["dropped"] == 17
 
 
+def test_metrics_count_streams_and_their_frames(model, photo):
+    held = Held(model)
+    with running(Service(model, limits=Limits(timeout=0.5)), held) as client:
+        with pytest.raises(InvalidStatus):
+            connect(url(client, "?coverage=7"))
+        with connect(url(client)) as socket:
+            for frame in (photo, b"junk"):
+                socket.send(frame)
+                socket.recv(30)
+            held.go.clear()
+            socket.send(photo)
+            assert json.loads(socket.recv(30))["error"]["type"] == "urn:crossfer:problem:timeout"
+            held.go.set()
+        wait_for(client, 'crossfer_requests_total{endpoint="/v1/stream",status="101"} 1.0')
+        text = client.get("/metrics").text
+    assert 'crossfer_requests_total{endpoint="/v1/stream",status="422"} 1.0' in text
+    assert "crossfer_faces_total 1.0" in text
+    for outcome in ("answered", "refused", "late"):
+        assert f'crossfer_frames_total{{outcome="{outcome}"}} 1.0' in text
+
+
 def test_text_ends_the_stream_with_a_reason(client):
     with connect(url(client)) as socket:
         socket.send("hello")

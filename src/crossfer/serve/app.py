@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from crossfer import __version__
@@ -104,7 +105,8 @@ def _sender(file: PageFile) -> Callable[[Request], Awaitable[Response]]:
 
 def _surround(app: FastAPI, service: Service, monitoring: Monitoring) -> None:
     """Adds the layers around all endpoints, innermost first."""
-    app.add_middleware(Guard, access=service.access, monitoring=monitoring)
+    paths = {route.path for route in app.routes if isinstance(route, (Route, WebSocketRoute))}
+    app.add_middleware(Guard, access=service.access, monitoring=monitoring, paths=paths)
     if service.access.origins:
         app.add_middleware(
             CORSMiddleware,

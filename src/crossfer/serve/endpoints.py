@@ -152,6 +152,7 @@ class Endpoints:
             async with asyncio.timeout(seconds):
                 found = await asyncio.gather(*map(self._try, uploads))
         except TimeoutError as error:
+            self._monitoring.images.labels("late").inc(len(uploads))
             detail = f"No answer within {seconds:g} seconds; try again later, or with a smaller image."
             raise Problem("timeout", detail, {"Retry-After": "5"}) from error
         errors = [one for one in found if isinstance(one, ImageError)]
@@ -175,7 +176,6 @@ class Endpoints:
             if isinstance(one, ImageError):
                 values = failed(Problem("unusable-image", f"{one}.").to_dict())
             else:
-                self._monitoring.faces.inc(len(one.faces))
                 values = one.to_dict(options, self._meta)
             images.append({"name": upload.name, **values})
         return json.dumps({"model": self._meta.name, "images": images}).encode()

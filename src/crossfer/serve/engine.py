@@ -51,8 +51,8 @@ class Engine:
         return await asyncio.wrap_future(self._batcher.submit((data, name)))
 
     def warm_up(self, image: bytes) -> None:
-        """Loads what is loaded at the first image."""
-        self._batcher.submit((image, "warm-up")).result()
+        """Loads what is loaded at the first image; it counts for nothing."""
+        self.recognizer.answer([self._find(image, "warm-up")])
 
     def ready(self) -> bool:
         """Whether an image that came now would be worked on: not if no thread will be free in time for it."""
@@ -82,8 +82,11 @@ class Engine:
             self._large.release()
 
     def _classify(self, found: Sequence[Found]) -> list[Answer]:
-        self._monitoring.batches.observe(sum(len(one.places) for one in found))
-        return [
+        answers = [
             Answer(one.width, one.height, faces, one.left_out)
             for one, faces in zip(found, self.recognizer.answer(found), strict=True)
         ]
+        if faces := sum(len(one.faces) for one in answers):
+            self._monitoring.faces.inc(faces)
+            self._monitoring.batches.observe(faces)
+        return answers

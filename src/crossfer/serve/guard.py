@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections.abc import Container
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -48,10 +49,11 @@ class Guard:
         app: what is guarded.
         access: who may pass.
         monitoring: is told of each request.
+        paths: those that the application knows; all others are counted together, since clients make them up.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, monitoring: Monitoring) -> None:
-        self._app, self._access, self._monitoring = app, access, monitoring
+    def __init__(self, app: ASGIApp, access: Access, monitoring: Monitoring, paths: Container[str]) -> None:
+        self._app, self._access, self._monitoring, self._paths = app, access, monitoring, paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request or stream; lifespan events pass through."""
@@ -63,9 +65,9 @@ class Guard:
         try:
             await self._answer(scope, receive, exchange)
         finally:
+            endpoint = scope["path"] if scope["path"] in self._paths else "other"
+            self._monitoring.requests.labels(endpoint, exchange.status).inc()
             if scope["type"] == "http":
-                endpoint = _endpoint(scope)
-                self._monitoring.requests.labels(endpoint, exchange.status).inc()
                 self._monitoring.seconds.labels(endpoint).observe(time.perf_counter() - started)
 
     async def _answer(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
@@ -112,6 +114,8 @@ class _Exchange:
             headers = MutableHeaders(scope=message)
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
+        elif message["type"] == "websocket.accept":
+            self.status = 101
         self._started = True
         await self._send(message)
 
@@ -123,8 +127,3 @@ class _Exchange:
             await self._send({"type": "websocket.close", "code": 1011, "reason": ""})
         else:
             raise ConnectionAbortedError("an answer broke off")
-
-
-def _endpoint(scope: Scope) -> str:
-    """The route's own pattern: a name that clients cannot make up."""
-    return getattr(scope.get("route"), "path", "other")

@@ -16,7 +16,9 @@ class Monitoring:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = self._counter("requests", "Requests answered.", "endpoint", "status")
+        self.requests = self._counter(
+            "requests", "Requests answered, streams among them as they end.", "endpoint", "status"
+        )
         self.seconds = Histogram(
             "crossfer_request_seconds",
             "From a request's headers to the end of its answer.",
@@ -24,10 +26,10 @@ class Monitoring:
             registry=self.registry,
             buckets=_SECONDS,
         )
-        self.images = self._counter("images", "Images by outcome: answered or refused.", "outcome")
+        self.images = self._counter("images", "Images by outcome: answered, refused or late.", "outcome")
         self.faces = self._counter("faces", "Faces recognised.")
         self.frames = self._counter(
-            "frames", "Frames of streams by outcome: answered, refused or dropped.", "outcome"
+            "frames", "Frames of streams by outcome: answered, refused, late or dropped.", "outcome"
         )
         self.batches = Histogram(
             "crossfer_batch_faces",

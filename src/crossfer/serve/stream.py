@@ -87,7 +87,7 @@ async def _answer(
     while (entry := await frames.get()) is not None:
         number, data = entry
         found = await _recognize(engine, data, f"frame {number}")
-        monitoring.frames.labels("answered" if isinstance(found, Answer) else "refused").inc()
+        monitoring.frames.labels(_outcome(found)).inc()
         count = {"frame": number, "dropped": frames.dropped}
         text = await write([found], partial(_render, count, found, options, engine))
         try:
@@ -125,6 +125,12 @@ async def _recognize(engine: Engine, data: bytes, name: str) -> Answer | Problem
         return Problem("unusable-image", f"{error}.")
     except TimeoutError:
         return Problem("timeout", f"No answer within {engine.limits.timeout:g} seconds.")
+
+
+def _outcome(found: Answer | Problem) -> str:
+    if isinstance(found, Answer):
+        return "answered"
+    return "late" if found.name == "timeout" else "refused"
 
 
 def _render(count: dict[str, int], found: Answer | Problem, options: AnswerOptions, engine: Engine) -> str:
