@@ -194,7 +194,7 @@ def test_a_model_without_calibration_says_so(tiny_model, photo):
         ("DELETE", "/", "method-not-allowed", 405),
         ("PUT", "/v1/models", "method-not-allowed", 405),
         ("TRACE", "/healthz", "method-not-allowed", 405),
-        ("GET", "/v1/stream", "not-found", 404),
+        ("GET", "/v1/stream", "upgrade-required", 426),
     ],
 )
 def test_addresses_and_methods_that_are_not_there_are_problems(client, method, path, name, status):
@@ -202,6 +202,7 @@ def test_addresses_and_methods_that_are_not_there_are_problems(client, method, p
     assert is_problem(response, name)
     assert response.status_code == status
     assert ("Allow" in response.headers) == (status == 405)
+    assert (response.headers.get("Upgrade") == "websocket") == (status == 426)
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,15 @@ class Endpoints:
                 body = await while_present(request, self._recognize(uploads, options))
             return Response(body, headers=NO_STORE, media_type="application/json")
 
+        @app.get("/v1/stream", include_in_schema=False)
+        async def no_frames() -> None:
+            raise Problem(
+                "upgrade-required",
+                "Expected a WebSocket, found a plain request; let a proxy in between pass on the headers "
+                "Upgrade and Connection.",
+                {"Upgrade": "websocket", "Connection": "Upgrade"},
+            )
+
         @app.websocket("/v1/stream")
         async def frames(websocket: WebSocket, options: AnswerOptions = Depends(options)) -> None:
             with self._streams.taken():

@@ -24,6 +24,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "too-large": (413, "The request is too large"),
     "unsupported-type": (415, "The content type is not supported"),
     "wrong-host": (421, "The request is meant for another host"),
+    "upgrade-required": (426, "A stream is a WebSocket"),
     "invalid-parameter": (422, "A parameter is out of its range"),
     "headers-too-large": (431, "The headers are too large"),
     "unusable-image": (422, "No image could be used"),
