@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.specs.openapi import checks
 
+from crossfer.serve.limits import HEADER_BYTES
+from crossfer.serve.problems import MEDIA_TYPE, TYPE_PREFIX
+
 CHECKS = [
     checks.content_type_conformance,
     checks.response_headers_conformance,
@@ -59,6 +62,23 @@ def test_made_up_requests_are_answered_as_described(described):
 @pytest.mark.long
 def test_many_made_up_requests_are_answered_as_described(described):
     assert ask(described, 500) > 1000
+
+
+@pytest.mark.parametrize("fixture", ["client", "guarded"])
+@pytest.mark.parametrize(
+    "headers",
+    [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Cookie": "a" * HEADER_BYTES}, {}],
+)
+def test_what_is_refused_before_it_is_looked_at_is_described_too(request, fixture, headers):
+    client = request.getfixturevalue(fixture)
+    for path, operations in client.get("/openapi.json").json()["paths"].items():
+        for method, operation in operations.items():
+            response = client.request(method, path, headers=headers)
+            described = operation["responses"][str(response.status_code)]["content"]
+            assert "500" in operation["responses"]
+            if response.status_code >= 400:
+                name = response.json()["type"].removeprefix(TYPE_PREFIX)
+                assert name in described[MEDIA_TYPE]["examples"]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

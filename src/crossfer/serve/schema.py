@@ -207,28 +207,29 @@ def problem_responses(*names: str) -> dict[int | str, dict[str, Any]]:
     return entries
 
 
+_ANYWHERE = problem_responses("wrong-host", "headers-too-large", "internal")
+_GUARDED = {**_ANYWHERE, **problem_responses("unauthorized", "foreign-origin")}
 _PLAIN = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
-HEALTH: dict[str, Any] = {"tags": ["operation"], "response_model": Status}
-READINESS: dict[str, Any] = {**HEALTH, "responses": problem_responses("not-ready", "busy")}
+HEALTH: dict[str, Any] = {"tags": ["operation"], "response_model": Status, "responses": _ANYWHERE}
+READINESS: dict[str, Any] = {**HEALTH, "responses": {**_ANYWHERE, **problem_responses("not-ready", "busy")}}
 METRICS: dict[str, Any] = {
     "tags": ["operation"],
     "response_class": Response,
-    "responses": {**_PLAIN, **problem_responses("unauthorized")},
+    "responses": {**_PLAIN, **_GUARDED},
 }
 MODELS: dict[str, Any] = {
     "tags": ["recognition"],
     "response_model": Models,
-    "responses": problem_responses("unauthorized"),
+    "responses": _GUARDED,
 }
 RECOGNIZE: dict[str, Any] = {
     "tags": ["recognition"],
     "response_model": Recognition,
     "responses": {
         200: {"content": {"application/json": {"example": EXAMPLE}}},
+        **_GUARDED,
         **problem_responses(
             "bad-request",
-            "unauthorized",
-            "foreign-origin",
             "slow-request",
             "too-large",
             "unsupported-type",
