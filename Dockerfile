@@ -24,6 +24,7 @@ ENV PATH=/opt/crossfer/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 EXPOSE 8000
+# Over plain HTTP: TLS belongs in front of the container.
 # Whether it lives, not /readyz: a container whose queue is full is no reason to put another in its place.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
   CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
