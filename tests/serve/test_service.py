@@ -375,6 +375,8 @@ def test_cors_is_for_the_sites_named(guarded):
     for origin, allowed in (("https://allowed.example", True), ("https://evil.example", False)):
         response = guarded.options("/v1/recognize", headers={"Origin": origin, **preflight})
         assert (response.headers.get("access-control-allow-origin") == origin) == allowed
+        assert allowed or is_problem(response, "foreign-origin")
+        assert allowed or "origin" in response.headers["vary"].lower()
         response = guarded.get("/v1/models", headers={"Origin": origin, **BEARER})
         assert (response.status_code == 200) == allowed
 

@@ -10,11 +10,13 @@ from io import BytesIO
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from PIL import Image
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from crossfer import __version__
@@ -103,13 +105,24 @@ def _sender(file: PageFile) -> Callable[[Request], Awaitable[Response]]:
     return send
 
 
+class _Sites(CORSMiddleware):
+    """Answers preflights of the sites that are allowed; those of others are refused further in."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope) if scope["type"] == "http" else None
+        if headers is None or self.is_allowed_origin(headers.get("origin", "")):
+            await super().__call__(scope, receive, send)
+        else:
+            await self.simple_response(scope, receive, send, headers)
+
+
 def _surround(app: FastAPI, service: Service, monitoring: Monitoring) -> None:
     """Adds the layers around all endpoints, innermost first."""
     paths = {route.path for route in app.routes if isinstance(route, (Route, WebSocketRoute))}
     app.add_middleware(Guard, access=service.access, monitoring=monitoring, paths=paths)
     if service.access.origins:
         app.add_middleware(
-            CORSMiddleware,
+            _Sites,
             allow_origins=list(service.access.origins),
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
