@@ -8,9 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from crossfer.runtime.image import load_image
 from support.bundles import tiny_bundle
+
+settings.register_profile("untimed", deadline=None)  # no test is judged by its time
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

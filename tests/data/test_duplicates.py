@@ -87,7 +87,7 @@ def test_faint_noise_is_near_to_none_however_well_it_correlates(deviation: float
     assert found.tolist() == pairs
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(st.integers(0, 2**32 - 1))
 def test_near_pairs_are_those_of_the_slow_way(seed: int):
     rng = np.random.default_rng(seed)
@@ -122,7 +122,6 @@ def test_candidates_in_many_blocks_give_the_same_pairs(monkeypatch):
     assert find_near_pairs(prints).tolist() == expected
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=30))
 def test_groups_are_the_connected_components(edges: list[tuple[int, int]]):
     from scipy.sparse import coo_array

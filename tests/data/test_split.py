@@ -25,7 +25,7 @@ def parts(labels, groups=None, *, seed=0, **fractions: float) -> list[str]:
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=8), st.integers(0, 99), st.floats(0.05, 0.6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_single_images_are_parted_class_by_class(counts: list[int], seed: int, share: float):
     labels = np.repeat(np.arange(len(counts)), counts)
     chosen = np.array(parts(labels, seed=seed, valid=share))
@@ -46,7 +46,7 @@ def test_the_choice_depends_on_seed_and_names_and_on_nothing_else():
 
 
 @given(st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_groups_stay_whole_and_shares_stay_near(seed: int):
     rng = np.random.default_rng(seed)
     groups = rng.integers(0, 80, 600)

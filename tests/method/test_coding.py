@@ -102,7 +102,7 @@ def test_constant_maps_give_finite_codes_and_gradients(coding: str, value: float
         assert f.grad.abs().max() < (1e6 if value else 1e-6)
 
 
-@settings(deadline=None, derandomize=True, max_examples=25)
+@settings(derandomize=True, max_examples=25)
 @given(st.permutations(range(5)), st.sampled_from(sorted(TWINS)))
 def test_codes_follow_their_channel(order: list[int], coding: str) -> None:
     f = torch.randn(1, 5, 6, 6)

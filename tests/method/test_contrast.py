@@ -74,7 +74,7 @@ def test_infonce_tells_a_collapse_from_agreement_and_cosine_does_not() -> None:
     assert infonce[1] > 1
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(derandomize=True, max_examples=30)
 @given(st.lists(st.floats(0.01, 1000), min_size=2, max_size=2), st.sampled_from(CONTRASTS))
 def test_scaling_a_set_of_codes_leaves_the_loss(factors: list[float], contrast: str) -> None:
     g = torch.Generator().manual_seed(0)
@@ -85,7 +85,7 @@ def test_scaling_a_set_of_codes_leaves_the_loss(factors: list[float], contrast: 
     torch.testing.assert_close(align(codes, centroids * scale, contrast=contrast), expected)
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(derandomize=True, max_examples=30)
 @given(st.permutations(range(9)), st.permutations(range(3)), st.sampled_from(CONTRASTS))
 def test_order_of_codes_and_of_centroids_does_not_matter(
     codes_order: list[int], order: list[int], contrast: str

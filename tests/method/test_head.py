@@ -72,7 +72,7 @@ def test_running_mean_follows_the_batches_in_training_alone() -> None:
     assert torch.equal(head.running_mean, before)
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(derandomize=True, max_examples=40)
 @given(
     seed=st.integers(0, 999),
     grid=st.integers(1, 12),
@@ -93,7 +93,7 @@ def test_evidence_sums_to_the_logits(
     np.testing.assert_allclose(cells.double().sum(dim=(2, 3)), found, atol=1e-5)
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(derandomize=True, max_examples=60)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 13))
 def test_sharing_by_area_keeps_the_sum_and_a_flat_map_flat(height: int, width: int, grid: int) -> None:
     cells = torch.rand(2, height, width, dtype=torch.float64)

@@ -101,7 +101,7 @@ def test_deterministic_under_a_generator() -> None:
     assert not torch.equal(first.centroids, other.centroids)
 
 
-@settings(deadline=None, derandomize=True, max_examples=25)
+@settings(derandomize=True, max_examples=25)
 @given(st.permutations(range(12)))
 def test_permuting_points_permutes_assignments(order: list[int]) -> None:
     points = torch.randn(2, 12, 3, dtype=torch.float64, generator=generator())

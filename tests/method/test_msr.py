@@ -112,7 +112,7 @@ def test_bfloat16_gives_the_embeddings_of_single_precision(
         assert ((ours - theirs).abs().mean() / theirs.abs().mean()) < 0.03, f"stage {j}"
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(derandomize=True, max_examples=100)
 @given(
     st.integers(1, 3),
     st.integers(1, 7),
@@ -167,7 +167,7 @@ def test_adapters_bring_channels_to_the_next_multiple(
     ]
 
 
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(derandomize=True, max_examples=300)
 @given(st.integers(1, 128), st.data(), st.integers(1, 4))
 def test_patch_geometry_gives_the_grid_and_reads_every_pixel(
     side: int, data: st.DataObject, stage: int

@@ -150,7 +150,7 @@ def test_nothing_is_printed(capfd, astronaut):
 
 
 @given(width=st.integers(1, 400), height=st.integers(1, 400), long_side=st.sampled_from([32, 64, 100, 640]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_input_keeps_the_aspect_and_is_padded_to_multiples_of_32(width, height, long_side):
     image = np.full((height, width, 3), 200, np.uint8)
     blob, scale = network_input(image, long_side)
@@ -178,7 +178,7 @@ def test_a_close_up_lies_in_a_border_of_its_mean_colour():
 
 
 @given(seed=st.integers(0, 10_000), height=st.integers(1, 9), width=st.integers(1, 9))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_decode_agrees_with_its_twin(seed, height, width):
     rng = np.random.default_rng(seed)
     heat = rng.random((height, width))
@@ -192,7 +192,7 @@ def test_decode_agrees_with_its_twin(seed, height, width):
     max_overlap=st.sampled_from([0.0, 0.3, 0.9]),
     seed=st.integers(0, 100),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_suppression_agrees_with_its_twin(corners, max_overlap, seed):
     boxes = np.concatenate([corners[:, :2], corners[:, :2] + corners[:, 2:] + 1], axis=1)
     scores = np.random.default_rng(seed).integers(0, 5, len(boxes)) / 5  # with ties

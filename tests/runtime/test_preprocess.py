@@ -56,7 +56,7 @@ def test_shrinking_is_antialiased():
 
 
 @given(height=st.integers(1, 200), width=st.integers(1, 200), value=st.integers(0, 255))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_crop_gives_the_contracts_shape_and_flat_ones_stay_flat(height, width, value):
     for contract in (GRAY, COLOR):
         pixels = resize_crop(np.full((height, width, 3), value, np.uint8), contract)

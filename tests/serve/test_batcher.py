@@ -392,7 +392,7 @@ def test_the_source_of_what_has_to_wait_is_let_go_when_it_is_cancelled():
     batcher.close()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(95, 105), max_size=40), st.integers(1, 4))
 def test_whoever_has_to_wait_is_answered_in_the_end(numbers, threads):
     batcher = OneAtATime().batcher(threads)

@@ -175,7 +175,7 @@ def broken(kind: str, cut: float, changed: list[tuple[float, int]], tail: bytes)
     return bytes(data) + tail
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(KINDS), st.floats(0, 1), changes, st.binary(max_size=20))
 def test_damaged_files_decode_or_are_image_errors(kind, cut, changed, tail):
     try:
@@ -185,7 +185,7 @@ def test_damaged_files_decode_or_are_image_errors(kind, cut, changed, tail):
         assert "\n" not in str(error)  # noqa: PT017 - both outcomes are right
 
 
-@settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(KINDS), st.floats(0.2, 1), changes)
 def test_damaged_files_are_answered(client, kind, cut, changed):
     response = post(client, broken(kind, cut, changed, b""))

@@ -38,9 +38,7 @@ def ask(described, examples: int) -> int:
         modes = list(schemathesis.GenerationMode)
         for mode in modes if operation.body else modes[:1]:  # without parameters nothing can be wrong
 
-            @settings(
-                max_examples=examples, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck)
-            )
+            @settings(max_examples=examples, phases=PHASES, suppress_health_check=list(HealthCheck))
             @given(operation.as_strategy(generation_mode=mode))
             def call(case):
                 nonlocal calls
@@ -81,7 +79,7 @@ def test_what_is_refused_before_it_is_looked_at_is_described_too(request, fixtur
                 assert name in described[MEDIA_TYPE]["examples"]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     method=st.sampled_from(["GET", "POST", "PUT", "PATCH", "OPTIONS", "BREW"]),
     path=st.text(max_size=30).map(quote),

@@ -32,7 +32,7 @@ def test_learning_rate_warms_up_in_a_line_then_follows_a_cosine_to_zero() -> Non
     assert learning_rate(optim, 10) == pytest.approx(0)
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(derandomize=True, max_examples=100)
 @given(st.integers(1, 50), st.floats(0.001, 60), st.floats(0, 1))
 def test_learning_rate_stays_positive_and_below_the_base(epochs: int, warmup: float, share: float) -> None:
     optim = OptimConfig(lr=0.1, epochs=epochs, warmup_epochs=warmup)
