@@ -52,6 +52,13 @@ def test_labels_splits_and_subjects(name: str, tmp_path: Path):
 
 
 @SUFFIXES
+def test_a_subject_may_be_the_number_0(name: str, tmp_path: Path):
+    rows = (("faces/a.png", "sad", 0), ("faces/b.png", "sad", 1))
+    dataset = open_dataset("table", write(tmp_path / name, ("path", "label", "subject"), rows))
+    assert [sample.subject for sample in dataset.samples] == ["0", "1"]
+
+
+@SUFFIXES
 def test_votes_are_normalised_and_the_most_wins(name: str, tmp_path: Path):
     rows = ((0, 3, "faces/a.png", 1), (2.5, 0, "faces/b.png", 2.5))
     path = write(tmp_path / name, ("Sad", "happiness", "path", "neutral"), rows)

@@ -115,7 +115,7 @@ def split_values(root: Path) -> set[str]:
     if (column := _named(SPLITS, list(header))) is None:
         return set()
     _require_usable(header, [column], where)
-    values = {str(row.get(column) or "").strip().lower() for row in rows}
+    values = {_text(row.get(column)).lower() for row in rows}
     return {SPLIT_NAMES[value] for value in values if value in SPLIT_NAMES}
 
 
@@ -331,7 +331,7 @@ def _entries(
 
 def _entry(number: int, row: Row, columns: _Columns, options: ListingOptions, folder: str) -> _Entry:
     labels = options.classes
-    path = str(row[columns.path] or "").strip()
+    path = _text(row[columns.path])
     if not path:
         raise ValueError(f"expected a path in column {columns.path}, found nothing")
     member = os.path.relpath(path, os.path.abspath(folder)) if os.path.isabs(path) else os.path.normpath(path)
@@ -340,12 +340,17 @@ def _entry(number: int, row: Row, columns: _Columns, options: ListingOptions, fo
         label = _label(row[columns.label], labels, numbered=options.numbered)
     else:
         label = max(range(len(labels)), key=lambda k: (votes or ())[k])
-    subject = None if columns.subject is None else str(row[columns.subject] or "").strip() or None
+    subject = None if columns.subject is None else _text(row[columns.subject]) or None
     return _Entry(number, member.replace(os.sep, "/"), label, votes, subject)
 
 
+def _text(value: Any) -> str:
+    """What a cell says; a Parquet file's 0 says something, its null does not."""
+    return "" if value is None else str(value).strip()
+
+
 def _label(value: Any, labels: LabelSet, *, numbered: bool) -> int:
-    text = str("" if value is None else value).strip()
+    text = _text(value)
     if not (found := _NUMBER.fullmatch(text)):
         try:
             return labels.index(text)
@@ -384,7 +389,7 @@ def _vote(value: Any, column: str) -> float:
 
 
 def _split(value: Any) -> str:
-    text = str(value or "").strip().lower()
+    text = _text(value).lower()
     if text not in SPLIT_NAMES:
         raise ValueError(f"expected a split such as train, valid or test, found {value!r}")
     return SPLIT_NAMES[text]
