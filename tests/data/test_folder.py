@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from crossfer.data.folder import found_classes
+from crossfer.data.names import Split
 from crossfer.data.sample import DataError
-from crossfer.data.source import open_dataset
+from crossfer.data.source import open_dataset, splits_of
 from crossfer.labels import FER2013, FERPLUS, label_set
 from crossfer.runtime.image import load_image
 from data.layouts import write_class_folders
@@ -180,6 +181,24 @@ def test_classes_are_those_of_train_where_there_are_splits(tmp_path: Path, wrapp
     write_class_folders(tmp_path / f"{wrapped}Training", {"calm": 1, "bored": 1})
     write_class_folders(tmp_path / f"{wrapped}val", {"calm": 1})
     assert found_classes(tmp_path).expressions == ("bored", "calm")
+
+
+@pytest.mark.parametrize(("split", "twins"), [("valid", ("val", "valid")), ("train", ("Train", "training"))])
+def test_two_folders_of_one_split_are_refused(split: Split, twins: tuple[str, str], tmp_path: Path):
+    for part in twins:
+        write_class_folders(tmp_path / part, {"happy": 1, "sad": 1})
+    told = rf"expected one folder for the split {split}, found {' and '.join(twins)}; merge them, or rename"
+    with pytest.raises(DataError, match=told):
+        open_dataset("folder", tmp_path, split=split)
+    with pytest.raises(DataError, match=told):
+        splits_of("folder", tmp_path)
+
+
+def test_the_classes_of_two_folders_of_train_are_not_guessed(tmp_path: Path):
+    write_class_folders(tmp_path / "train", {"calm": 1, "bored": 1})
+    write_class_folders(tmp_path / "training", {"calm": 1, "bored": 1, "sad": 1})
+    with pytest.raises(DataError, match="expected one folder for the split train, found train and training"):
+        found_classes(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,8 @@ def list_folder(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
         The images, sorted by path; ``read`` gives upright uint8 RGB (H, W, 3).
 
     Raises:
-        DataError: if the root is no folder or holds no images by class, a class folder has an unknown name,
-            or a file in one has no image's suffix.
+        DataError: if the root is no folder or holds no images by class, the split has two folders, a class
+            folder has an unknown name, or a file in one has no image's suffix.
     """
     labels, split = options.classes, options.split
     tree, prefix = _split_tree(root, labels, split)
@@ -64,22 +64,25 @@ def list_folder(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
 
 
 def split_folders(root: Path, labels: LabelSet) -> set[str]:
-    """The splits for which there is a folder; none where the root holds one set of class folders."""
+    """The splits for which there is a folder; none where the root holds one set of class folders.
+
+    Raises:
+        DataError: if a split has two folders.
+    """
     tree = _splits_at(open_tree(root, "a folder per class"), labels)
-    names = {name.lower() for name in tree.folders()} if tree else set()
-    return {split for split, spellings in SPLIT_FOLDERS.items() if names.intersection(spellings)}
+    return {split for split in SPLIT_FOLDERS if _folder_of(split, tree)} if tree else set()
 
 
 def found_classes(root: Path) -> LabelSet:
     """The classes whose folders hold an image, in alphabetical order; those of train where there are splits.
 
     Raises:
-        DataError: if there are fewer than two, or one of them has a comma in its name.
+        DataError: if there are fewer than two, one of them has a comma in its name, or train has two folders.
     """
     tree = open_tree(root, "a folder per class")
     for inner in trees_to_try(tree):
-        if parts := [name for name in inner.folders() if name.lower() in SPLIT_FOLDERS["train"]]:
-            tree = inner.branch(parts[0]) or tree
+        if part := _folder_of("train", inner):
+            tree = inner.branch(part) or tree
             break
         if len(inner.folders()) > 1:
             tree = inner
@@ -138,13 +141,24 @@ def _split_tree(root: Path, labels: LabelSet, split: str) -> tuple[Tree, str]:
     tree = open_tree(root, "a folder per class")
     if (wrapped := _splits_at(tree, labels)) is None:
         return _classes_at(tree, labels), ""
-    for name in wrapped.folders():
-        if name.lower() in SPLIT_FOLDERS[split] and (branch := wrapped.branch(name)) is not None:
-            return branch, f"{name}/"
+    name = _folder_of(split, wrapped)
+    if name is not None and (branch := wrapped.branch(name)) is not None:
+        return branch, f"{name}/"
     raise DataError(
         f"{wrapped.where}: expected a folder {SPLIT_FOLDERS[split][0]} with a folder per class, found "
         f"{list_some(wrapped.folders())}; choose another split"
     )
+
+
+def _folder_of(split: str, tree: Tree) -> str | None:
+    """The name of the folder of a split, as it is spelled there; None if there is none."""
+    found = [name for name in tree.folders() if name.lower() in SPLIT_FOLDERS[split]]
+    if len(found) > 1:
+        raise DataError(
+            f"{tree.where}: expected one folder for the split {split}, found {' and '.join(found)}; "
+            "merge them, or rename those that are not meant"
+        )
+    return found[0] if found else None
 
 
 def _classes_at(tree: Tree, labels: LabelSet) -> Tree:
