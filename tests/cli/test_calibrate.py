@@ -194,6 +194,27 @@ def test_an_unreadable_image_of_train_is_no_silent_gap(monkeypatch, capsys, tmp_
     assert captured.err == f"left out: {skipped['reasons'][0]}\n"
 
 
+def test_a_bad_row_of_a_table_that_the_splits_share_is_told_once(
+    monkeypatch, capsys, tmp_path: Path, tiny_model: Path
+):
+    write_class_folders(tmp_path, {"happiness": 9, "fear": 9}, size=(48, 48))
+    rows = [
+        f"{name}/{i}.png,{name},{split}"
+        for name in ("happiness", "fear")
+        for i, split in enumerate(("train", "valid", "test") * 3)
+    ]
+    (tmp_path / "table.csv").write_text("\n".join(["path,label,split", "happiness/0.png", *rows]) + "\n")
+    asked = ("--model", tiny_model, "--detector", "none", "--leaks", "--format", "json")
+    where = ("--data", "table", "--root", tmp_path / "table.csv", "--skip-bad")
+    assert run(monkeypatch, "evaluate", *where, *asked) == 0
+    captured = capsys.readouterr()
+    skipped = json.loads(captured.out)["skipped"]
+    assert (skipped["count"], "row 1: expected 3 cells" in skipped["reasons"][0]) == (1, True)
+    assert captured.err == f"left out: {skipped['reasons'][0]}\n"
+    run(monkeypatch, "calibrate", tiny_model, *where, "-o", tmp_path / "new.onnx")
+    assert capsys.readouterr().err.count("left out: ") == 1
+
+
 def test_an_image_that_goes_bad_later_is_no_gap_either(tmp_path: Path):
     """It may become unreadable between the listing and the search for copies."""
     write_class_folders(tmp_path / "train", {"happiness": 2})

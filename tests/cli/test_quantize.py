@@ -56,6 +56,17 @@ def test_from_a_model_to_one_in_eight_bits(monkeypatch, capsys, tmp_path: Path, 
     assert "random-int8 on folder valid" in capsys.readouterr().out
 
 
+def test_a_bad_row_that_train_and_valid_share_is_told_once(
+    monkeypatch, capsys, tmp_path: Path, model: Path, faces: Path
+):
+    rows = [f"{faces}/{split}/neutral/0.png,neutral,{split}" for split in ("train", "valid")]
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["path,label,split", "short", *rows]) + "\n")
+    where = ("--data", "table", "--root", table, "--skip-bad", "-o", tmp_path / "int8.onnx")
+    assert "expected" in str(run(monkeypatch, "quantize", model, *where))  # of too few faces
+    assert capsys.readouterr().err.count("row 1: expected 3 cells, found 1") == 1
+
+
 @pytest.mark.parametrize(("trained", "balance"), [(0.0, 0.5), (1.0, 0.0)])
 def test_the_command_that_fits_anew_is_whole(
     monkeypatch, capsys, tmp_path: Path, model: Path, faces: Path, trained: float, balance: float

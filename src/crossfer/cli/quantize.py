@@ -89,7 +89,7 @@ def quantize(
     )
     train, valid = asked.open("train", meta.labelset), asked.open("valid", meta.labelset)
     console = stderr_console()
-    for reason in (*train.skipped, *valid.skipped):
+    for reason in dict.fromkeys((*train.skipped, *valid.skipped)):
         say(console, f"left out: {reason}")
     options = QuantizeOptions(faces, seed, method, 8 if weight_bits == 8 else 7, max_loss / 100)
     done = write(model, train, valid, output, options, console=console)

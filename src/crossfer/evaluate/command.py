@@ -95,7 +95,7 @@ def predict_with_progress(
 
 
 def find_leaks_with_progress(dataset: Dataset, others: Sequence[Dataset], console: Console) -> Leaks:
-    """``find_leaks`` with a bar; what was left out is named on stderr."""
+    """``find_leaks`` with a bar; what the other splits alone left out is named on stderr."""
     images = len(dataset) + sum(map(len, others))
     with counting(console, "looking for copies", images + TABLES) as advance:
         leaks = find_leaks(dataset, others, advance)

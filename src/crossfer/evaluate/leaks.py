@@ -23,7 +23,8 @@ class Leaks:
         looked_in: images of each other split that was looked through.
         identical: paths of images with the same pixels as one of those.
         nearly: paths of images that are nearly the same as one of those, or mirrored; the identical included.
-        skipped: one line for each image or row that the other splits left out.
+        skipped: one line for each image or row that the other splits left out, and the data set itself did
+            not.
         groups: for the path of each image a number, equal for images of the data set that are nearly the
             same, or mirrored; None if that is not known.
     """
@@ -59,8 +60,9 @@ def find_leaks(
     identical, nearly = _occurring(dataset, same), _occurring(dataset, near)
     groups = dict(zip((sample.path for sample in dataset.samples), near.tolist(), strict=False))
     looked_in = {other.samples[0].split: len(other) for other in others if other.samples}
-    left_out = tuple(reason for other in others for reason in other.skipped)
-    return Leaks(looked_in, identical, nearly, left_out, groups)
+    left_out = dict.fromkeys(reason for other in others for reason in other.skipped)
+    told = set(dataset.skipped)  # a bad row of a table that the splits share is met in each
+    return Leaks(looked_in, identical, nearly, tuple(r for r in left_out if r not in told), groups)
 
 
 def _occurring(dataset: Dataset, groups: np.ndarray) -> frozenset[str]:
