@@ -96,7 +96,7 @@ def test_it_goes_on_where_it_was_with_the_split_it_had(run, capsys, tmp_path: Pa
             "'defualt': expected a safetensors file or one of the embedded models",
         ),
         (("--set", "data.valid_share=0.001"), None),
-        (("--set", "data.classes=happiness,sadness"), "Grumpy: unknown expression 'Grumpy'"),
+        (("--set", "data.classes=happiness,sadness"), "images of an unknown expression 'Grumpy'"),
     ],
 )
 def test_what_does_not_fit_stops_before_any_work(run, tmp_path: Path, arguments, message: str | None):

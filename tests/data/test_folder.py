@@ -52,7 +52,11 @@ def test_images_deeper_inside_count_and_litter_does_not(tmp_path: Path):
 def test_an_unknown_class_names_those_allowed(tmp_path: Path):
     write_class_folders(tmp_path, {"happiness": 1, "bored": 3})
     where = re.escape(str(tmp_path / "bored"))
-    reason = f"{where}.*expected one of neutral, happiness, surprise.*with --classes, in a recipe as"
+    (tmp_path / "bored" / "notes.txt").touch()
+    reason = (
+        f"{where}: 3 images of an unknown expression 'bored' .*expected one of neutral, happiness, surprise"
+        ".*with --classes, in a recipe as"
+    )
     with pytest.raises(DataError, match=reason):
         open_dataset("folder", tmp_path)
     dataset = open_dataset("folder", tmp_path, skip_bad=True)

@@ -150,7 +150,7 @@ def test_a_run_keeps_the_classes_that_it_learnt(tmp_path: Path) -> None:
     assert data_of_run(config, tmp_path, labels).classes == "bored,happiness"
     assert open_split(config, "train").labels.expressions == ("bored", "calm", "happiness")
     with pytest.raises(
-        DataError, match=r"Calm: unknown expression 'Calm' .*expected one of bored, happiness"
+        DataError, match=r"Calm: 1 image of an unknown expression 'Calm' .*expected one of bored, happiness"
     ):
         open_split(data_of_run(config, tmp_path, labels), "train")
 

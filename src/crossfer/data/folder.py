@@ -124,7 +124,9 @@ def images_by_class(
         try:
             label = labels.index(folder)
         except ValueError as error:
-            faults.add(f"{tree.where}/{folder}: {error}{remedy}")
+            count = sum(map(is_image, names))
+            images = "1 image" if count == 1 else f"{count:,} images"
+            faults.add(f"{tree.where}/{folder}: {images} of an {error}{remedy}")
             continue
         for name in names:
             if is_image(name):
