@@ -116,6 +116,17 @@ def test_a_folder_that_contradicts_the_list_is_named(tmp_path: Path):
         open_dataset("rafdb", tmp_path, split="train")
 
 
+def test_one_image_in_two_label_folders_is_named(tmp_path: Path):
+    train = write_rafdb_folders(tmp_path) / "DATASET" / "train"
+    save(train / "6" / "train_00001.jpg", picture(9))
+    told = r"train/6/train_00001\.jpg: is train_00001\.jpg, as 5/train_00001_aligned\.jpg is too; leave one"
+    with pytest.raises(DataError, match=told):
+        open_dataset("rafdb", tmp_path, split="train")
+    dataset = open_dataset("rafdb", tmp_path, split="train", skip_bad=True)
+    assert labels_of(dataset)["train_00001.jpg"] == "sadness"
+    assert (len(dataset), len(dataset.skipped)) == (4, 1)
+
+
 def test_a_folder_of_no_label_is_named(tmp_path: Path):
     save(write_rafdb_folders(tmp_path) / "DATASET" / "train" / "8" / "train_00009_aligned.jpg", picture(9))
     with pytest.raises(DataError, match="expected a folder 1 to 7, found '8'"):

@@ -104,24 +104,26 @@ def _from_list(images: Tree, labels: dict[str, int], split: str, faults: Faults)
 
 
 def _from_folders(images: Tree, labels: dict[str, int], split: str, faults: Faults) -> Dataset:
-    found = []
-    for member in sorted(images.names, key=name_of):
-        folder, _, name = member.partition("/")
+    found: dict[str, tuple[str, int]] = {}
+    for member in sorted(images.names):
+        folder, name = member.partition("/")[0], name_of(member)
         if not is_image(member):
             continue
         if folder not in DIGITS:
             faults.add(f"{images.where}/{member}: expected a folder 1 to {len(RAFDB)}, found {folder!r}")
-        elif (label := int(folder) - 1) != labels.get(name_of(name), label):
+        elif (label := int(folder) - 1) != labels.get(name, label):
             faults.add(
                 f"{images.where}/{member}: lies in the folder of label {folder}, but the list says "
-                f"{labels[name_of(name)] + 1}; obtain the set again",
+                f"{labels[name] + 1}; obtain the set again",
                 "mismatch",
             )
+        elif name in found:
+            faults.add(f"{images.where}/{member}: is {name}, as {found[name][0]} is too; leave one")
         else:
-            found.append((member, label))
+            found[name] = member, label
     listed = sum(name.startswith(f"{split}_") for name in labels)
     note_missing(images.where, _unplaced(images, labels, split), listed, faults)
-    return _dataset(images, found, split, faults)
+    return _dataset(images, [found[name] for name in sorted(found)], split, faults)
 
 
 def _dataset(images: Tree, found: Sequence[tuple[str, int]], split: str, faults: Faults) -> Dataset:
