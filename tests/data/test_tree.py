@@ -46,3 +46,16 @@ def test_data_is_looked_for_in_a_folder_and_in_two_that_hold_nothing_else(
         (inner / name / "a.png").write_bytes(b"one")
     found = [tree.where for tree in trees_to_try(FolderTree(tmp_path))]
     assert found == [str(tmp_path.joinpath(*["only"] * depth)) for depth in range(tried)]
+
+
+def test_a_zip_in_place_of_a_folder_is_known_by_its_suffix_in_any_case(tmp_path: Path):
+    for archive in ("a [1].zip", "deep/b.ZIP"):
+        path = tmp_path / archive
+        path.parent.mkdir(exist_ok=True)
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("a.png", b"one")
+        tree = FolderTree(tmp_path).branch(archive[:-4])
+        assert tree is not None
+        assert (tree.where, tree.names) == (str(path), {"a.png"})
+    assert FolderTree(tmp_path).folders() == ["a [1]", "deep"]
+    assert FolderTree(tmp_path).branch("deep/c") is FolderTree(tmp_path).branch("none/c") is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import cached_property
+from glob import escape
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from zipfile import BadZipFile, ZipFile
@@ -81,8 +82,8 @@ class FolderTree:
         path = Path(self.where, name)
         if path.is_dir():
             return FolderTree(path)
-        archive = path.with_name(f"{path.name}.zip")
-        if not archive.is_file():
+        zips = sorted(path.parent.glob(f"{escape(path.name)}.[zZ][iI][pP]"))
+        if (archive := next((zip_ for zip_ in zips if zip_.is_file()), None)) is None:
             return None
         tree = ZipTree(archive)
         return (tree.branch(path.name) if tree.folders() == [path.name] else None) or tree
