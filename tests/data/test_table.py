@@ -200,7 +200,8 @@ def test_a_path_listed_twice_and_a_missing_split_are_named(tmp_path: Path):
         open_dataset("table", path, split="train")
     assert len(open_dataset("table", path, split="train", skip_bad=True)) == 2
     path = write(tmp_path / "t.csv", rows=ROWS[:1])
-    with pytest.raises(DataError, match="expected a row with an image of split test, found none"):
+    told = r"a table of images has no test split here; cut one from train with 'crossfer data split table .*"
+    with pytest.raises(DataError, match=rf"{told} --test 0\.1 -o split\.csv'"):
         open_dataset("table", path)
 
 

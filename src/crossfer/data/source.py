@@ -127,11 +127,16 @@ def open_dataset(
 
 def splits_of(name: DatasetName, root: Path, classes: LabelSet | None = None) -> tuple[Split, ...]:
     """The parts in which a data set comes; a folder or table that is not parted counts as ``("train",)``."""
+    return _parts_of(name, root, classes) or ("train",)
+
+
+def _parts_of(name: DatasetName, root: Path, classes: LabelSet | None) -> tuple[Split, ...]:
+    """The parts in which a data set comes; none for a folder or table that is not parted."""
     source = SOURCES[name]
     if source.splits is not None:
         return source.splits
     found = split_folders(root, classes or source.labels) if name == "folder" else split_values(root)
-    return tuple(split for split in SPLITS if split in found) or ("train",)
+    return tuple(split for split in SPLITS if split in found)
 
 
 def classes_of(name: DatasetName, root: str | Path, classes: str) -> LabelSet:
@@ -172,10 +177,11 @@ def _from_split_file(
 
 
 def _require_split(name: DatasetName, root: Path, options: ListingOptions) -> None:
-    source, own = SOURCES[name], splits_of(name, root, options.classes)
-    whole = source.splits is None and own == ("train",)
-    if options.split not in own and not (whole and options.split == "test"):
+    split, parts = options.split, _parts_of(name, root, options.classes)
+    if split not in (parts or ("train", "test")):
+        share = "--test 0.1 " if split == "test" else ""
         raise DataError(
-            f"{root}: {source.title} has no {options.split} split here; cut one from train with "
-            f"'crossfer data split {name} --root {root} -o split.csv' and name that file as the split file"
+            f"{root}: {SOURCES[name].title} has no {split} split here; cut one from train with "
+            f"'crossfer data split {name} --root {root} {share}-o split.csv' and name that file as the split "
+            "file"
         )
