@@ -7,12 +7,21 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from crossfer.data.source import open_dataset
-from data.layouts import write_class_folders, write_rafdb
+from data.layouts import (
+    write_affectnet_lists,
+    write_class_folders,
+    write_folders,
+    write_pixel_table,
+    write_rafdb,
+    write_zips,
+)
 from support.command import run_main
 
 
@@ -150,6 +159,35 @@ def test_a_split_is_not_written_over_what_it_is_cut_from(monkeypatch, faces: Pat
         assert file.read_bytes() == before
     for _ in range(2):  # an older split may be replaced, wherever it lies
         assert run(monkeypatch, "split", "folder", "--root", faces, "-o", faces / "split.csv") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "files"),
+    [
+        ("rafdb", write_rafdb, ["EmoLabel/list_patition_label.txt"]),
+        ("rafdb", partial(write_rafdb, listed="list_partition_label.txt"), ["list_partition_label.txt"]),
+        ("ferplus", write_folders, ["fer2013new.csv", "FER2013Train/label.csv"]),
+        ("ferplus", write_pixel_table, ["fer2013new.csv", "fer2013.csv"]),
+        ("ferplus", write_zips, ["FER2013Train.zip", "FER2013Test.zip"]),
+        (
+            "affectnet8",
+            write_affectnet_lists,
+            [f"Manually_Annotated_file_lists/{name}.csv" for name in ("training", "validation")],
+        ),
+    ],
+)
+@pytest.mark.parametrize("wrapped", ["", "set/copy"])
+def test_a_split_is_not_written_over_labels(
+    monkeypatch, name: str, write: Callable[[Path], Path], files: list[str], wrapped: str, tmp_path: Path
+):
+    inner = tmp_path / wrapped
+    inner.mkdir(parents=True, exist_ok=True)
+    write(inner)
+    for file in (inner / file for file in files):
+        before = file.read_bytes()
+        error = str(run(monkeypatch, "split", name, "--root", tmp_path, "-o", file))
+        assert f"--output {file}: is read here and would be lost" in error
+        assert file.read_bytes() == before
 
 
 def test_as_a_command_it_keeps_stdout_for_the_result(faces: Path):

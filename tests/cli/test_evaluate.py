@@ -12,7 +12,7 @@ from PIL import Image
 
 from crossfer.data.splitfile import read_split_file
 from crossfer.runtime.bundle import read_bundle, write_bundle
-from data.layouts import write_class_folders, write_folders, write_zips
+from data.layouts import write_affectnet_lists, write_class_folders, write_folders, write_zips
 from support.command import run_main
 
 
@@ -261,6 +261,10 @@ def test_what_is_read_is_not_written_over(
         given = ("--data", data, "--root", root, *rest, option, file)
         assert f"{option} {file}: is read here and would be lost" in str(run(monkeypatch, *given))
         assert file.read_bytes() == before
+    photos = write_affectnet_lists(tmp_path / "affectnet")
+    for labels in (photos / "Manually_Annotated_file_lists").iterdir():  # of the other part too
+        given = ("--data", "affectnet8", "--root", photos, *rest, option, labels)
+        assert f"{option} {labels}: is read here and would be lost" in str(run(monkeypatch, *given))
     for _ in range(2):  # a former result may be replaced, wherever it lies
         assert run(monkeypatch, "--data", "folder", "--root", faces, *rest, option, faces / "r.json") == 0
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from crossfer.cli.crop import crop
-from crossfer.cli.dataset import need_no_image, need_own_classes, set_files
+from crossfer.cli.dataset import need_no_image, need_own_classes
 from crossfer.cli.errors import need_other
 from crossfer.cli.options import DataRoot
 from crossfer.cli.output import counted
@@ -107,7 +107,7 @@ def split(
     from crossfer.console import bars, stderr_console
     from crossfer.data.command import cut_split_file
     from crossfer.data.sample import Faults
-    from crossfer.data.source import SOURCES
+    from crossfer.data.source import SOURCES, set_files
     from crossfer.runtime.atomic import write_atomically
 
     need_file("--output", output)

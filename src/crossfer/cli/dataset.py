@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,15 +29,6 @@ def need_own_classes(data: DatasetName, classes: str | None) -> None:
     """Refuse classes named for a set that has its own."""
     if classes is not None and data not in OWN:
         raise UsageError(f"--classes belongs to folder and table; {data} has classes of its own")
-
-
-def set_files(data: DatasetName, root: Path) -> Iterator[Path]:
-    """The files by which a set is named: a zip or a table, or the tables in a folder."""
-    yield root
-    if data == "table" and root.is_dir():
-        from crossfer.data.table import SUFFIXES
-
-        yield from (path for path in root.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
 @dataclass(frozen=True)

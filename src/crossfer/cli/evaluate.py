@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from crossfer.cli.dataset import DatasetOptions, need_no_image, set_files
+from crossfer.cli.dataset import DatasetOptions, need_no_image
 from crossfer.cli.errors import UsageError, need_apart, need_other
 from crossfer.cli.options import (
     DataRoot,
@@ -97,6 +98,7 @@ def evaluate(
         raise UsageError("--evidence-test: expected face crops, found a detector; add --detector none")
     from crossfer import __version__
     from crossfer.console import as_json, as_text
+    from crossfer.data.source import set_files
     from crossfer.evaluate.command import EvaluationOptions, run_evaluation
     from crossfer.evaluate.result import Provenance
     from crossfer.evaluate.run_file import write_run
@@ -106,10 +108,9 @@ def evaluate(
     from crossfer.runtime.bundle import resolve_model
     from crossfer.runtime.recognizer import Recognizer
 
-    read = [resolve_model(model), split_file, *set_files(data, root)]
-    read += [subset_file(given, root) for given in subset or ()]
+    read = [resolve_model(model), split_file, *(subset_file(given, root) for given in subset or ())]
     for option, file in (("--output", output), ("--predictions", predictions)):
-        need_other(option, file, read)
+        need_other(option, file, chain(read, set_files(data, root)))
     recognizer = Recognizer(model, detector, min_face_score, detector_side=detector_side)
     asked.warn_of_learnt(recognizer.meta)
     dataset = asked.open(split, recognizer.meta.labelset)

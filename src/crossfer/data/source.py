@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from crossfer.data.affectnet import list_affectnet
+from crossfer.data.affectnet import LIST_FOLDERS, LISTS, list_affectnet
 from crossfer.data.ferplus import list_ferplus
 from crossfer.data.folder import found_classes, list_folder, split_folders
 from crossfer.data.names import FOUND, DatasetName, LabelVersion, Protocol, Split
+from crossfer.data.rafdb import LISTS as RAFDB_LISTS
 from crossfer.data.rafdb import list_rafdb
 from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
 from crossfer.data.sfew import list_sfew
@@ -30,6 +31,7 @@ class Source:
     Attributes:
         title: its name in prose.
         list: lists a split without reading images.
+        label_files: patterns, below the root, of the files with its labels, over which no command writes.
         labels: its classes; of a folder or table, those assumed unless told.
         splits: the parts it comes in; None if that depends on the copy.
         license: what may be done with weights trained on it, for a model's metadata.
@@ -37,27 +39,38 @@ class Source:
 
     title: str
     list: Callable[[Path, ListingOptions, Faults], Dataset]
+    label_files: tuple[str, ...]
     labels: LabelSet
     splits: tuple[Split, ...] | None
     license: str
 
 
 _RESEARCH = "weights trained on {} images (for non-commercial research, by its licence)"
+_AFFECTNET_LISTS = tuple(f"**/{folder}{name}" for folder in LIST_FOLDERS for name in LISTS.values())
 _OWN = "weights trained on the user's own images; their licence applies"
 
 SOURCES: dict[DatasetName, Source] = {
     "ferplus": Source(
         "FERPlus",
         list_ferplus,
+        ("**/fer2013new.csv", "**/fer2013.csv", "**/FER2013*/label.csv"),
         FERPLUS,
         ("train", "valid", "test"),
         "weights trained on FER2013 images (research use) with FER+ votes (MIT)",
     ),
-    "rafdb": Source("RAF-DB", list_rafdb, RAFDB, ("train", "test"), _RESEARCH.format("RAF-DB")),
-    "sfew": Source("SFEW 2.0", list_sfew, SFEW, ("train", "test"), _RESEARCH.format("SFEW 2.0")),
+    "rafdb": Source(
+        "RAF-DB",
+        list_rafdb,
+        tuple(f"**/{path}" for path in RAFDB_LISTS),
+        RAFDB,
+        ("train", "test"),
+        _RESEARCH.format("RAF-DB"),
+    ),
+    "sfew": Source("SFEW 2.0", list_sfew, (), SFEW, ("train", "test"), _RESEARCH.format("SFEW 2.0")),
     "affectnet7": Source(
         "AffectNet, 7 classes",
         partial(list_affectnet, labels=AFFECTNET7),
+        _AFFECTNET_LISTS,
         AFFECTNET7,
         ("train", "test"),
         _RESEARCH.format("AffectNet"),
@@ -65,12 +78,20 @@ SOURCES: dict[DatasetName, Source] = {
     "affectnet8": Source(
         "AffectNet, 8 classes",
         partial(list_affectnet, labels=AFFECTNET8),
+        _AFFECTNET_LISTS,
         AFFECTNET8,
         ("train", "test"),
         _RESEARCH.format("AffectNet"),
     ),
-    "folder": Source("a folder per class", list_folder, FERPLUS, None, _OWN),
-    "table": Source("a table of images", list_table, FERPLUS, None, _OWN),
+    "folder": Source("a folder per class", list_folder, (), FERPLUS, None, _OWN),
+    "table": Source(
+        "a table of images",
+        list_table,
+        ("*.[cC][sS][vV]", "*.[pP][aA][rR][qQ][uU][eE][tT]"),
+        FERPLUS,
+        None,
+        _OWN,
+    ),
 }
 
 
@@ -137,6 +158,13 @@ def _parts_of(name: DatasetName, root: Path, classes: LabelSet | None) -> tuple[
         return source.splits
     found = split_folders(root, classes or source.labels) if name == "folder" else split_values(root)
     return tuple(split for split in SPLITS if split in found)
+
+
+def set_files(name: DatasetName, root: Path) -> Iterator[Path]:
+    """The files that make up a data set, beside its images: the one that names it, zips, and label files."""
+    yield root
+    for pattern in ("**/*.[zZ][iI][pP]", *SOURCES[name].label_files):
+        yield from root.glob(pattern)
 
 
 def classes_of(name: DatasetName, root: str | Path, classes: str) -> LabelSet:
