@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,11 +145,43 @@ def test_runs_that_started_from_different_weights_of_one_name_are_not_mixed(tmp_
     assert again(0).weights == {str(start): digest}, "a result needs its weights no longer"
 
     train(other, labels, *faces(other)[1:], start)
-    with pytest.raises(StudyError, match=rf"toy-s0\.json: came from other weights .*SHA-256 {digest[:8]}"):
+    now = rf"came from other weights than lie there now \({start}: SHA-256 {digest[:8]}"
+    with pytest.raises(StudyError, match=rf"toy-s0\.json: {now}"):
         again(0)
-    again(1)
-    with pytest.raises(StudyError, match=rf"toy-s1\.json: came from other .*elsewhere {digest[:8]}"):
+    second = again(1)
+    with pytest.raises(StudyError, match=rf"toy-s1\.json: .* before it \({start}: SHA-256 {digest[:8]}"):
         read_results(results, [("toy", recipe)])
+    old = json.loads((results / "toy-s0.json").read_text()) | {"weights": None}
+    (results / "toy-s0.json").write_text(json.dumps(old))
+    third = asdict(second) | {"seed": 2, "weights": {str(start): digest}}
+    third["recipe"] = third["recipe"] | {"seed": 2}
+    (results / "toy-s2.json").write_text(json.dumps(third))
+    with pytest.raises(StudyError, match=r"toy-s2\.json: .* before it"):
+        read_results(results, [("toy", recipe)])
+
+
+def test_a_run_that_goes_on_keeps_to_the_weights_that_it_began_with(tmp_path: Path) -> None:
+    start, labels = tmp_path / "start", label_set(",".join(LABELS.expressions))
+    recipe = toy_recipe(model={"init": str(start)})
+
+    def go_on(**options: Any) -> TrialResult:
+        places = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+        return run_trial(Trial("toy", recipe), lambda r: (labels, *faces(r)[1:]), **places, **options)
+
+    def begin_from(seed: int) -> str:
+        shutil.rmtree(start, ignore_errors=True)
+        first = toy_recipe(optim={"epochs": 1}, seed=seed)
+        train(first, labels, *faces(first)[1:], start)
+        return hashlib.sha256((start / "best.safetensors").read_bytes()).hexdigest()
+
+    digest = begin_from(3)
+    with pytest.raises(KeyboardInterrupt):
+        go_on(observers=[EachStep(stop_after(5))])
+    begin_from(4)
+    with pytest.raises(StudyError, match=rf"toy-s0: came from other weights .*SHA-256 {digest[:8]}"):
+        go_on()
+    shutil.rmtree(start)
+    assert go_on().weights == {str(start): digest}
 
 
 def stop_after(steps: int) -> Callable[[Progress], None]:

@@ -28,7 +28,15 @@ from crossfer.train.source import cut_valid, data_of_run, open_split, placed
 from crossfer.train.start import start_from
 from crossfer.train.state import require_folder
 from crossfer.train.stream import Faces, stream_faces
-from crossfer.train.study import StudyError, Trial, TrialResult, require_own, run_trial
+from crossfer.train.study import (
+    StudyError,
+    Trial,
+    TrialResult,
+    read_result,
+    require_own,
+    require_weights,
+    run_trial,
+)
 from crossfer.train.teachers import load_teachers
 
 
@@ -150,20 +158,7 @@ def run_study(
             f"{runs}: holds a run, whose validation split a study may replace; name another --runs folder"
         )
     for trial in trials:
-        if trial.recipe.objective == "views":
-            raise TrainingError(
-                f"{trial.row}: learns without labels (objective = 'views'), so has no accuracy to compare; "
-                "compare runs that start from it, with model.init"
-            )
-        if not (results / f"{trial.name}.json").exists():
-            require_own(runs / trial.name)
-            need_folder("--results", results)
-            need_folder("--runs", runs)
-            choose_device(trial.recipe.optim.device)
-            if trial.recipe.distill.teachers or trial.recipe.model.init is not None:
-                labels = _whole_train(placed(trial.recipe.data, root)).labels
-                for line in _weights_of_others(trial.recipe, labels):
-                    say(console, f"{trial.name}: {line}")
+        _check(trial, root, results, runs, console)
     load = _Shelf(root, runs, console).faces
     done = []
     for number, trial in enumerate(trials, start=1):
@@ -181,6 +176,26 @@ def run_study(
             )
         say(console, f"    validation accuracy {100 * done[-1].valid_accuracy:.2f} %")
     return done
+
+
+def _check(trial: Trial, root: Path | None, results: Path, runs: Path, console: Console) -> None:
+    """What would stop a trial, told before the first one is run."""
+    if trial.recipe.objective == "views":
+        raise TrainingError(
+            f"{trial.row}: learns without labels (objective = 'views'), so has no accuracy to compare; "
+            "compare runs that start from it, with model.init"
+        )
+    if (kept := results / f"{trial.name}.json").exists():
+        require_weights(read_result(kept).weights, trial.recipe, kept)
+        return
+    require_own(runs / trial.name)
+    need_folder("--results", results)
+    need_folder("--runs", runs)
+    choose_device(trial.recipe.optim.device)
+    if trial.recipe.distill.teachers or trial.recipe.model.init is not None:
+        labels = _whole_train(placed(trial.recipe.data, root)).labels
+        for line in _weights_of_others(trial.recipe, labels):
+            say(console, f"{trial.name}: {line}")
 
 
 class _Shelf:

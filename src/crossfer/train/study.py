@@ -23,7 +23,7 @@ from crossfer.train.recipe_file import first_difference
 from crossfer.train.start import weights_sha256
 from crossfer.train.stream import Faces
 
-MARK = ".study"  # in the folder of an unfinished run that a study made, and may delete
+MARK = ".study"  # in the folder of an unfinished run that a study made, and may delete; notes its weights
 
 
 class StudyError(ValueError):
@@ -127,14 +127,12 @@ def run_trial(
     path, folder = results / f"{trial.name}.json", runs / trial.name
     if path.exists():
         found = _same_trial(read_result(path), trial, path)
-        with suppress(CheckpointError):  # gone, so that no further run can start from others either
-            _same_weights(found, weights_sha256(trial.recipe), path)
+        require_weights(found.weights, trial.recipe, path)
         return found
     require_own(folder)
-    weights = weights_sha256(trial.recipe)
     labels, learnt, held_out = faces(trial.recipe)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK).touch()
+    weights = _weights_of(folder, trial.recipe)
     done = train(
         trial.recipe,
         labels,
@@ -220,7 +218,13 @@ def read_results(
                 f"{path}: expected a run whose {observed} was noted, found one without; remove it, or name "
                 "another --results folder"
             )
-        _same_weights(found, weights.setdefault(found.row, found.weights or {}), path)
+        known = weights.setdefault(found.row, {})
+        if change := _first_change(known, found.weights or {}):
+            raise StudyError(
+                f"{path}: came from other weights than the results of its row before it ({change}); remove "
+                "the one that is not meant, or name another --results folder"
+            )
+        known.update(found.weights or {})
     return results
 
 
@@ -280,12 +284,40 @@ def _same_trial(found: TrialResult, trial: Trial, path: Path) -> TrialResult:
     return found
 
 
-def _same_weights(found: TrialResult, others: dict[str, str], path: Path) -> None:
-    """Refuse to mix runs that started from, or were taught by, different files of one name."""
-    for name, digest in (found.weights or {}).items():
-        if others.get(name, digest) != digest:
+def require_weights(noted: dict[str, str] | None, recipe: Recipe, where: Path) -> None:
+    """Refuse what came from other files than a recipe's teachers and ``model.init`` name now.
+
+    Args:
+        noted: SHA-256 of the files that it came from; None if that is not known.
+        recipe: what is to be trained beside it, or on from it.
+        where: what errors name.
+
+    Raises:
+        StudyError: if one of the files is another now; one that is gone can start nothing that differs.
+    """
+    with suppress(CheckpointError):
+        if change := _first_change(noted or {}, weights_sha256(recipe)):
             raise StudyError(
-                f"{path}: came from other weights than the rest of its row ({name} had SHA-256 "
-                f"{digest[:8]}..., elsewhere {others[name][:8]}...); remove it, or name "
-                "another --results folder"
+                f"{where}: came from other weights than lie there now ({change}); put that file back, remove "
+                "the result or run, or name another --results and --runs folder"
             )
+
+
+def _first_change(noted: dict[str, str], others: dict[str, str]) -> str | None:
+    """The first file of one name that is not the same, in words."""
+    for name, digest in noted.items():
+        if (other := others.get(name, digest)) != digest:
+            return f"{name}: SHA-256 {digest[:8]}..., now {other[:8]}..."
+    return None
+
+
+def _weights_of(folder: Path, recipe: Recipe) -> dict[str, str]:
+    """The weights that a run began with, noted in its mark; those of now where it only begins."""
+    mark = folder / MARK
+    if text := mark.read_text("utf-8") if mark.exists() else "":
+        noted = json.loads(text)
+        require_weights(noted, recipe, folder)
+        return noted
+    noted = weights_sha256(recipe)
+    write_atomically(mark, json.dumps(noted).encode())
+    return noted
