@@ -15,6 +15,7 @@ import pytest
 
 from crossfer.data.source import open_dataset
 from data.layouts import (
+    write_affectnet_arrays,
     write_affectnet_lists,
     write_class_folders,
     write_folders,
@@ -174,18 +175,24 @@ def test_a_split_is_not_written_over_what_it_is_cut_from(monkeypatch, faces: Pat
             write_affectnet_lists,
             [f"Manually_Annotated_file_lists/{name}.csv" for name in ("training", "validation")],
         ),
+        ("affectnet8", write_affectnet_arrays, ["val_set/annotations/0_exp.npy"]),
     ],
 )
-@pytest.mark.parametrize("wrapped", ["", "set/copy"])
+@pytest.mark.parametrize("wrapped", ["", "set/copy", "link"])
 def test_a_split_is_not_written_over_labels(
     monkeypatch, name: str, write: Callable[[Path], Path], files: list[str], wrapped: str, tmp_path: Path
 ):
-    inner = tmp_path / wrapped
+    root = tmp_path / "root"
+    inner = root / wrapped
+    if wrapped == "link":
+        (tmp_path / "elsewhere").mkdir()
+        root.mkdir()
+        inner.symlink_to(tmp_path / "elsewhere")
     inner.mkdir(parents=True, exist_ok=True)
     write(inner)
     for file in (inner / file for file in files):
         before = file.read_bytes()
-        error = str(run(monkeypatch, "split", name, "--root", tmp_path, "-o", file))
+        error = str(run(monkeypatch, "split", name, "--root", root, "-o", file))
         assert f"--output {file}: is read here and would be lost" in error
         assert file.read_bytes() == before
 

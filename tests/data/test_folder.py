@@ -194,8 +194,16 @@ def test_two_folders_of_one_split_are_refused(split: Split, twins: tuple[str, st
     told = rf"expected one folder for the split {split}, found {' and '.join(twins)}; merge them, or rename"
     with pytest.raises(DataError, match=told):
         open_dataset("folder", tmp_path, split=split)
-    with pytest.raises(DataError, match=told):
-        splits_of("folder", tmp_path)
+    write_class_folders(tmp_path / "test", {"happy": 2, "sad": 1})
+    assert splits_of("folder", tmp_path) == (split, "test")
+    assert len(open_dataset("folder", tmp_path, split="test")) == 3, "the others are whole"
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_where_there_is_no_train_nothing_can_be_cut_from_it(split: Split, tmp_path: Path):
+    write_class_folders(tmp_path / "val", {"happy": 1, "sad": 1})
+    with pytest.raises(DataError, match=f"has no {split} split here; choose another split"):
+        open_dataset("folder", tmp_path, split=split)
 
 
 def test_the_classes_of_two_folders_of_train_are_not_guessed(tmp_path: Path):

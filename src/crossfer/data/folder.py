@@ -64,13 +64,10 @@ def list_folder(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
 
 
 def split_folders(root: Path, labels: LabelSet) -> set[str]:
-    """The splits for which there is a folder; none where the root holds one set of class folders.
-
-    Raises:
-        DataError: if a split has two folders.
-    """
+    """The splits for which there is a folder; none where the root holds one set of class folders."""
     tree = _splits_at(open_tree(root, "a folder per class"), labels)
-    return {split for split in SPLIT_FOLDERS if _folder_of(split, tree)} if tree else set()
+    names = {name.lower() for name in tree.folders()} if tree else set()
+    return {split for split, spellings in SPLIT_FOLDERS.items() if names.intersection(spellings)}
 
 
 def found_classes(root: Path) -> LabelSet:

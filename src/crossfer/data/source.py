@@ -46,7 +46,10 @@ class Source:
 
 
 _RESEARCH = "weights trained on {} images (for non-commercial research, by its licence)"
-_AFFECTNET_LISTS = tuple(f"**/{folder}{name}" for folder in LIST_FOLDERS for name in LISTS.values())
+_AFFECTNET_LISTS = (
+    *(f"**/{folder}{name}" for folder in LIST_FOLDERS for name in LISTS.values()),
+    "**/annotations/*_exp.npy",
+)
 _OWN = "weights trained on the user's own images; their licence applies"
 
 SOURCES: dict[DatasetName, Source] = {
@@ -163,8 +166,11 @@ def _parts_of(name: DatasetName, root: Path, classes: LabelSet | None) -> tuple[
 def set_files(name: DatasetName, root: Path) -> Iterator[Path]:
     """The files that make up a data set, beside its images: the one that names it, zips, and label files."""
     yield root
-    for pattern in ("**/*.[zZ][iI][pP]", *SOURCES[name].label_files):
-        yield from root.glob(pattern)
+    deep = (path for pattern in ("*", "*/*") for path in root.glob(pattern))
+    links = (path for path in deep if path.is_symlink() and path.is_dir())  # into which no pattern goes
+    for folder in (root, *links):
+        for pattern in ("**/*.[zZ][iI][pP]", *SOURCES[name].label_files):
+            yield from folder.glob(pattern)
 
 
 def classes_of(name: DatasetName, root: str | Path, classes: str) -> LabelSet:
@@ -206,10 +212,13 @@ def _from_split_file(
 
 def _require_split(name: DatasetName, root: Path, options: ListingOptions) -> None:
     split, parts = options.split, _parts_of(name, root, options.classes)
-    if split not in (parts or ("train", "test")):
+    if split in (parts or ("train", "test")):
+        return
+    advice = "choose another split"
+    if "train" in (parts or ("train",)):
         share = "--test 0.1 " if split == "test" else ""
-        raise DataError(
-            f"{root}: {SOURCES[name].title} has no {split} split here; cut one from train with "
-            f"'crossfer data split {name} --root {root} {share}-o split.csv' and name that file as the split "
-            "file"
+        advice = (
+            f"cut one from train with 'crossfer data split {name} --root {root} {share}-o split.csv' and "
+            "name that file as the split file"
         )
+    raise DataError(f"{root}: {SOURCES[name].title} has no {split} split here; {advice}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from crossfer.data.tree import ZipTree
 from crossfer.evaluate.predictions import Predictions
 from crossfer.runtime.image import ImageError, load_image
 from crossfer.runtime.recognizer import Recognizer
+
+_ESCAPED = re.compile(r"\\u(dc[89a-f][0-9a-f])")
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,13 @@ def _example(predictions: Predictions, row: int, recognizer: Recognizer | None) 
 
 
 def read_again(path: str) -> np.ndarray | None:
-    """The pixels of an image by the path that a data set gave it, in a zip too; None if it is not at hand."""
+    """The pixels of an image by the path that a data set gave it, in a zip too; None if it is not at hand.
+
+    Run files escape what is no UTF-8 in a path; it is looked for as it is, then as that stands for.
+    """
     whole = Path(path)
+    if not whole.exists():
+        whole = Path(_ESCAPED.sub(lambda half: chr(int(half[1], 16)), path))
     try:
         if whole.is_file():
             return load_image(whole)
