@@ -16,6 +16,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.datastructures import Headers
 from websockets.sync.client import connect
 
 from crossfer.runtime.percent import percent
@@ -558,6 +559,21 @@ def test_a_webcam_whose_stream_cannot_be_opened_is_told_what_may_be_the_cause(op
             message = alert(page)
         assert "all the streams that it takes" in message
         assert "a proxy in between passes no WebSockets" in message
+        assert page.get_attribute("#camera", "aria-pressed") == "false"
+
+
+class Renamed(Access):
+    """Sees requests as they come through a proxy that asks for the service under another name."""
+
+    def check(self, path: str, headers: Headers) -> None:
+        super().check(path, Headers({**headers, "host": "localhost"}))
+
+
+def test_a_webcam_whose_stream_is_refused_is_told_why(open_page, model):
+    with running(Service(model, access=Renamed())) as client:
+        page = open_page(str(client.base_url))
+        page.click("#camera")
+        assert "for one of another site" in alert(page)
         assert page.get_attribute("#camera", "aria-pressed") == "false"
 
 

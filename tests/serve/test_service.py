@@ -195,6 +195,8 @@ def test_a_model_without_calibration_says_so(tiny_model, photo):
         ("PUT", "/v1/models", "method-not-allowed", 405),
         ("TRACE", "/healthz", "method-not-allowed", 405),
         ("GET", "/v1/stream", "upgrade-required", 426),
+        ("POST", "/v1/stream", "upgrade-required", 426),
+        ("OPTIONS", "/v1/stream", "upgrade-required", 426),
     ],
 )
 def test_addresses_and_methods_that_are_not_there_are_problems(client, method, path, name, status):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Sequence
+from http import HTTPMethod
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query, Request, WebSocket
@@ -121,7 +122,7 @@ class Endpoints:
                 body = await while_present(request, self._recognize(uploads, options))
             return Response(body, headers=NO_STORE, media_type="application/json")
 
-        @app.get("/v1/stream", include_in_schema=False)
+        @app.api_route("/v1/stream", methods=list(HTTPMethod), include_in_schema=False)
         async def no_frames() -> None:
             raise Problem(
                 "upgrade-required",

@@ -2,7 +2,7 @@
 
 import { Card, inWords, isUncertain } from "./cards.js";
 import { draw } from "./drawing.js";
-import { Problem, Stream, models, recognize, setToken } from "./service.js";
+import { Problem, Stream, models, recognize, setToken, streamProblem } from "./service.js";
 import { dataName, expressionName, percent, roundPercent, say, splitName, switchLanguage, writeWords } from "./words.js";
 
 const FRAME_SIDE = 640; // longer side of a webcam frame: as much as the detector looks at by default
@@ -316,8 +316,9 @@ function openStream() {
     onLost: async (opened) => {
       stopCamera();
       showAnswer();
-      // A browser does not say why a stream was refused; the other address does, where that is refused too.
-      await models().then(() => showProblem(opened ? "stream-lost" : "no-stream"), (error) => fail(error, startCamera));
+      const problem = await streamProblem(); // a browser does not say why a stream was refused
+      if (problem) await fail(problem, startCamera);
+      else showProblem(opened ? "stream-lost" : "no-stream");
     },
   }, Promise.all([lastOver, visible()]));
 }

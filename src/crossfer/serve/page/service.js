@@ -63,6 +63,17 @@ export async function recognize(file, wish, signal) {
 }
 
 /**
+ * What the service says where streams are to a request that names the page's site, as a stream does and the
+ * request for models does not: the problem, or null if there is none but that the request is no stream.
+ */
+export function streamProblem() {
+  return call("v1/stream", { method: "POST" }).then(
+    () => null,
+    (error) => (error.name === "upgrade-required" ? null : error),
+  );
+}
+
+/**
  * A stream that sends a frame whenever the one before it is answered. It opens once `before` has come, so that
  * the stream it follows has given its place free. onLost(opened): it ended by itself, opened or not.
  */
