@@ -654,6 +654,21 @@ def test_the_answer_for_a_photo_goes_when_another_is_chosen(open_page, photo):
     assert page.get_attribute("#photo", "alt") == ""
 
 
+FRAMELESS = "OffscreenCanvas.prototype.convertToBlob = () => new Promise(() => {});"
+
+
+def test_the_answer_for_a_photo_goes_when_the_webcam_is_started(open_page, photo):
+    page = open_page(script=FRAMELESS)
+    choose(page, photo)
+    answered(page)
+    page.click("#camera")
+    page.wait_for_selector("#camera[aria-pressed=true]")
+    assert page.locator("#video").is_visible()
+    assert page.locator(".face").count() == 0
+    assert not painted(page), "the photo's faces are drawn over the webcam"
+    assert page.inner_text("#status") == ""
+
+
 def test_an_answer_that_comes_while_another_photo_is_decoded_is_not_taken_for_its_own(open_page, photo):
     page = open_page(script=HELD)
     page.evaluate("hold()")

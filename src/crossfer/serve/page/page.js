@@ -286,6 +286,7 @@ async function startCamera() {
   state.spoken = -Infinity;
   showStage("video");
   openStream();
+  showAnswer();
   showCameraButton();
 }
 
