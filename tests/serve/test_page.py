@@ -371,6 +371,21 @@ def test_the_webcam_gives_its_place_free_while_the_tab_is_hidden_and_goes_on_aft
         assert page.get_attribute("#camera", "aria-pressed") == "true"
 
 
+def test_what_was_said_before_the_tab_was_hidden_is_still_said_after(open_page):
+    page = open_page(script=HIDDEN)
+    page.click("#camera")
+    answered(page)
+    choose(page, b"text", "notes.txt", "text/plain")
+    assert "no image file" in alert(page)
+    page.evaluate("cover(true)")
+    page.evaluate("rate.textContent = ''")
+    page.evaluate("cover(false)")
+    says(page, "#rate", "frames/s")
+    assert "no image file" in alert(page)
+    page.select_option("#coverage", "0.9")
+    page.wait_for_selector("#alert", state="hidden")
+
+
 UNDER = "([x, y]) => document.elementFromPoint(x, y).closest('[data-expression]').dataset.expression"
 PRESSED = ".bars button[aria-pressed=true]"
 

@@ -251,6 +251,7 @@ async function fail(error, again) {
 // --- the webcam ----------------------------------------------------------------------------------------------
 
 let lastOver = Promise.resolve(); // comes when the last stream that was closed is over
+let failing = false; // whether the last frame was refused
 
 async function startCamera() {
   showProblem(null);
@@ -284,6 +285,7 @@ async function startCamera() {
   $("busy").hidden = true;
   state.size = { width: $("video").videoWidth, height: $("video").videoHeight };
   state.spoken = -Infinity;
+  showProblem(null);
   showStage("video");
   openStream();
   showAnswer();
@@ -292,9 +294,9 @@ async function startCamera() {
 
 function openStream() {
   closeStream();
-  showProblem(null);
+  if (failing) showProblem(null);
+  failing = false;
   const answered = [];
-  let failing = false; // whether the last frame was refused
   state.stream = true; // so that the wish is that of a stream
   const wanted = wish();
   state.stream = new Stream(wanted, {
@@ -322,6 +324,12 @@ function openStream() {
       else showProblem(opened ? "stream-lost" : "no-stream");
     },
   }, Promise.all([lastOver, visible()]));
+}
+
+/** Opens it anew, with what was chosen. */
+function changeStream() {
+  showProblem(null);
+  openStream();
 }
 
 /** Comes when the page is to be seen. */
@@ -444,10 +452,10 @@ $("language").addEventListener("click", () => {
   write();
 });
 for (const id of ["abstain", "coverage"]) {
-  $(id).addEventListener("change", () => (state.stream ? openStream() : ask()));
+  $(id).addEventListener("change", () => (state.stream ? changeStream() : ask()));
 }
 $("evidence").addEventListener("change", () => {
-  if (state.stream) openStream();
+  if (state.stream) changeStream();
   showAnswer();
 });
 document.addEventListener("visibilitychange", () => {
