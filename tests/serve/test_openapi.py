@@ -74,6 +74,7 @@ def test_what_is_refused_before_it_is_looked_at_is_described_too(request, fixtur
             response = client.request(method, path, headers=headers)
             described = operation["responses"][str(response.status_code)]["content"]
             assert "500" in operation["responses"]
+            assert "busy" in operation["responses"]["503"]["content"][MEDIA_TYPE]["examples"]
             if response.status_code >= 400:
                 name = response.json()["type"].removeprefix(TYPE_PREFIX)
                 assert name in described[MEDIA_TYPE]["examples"]

@@ -207,7 +207,7 @@ def problem_responses(*names: str) -> dict[int | str, dict[str, Any]]:
     return entries
 
 
-_ANYWHERE = problem_responses("wrong-host", "headers-too-large", "internal")
+_ANYWHERE = problem_responses("wrong-host", "headers-too-large", "internal", "busy")
 _GUARDED = {**_ANYWHERE, **problem_responses("unauthorized", "foreign-origin")}
 _PLAIN = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 HEALTH: dict[str, Any] = {"tags": ["operation"], "response_model": Status, "responses": _ANYWHERE}
