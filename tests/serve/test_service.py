@@ -275,12 +275,13 @@ def test_metrics_count_what_happened(model, photo):
         post(client, photo)
         post(client, photo, b"")
         client.get("/made-up-by-a-client")
+        client.get("/%7Bpath:path%7D")
         client.get("/v1/models", headers={"Origin": "https://evil.example"})
         post(client, encoded(np.full((20, 30, 3), 128, np.uint8)))  # no face, so no batch
         text = client.get("/metrics").text
     assert 'crossfer_requests_total{endpoint="/v1/recognize",status="200"} 3.0' in text
     assert 'crossfer_requests_total{endpoint="/v1/models",status="403"} 1.0' in text
-    assert 'crossfer_requests_total{endpoint="other",status="404"} 1.0' in text
+    assert 'crossfer_requests_total{endpoint="other",status="404"} 2.0' in text
     assert 'crossfer_images_total{outcome="answered"} 3.0' in text
     assert 'crossfer_images_total{outcome="refused"} 1.0' in text
     assert "crossfer_faces_total 2.0" in text

@@ -118,7 +118,8 @@ class _Sites(CORSMiddleware):
 
 def _surround(app: FastAPI, service: Service, monitoring: Monitoring) -> None:
     """Adds the layers around all endpoints, innermost first."""
-    paths = {route.path for route in app.routes if isinstance(route, (Route, WebSocketRoute))}
+    routes = [route for route in app.routes if isinstance(route, (Route, WebSocketRoute))]
+    paths = {route.path for route in routes if "{" not in route.path}  # no client asks for a pattern
     app.add_middleware(Guard, access=service.access, monitoring=monitoring, paths=paths)
     if service.access.origins:
         app.add_middleware(
