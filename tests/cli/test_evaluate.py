@@ -299,6 +299,7 @@ def test_a_model_of_such_a_set_warns_that_it_may_have_learnt_from_it(
     assert run(monkeypatch, *options, "--root", faces) == 0
     told = capsys.readouterr().err
     assert told.startswith("crossfer: random learnt from a folder of images; if it was this one")
+    assert told.endswith("what its recipe named as data.split_file, else RUN/split.csv\n")
     assert told.count("\n") == 1
     parted = write_class_folders(tmp_path / "parted" / "test", {"fear": 2}).parent
     assert run(monkeypatch, *options, "--root", parted) == 0
