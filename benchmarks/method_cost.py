@@ -216,7 +216,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sizes", type=int, nargs="+", choices=sorted(SIZES), default=sorted(SIZES))
-    parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
+    precisions = ["float32", "bfloat16"]
+    parser.add_argument("--precisions", nargs="+", choices=precisions, default=precisions)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--lambdas", type=float, nargs=3, default=ALL, help="a weight for each shallow stage")

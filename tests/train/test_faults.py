@@ -43,6 +43,14 @@ def raising(error: Exception) -> Callable[..., None]:
         (too_much, r"out of memory with optim.batch_size = 16 .*16 faces of 32 x 32.*optim.accumulate=2"),
         (raising(torch.OutOfMemoryError("CUDA out of memory. Tried")), "out of memory .*optim.batch_size=8"),
         (raising(MemoryError()), "out of memory"),
+        (raising(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling")), "out of memory "),
+        (raising(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")), "out of memory "),
+        (
+            raising(
+                RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`")
+            ),
+            "out of memory ",
+        ),
         (raising(RuntimeError(CUDA_LOST)), r"the GPU does not answer any more .*nvidia-smi.*--resume"),
         (raising(RuntimeError("[gloo/x.cc:1] Connection closed by peer")), "another rank does not answer"),
     ],

@@ -13,11 +13,12 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.utilities import distributed as launched
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from crossfer.processor import processor
-from crossfer.train.ranks import this_rank
+from crossfer.train.ranks import Rank, this_rank
 
 Device = Literal["cpu", "cuda"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -27,11 +28,32 @@ def choose_device(wanted: Literal["auto"] | Device) -> Device:
     """``"auto"`` takes a CUDA device where there is one.
 
     Raises:
-        ValueError: if CUDA is asked for and absent.
+        ValueError: if CUDA is asked for and absent, has fewer devices than ranks, or cannot be used.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ValueError("optim.device = 'cuda', but torch finds no CUDA device; use 'auto' or 'cpu'")
-    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return "cpu"
+    _require_gpu(this_rank())
+    return "cuda"
+
+
+def _require_gpu(rank: Rank) -> None:
+    """Each rank has a GPU to itself, which answers."""
+    if rank.here > (found := torch.cuda.device_count()):
+        raise ValueError(
+            f"expected at most as many ranks as this machine has GPUs ({found}), found {rank.here}; start "
+            f"torchrun with --nproc_per_node={found}, or train with --set optim.device=cpu"
+        )
+    own = rank.number % rank.here
+    try:
+        torch.zeros(1, device=f"cuda:{own}")
+    except RuntimeError as error:
+        first = str(error).partition("\n")[0]
+        raise ValueError(
+            f"GPU {own} cannot be used ({first}); look at it with nvidia-smi, or train with --set "
+            "optim.device=cpu"
+        ) from None
 
 
 def device_name(device: Device) -> str:
@@ -48,7 +70,9 @@ def choose_precision(wanted: Literal["auto"] | Precision, device: Device) -> Pre
     if wanted != "auto":
         return wanted
     if device == "cuda":
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+        # GPUs before compute capability 8 only emulate bfloat16, without their tensor cores.
+        own = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16-mixed" if own else "16-mixed"
     if this_rank().count > 1:
         return "32-true"
     return "bf16-mixed" if _training_step_seconds(False) > 1.3 * _training_step_seconds(True) else "32-true"
@@ -76,6 +100,8 @@ def open_fabric(device: Device, precision: Precision) -> Fabric:
         plugins=[] if precision == "32-true" else [MixedPrecision(precision, device)],
     )
     fabric.launch()
+    # Fabric leaves the group of NCCL at exit, even after an error, when other ranks are waited for in vain.
+    atexit.unregister(getattr(launched, "_destroy_dist_connection", None))
     return fabric
 
 

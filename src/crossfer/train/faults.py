@@ -16,7 +16,14 @@ from crossfer.train.config import Recipe
 from crossfer.train.ranks import Rank, this_rank
 
 # What torch writes where it raises a plain RuntimeError.
-NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "ALLOC_FAILED",  # of cuBLAS and cuDNN, whose own memory is what the GPU has left beside torch's
+    "ALLOCATION_FAILED",
+    "calling `cublasCreate",
+)
 OUT_OF_MEMORY = (MemoryError | torch.OutOfMemoryError, NO_MEMORY)
 DEVICE_LOST = ("CUDA error", "HIP error", "device-side assert")
 RANK_LOST = ("gloo", "Connection closed by peer", "NCCL")
