@@ -84,6 +84,7 @@ def write_clip(
     rotation: int | None = None,
     aspect: Fraction | None = None,
     sound: str | None = None,
+    sound_rate: int = 44_100,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
 ) -> Path:
@@ -99,7 +100,7 @@ def write_clip(
             stream.sample_aspect_ratio = stream.codec_context.sample_aspect_ratio = aspect
         if rotation is not None:
             stream.set_display_rotation(rotation)
-        tone = container.add_stream(sound, rate=44_100) if sound else None
+        tone = container.add_stream(sound, rate=sound_rate) if sound else None
         container.start_encoding()
         for pixels, time in zip(kept, stamps, strict=True):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")

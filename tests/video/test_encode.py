@@ -169,6 +169,30 @@ def test_sound_that_does_not_fit_is_encoded_anew_and_told(tmp_path, source, name
     assert np.abs(heard).max() == pytest.approx(8000 / 32768, rel=0.3)
 
 
+# What the muxer refuses as it begins a file, what it has no name for, and rates that AAC does not have.
+REFUSED = [
+    ("s.mkv", "libopus", 48_000, "copy.mov", 48_000),
+    ("s.mkv", "flac", 44_100, "copy.mov", 44_100),
+    ("s.mkv", "libmp3lame", 8_000, "copy.mp4", 8_000),
+    ("s.m2ts", "pcm_bluray", 48_000, "copy.mkv", 48_000),
+    ("s.flv", "adpcm_swf", 44_100, "copy.mkv", 44_100),
+    ("s.mov", "pcm_s16le", 22_254, "copy.mp4", 48_000),
+    ("s.mov", "pcm_s16le", 192_000, "copy.mp4", 48_000),
+]
+
+
+@pytest.mark.parametrize(("source", "codec", "rate", "name", "found"), REFUSED)
+def test_sound_that_the_copy_cannot_hold_is_encoded_anew(tmp_path, source, codec, rate, name, found):
+    source = write_clip(tmp_path / source, numbered(50), sound=codec, sound_rate=rate)
+    target, notes = copied(tmp_path, source, name, 50, 2.0)
+    assert len(notes) == 1
+    assert "was encoded anew as aac" in notes[0]
+    with av.open(str(target)) as container:
+        assert container.streams.audio[0].codec_context.name == "aac"
+        assert container.streams.audio[0].codec_context.sample_rate == found
+    assert sound_packets(target)[-1][1] == pytest.approx(2.0, abs=0.2)
+
+
 @pytest.mark.parametrize(("source", "name"), FITTING)
 def test_sound_without_compression_is_copied_where_it_fits(tmp_path, source, name):
     source = write_clip(tmp_path / source, numbered(50), sound="pcm_s16le")

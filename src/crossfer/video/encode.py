@@ -7,6 +7,7 @@ the sound of the source is copied beside them.
 from __future__ import annotations
 
 import heapq
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -33,6 +34,8 @@ _LIMITED = 1  # FFmpeg's number for luma from 16 to 235, which every player expe
 _FINEST = 1_000_000  # units of time a second that an MP4 file can hold
 _USUAL_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"})
 _SOUND: Literal["aac"] = "aac"  # where the sound of the source does not fit into the copy's kind of file
+_SOUND_RATES = frozenset(av.Codec(_SOUND, "w").audio_rates or ())  # samples a second that it knows
+_USUAL_SOUND_RATE = 48_000
 
 
 @dataclass(frozen=True)
@@ -228,10 +231,11 @@ def _sound_tracks(
             notes.append("sound of a kind that cannot be decoded was left out")
             continue
         name = stream.codec_context.codec.canonical_name
-        if _fits(name, stream, kind):
+        if _fits(name, stream, kind) and _is_taken(stream, kind):
             tracks[stream.index] = output.add_stream_from_template(stream), False
         else:
-            made = output.add_stream(_SOUND, rate=stream.codec_context.sample_rate)
+            rate = stream.codec_context.sample_rate
+            made = output.add_stream(_SOUND, rate=rate if rate in _SOUND_RATES else _USUAL_SOUND_RATE)
             # The layout that the file states may be unknown; two channels play everywhere.
             made.codec_context.layout = "mono" if stream.codec_context.channels == 1 else "stereo"
             tracks[stream.index] = made, True
@@ -243,8 +247,19 @@ def _fits(name: str, stream: AudioStream, kind: str) -> bool:
     """Whether players expect such sound in such a file."""
     if kind == "matroska" or name in _USUAL_SOUND:
         return True
-    exact = stream.time_base == Fraction(1, stream.codec_context.sample_rate)
+    exact = stream.time_base is not None and stream.time_base * stream.codec_context.sample_rate == 1
     return kind == "mov" and name.startswith("pcm_") and exact
+
+
+def _is_taken(stream: AudioStream, kind: str) -> bool:
+    """Whether FFmpeg writes such sound into such a file: it says so only when it begins one."""
+    try:
+        with av.open(io.BytesIO(), "w", format=kind) as trial:
+            trial.add_stream_from_template(stream)
+            trial.start_encoding()
+    except (FFmpegError, ValueError):  # the latter by PyAV, for what it knows not to fit
+        return False
+    return True
 
 
 def _sound_packets(
