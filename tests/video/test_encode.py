@@ -230,6 +230,20 @@ def test_names_that_ffmpeg_takes_for_protocols_are_names(tmp_path, monkeypatch):
     assert len(decoded(tmp_path / "talk:one.mp4")[0]) == 3
 
 
+def test_texts_of_the_source_may_be_in_any_encoding(tmp_path):
+    source = write_clip(tmp_path / "s.mkv", numbered(25), sound="aac")
+    source.write_bytes(source.read_bytes().replace(b"Lavf", b"L\xe9vf"))
+    target, notes = copied(tmp_path, source, "copy.mp4", 25, 1.0)
+    assert notes == []
+    assert sound_packets(target)[-1][1] == pytest.approx(1.0, abs=0.04)
+
+
+def test_a_source_that_is_gone_is_an_os_error_that_names_it(tmp_path):
+    with pytest.raises(OSError, match="cannot be read: No such file") as caught:
+        copied(tmp_path, tmp_path / "gone.mp4", "copy.mp4", 3, 0.12)
+    assert caught.value.filename == str(tmp_path / "gone.mp4")
+
+
 def test_sound_ends_where_the_pictures_end(tmp_path):
     source = write_clip(tmp_path / "s.mp4", numbered(50), sound="aac")
     target, _ = copied(tmp_path, source, "copy.mp4", 20, 0.8)

@@ -23,7 +23,7 @@ from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 
 from crossfer.runtime.atomic import to_disk, whole_file
-from crossfer.video.source import VideoError, packets_of
+from crossfer.video.source import VideoError, open_file, packets_of
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 # No frames that refer to later ones: so segments can be joined packet by packet, whatever the frame times.
@@ -161,14 +161,14 @@ def join(
         What to tell the user about the sound: that some of it had to be encoded anew.
 
     Raises:
-        OSError: if the copy cannot be written.
+        OSError: if the copy cannot be written, or the source is no longer there.
     """
     with whole_file(target) as part, _clear_errors(target), ExitStack() as stack:
         kind = _kind(target)
         # The index at the start: a browser can play the file before it has all of it.
         options = {} if kind == "matroska" else {"movflags": "faststart"}
         output = stack.enter_context(av.open(f"file:{part}", "w", format=kind, options=options))
-        source = stack.enter_context(av.open(f"file:{sound}")) if sound is not None else None
+        source = stack.enter_context(_opened(sound)) if sound is not None else None
         first = stack.enter_context(av.open(f"file:{folder / segments[0].name}"))
         video = output.add_stream_from_template(first.streams.video[0])
         video.time_base = time_base
@@ -181,12 +181,17 @@ def join(
 
 
 @contextmanager
-def _clear_errors(place: Path) -> Iterator[None]:
-    """FFmpeg's errors are of many kinds; what cannot be written is an OSError."""
+def _clear_errors(place: Path, wished: str = "written") -> Iterator[None]:
+    """FFmpeg's errors are of many kinds; what cannot be written, or read, is an OSError."""
     try:
         yield
     except FFmpegError as error:
-        raise OSError(error.errno, f"cannot be written: {error.strerror}", str(place)) from error
+        raise OSError(error.errno, f"cannot be {wished}: {error.strerror}", str(place)) from error
+
+
+def _opened(source: Path) -> InputContainer:
+    with _clear_errors(source, "read"):
+        return open_file(source)
 
 
 def _kind(target: Path) -> str:

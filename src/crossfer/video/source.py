@@ -317,6 +317,15 @@ def _open(name: str, address: str, how: dict[str, Any]) -> InputContainer:
         ) from error
 
 
+def open_file(path: Path) -> InputContainer:
+    """A file as ``VideoSource`` reads it: fetching nothing for it, its texts in whatever encoding.
+
+    Raises:
+        FFmpegError: if it cannot be opened.
+    """
+    return av.open(f"file:{path}", options={"protocol_whitelist": _FILE_PROTOCOLS}, metadata_errors="replace")
+
+
 def _check_size(name: str, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise VideoError(
