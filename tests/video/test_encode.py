@@ -128,6 +128,14 @@ def test_a_time_base_too_fine_for_the_file_is_rounded(tmp_path):
     assert decoded(tmp_path / "c.mp4")[0] == pytest.approx([0, 0.04, 0.08], abs=1e-4)
 
 
+@pytest.mark.parametrize("every", [2, 4])
+def test_times_closer_than_the_time_base_follow_one_another_across_segments(tmp_path, every):
+    base = Fraction(1, 1000)
+    writer = encoded(tmp_path, numbered(4), [0, 0.04, 0.04004, 0.08], every=every, time_base=base)
+    join(writer.segments, tmp_path, tmp_path / "c.mp4", time_base=base, end=0.12, sound=None)
+    assert decoded(tmp_path / "c.mp4")[0] == pytest.approx([0, 0.04, 0.041, 0.08], abs=1e-6)
+
+
 def copied(tmp_path: Path, source: Path, name: str, count: int, end: float) -> tuple[Path, list[str]]:
     folder = tmp_path / "segments"
     folder.mkdir(exist_ok=True)

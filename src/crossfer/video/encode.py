@@ -10,7 +10,7 @@ import heapq
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
@@ -45,10 +45,12 @@ class Segment:
     Attributes:
         name: of its file.
         first: when its first frame is shown, in units of the time base.
+        last: likewise its last frame.
     """
 
     name: str
     first: int
+    last: int
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -72,7 +74,7 @@ class SegmentWriter:
         self.time_base = time_base if time_base.denominator <= _FINEST else Fraction(1, 90_000)
         self._folder = folder
         self._rate = rate
-        self._last = -1
+        self._last = self.segments[-1].last if self.segments else -1
         self._open: tuple[OutputContainer, av.VideoStream, Segment] | None = None
 
     def write(self, pixels: np.ndarray, time: float) -> None:
@@ -115,7 +117,7 @@ class SegmentWriter:
                 container.mux(stream.encode(None))
                 container.close()
             to_disk(self._folder / segment.name)
-            self.segments.append(segment)
+            self.segments.append(replace(segment, last=self._last))
             self._open = None
 
     def abandon(self) -> None:
@@ -126,7 +128,7 @@ class SegmentWriter:
             self._open = None
 
     def _begin(self, width: int, height: int, stamp: int) -> tuple[OutputContainer, av.VideoStream, Segment]:
-        segment = Segment(f"segment-{len(self.segments):05d}.mp4", stamp)
+        segment = Segment(f"segment-{len(self.segments):05d}.mp4", stamp, stamp)
         container = av.open(f"file:{self._folder / segment.name}", "w", format="mp4")
         stream = container.add_stream(_CODEC, rate=self._rate, options=_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
