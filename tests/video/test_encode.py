@@ -6,8 +6,9 @@ import av
 import numpy as np
 import pytest
 
+from crossfer.video import encode
 from crossfer.video.encode import MOST_SIDE, SegmentWriter, join
-from crossfer.video.source import VideoError
+from crossfer.video.source import VideoError, packets_of
 from support.clips import FINE, background, write_clip
 from support.full_disk import files_of_at_most
 
@@ -268,6 +269,52 @@ def test_pictures_and_sound_stay_together_if_a_file_does_not_begin_at_zero(tmp_p
     with av.open(str(target)) as container:
         found = next(packet for packet in container.demux(audio=0) if packet.size)
         assert float(found.pts * found.time_base) == pytest.approx(shift, abs=2e-3)
+
+
+@pytest.mark.parametrize("name", ["copy.mp4", "copy.mkv"])
+@pytest.mark.parametrize("codec", ["aac", "mp2"])
+def test_sound_whose_times_run_back_is_left_out_and_told(tmp_path, name, codec):
+    """As ``cat one.ts two.ts`` leaves it."""
+    parts = [write_clip(tmp_path / f"{part}.ts", numbered(50), sound=codec) for part in range(2)]
+    source = tmp_path / "both.ts"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    target, notes = copied(tmp_path, source, name, 100, 4.0)
+    assert notes[-1].endswith("s of sound whose time stamps run back were left out")
+    assert float(notes[-1].split()[0]) == pytest.approx(2.0, abs=0.06)
+    assert len(decoded(target)[0]) == 100
+    times = [time for _, time in sound_packets(target)]
+    assert times == sorted(times)
+    assert times[-1] == pytest.approx(2.0, abs=0.06)
+
+
+def test_sound_with_a_wrong_time_stamp_goes_on_after_it(tmp_path, monkeypatch):
+    def strayed(container, *streams):
+        for number, packet in enumerate(packets_of(container, *streams)):
+            if 10 <= number < 13:
+                packet.dts += round(1000 / packet.time_base)
+            yield packet
+
+    source = write_clip(tmp_path / "s.mp4", numbered(50), sound="aac")
+    monkeypatch.setattr(encode, "packets_of", strayed)
+    target, notes = copied(tmp_path, source, "copy.mp4", 50, 2.0)
+    assert notes == []
+    assert len(sound_packets(target)) == len([one for one in sound_packets(source) if one[1] < 2.0]) - 3
+
+
+def test_a_source_is_read_no_further_than_the_copy_goes(tmp_path, monkeypatch):
+    read = 0
+
+    def counted(container, *streams):
+        nonlocal read
+        for packet in packets_of(container, *streams):
+            read += 1
+            yield packet
+
+    source = write_clip(tmp_path / "s.mp4", numbered(250), sound="aac")
+    monkeypatch.setattr(encode, "packets_of", counted)
+    target, _ = copied(tmp_path, source, "copy.mp4", 25, 1.0)
+    assert sound_packets(target)[-1][1] == pytest.approx(1.0, abs=0.04)
+    assert read < len(sound_packets(source)) / 2
 
 
 def test_abandoned_segments_do_not_count(tmp_path):

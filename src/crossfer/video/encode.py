@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -36,6 +36,8 @@ _USUAL_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"})
 _SOUND: Literal["aac"] = "aac"  # where the sound of the source does not fit into the copy's kind of file
 _SOUND_RATES = frozenset(av.Codec(_SOUND, "w").audio_rates or ())  # samples a second that it knows
 _USUAL_SOUND_RATE = 48_000
+_STRAY = 50  # packets in a row after the end of the pictures that are more than a few wrong time stamps
+_NOTED = 0.5  # seconds of sound that are told to be lacking
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def join(
         sound: the file whose sound to copy; None for silence.
 
     Returns:
-        What to tell the user about the sound: that some of it had to be encoded anew.
+        What to tell the user about the sound: that some of it had to be encoded anew, or left out.
 
     Raises:
         OSError: if the copy cannot be written, or the source is no longer there.
@@ -175,10 +177,14 @@ def join(
         video = output.add_stream_from_template(first.streams.video[0])
         video.time_base = time_base
         tracks, notes = _sound_tracks(output, source, kind)
+        output.start_encoding()
         pictures = _video_packets(segments, folder, video, time_base, round(end / time_base))
         sounds = _sound_packets(source, tracks, end) if source is not None else iter(())
         for packet in heapq.merge(pictures, sounds, key=_when):
             output.mux(packet)
+    lost = max((track.lost for track in tracks.values()), default=0.0)
+    if lost > _NOTED:
+        notes.append(f"{lost:.2f} s of sound whose time stamps run back were left out")
     return notes
 
 
@@ -227,25 +233,57 @@ def _stamped(
                     yield packet, segment.first + round(packet.pts * packet.time_base / time_base)
 
 
+@dataclass
+class _Track:
+    """A stream of sound of the copy.
+
+    Attributes:
+        made: that stream.
+        anew: whether it is encoded anew.
+        strict: whether each packet has to be later than the one before; else no earlier.
+        last: time of the last packet in seconds; None at the beginning.
+        lost: seconds of sound that were left out, since their times run back.
+    """
+
+    made: AudioStream
+    anew: bool
+    strict: bool
+    last: Fraction | None = None
+    lost: float = 0.0
+
+    def in_order(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+        """Those that can follow what is there: the first that cannot would end the copy."""
+        for packet in packets:
+            unit = packet.time_base
+            time = (packet.dts or 0) * unit
+            step = max(unit, self.made.time_base or unit) if self.strict else 0
+            if self.last is not None and time < self.last + step:
+                self.lost += float((packet.duration or 0) * unit)
+            else:
+                self.last = time
+                yield packet
+
+
 def _sound_tracks(
     output: OutputContainer, source: InputContainer | None, kind: str
-) -> tuple[dict[int, tuple[AudioStream, bool]], list[str]]:
-    """For each stream of sound its number in the source, its copy, and whether it is encoded anew."""
-    tracks: dict[int, tuple[AudioStream, bool]] = {}
+) -> tuple[dict[int, _Track], list[str]]:
+    """For each stream of sound its number in the source and what becomes of it."""
+    tracks: dict[int, _Track] = {}
     notes = []
+    strict = kind != "matroska"
     for stream in source.streams.audio if source is not None else ():
         if stream.codec_context is None:
             notes.append("sound of a kind that cannot be decoded was left out")
             continue
         name = stream.codec_context.codec.canonical_name
         if _fits(name, stream, kind) and _is_taken(stream, kind):
-            tracks[stream.index] = output.add_stream_from_template(stream), False
+            tracks[stream.index] = _Track(output.add_stream_from_template(stream), anew=False, strict=strict)
         else:
             rate = stream.codec_context.sample_rate
             made = output.add_stream(_SOUND, rate=rate if rate in _SOUND_RATES else _USUAL_SOUND_RATE)
             # The layout that the file states may be unknown; two channels play everywhere.
             made.codec_context.layout = "mono" if stream.codec_context.channels == 1 else "stereo"
-            tracks[stream.index] = made, True
+            tracks[stream.index] = _Track(made, anew=True, strict=strict)
             notes.append(f"sound of the kind {name} was encoded anew as {_SOUND}")
     return tracks, notes
 
@@ -269,32 +307,40 @@ def _is_taken(stream: AudioStream, kind: str) -> bool:
     return True
 
 
-def _sound_packets(
-    source: InputContainer, tracks: dict[int, tuple[AudioStream, bool]], end: float
-) -> Iterator[av.Packet]:
+def _sound_packets(source: InputContainer, tracks: dict[int, _Track], end: float) -> Iterator[av.Packet]:
     """The source's sound up to ``end``, from zero at the source's start; what cannot be read is left out."""
     start = Fraction(source.start_time or 0, av.time_base)
-    streams = [stream for stream in source.streams.audio if stream.index in tracks]
-    packets = packets_of(source, *streams) if streams else iter(())
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, FFmpegError):  # at the point where a file is cut off
-            break
-        made, anew = tracks[packet.stream.index]
-        if packet.dts is None or float(packet.dts * packet.time_base - start) >= end:
-            continue
-        if anew:
-            yield from _encoded_anew(packet, made, start)
+    for packet in _packets_until(source, tracks, end + float(start)):
+        track = tracks[packet.stream.index]
+        if track.anew:
+            yield from track.in_order(_encoded_anew(packet, track.made, start))
             continue
         shift = round(start / packet.time_base)
         packet.dts -= shift
         packet.pts = packet.dts if packet.pts is None else packet.pts - shift
-        packet.stream = made
-        yield packet
-    for made, anew in tracks.values():
-        if anew:
-            yield from made.encode(None)
+        packet.stream = track.made
+        yield from track.in_order([packet])
+    for track in tracks.values():
+        if track.anew:
+            yield from track.in_order(track.made.encode(None))
+
+
+def _packets_until(source: InputContainer, tracks: dict[int, _Track], end: float) -> Iterator[av.Packet]:
+    """The packets of sound that begin before ``end``, by the source's clock."""
+    packets = packets_of(source, *(stream for stream in source.streams.audio if stream.index in tracks))
+    beyond = dict.fromkeys(tracks, 0)
+    while min(beyond.values(), default=_STRAY) < _STRAY:
+        try:
+            packet = next(packets)
+        except (StopIteration, FFmpegError):  # at the point where a file is cut off
+            return
+        if packet.dts is None:
+            continue
+        if float(packet.dts * packet.time_base) < end:
+            beyond[packet.stream.index] = 0
+            yield packet
+        else:
+            beyond[packet.stream.index] += 1
 
 
 def _encoded_anew(packet: av.Packet, made: AudioStream, start: Fraction) -> Iterator[av.Packet]:
