@@ -1,5 +1,6 @@
 import os
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -285,6 +286,38 @@ def test_sound_whose_times_run_back_is_left_out_and_told(tmp_path, name, codec):
     times = [time for _, time in sound_packets(target)]
     assert times == sorted(times)
     assert times[-1] == pytest.approx(2.0, abs=0.06)
+
+
+def test_sound_may_change_its_rate_on_the_way(tmp_path):
+    """As broadcasts do between two programmes."""
+    one = write_clip(tmp_path / "one.ts", numbered(50), sound="mp2")
+    later = [2 + number / 25 for number in range(50)]
+    two = write_clip(tmp_path / "two.ts", numbered(50), later, sound="mp2", sound_rate=48_000)
+    source = tmp_path / "both.ts"
+    source.write_bytes(one.read_bytes() + two.read_bytes())
+    target, notes = copied(tmp_path, source, "copy.mp4", 100, 4.0)
+    assert notes == ["sound of the kind mp2 was encoded anew as aac"]
+    times = [time for _, time in sound_packets(target)]
+    assert times[-1] == pytest.approx(4.0, abs=0.06)
+    assert max(after - before for before, after in pairwise(times)) < 0.06
+
+
+def test_damaged_sound_is_left_out(tmp_path, monkeypatch):
+    def damaged(container, *streams):
+        for number, packet in enumerate(packets_of(container, *streams)):
+            if number == 10:
+                wrong = av.Packet(bytes(50))
+                wrong.stream, wrong.time_base = packet.stream, packet.time_base
+                wrong.pts = wrong.dts = packet.dts
+                yield wrong
+            else:
+                yield packet
+
+    source = write_clip(tmp_path / "s.ts", numbered(50), sound="aac")
+    monkeypatch.setattr(encode, "packets_of", damaged)
+    target, notes = copied(tmp_path, source, "copy.mp4", 50, 9.0)
+    assert notes == []
+    assert len(sound_packets(target)) == len(sound_packets(source)) - 1
 
 
 def test_sound_with_a_wrong_time_stamp_goes_on_after_it(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import chain, pairwise
@@ -18,9 +18,10 @@ from typing import Any, Literal
 
 import av
 import numpy as np
-from av.audio import AudioStream
+from av.audio import AudioFrame, AudioStream
+from av.audio.resampler import AudioResampler
 from av.container import InputContainer, OutputContainer
-from av.error import FFmpegError
+from av.error import FFmpegError, InvalidDataError
 
 from crossfer.runtime.atomic import to_disk, whole_file
 from crossfer.video.source import VideoError, open_file, packets_of
@@ -181,7 +182,9 @@ def join(
         pictures = _video_packets(segments, folder, video, time_base, round(end / time_base))
         sounds = _sound_packets(source, tracks, end) if source is not None else iter(())
         for packet in heapq.merge(pictures, sounds, key=_when):
-            output.mux(packet)
+            # Damaged sound is known by the muxer alone; without it there is still a copy.
+            with suppress(InvalidDataError) if isinstance(packet.stream, AudioStream) else nullcontext():
+                output.mux(packet)
     lost = max((track.lost for track in tracks.values()), default=0.0)
     if lost > _NOTED:
         notes.append(f"{lost:.2f} s of sound whose time stamps run back were left out")
@@ -250,6 +253,17 @@ class _Track:
     strict: bool
     last: Fraction | None = None
     lost: float = 0.0
+    _resampler: AudioResampler | None = None
+    _form: tuple[str, str, int] | None = None
+
+    def resampled(self, frame: AudioFrame) -> list[AudioFrame]:
+        """A frame as the encoder takes it; layout and rate may change on the way, as in a broadcast."""
+        form = frame.format.name, frame.layout.name, frame.sample_rate
+        if self._resampler is None or form != self._form:
+            context = self.made.codec_context
+            self._resampler = AudioResampler(context.format, context.layout, context.sample_rate)
+            self._form = form
+        return self._resampler.resample(frame)
 
     def in_order(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
         """Those that can follow what is there: the first that cannot would end the copy."""
@@ -313,10 +327,10 @@ def _sound_packets(source: InputContainer, tracks: dict[int, _Track], end: float
     for packet in _packets_until(source, tracks, end + float(start)):
         track = tracks[packet.stream.index]
         if track.anew:
-            yield from track.in_order(_encoded_anew(packet, track.made, start))
+            yield from track.in_order(_encoded_anew(packet, track, start))
             continue
         shift = round(start / packet.time_base)
-        packet.dts -= shift
+        packet.dts = (packet.dts or 0) - shift
         packet.pts = packet.dts if packet.pts is None else packet.pts - shift
         packet.stream = track.made
         yield from track.in_order([packet])
@@ -343,11 +357,12 @@ def _packets_until(source: InputContainer, tracks: dict[int, _Track], end: float
             beyond[packet.stream.index] += 1
 
 
-def _encoded_anew(packet: av.Packet, made: AudioStream, start: Fraction) -> Iterator[av.Packet]:
+def _encoded_anew(packet: av.Packet, track: _Track, start: Fraction) -> Iterator[av.Packet]:
     try:
         for frame in packet.decode():
             if frame.pts is not None and frame.time_base:
                 frame.pts -= round(start / frame.time_base)
-            yield from made.encode(frame)
+            for part in track.resampled(frame):
+                yield from track.made.encode(part)
     except FFmpegError:
         return
