@@ -8,6 +8,7 @@ import pytest
 
 from crossfer.runtime import lock
 from crossfer.runtime.lock import FolderInUseError, lock_folder
+from support.windows import keep_open_files
 
 HOLD = (
     "import sys, time, pathlib; from crossfer.runtime.lock import lock_folder\n"
@@ -44,5 +45,15 @@ def test_file_systems_without_locks_are_written_to(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_is_missing_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="missing"):
+        lock_folder(tmp_path / "missing", "lock")
+
+
+def test_where_an_open_file_cannot_be_removed_the_locked_one_can(tmp_path, monkeypatch):
+    keep_open_files(monkeypatch)
+    with (tmp_path / "other").open("wb"), pytest.raises(PermissionError):
+        (tmp_path / "other").unlink()
+    with lock_folder(tmp_path, "lock"):
+        (tmp_path / "lock").unlink()
     with pytest.raises(FileNotFoundError, match="missing"):
         lock_folder(tmp_path / "missing", "lock")

@@ -31,12 +31,14 @@ from crossfer.scale.entries import to_table
 from crossfer.scale.faults import InputGoneError
 from crossfer.scale.listing import Listing
 from crossfer.scale.names import to_bytes
+from crossfer.scale.output import OutputFolder
 from crossfer.scale.plan import Shard
 from crossfer.scale.rows import schema
 from crossfer.scale.work import Scorer, Setup
 from scale import corpora
 from scale.runs import command, draw, rows, run, run_here, start, summary, wait_for_shards
 from support.bundles import calibrated_bundle, calibration
+from support.windows import keep_open_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -616,3 +618,9 @@ def test_a_file_that_is_made_to_take_long_is_an_error_of_that_image(tmp_path, op
     first, second = rows(tmp_path / "out").to_pylist()
     assert (first["cause"], second["cause"]) == ("decoding", None)
     assert "a.png: expected a PNG of at most 65,536 chunks, found more" in first["error"]
+
+
+def test_a_run_that_never_began_leaves_nothing_where_an_open_file_cannot_be_removed(tmp_path, monkeypatch):
+    keep_open_files(monkeypatch)
+    OutputFolder(tmp_path / "out").close()
+    assert not list(tmp_path.iterdir())

@@ -24,10 +24,11 @@ from crossfer.train.loop import (
 )
 from crossfer.train.network import input_contract, network
 from crossfer.train.record import EpochRecord, write_log
-from crossfer.train.state import RunState
+from crossfer.train.state import RunState, alone_in
 from support.observers import EachStep
 from support.runs import assert_same_run, tensors_of
 from support.toy_faces import LABELS, toy_faces, toy_recipe
+from support.windows import keep_open_files
 
 
 def run(recipe: Recipe, folder: Path, **options: Any) -> RunResult:
@@ -442,3 +443,13 @@ def test_other_classes_are_refused_on_resuming(whole: Path, tmp_path: Path) -> N
 def test_records_are_plain_values(whole: Path) -> None:
     history = run(toy_recipe(), whole, resume=True).history
     assert all(isinstance(v, int | float) for record in history for v in asdict(record).values())
+
+
+def test_a_run_ends_well_where_an_open_file_cannot_be_removed(tmp_path, monkeypatch):
+    keep_open_files(monkeypatch)
+    with alone_in(tmp_path / "run"):
+        (tmp_path / "run" / "log.csv").touch()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["log.csv"]
+    with alone_in(tmp_path / "empty"):
+        pass
+    assert not (tmp_path / "empty").exists()

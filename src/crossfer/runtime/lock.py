@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +19,7 @@ def lock_folder(folder: Path, name: str) -> IO[bytes]:
     """Keep other processes out of a folder until the file that is given back is closed.
 
     A process that is killed keeps nobody out. Where there are no locks, as on Windows and some network file
-    systems, nobody is kept out.
+    systems, nobody is kept out. The file may be removed while it is held.
 
     Args:
         folder: to write to.
@@ -29,14 +30,16 @@ def lock_folder(folder: Path, name: str) -> IO[bytes]:
         OSError: if the file cannot be made.
     """
     file = (folder / name).open("wb")
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise FolderInUseError(
-                f"{folder}: another run is writing there now; wait for it, or name another output"
-            ) from None
-        except OSError:
-            pass
+    if sys.platform == "win32":  # where no file that is open can be removed
+        file.close()
+        return BytesIO()
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise FolderInUseError(
+            f"{folder}: another run is writing there now; wait for it, or name another output"
+        ) from None
+    except OSError:
+        pass
     return file
