@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,6 +45,11 @@ def test_a_worker_that_dies_before_it_has_begun_stops_the_run(setup, shard, monk
     monkeypatch.setattr(local, "TRIES_ALONE", 1)
     with pytest.raises(ScoreError, match=r"ended each time before it had begun.*--resume$"):
         list(score_locally(iter([shard]), Deadly(setup.model, setup.sha256, setup.labels), 1))
+
+
+def test_the_machine_is_named_where_there_is_no_uname(monkeypatch):
+    monkeypatch.delattr(os, "uname")
+    assert f"expected a process to work on {platform.node()}, found" in str(work.not_started("it ended"))
 
 
 def test_what_a_worker_says_that_cannot_start_is_said(setup, shard, capfd):

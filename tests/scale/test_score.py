@@ -17,6 +17,7 @@ import time
 import zlib
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -28,12 +29,13 @@ from crossfer.cli.score import _told_how_to_go_on
 from crossfer.runtime.bundle import read_bundle
 from crossfer.scale import storage
 from crossfer.scale.entries import to_table
-from crossfer.scale.faults import InputGoneError
+from crossfer.scale.faults import InputGoneError, ScoreError
 from crossfer.scale.listing import Listing
 from crossfer.scale.names import to_bytes
 from crossfer.scale.output import OutputFolder
 from crossfer.scale.plan import Shard
 from crossfer.scale.rows import schema
+from crossfer.scale.run import ScoreOptions, _new_plan
 from crossfer.scale.work import Scorer, Setup
 from scale import corpora
 from scale.runs import command, draw, rows, run, run_here, start, summary, wait_for_shards
@@ -624,3 +626,9 @@ def test_a_run_that_never_began_leaves_nothing_where_an_open_file_cannot_be_remo
     keep_open_files(monkeypatch)
     OutputFolder(tmp_path / "out").close()
     assert not list(tmp_path.iterdir())
+
+
+def test_an_output_anywhere_is_inside_the_root(tmp_path):
+    listing = SimpleNamespace(folders=(b"/",))
+    with pytest.raises(ScoreError, match="outside of the input /"):
+        _new_plan(ScoreOptions(("/",), tmp_path / "out"), None, listing, {}, print)  # type: ignore[arg-type]

@@ -118,16 +118,27 @@ def _pool(setup: Setup, workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _submit(pool: ProcessPoolExecutor, task: Callable[..., Answer], *given: Shard) -> Future[Answer]:
-    """A process that starts here never sees Ctrl-C: this process alone decides what follows from it.
+    """Has a process do a task; one may start for it.
 
     Raises:
         ScoreError: if none can start.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return pool.submit(task, *given)
+        with _uninterrupted():
+            return pool.submit(task, *given)
     except OSError as error:
         raise not_started(f"it cannot start: {reason(error)}") from error
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A process that starts here never sees Ctrl-C: this process alone decides what follows from it."""
+    if not hasattr(signal, "pthread_sigmask"):  # as on Windows: see _start
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -136,6 +147,7 @@ def _submit(pool: ProcessPoolExecutor, task: Callable[..., Answer], *given: Shar
 
 
 def _start(setup: Setup, parent: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where no mask kept it away
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _setups.append(setup)
 

@@ -112,9 +112,12 @@ def _stages(summary: Mapping[str, Any]) -> Iterator[str]:
     yield f"<p>Most of the time went into <b>{slowest}</b>.</p>"
     yield (
         f'<p class="note">{summary["input_bytes"] / 1e6:,.1f} MB were read and '
-        f"{summary['output_bytes'] / 1e6:,.1f} MB written; a worker held at most "
-        f"{summary['worker_peak_bytes'] / 1e6:,.0f} MB.</p>"
+        f"{summary['output_bytes'] / 1e6:,.1f} MB written{_held(summary['worker_peak_bytes'])}.</p>"
     )
+
+
+def _held(peak: int | None) -> str:
+    return f"; a worker held at most {peak / 1e6:,.0f} MB" if peak else ""
 
 
 def _throughput(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -164,7 +164,8 @@ def _new_plan(
     options: ScoreOptions, output: OutputFolder, listing: Listing, described: dict[str, Any], tell: Tell
 ) -> Plan:
     for name in listing.folders:
-        if os.fsencode(f"{options.output.resolve()}/").startswith(os.path.realpath(name) + b"/"):
+        within = os.path.join(os.path.realpath(name), b"")
+        if os.path.join(os.fsencode(options.output.resolve()), b"").startswith(within):
             raise ScoreError(
                 f"{options.output}: expected an output outside of the input {shown(name)}, "
                 "where it would be listed; choose another folder"

@@ -104,7 +104,7 @@ def summarise(folder: Path) -> dict[str, Any]:
         "output_bytes": sums.bytes,
         **_seen(sums.tally),
         "seconds": {stage: round(value, 3) for stage, value in sums.seconds.items()},
-        "worker_peak_bytes": sums.peak,
+        "worker_peak_bytes": sums.peak or None,  # not every system tells
         "stints": list(_stints(stints)),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import resource
+import platform
 import sys
 import time
 import warnings
@@ -76,7 +76,7 @@ class Scored:
         rows: how many.
         tally: what they say.
         seconds: by stage, of one worker.
-        peak: most memory that the worker ever held, in bytes.
+        peak: most memory that the worker ever held, in bytes; 0 where the system does not tell.
     """
 
     shard: int
@@ -117,7 +117,7 @@ class Scorer:
         if setup.version != __version__:
             raise ScoreError(
                 f"expected crossfer {setup.version} on every machine, found {__version__} on "
-                f"{os.uname().nodename}; install the same"
+                f"{platform.node()}; install the same"
             )
         warnings.filterwarnings("ignore", module="PIL")  # what matters of them comes back as an error
         self._setup = setup
@@ -159,7 +159,7 @@ class Scorer:
 def not_started(why: str) -> ScoreError:
     """What to say where a process cannot begin to work, for which no image is to blame."""
     return ScoreError(
-        f"expected a process to work on {os.uname().nodename}, found that {why}; give it memory and "
+        f"expected a process to work on {platform.node()}, found that {why}; give it memory and "
         "processes; no image is to blame, and what is done stays as it is; go on with the same command "
         "and --resume"
     )
@@ -191,7 +191,11 @@ def crashed(shard: Shard, setup: Setup) -> Scored:
 
 
 def _peak() -> int:
-    """Most memory that this process ever held, in bytes."""
+    """Most memory that this process ever held, in bytes; 0 where the system does not tell, as on Windows."""
+    try:
+        import resource  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -260,7 +264,7 @@ class _Pass:
             return
         self.lost.append((image.entry.path, fault))
         for folder in self.setup.folders:
-            if image.entry.path.startswith(folder.rstrip(b"/") + b"/") and not _anything_in(folder):
+            if image.entry.path.startswith(os.path.join(folder, b"")) and not _anything_in(folder):
                 raise InputGoneError(
                     f"{shown(folder)}: expected the folder that was listed, found it gone or empty; "
                     "bring it back, or mount it again"
