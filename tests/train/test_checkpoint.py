@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import pickle
 import re
 import subprocess
@@ -205,3 +206,17 @@ def test_an_optimiser_s_memory_goes_back_to_where_it_was(kind: str) -> None:
                 # Another order in memory may round otherwise, and a resumed run would drift.
                 like = theirs["params"][0] if value.ndim else value
                 assert found[name].stride() == like.stride(), name
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="asks /proc for what is mapped")
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
+def test_a_checkpoint_is_let_go_once_the_optimiser_has_it(kind: type, tmp_path: Path) -> None:
+    """Windows replaces no file that is mapped into memory."""
+    path, weight = tmp_path / "last.safetensors", torch.nn.Parameter(torch.randn(3, 4))
+    optimizer = kind([weight], lr=0.1, **({"momentum": 0.9} if kind is torch.optim.SGD else {}))
+    weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    checkpoint.save(path, checkpoint.optimizer_tensors(optimizer), META)
+    checkpoint.restore_optimizer(optimizer, checkpoint.load(path)[0])
+    gc.collect()
+    assert str(path) not in Path("/proc/self/maps").read_text()

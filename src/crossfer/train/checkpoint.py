@@ -124,7 +124,8 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put back what :func:`optimizer_tensors` gave, in the memory layout of the parameters.
 
-    In another layout the same sums may round otherwise, and a resumed run would drift from a whole one.
+    In another layout the same sums may round otherwise, and a resumed run would drift from a whole one. All
+    are copies: tensors as loaded keep their file mapped, which Windows then does not replace.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state = optimizer.state_dict()
@@ -132,6 +133,6 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
     for key, tensor in tensors.items():
         number, name = key.split(".", 1)
         like = parameters[int(number)]
-        value = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+        value = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor.clone()
         state["state"].setdefault(int(number), {})[name] = value
     optimizer.load_state_dict(state)
