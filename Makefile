@@ -1,6 +1,10 @@
-# crossfer: `make demo` to see it work, `make test` to check it. Both need Python 3.11 or later and pip.
+# crossfer: `make demo` to see it work, `make test` to check it. Both need Python 3.11 to 3.14 and pip.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The first that runs and can make an environment, which a shim of pyenv need not; python3 says what is amiss.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14; do \
+$$python -c 'import ensurepip, venv' 2>/dev/null && echo $$python && exit; done; echo python3)
+# What an installation left that failed, perhaps for an older Python, is not built upon.
+VENV = $(PYTHON) -m venv $(if $(wildcard $@),,--clear)
 PHOTO ?=
 DEV := .venv-dev/bin
 # The portrait that scikit-image carries; found without importing anything heavy.
@@ -45,12 +49,12 @@ clean:
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml
-	$(PYTHON) -m venv .venv
+	$(VENV) .venv
 	.venv/bin/pip install --quiet --editable .
 	@touch $@
 
 .venv-dev/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv-dev
+	$(VENV) .venv-dev
 	$(DEV)/pip install --quiet --constraint constraints.txt "torch==2.13.0"
 	$(DEV)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $@
