@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -10,6 +11,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from crossfer.cli import main
 
 INTERRUPTED = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
 AS_A_FAULT = """
@@ -39,3 +43,33 @@ def test_an_interruption_while_modules_are_loaded_is_quiet(tmp_path: Path, modul
 def test_the_installed_command_starts_here() -> None:
     (script,) = [s for s in entry_points(group="console_scripts") if s.name == "crossfer"]
     assert script.value == "crossfer.__main__:main"
+
+
+class Stream(io.TextIOWrapper):
+    """One in the encoding of a Western European Windows, which goes to a file or to a terminal."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__(io.BytesIO(), encoding="cp1252", errors="strict")
+        self.isatty = lambda: terminal
+
+
+@pytest.mark.parametrize(
+    ("terminal", "asked", "encoding"),
+    [(False, None, "utf-8"), (False, "cp1252", "cp1252"), (True, None, "cp1252")],
+)
+def test_results_in_files_and_pipes_are_utf_8(
+    terminal: bool, asked: str | None, encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (48, 48)).save(tmp_path / "café-日.png")
+    monkeypatch.setattr(sys, "stdout", stdout := Stream(terminal=terminal))
+    monkeypatch.setattr(
+        sys, "argv", ["crossfer", "predict", str(tmp_path), "--detector", "none", "--format", "csv"]
+    )
+    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    if asked:
+        monkeypatch.setenv("PYTHONIOENCODING", asked)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    written = stdout.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    assert ("café-日.png" if encoding == "utf-8" else r"café-\u65e5.png") in written

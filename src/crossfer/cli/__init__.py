@@ -92,7 +92,7 @@ def main() -> None:
         sys.stderr = _opened(os.O_WRONLY, STDERR)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file's name may not fit the terminal's encoding
+            _set_encoding(stream)
     warnings.filterwarnings("ignore", module="PIL")  # what matters of them comes back as an error
     stdout = sys.stdout  # Typer puts a stand-in there that is silent about a reader who went away
     status: str | int | None = None
@@ -108,6 +108,13 @@ def main() -> None:
     except (ValueError, OSError, MemoryError) as error:  # every error class of crossfer is one of these
         status = f"crossfer: {one_line(error)}"
     sys.exit(_written_out(stdout, status))
+
+
+def _set_encoding(stream: io.TextIOWrapper) -> None:
+    """UTF-8 for files and pipes; the terminal has its own, and who asks for another one gets that."""
+    plain = not stream.isatty() and not os.environ.get("PYTHONIOENCODING")
+    # A file's name may not fit it.
+    stream.reconfigure(encoding="utf-8" if plain else None, errors="backslashreplace")
 
 
 def _opened(flags: int, number: int) -> TextIO:
