@@ -8,6 +8,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 import crossfer
 from crossfer import Recognizer
 from crossfer.runtime.decision import Decision
-from crossfer.serve import app
+from crossfer.serve import app, server
 from crossfer.serve.guard import SECURITY_HEADERS
 from crossfer.serve.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
 from crossfer.serve.schema import EXAMPLE, Models, Recognition
@@ -47,6 +48,19 @@ def test_answers_are_sent_without_delay(host):
     # asyncio switches Nagle's algorithm off only where a socket names its protocol.
     with bind(host, 0) as listening:
         assert listening.proto == socket.IPPROTO_TCP
+
+
+def test_a_port_is_one_process_s(monkeypatch):
+    """By another option on Windows, which Linux has not: it is told by the number of one that it has."""
+    with bind("127.0.0.1", 0) as listening:
+        assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+        with pytest.raises(OSError, match=r"cannot listen on 127\.0\.0\.1 port \d+ \(.*; choose another"):
+            bind("127.0.0.1", listening.getsockname()[1])
+    monkeypatch.setattr(server, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_KEEPALIVE, raising=False)
+    with bind("127.0.0.1", 0) as listening:
+        assert not listening.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+        assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 def post(client: httpx.Client, *images: bytes, **parameters: object) -> httpx.Response:

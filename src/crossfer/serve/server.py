@@ -6,6 +6,7 @@ import logging
 import math
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def bind(host: str, port: int) -> socket.socket:
     # of each answer waits 40 ms for the client to confirm the first.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, _exclusive(), 1)
         listening.bind((host, port))
         listening.listen(BACKLOG)
     except OSError as error:
@@ -71,6 +72,13 @@ def bind(host: str, port: int) -> socket.socket:
             "choose another with --host or --port"
         ) from error
     return listening
+
+
+def _exclusive() -> int:
+    """The socket option by which one process at a time has a port."""
+    if sys.platform == "win32":  # there SO_REUSEADDR lets several listen on one port
+        return socket.SO_EXCLUSIVEADDRUSE
+    return socket.SO_REUSEADDR  # or the port stays taken for a while after a service has ended
 
 
 def address(listening: socket.socket, certificate: Certificate | None = None) -> str:
