@@ -124,4 +124,4 @@ def test_bad_input_is_one_sentence_and_no_file(monkeypatch, tmp_path: Path, mode
 def test_what_is_missing_is_named_with_its_extra(monkeypatch, tmp_path: Path, model: Path):
     monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "onnx" else object())
     said = run(monkeypatch, "quantize", model, "--root", tmp_path, "-o", tmp_path / "int8.onnx")
-    assert said == "crossfer: this command needs onnx: pip install '.[quantize]' in a checkout"
+    assert said == 'crossfer: this command needs onnx: pip install ".[quantize]" in a checkout'

@@ -180,7 +180,7 @@ def test_bad_options_are_usage_errors(video, clip, options):
 def test_without_the_extra_it_says_what_to_install(clip, monkeypatch):
     monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "av" else object())
     said = str(run_main(monkeypatch, "video", clip))
-    assert said == "crossfer: this command needs av: pip install '.[video]' in a checkout"
+    assert said == 'crossfer: this command needs av: pip install ".[video]" in a checkout'
 
 
 def without(module: str, script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -197,7 +197,7 @@ def test_a_part_that_cannot_be_loaded_is_one_clear_line(clip):
     assert "install Debian's libgl1" in done.stderr
     assert done.stderr.count("\n") == 1
     done = without("av", "import crossfer; crossfer.video")
-    assert "pip install '.[video]' in a checkout" in done.stderr.splitlines()[-1]
+    assert 'pip install ".[video]" in a checkout' in done.stderr.splitlines()[-1]
 
 
 def started(model: Path, *arguments: object) -> subprocess.Popen[bytes]:

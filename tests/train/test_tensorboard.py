@@ -42,6 +42,6 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "tensorboardX" else sys)
     with pytest.raises(
-        ValueError, match=r"needs tensorboardX: pip install '\.\[tensorboard\]' in a checkout"
+        ValueError, match=r'needs tensorboardX: pip install "\.\[tensorboard\]" in a checkout'
     ):
         errors.need_extra("tensorboard")

@@ -43,7 +43,7 @@ def need_extra(extra: str) -> None:
     """Stop with the command that installs an extra if a part of it is missing."""
     missing = [name for name in EXTRAS[extra] if not find_spec(name)]
     if missing:
-        raise ValueError(f"this command needs {', '.join(missing)}: pip install '.[{extra}]' in a checkout")
+        raise ValueError(f'this command needs {", ".join(missing)}: pip install ".[{extra}]" in a checkout')
 
 
 def need_suffix(option: str, file: Path, *suffixes: str) -> None:

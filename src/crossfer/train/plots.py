@@ -24,7 +24,7 @@ def require_matplotlib() -> None:
         StudyError: if matplotlib is missing.
     """
     if find_spec("matplotlib") is None:
-        raise StudyError("--plot needs matplotlib: pip install '.[report]' in a checkout")
+        raise StudyError('--plot needs matplotlib: pip install ".[report]" in a checkout')
 
 
 def plot_intensity(results: Sequence[TrialResult], path: Path) -> None:

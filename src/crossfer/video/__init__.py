@@ -4,7 +4,7 @@ try:
     import av  # noqa: F401
     import trackers  # noqa: F401
 except ImportError as error:
-    advice = "pip install '.[video]' in a checkout"
+    advice = 'pip install ".[video]" in a checkout'
     if error.name not in {"av", "trackers"}:
         advice = (
             "OpenCV, which trackers brings, needs libGL on Linux: install Debian's libgl1, "
