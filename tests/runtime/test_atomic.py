@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from crossfer.runtime import atomic
 from crossfer.runtime.atomic import whole_file, write_atomically
 from support.full_disk import files_of_at_most
 
@@ -161,3 +162,19 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
         write_atomically(path, b"x" * 11)
     assert error.value.filename == str(path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_need_not_be_links_to_what_is_open(tmp_path, monkeypatch):
+    """As in ``/dev/fd`` of macOS, where they are files, and no other can be made beside them."""
+    monkeypatch.setattr(atomic, "_OPEN", str(tmp_path / "fd"))
+    (tmp_path / "fd").mkdir()
+    with (tmp_path / "log").open("wb", buffering=0) as log:
+        number, link = tmp_path / "fd" / str(log.fileno()), tmp_path / "stdout"
+        number.touch()
+        link.symlink_to(f"fd/{log.fileno()}")
+        log.write(b"before ")
+        write_atomically(link, b"new ")
+        write_atomically(number, b"after")
+    assert (tmp_path / "log").read_bytes() == b"before new after"
+    write_atomically(tmp_path / "7", b"another place")
+    assert (tmp_path / "7").read_bytes() == b"another place"

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 _NAME_KEPT = 40  # characters of a name in that of its unfinished file, which must not be too long either
+_OPEN = "/dev/fd"  # what this process has open, by number; on Linux a link to /proc/PID/fd
 
 
 def write_atomically(path: Path, content: bytes, *, alone: bool = False) -> None:
@@ -56,7 +57,7 @@ def whole_file(path: Path, *, alone: bool = False) -> Iterator[Path]:
     Raises:
         OSError: as :func:`write_atomically`.
     """
-    if path.exists() and (_descriptor(path) is not None or not (path.is_file() or path.is_dir())):
+    if path.exists() and (open_descriptor(path) is not None or not (path.is_file() or path.is_dir())):
         # Its real path may be none: pipe:[123].
         with TemporaryDirectory() as folder:
             part = Path(folder) / "part"
@@ -82,18 +83,19 @@ def whole_file(path: Path, *, alone: bool = False) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def _descriptor(path: Path) -> int | None:
+def open_descriptor(path: Path) -> int | None:
     """The number under which what a path leads to is open, as of ``/dev/stdout`` and ``/dev/fd/3``."""
-    while path.is_symlink():
-        if os.path.realpath(path.parent) == f"/proc/{os.getpid()}/fd":
+    while True:
+        if path.name.isdecimal() and os.path.realpath(path.parent) in {f"/proc/{os.getpid()}/fd", _OPEN}:
             return int(path.name)
+        if not path.is_symlink():
+            return None
         path = path.parent / os.readlink(path)
-    return None
 
 
 def _pass_on(part: Path, stream: Path) -> None:
     """Writes the content of a file to a pipe, device or open file; errors name it, as a full one's do not."""
-    content, descriptor = part.read_bytes(), _descriptor(stream)
+    content, descriptor = part.read_bytes(), open_descriptor(stream)
     try:
         with stream.open("wb") if descriptor is None else os.fdopen(os.dup(descriptor), "wb") as file:
             file.write(content)

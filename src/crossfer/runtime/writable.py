@@ -7,9 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
+from crossfer.runtime.atomic import open_descriptor
+
 
 def need_file(option: str, path: Path | None) -> None:
-    """Proves that a file can be written, new or in the place of another; a pipe or a device is believed.
+    """Proves that a file can be written, new or in the place of another.
+
+    A pipe, a device, and what is open already are believed.
 
     Args:
         option: by which the user named the file.
@@ -24,7 +28,7 @@ def need_file(option: str, path: Path | None) -> None:
         raise ValueError(f"{option} {path}: no folder {path.parent}; make it first")
     if os.path.isdir(path):  # Path.is_dir raises where a name is too long
         raise ValueError(f"{option} {path}: expected a file to write, found a folder")
-    if os.path.isfile(path) or not os.path.exists(path):
+    if not os.path.exists(path) or (os.path.isfile(path) and open_descriptor(path) is None):
         _try(option, path, Path(os.path.realpath(path)).parent)
 
 
