@@ -66,6 +66,18 @@ def test_where_looks_are_rare_people_are_followed_all_the_same():
     assert run(looks, [0, 3, 6, 9, 12], rate=1 / 3) == [[1], [1], [], [1], [1]]
 
 
+@pytest.mark.parametrize("start", [[], [0, 0.12, 0.24, 0.36]])
+def test_where_looks_are_rarer_than_on_average_two_in_a_row_are_joined_up(start):
+    """A recording of a screen on which nothing moves for a while."""
+    times = [*start, *(1.5 * number for number in range(1, 6))]
+    assert run([[face(10)]] * len(times), times, rate=25 / 3) == [[1]] * len(times)
+
+
+def test_a_long_step_does_not_bring_back_who_was_away_before_it():
+    looks = [[face(10)], [face(10)], [], [face(10)], [face(10)]]
+    assert run(looks, [0, 0.1, 0.5, 2.0, 2.1]) == [[1], [1], [], [2], [2]]
+
+
 def test_two_who_cross_keep_their_numbers_while_one_hides_the_other():
     left, right = np.linspace(0, 200, 26), np.linspace(200, 0, 26)
     looks = [[face(a)] if abs(a - b) < 22 else [face(a), face(b)] for a, b in zip(left, right, strict=True)]

@@ -19,7 +19,8 @@ from trackers import BIoU, ByteTrackTracker
 from crossfer.runtime.detector import Detection
 from crossfer.types import Box
 
-# How long somebody who is out of sight is waited for; where looks are rare, that many intervals between them.
+# How long somebody who is out of sight is waited for; where looks are rare on average, that many intervals
+# between them.
 LOST_SECONDS, LOST_LOOKS = 1.0, 2.5
 # A face and the place where it was expected must overlap so much (intersection over union) after both boxes
 # have been made twice as large: heads move by more than their width between two looks.
@@ -89,6 +90,7 @@ class Tracks:
             minimum_iou_threshold=LEAST_OVERLAP,
             iou=self._overlap,
         )
+        self._patience = self._tracker.maximum_time_without_update
         self._known = 0
         self.last: Look | None = None
 
@@ -103,6 +105,11 @@ class Tracks:
         """
         if begins:
             self._begin()
+        if self.last is not None:
+            # Two looks in a row join up however far they are apart, also where most are close together; a
+            # hair more, since the tracker adds up its steps of time.
+            step = 1.001 * (time - self.last.time)
+            self._tracker.maximum_time_without_update = max(self._patience, step)
         tracks: list[int | None] = [None] * len(detections)
         for face, number in self._update(time, detections):
             tracks[face] = self._before + number + 1
