@@ -12,12 +12,14 @@ import pytest
 
 from crossfer import Recognizer
 from crossfer.video import command
+from crossfer.video import source as source_module
 from crossfer.video.command import run_video
 from crossfer.video.options import VideoOptions
 from crossfer.video.recognize import VideoSettings
 from crossfer.video.source import VideoError
 from support.bundles import calibrated_bundle, calibration
 from support.clips import Place, background, cut, frames_with, head, line, write_clip
+from support.failing_disk import failing_at_packet
 from support.full_disk import files_of_at_most
 from support.rtsp import rtsp_server
 
@@ -283,6 +285,69 @@ def test_an_interruption_while_the_done_part_is_passed_over_loses_nothing(tmp_pa
     assert outcome.seconds > 1.0
     run_video(clip, recognizer, options, write=nowhere)
     assert output.read_bytes() == (whole / "rows.jsonl").read_bytes()
+
+
+def resumed(tmp_path: Path, clip: Path, recognizer: Recognizer):
+    options = VideoOptions("json", tmp_path / "rows.jsonl", tmp_path / "copy.mp4", resume=True)
+    return run_video(clip, recognizer, options, write=nowhere)
+
+
+@pytest.mark.parametrize(
+    ("packet", "message"),
+    [
+        (0, r"clip\.mp4: reading stopped after 0\.00 s \(Input/output error\); what was done before is kept"),
+        (
+            8,
+            r"at least 1\.98 s, as far as the interrupted run went, but reading ended after 0\.\d+ s; go on",
+        ),
+        (
+            42,
+            r"reading stopped after 2\.\d\d s \(Input/output error\); go on with --resume, which takes this",
+        ),
+    ],
+)
+def test_a_disk_that_fails_while_a_run_is_resumed_loses_nothing(
+    tmp_path, clip, recognizer, whole, packet, message
+):
+    options = VideoOptions("json", tmp_path / "rows.jsonl", tmp_path / "copy.mp4")
+    run_video(clip, recognizer, options, write=nowhere, progress=StopAt(37))
+    for _ in range(2 if packet < 40 else 1):
+        with failing_at_packet(packet), pytest.raises(VideoError, match=message):
+            resumed(tmp_path, clip, recognizer)
+        assert names(tmp_path) == ["rows.jsonl.partial"]
+    resumed(tmp_path, clip, recognizer)
+    assert (tmp_path / "rows.jsonl").read_bytes() == (whole / "rows.jsonl").read_bytes()
+    assert video(tmp_path / "copy.mp4")[0] == video(whole / "copy.mp4")[0]
+
+
+@pytest.mark.parametrize("packet", [1, 6, 24])
+def test_where_a_disk_fails_twice_what_is_there_is_taken_for_all(tmp_path, clip, recognizer, packet):
+    options = VideoOptions("json", tmp_path / "rows.jsonl", tmp_path / "copy.mp4")
+    with failing_at_packet(packet):
+        with pytest.raises(VideoError, match="go on with --resume"):
+            run_video(clip, recognizer, options, write=nowhere)
+        outcome = resumed(tmp_path, clip, recognizer)
+    assert outcome.frames == len(video(tmp_path / "copy.mp4")[0]) == packet
+    assert outcome.problem == f"{clip}: reading stopped after {outcome.seconds:.2f} s (Input/output error)"
+    assert names(tmp_path) == ["copy.mp4", "rows.jsonl"]
+
+
+def test_rows_that_left_are_completed_where_a_disk_fails(clip, recognizer):
+    with failing_at_packet(24):
+        outcome = run_video(clip, recognizer, VideoOptions("json"), write=lambda text: None)
+    assert outcome.frames == 24
+    assert "reading stopped after 0.97 s" in str(outcome.problem)
+
+
+def test_a_later_frame_that_is_too_large_does_not_cost_what_was_done(tmp_path, clip, recognizer, monkeypatch):
+    def shrink(source) -> None:
+        if source.end > 1.0:
+            monkeypatch.setattr(source_module, "MAX_PIXELS", 1)
+
+    options = VideoOptions("json", tmp_path / "rows.jsonl")
+    with pytest.raises(VideoError, match=r"scale .* first; what was done before is kept in .*\.partial$"):
+        run_video(clip, recognizer, options, write=nowhere, progress=shrink)
+    assert len(rows_of(tmp_path / "rows.jsonl.partial" / "rows.jsonl")) > 10
 
 
 def test_with_nothing_to_resume_it_starts_at_the_beginning(tmp_path, clip, recognizer, whole):

@@ -16,6 +16,7 @@ from crossfer.video.live import WAITING, LiveFrames
 from crossfer.video.recognize import read_frames
 from crossfer.video.source import VideoError, VideoSource
 from support.clips import background, cut, write_clip
+from support.failing_disk import failing_at_packet
 from support.rtsp import rtsp_server
 
 
@@ -265,6 +266,19 @@ def test_a_file_whose_name_looks_like_an_address_is_a_file(tmp_path, monkeypatch
     source, frames = read("http://talk:one.mp4")
     assert len(frames) == 3
     assert source.file == Path("http:/talk:one.mp4")
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_where_reading_stops_the_frames_that_the_decoder_holds_still_come(tmp_path, threads):
+    path = write_clip(tmp_path / "a.mp4", counted(60), options={"preset": "medium", "bf": "3"})
+    with VideoSource(path) as source, failing_at_packet(30):
+        source._decoder.thread_count = threads
+        frames = list(source.frames())
+    assert len(frames) == 30
+    assert source.end == pytest.approx(frames[-1].time + 0.04)
+    assert source.problem == f"{path}: reading stopped after {source.end:.2f} s (Input/output error)"
+    assert source.stopped is not None
+    assert source.stopped < source.end
 
 
 def test_reading_that_stops_before_the_first_frame_is_an_error(tmp_path, monkeypatch):

@@ -154,6 +154,7 @@ class _Run:
         self._people = People()
         self._first = self._frames = self._committed = 0
         self._end = 0.0
+        self._stopped = -1.0  # up to where the file could be read when reading last failed
         self._problem: str | None = None
         self._rows_are_out = False
         segments: list[Segment] = []
@@ -162,7 +163,7 @@ class _Run:
                 self._working.restore(state, self._unfinished.looks())
                 self._people = People(read_rows(self._unfinished.rows_path))
                 self._first = self._frames = self._committed = int(state["next"])
-                self._end = float(state["end"])
+                self._end, self._stopped = float(state["end"]), float(state["stopped"])
                 segments = [Segment(**segment) for segment in state["segments"]]
         self._copy = self._segment_writer(segments)
 
@@ -175,19 +176,51 @@ class _Run:
             self._go_through(progress)
             notes = self._complete()
         except KeyboardInterrupt:
-            if self._unfinished is None or self._options.streams_rows:
+            kept = self._kept()
+            self._leave(keep=kept is not None)
+            if kept is None:
+                raise
+            return self._outcome(started, [self._way_on(kept)], interrupted=True)
+        except VideoError as error:
+            kept = self._kept()
+            if kept is None or kept.state is None:
                 self._leave(keep=False)
                 raise
             self._leave(keep=True)
-            return self._outcome(started, [self._way_on(self._unfinished)], interrupted=True)
-        except BaseException as error:
-            # What was done so far can be resumed, unless there was nothing to do.
-            self._leave(keep=not isinstance(error, VideoError) and not self._options.streams_rows)
+            raise VideoError(f"{error}; what was done before is kept in {kept.folder}") from error
+        except BaseException:
+            self._leave(keep=self._kept() is not None)
             raise
         return self._outcome(started, notes)
 
+    def _kept(self) -> Unfinished | None:
+        """What a run leaves that ends before it is complete; rows that left cannot be taken back."""
+        return None if self._options.streams_rows else self._unfinished
+
     def _go_through(self, progress: Callable[[VideoSource], object]) -> None:
-        limit = self._options.seconds
+        name, any_read = self._source.name, self._read(progress)
+        if self._first and not any_read:
+            raise VideoError(
+                f"{name}: expected at least {self._end:.2f} s, as far as the interrupted run went, but "
+                f"reading ended after {self._source.end:.2f} s; go on with --resume when it can be read again"
+            )
+        if self._stops_for_now():
+            self._stopped = self._end
+            self._commit()
+            raise VideoError(
+                f"{self._source.problem}; go on with --resume, which takes this for the end of the video if "
+                "reading fails there again"
+            )
+        self._take(self._working.finish())
+        if not self._frames:
+            raise VideoError(
+                f"{name}: expected a frame before --seconds or Ctrl-C ended it, found none; let it go on for "
+                "longer"
+            )
+
+    def _read(self, progress: Callable[[VideoSource], object]) -> bool:
+        """Takes the frames up to the end, or to where reading fails; whether there was any."""
+        limit, any_read = self._options.seconds, False
         with (
             _stopping(live=self._source.live) as stopped,
             closing(
@@ -195,20 +228,22 @@ class _Run:
             ) as frames,
         ):
             for frame in frames:
-                if limit is not None and frame.time >= limit:
+                if self._stops_for_now() or (limit is not None and frame.time >= limit):
                     break
+                any_read = True
                 self._end = self._source.end
                 self._take(self._working.push(frame))
                 progress(self._source)
                 if self._working.next_index - self._committed >= COMMIT_FRAMES:
                     self._commit()
-            self._problem = self._source.problem  # what goes wrong after the last wanted frame is none
-        self._take(self._working.finish())
-        if not self._frames:
-            raise VideoError(
-                f"{self._source.name}: expected a frame before --seconds or Ctrl-C ended it, found none; "
-                "let it go on for longer"
-            )
+            else:  # what goes wrong after the last wanted frame is none
+                self._problem = self._source.problem
+        return any_read
+
+    def _stops_for_now(self) -> bool:
+        """Whether reading the file failed, which may pass, and further on than the last time."""
+        stopped = self._source.stopped
+        return stopped is not None and stopped > self._stopped and self._kept() is not None
 
     def _take(self, recognized: Sequence[RecognizedFrame]) -> None:
         """Writes what is ready, wherever it goes."""
@@ -236,13 +271,15 @@ class _Run:
 
     def _commit(self) -> None:
         """From here a run can go on."""
-        if self._unfinished is None or self._options.streams_rows:
+        unfinished = self._kept()
+        if unfinished is None:
             return
         segments: list[dict[str, Any]] = []
         if self._copy is not None:
             self._copy.end_segment()
             segments = [segment.to_dict() for segment in self._copy.segments]
-        self._unfinished.commit({**self._working.state(), "end": self._end, "segments": segments})
+        place = {"end": self._end, "stopped": self._stopped, "segments": segments}
+        unfinished.commit({**self._working.state(), **place})
         self._committed = self._working.next_index
 
     def _complete(self) -> list[str]:

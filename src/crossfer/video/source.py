@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +59,8 @@ class VideoSource:
         damaged: how many parts could not be decoded so far.
         dropped: how many frames of a live source were passed over so far, for want of time.
         problem: after the last frame: what was wrong with the source, or None.
+        stopped: of a file: up to how many seconds it could be read, if the system then failed to read on,
+            which may pass; else None. Set before the last frames come.
         end: when the last frame read so far ends, in seconds.
         in_use: whether a thread that cannot be interrupted waits for the source, so that ``close`` must let
             it be; it is let go of with that thread.
@@ -71,7 +74,7 @@ class VideoSource:
         self._container = _open(self.name, address, options)
         self.file = None if options["network"] else Path(str(source))
         try:
-            self._stream = self._video_stream()
+            self._stream, self._decoder = self._video_stream()
         except VideoError:
             self._container.close()
             raise
@@ -85,6 +88,7 @@ class VideoSource:
         self.damaged = self.dropped = 0
         self.end = 0.0
         self.problem: str | None = None
+        self.stopped: float | None = None
         self.in_use = False
         self._size: tuple[int, int] | None = None
         self._start = self._container.start_time if self.file else None
@@ -135,12 +139,25 @@ class VideoSource:
             except StopIteration:
                 return
             except FFmpegError as error:  # a file's end is missing, a connection was lost
-                self.problem = f"{self.name}: reading stopped after {self.end:.2f} s ({_reason(error)})"
+                yield from self._held(error)
                 return
             try:
                 yield from packet.decode()
             except FFmpegError:
                 self.damaged += 1
+
+    def _held(self, error: FFmpegError) -> Iterator[av.VideoFrame]:
+        """What the decoder still holds where reading stops; ``problem`` says why, and up to where."""
+        if self.file is not None and isinstance(error, OSError):
+            self.stopped = self.end
+        with suppress(FFmpegError):
+            for decoded in self._decoder.decode(None):
+                self.problem = self._stop(error)
+                yield decoded
+        self.problem = self._stop(error)
+
+    def _stop(self, error: FFmpegError) -> str:
+        return f"{self.name}: reading stopped after {self.end:.2f} s ({_reason(error)})"
 
     def _time(self, decoded: av.VideoFrame, last: float) -> float:
         """Seconds from the start, later than ``last``: stamps may be missing, come twice, or begin anew."""
@@ -175,7 +192,7 @@ class VideoSource:
         pixels = decoded.to_ndarray(format="rgb24", width=width, height=height)
         return np.ascontiguousarray(np.rot90(pixels, turns))
 
-    def _video_stream(self) -> av.VideoStream:
+    def _video_stream(self) -> tuple[av.VideoStream, av.VideoCodecContext]:
         form = self._container.format.name
         if form.endswith(_PICTURES):
             raise VideoError(f"{self.name}: expected a video, found a picture; use: crossfer predict")
@@ -197,7 +214,7 @@ class VideoSource:
                 f"{self.name}: expected a video, found pictures that FFmpeg cannot decode; convert it"
             )
         _check_size(self.name, context.width, context.height)
-        return streams[0]
+        return streams[0], context
 
     def _stated_duration(self) -> float | None:
         """The stream's own length if stated; else that of the whole, unless sound may be longer."""
