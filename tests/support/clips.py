@@ -85,10 +85,14 @@ def write_clip(
     aspect: Fraction | None = None,
     sound: str | None = None,
     sound_rate: int = 44_100,
+    sound_end: float | None = None,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
 ) -> Path:
-    """Writes frames as a video, 25 a second unless ``times`` are given; ``sound`` is the codec of a tone."""
+    """Writes frames as a video, 25 a second unless ``times`` are given.
+
+    ``sound`` is the codec of a tone, which ends at second ``sound_end``, or with the last frame.
+    """
     kept = list(frames)
     stamps = list(times) if times is not None else [number / RATE for number in range(len(kept))]
     quality = {"crf": "16", "preset": "ultrafast"} if codec == "libx264" else {}
@@ -109,7 +113,7 @@ def write_clip(
         if kept:
             container.mux(stream.encode(None))
         if tone is not None:
-            _write_tone(container, tone, stamps[0], stamps[-1] + 1 / RATE)
+            _write_tone(container, tone, stamps[0], sound_end or stamps[-1] + 1 / RATE)
     return path
 
 

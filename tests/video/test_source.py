@@ -133,6 +133,43 @@ def test_a_file_cut_off_in_the_middle_gives_what_is_there_and_says_so(tmp_path, 
     assert source.end == pytest.approx(frames[-1].time + 0.04, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.flv", "flv"), ("b.mkv", "libx264"), ("c.mp4", "libx264"), ("d.ts", "libx264")]
+)
+def test_sound_that_is_longer_than_the_pictures_is_no_damage(tmp_path, name, codec):
+    path = write_clip(
+        tmp_path / name, counted(50), codec=codec, time_base=Fraction(1, 25), sound="aac", sound_end=5.0
+    )
+    # Not everyone who writes Matroska states the length of each stream.
+    path.write_bytes(path.read_bytes().replace(b"DURATION", b"DIRATION"))
+    source, frames = read(path)
+    assert len(frames) == 50
+    assert source.problem is None
+    if name in ("a.flv", "b.mkv"):
+        source, _ = read(cut(path, tmp_path / f"cut-{name}", 0.6))
+        assert "cut off" in str(source.problem)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "times", "count"),
+    [
+        ("skipped.avi", "mpeg4", [*range(50), *range(100, 150)], 100),
+        ("trimmed.mp4", "libx264", range(-25, 75), 75),
+    ],
+)
+def test_frames_that_are_left_out_on_purpose_are_no_damage(tmp_path, name, codec, times, count):
+    path = write_clip(
+        tmp_path / name,
+        counted(100),
+        [number / 25 for number in times],
+        codec=codec,
+        time_base=Fraction(1, 25),
+    )
+    source, frames = read(path)
+    assert len(frames) == count
+    assert source.problem is None
+
+
 def test_damage_in_the_middle_is_passed_over_and_told(tmp_path):
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(60)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -90,6 +90,7 @@ class VideoSource:
         self.problem: str | None = None
         self.stopped: float | None = None
         self.in_use = False
+        self._heard = 0.0  # when the sound read so far ends, where that matters
         self._size: tuple[int, int] | None = None
         self._start = self._container.start_time if self.file else None
 
@@ -129,10 +130,10 @@ class VideoSource:
             raise VideoError(
                 self.problem or f"{self.name}: expected a video, found no frame in it; obtain it again"
             )
-        self.problem = self.problem or self._missing(count)
+        self.problem = self.problem or self._missing()
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
-        packets = packets_of(self._container, self._stream)
+        packets = packets_of(self._container, self._stream, *self._sound_to_end_with())
         while True:
             try:
                 packet = next(packets)
@@ -141,6 +142,9 @@ class VideoSource:
             except FFmpegError as error:  # a file's end is missing, a connection was lost
                 yield from self._held(error)
                 return
+            if packet.stream.index != self._stream.index:
+                self._heard = max(self._heard, self._packet_end(packet))
+                continue
             try:
                 yield from packet.decode()
             except FFmpegError:
@@ -217,8 +221,10 @@ class VideoSource:
         return streams[0], context
 
     def _stated_duration(self) -> float | None:
-        """The stream's own length if stated; else that of the whole, unless sound may be longer."""
+        """The length of the pictures if stated; else that of the whole, where sound may be longer."""
         stream, whole = self._stream, self._container.duration
+        if self._container.format.name == "avi" and stream.frames:
+            return float(stream.frames * self.time_base)  # FFmpeg states less where the file is cut off
         if stream.duration:
             return float(stream.duration * self.time_base)
         length = self._tagged_duration() or (whole / av.time_base if whole else None)
@@ -227,6 +233,17 @@ class VideoSource:
             return length
         return length - start  # what Matroska states is the time of the end
 
+    def _sound_to_end_with(self) -> Sequence[Stream]:
+        """The streams of sound, where the stated length may be theirs: a file is whole if they reach it."""
+        own = self._stream.duration or self._tagged_duration()
+        return () if own or self.file is None else self._container.streams.audio
+
+    def _packet_end(self, packet: av.Packet) -> float:
+        if packet.pts is None or packet.time_base is None:
+            return 0.0
+        end = (packet.pts + (packet.duration or 0)) * packet.time_base
+        return float(end) - (self._start or 0) / av.time_base
+
     def _tagged_duration(self) -> float | None:
         tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", self._stream.metadata.get("DURATION", ""))
         if tag is None:
@@ -234,24 +251,18 @@ class VideoSource:
         hours, minutes, seconds = map(float, tag.groups())
         return hours * 3600 + minutes * 60 + seconds
 
-    def _missing(self, count: int) -> str | None:
+    def _missing(self) -> str | None:
         """What to say if a file holds less than it states, or damage."""
-        stated = self._stated_frames()
-        short = self.duration is not None and self.duration - self.end > max(_SHORT, 3 / float(self.rate))
-        few = stated - count > max(3, 0.02 * stated)
-        if self.file is not None and (short or few):
-            whole = f" of {self.duration:.2f} s" if short else f", {count} of {stated} frames"
+        lacks = (self.duration or 0.0) - max(self.end, self._heard)
+        if self.file is not None and lacks > max(_SHORT, 3 / float(self.rate)):
             return (
-                f"{self.name}: the file is cut off or damaged: read up to {self.end:.2f} s{whole}; "
-                "what is there was processed"
+                f"{self.name}: the file is cut off or damaged: read up to {self.end:.2f} s of "
+                f"{self.duration:.2f} s; what is there was processed"
             )
         if self.damaged:
             parts = "1 part" if self.damaged == 1 else f"{self.damaged} parts"
             return f"{self.name}: {parts} could not be decoded and were left out; the rest was processed"
         return None
-
-    def _stated_frames(self) -> int:
-        return self._stream.frames if self.file is not None else 0
 
 
 def packets_of(container: InputContainer, *streams: Stream) -> Iterator[av.Packet]:
