@@ -1,6 +1,9 @@
 import http.server
+import io
 import re
 import threading
+import time
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
@@ -353,17 +356,22 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def server(tmp_path):
-    """Serves ``tmp_path`` on loopback."""
-    with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))
-    ) as running:
+@contextmanager
+def serving(handler):
+    """The address of a server on loopback."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{running.server_port}"
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Serves ``tmp_path`` on loopback."""
+    with serving(partial(Quiet, directory=str(tmp_path))) as address:
+        yield address
 
 
 def test_a_file_behind_an_address_is_read_whole(tmp_path, server):
@@ -373,6 +381,35 @@ def test_a_file_behind_an_address_is_read_whole(tmp_path, server):
     assert not source.live
     with pytest.raises(VideoError, match="cannot be opened"):
         VideoSource(f"{server}/none.mp4")
+
+
+class JpegCamera(http.server.BaseHTTPRequestHandler):
+    """Sends pictures one by one, without times, as many network cameras do."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        rng = np.random.default_rng(0)
+        for _ in range(5):
+            pixels = rng.integers(0, 255, (120, 160, 3), np.uint8)
+            picture = io.BytesIO()
+            Image.fromarray(pixels).save(picture, "JPEG")
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture.getvalue())}\r\n\r\n"
+            self.wfile.write(head.encode() + picture.getvalue() + b"\r\n")
+            time.sleep(0.3)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_pictures_without_times_have_those_of_their_arrival():
+    with serving(JpegCamera) as address, VideoSource(address) as source:
+        assert source.live
+        times = [frame.time for frame in source.frames()]
+    assert times[0] == pytest.approx(0, abs=1e-6)
+    assert len(times) == 5
+    assert 0.8 < times[-1] < 4  # 1.2 on an idle machine; by number it would be 0.16
 
 
 def test_a_stream_over_rtsp_plays_at_its_own_pace():

@@ -17,7 +17,7 @@ class Frame:
     Attributes:
         index: number of the frame in the video, from 0.
         time: when it is shown, in seconds from the start of the file; of a stream or camera, from its first
-            frame.
+            frame; of a camera that sends JPEG pictures without times, when it came, from the first.
         pixels: uint8 RGB, shape (H, W, 3); every frame of a video has the size of the first.
     """
 

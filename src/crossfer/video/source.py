@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ _FILE_PROTOCOLS = "file"
 _STREAM_PROTOCOLS = "rtsp,rtsps,rtp,rtmp,udp,tcp,tls,srtp,http,https,httpproxy,crypto"
 _TIMEOUT = (10.0, 10.0)  # seconds to open a stream, and to wait for its next part
 _USUAL_RATE = Fraction(25)
+_FINE = Fraction(1, 90_000)
 _SHORT = 0.5  # seconds that a file may lack before it is called cut off
 _RESTART = 1.0  # seconds that time may run back before its counter is taken to have begun anew
 _PICTURES = ("image2", "_pipe")
@@ -81,7 +83,9 @@ class VideoSource:
         stream = self._stream
         stream.thread_type = "AUTO"
         self.rate: Fraction = stream.average_rate or stream.guessed_rate or _USUAL_RATE
-        self.time_base: Fraction = stream.time_base or Fraction(1, 90_000)
+        # Network cameras send pictures one by one, without times; FFmpeg numbers them at 25 a second.
+        self._untimed = self.file is None and self._container.format.name == "mpjpeg"
+        self.time_base: Fraction = _FINE if self._untimed else stream.time_base or _FINE
         self.duration: float | None = self._stated_duration()
         self.live: bool = self.file is None and self.duration is None
         self.has_audio: bool = bool(self._container.streams.audio)
@@ -166,9 +170,12 @@ class VideoSource:
     def _time(self, decoded: av.VideoFrame, last: float) -> float:
         """Seconds from the start, later than ``last``: stamps may be missing, come twice, or begin anew."""
         usual = 1 / float(self.rate)
-        if decoded.pts is None:
+        if self._untimed:
+            stamp = monotonic()
+        elif decoded.pts is None:
             return last + usual if last >= 0 else 0.0
-        stamp = float(decoded.pts * (decoded.time_base or self.time_base))
+        else:
+            stamp = float(decoded.pts * (decoded.time_base or self.time_base))
         if self._start is None:
             self._start = round(stamp * av.time_base)
         time = max(0.0, stamp - self._start / av.time_base)
