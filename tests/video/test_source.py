@@ -1,6 +1,7 @@
 import http.server
 import io
 import re
+import struct
 import threading
 import time
 from contextlib import contextmanager
@@ -78,6 +79,37 @@ def test_rotation_in_the_metadata_is_applied(tmp_path, rotation):
     path = write_clip(tmp_path / "r.mp4", [stored] * 3, rotation=rotation)
     _, (frame, *_) = read(path)
     upright = np.rot90(stored, round(rotation / 90) % 4)
+    assert frame.pixels.shape == upright.shape
+    assert np.abs(frame.pixels.astype(int) - upright).mean() < 6
+
+
+MATRICES = {
+    (1, 0, 0, 1): lambda stored: stored,
+    (-1, 0, 0, 1): np.fliplr,
+    (1, 0, 0, -1): np.flipud,
+    (-1, 0, 0, -1): lambda stored: np.rot90(stored, 2),
+    (0, 1, 1, 0): lambda stored: stored.swapaxes(0, 1),
+    (0, -1, 1, 0): np.rot90,
+    (0, 1, -1, 0): lambda stored: np.rot90(stored, 3),
+    (0, -1, -1, 0): lambda stored: np.rot90(stored.swapaxes(0, 1), 2),
+}
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_a_mirrored_picture_is_put_right(tmp_path, matrix):
+    """As from the front camera of some telephones: ``x' = a x + c y``, ``y' = b x + d y``."""
+    stored = background(80, 48)
+    stored[:16, :16] = 255
+    path = write_clip(tmp_path / "r.mp4", [stored] * 3)
+    content = path.read_bytes()
+    plain, changed = (
+        struct.pack(">9i", *(n << 16 for n in (a, b, 0, c, d, 0, 0, 0)), 1 << 30)
+        for a, b, c, d in ((1, 0, 0, 1), matrix)
+    )
+    at = content.index(plain, content.index(b"tkhd"))
+    path.write_bytes(content[:at] + changed + content[at + len(changed) :])
+    _, (frame, *_) = read(path)
+    upright = MATRICES[matrix](stored)
     assert frame.pixels.shape == upright.shape
     assert np.abs(frame.pixels.astype(int) - upright).mean() < 6
 

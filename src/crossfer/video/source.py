@@ -43,9 +43,9 @@ class VideoError(ValueError):
 class VideoSource:
     """The frames of a video, one after the other; only one of them is in memory.
 
-    Rotation in the file's metadata is applied, pixels that are not square are made so, and every frame is
-    brought to the size of the first. Damaged frames are left out. Iterate once; after that ``problem`` says
-    whether everything was there.
+    Rotation and mirroring in the file's metadata are applied, pixels that are not square are made so, and
+    every frame is brought to the size of the first. Damaged frames are left out. Iterate once; after that
+    ``problem`` says whether everything was there.
 
     Args:
         source: the path of a file; the number of a camera (Linux: 0 is ``/dev/video0``), as int or in digits;
@@ -196,12 +196,14 @@ class VideoSource:
         if aspect and aspect > 0:
             width = min(max(1, round(width * aspect)), 4 * width)
         _check_size(self.name, width, height)
-        turns = round(decoded.rotation / 90) % 4
+        swapped, mirrored, upside_down = _stored_how(decoded)
         if self._size is None:
-            self._size = (height, width) if turns % 2 else (width, height)
-        width, height = self._size[::-1] if turns % 2 else self._size
+            self._size = (height, width) if swapped else (width, height)
+        width, height = self._size[::-1] if swapped else self._size
         pixels = decoded.to_ndarray(format="rgb24", width=width, height=height)
-        return np.ascontiguousarray(np.rot90(pixels, turns))
+        if swapped:
+            pixels = pixels.swapaxes(0, 1)
+        return np.ascontiguousarray(pixels[:: -1 if upside_down else 1, :: -1 if mirrored else 1])
 
     def _video_stream(self) -> tuple[av.VideoStream, av.VideoCodecContext]:
         form = self._container.format.name
@@ -359,6 +361,18 @@ def open_file(path: Path) -> InputContainer:
         FFmpegError: if it cannot be opened.
     """
     return av.open(f"file:{path}", options={"protocol_whitelist": _FILE_PROTOCOLS}, metadata_errors="replace")
+
+
+def _stored_how(decoded: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """Whether rows and columns are swapped; and after they were put right, left and right; top and bottom."""
+    data = decoded.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return False, False, False
+    # A point (x, y) of the picture as it is stored is shown at (a x + c y, b x + d y).
+    a, b, _, c, d, *_ = np.frombuffer(data, np.int32).tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        return True, c < 0, b < 0
+    return False, a < 0, d < 0
 
 
 def _check_size(name: str, width: int, height: int) -> None:
