@@ -66,11 +66,18 @@ def test_its_state_survives_json_to_the_last_bit():
 
 
 def test_those_who_left_are_forgotten():
-    smoother = Smoother(0.3, memory=2.0)
+    smoother = Smoother(0.3)
     for number in range(10_000):
         smoother.smooth(number, number / 10, np.eye(8)[0])
         smoother.forget(number / 10)
-    assert len(smoother.to_dict()) <= 21
+    assert len(smoother.to_dict()) <= 101
+
+
+def test_nobody_is_forgotten_who_still_counts():
+    smoother = Smoother(60.0)
+    smoother.smooth(1, 0.0, np.eye(8)[0])
+    smoother.forget(11.0)
+    assert smoother.smooth(1, 11.0, np.eye(8)[1])[1] == pytest.approx(1 - math.exp(-11 / 60))
 
 
 @pytest.mark.parametrize("tau", [-1, math.nan, math.inf])

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+_MEMORY, _CONSTANTS = 10.0, 20.0  # what is so many time constants old counts for 2 parts in 10^9
+
 
 class Smoother:
     """An exponential moving average of each person's probabilities, with a time constant in seconds.
@@ -21,17 +23,16 @@ class Smoother:
 
     Args:
         tau: time constant in seconds; 0 leaves the probabilities as they are.
-        memory: people not seen for this many seconds are forgotten.
 
     Raises:
         ValueError: if ``tau`` is negative or not finite.
     """
 
-    def __init__(self, tau: float, memory: float = 10.0) -> None:
+    def __init__(self, tau: float) -> None:
         if not (math.isfinite(tau) and tau >= 0):
             raise ValueError(f"smoothing: expected a time constant of 0 or more seconds, got {tau}")
         self.tau = tau
-        self.memory = memory
+        self.memory = max(_MEMORY, _CONSTANTS * tau)
         self._last: dict[int, tuple[float, np.ndarray]] = {}
 
     def smooth(self, track: int, time: float, probabilities: np.ndarray) -> np.ndarray:
@@ -53,7 +54,7 @@ class Smoother:
         return new
 
     def forget(self, now: float) -> None:
-        """Drops people who have not been seen for ``memory`` seconds, so that memory stays constant."""
+        """Drops people not seen for so long that it makes no difference, so that memory stays constant."""
         gone = [track for track, (time, _) in self._last.items() if now - time > self.memory]
         for track in gone:
             del self._last[track]
