@@ -285,6 +285,8 @@ def only_sound(path: Path) -> None:
         ("folder", lambda path: path.mkdir(), "found a folder"),
         ("still.png", lambda path: Image.new("RGB", (64, 48)).save(path), "found a picture"),
         ("still.jpg", lambda path: Image.new("RGB", (64, 48)).save(path), "found a picture"),
+        ("still.gif", lambda path: Image.new("RGB", (64, 48)).save(path), "found a picture"),
+        ("still.avif", lambda path: Image.new("RGB", (64, 48)).save(path), "found a picture"),
         ("frames.mkv", no_frames, "expected a video, found none"),
         ("frames.y4m", lambda path: path.write_bytes(b"YUV4MPEG2 W64 H48 F25:1 C420\n"), "found no frame"),
         ("frames.avi", no_frames, "found no frame"),
@@ -302,6 +304,12 @@ def test_what_is_no_video_is_one_clear_sentence(tmp_path, name, make, message):
         read(path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_gif_that_moves_is_a_video(tmp_path):
+    first, *rest = map(Image.fromarray, counted(5))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=rest, duration=200)
+    assert len(read(tmp_path / "a.gif")[1]) == 5
 
 
 def test_a_file_cut_off_before_its_index_says_what_may_be_wrong(tmp_path):

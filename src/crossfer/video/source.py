@@ -33,6 +33,7 @@ _FINE = Fraction(1, 90_000)
 _SHORT = 0.5  # seconds that a file may lack before it is called cut off
 _RESTART = 1.0  # seconds that time may run back before its counter is taken to have begun anew
 _PICTURES = ("image2", "_pipe")
+_MAYBE_PICTURES = frozenset({"gif", "avif", "mif1", "heic"})  # a format, and brands of MP4: if of one frame
 _TEXT = frozenset({"adf", "bin", "idf", "tty", "xbin"})  # which FFmpeg draws, as on a terminal
 
 
@@ -207,7 +208,7 @@ class VideoSource:
 
     def _video_stream(self) -> tuple[av.VideoStream, av.VideoCodecContext]:
         form = self._container.format.name
-        if form.endswith(_PICTURES):
+        if _is_picture(self._container):
             raise VideoError(f"{self.name}: expected a video, found a picture; use: crossfer predict")
         if form in _TEXT:
             raise VideoError(
@@ -361,6 +362,14 @@ def open_file(path: Path) -> InputContainer:
         FFmpegError: if it cannot be opened.
     """
     return av.open(f"file:{path}", options={"protocol_whitelist": _FILE_PROTOCOLS}, metadata_errors="replace")
+
+
+def _is_picture(container: InputContainer) -> bool:
+    form = container.format.name
+    if form.endswith(_PICTURES):
+        return True
+    kinds = {form, container.metadata.get("major_brand")}
+    return bool(kinds & _MAYBE_PICTURES) and all(stream.frames == 1 for stream in container.streams.video)
 
 
 def _stored_how(decoded: av.VideoFrame) -> tuple[bool, bool, bool]:
