@@ -372,6 +372,22 @@ def test_a_complete_run_is_left_as_it_is(tmp_path, clip, recognizer, wishes):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")} == before
 
 
+@pytest.mark.parametrize("form", ["json", "csv", "parquet"])
+def test_an_empty_folder_of_timelines_is_not_complete_where_somebody_was_seen(
+    tmp_path, clip, recognizer, form
+):
+    plain = write_clip(tmp_path / "plain.mp4", [background(96, 64)] * 5)
+    (tmp_path / "t").mkdir()
+    for video, complete in ((plain, True), (clip, False)):
+        run_video(video, recognizer, VideoOptions(form, tmp_path / "r", seconds=0.2), write=nowhere)
+        options = VideoOptions(form, tmp_path / "r", timeline=tmp_path / "t", resume=True, seconds=0.2)
+        if complete:
+            assert run_video(video, recognizer, options, write=nowhere) is None
+        else:
+            with pytest.raises(ValueError, match=r"found .*r complete and no timeline in .*t; leave out"):
+                run_video(video, recognizer, options, write=nowhere)
+
+
 def test_rows_leave_as_they_come_where_no_file_is_given(clip, recognizer, whole):
     written: list[str] = []
     run_video(clip, recognizer, VideoOptions("json"), write=written.append)

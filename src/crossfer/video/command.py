@@ -22,7 +22,7 @@ from crossfer.video.frames import RecognizedFrame
 from crossfer.video.options import VideoOptions, check_outputs, timelines_in, with_parents
 from crossfer.video.people import People, Person, most_seen
 from crossfer.video.recognize import VideoRecognizer, read_frames
-from crossfer.video.rows import Columns, RowFormat, read_rows, row_lines, write_csv, write_parquet
+from crossfer.video.rows import Columns, RowFormat, has_rows, read_rows, row_lines, write_csv, write_parquet
 from crossfer.video.source import VideoError, VideoSource
 from crossfer.video.unfinished import Unfinished, remove_waste, source_id, unfinished_folder
 
@@ -106,12 +106,23 @@ def _is_complete(options: VideoOptions) -> bool:
     made = [path for path in outputs if path.is_file() or any(timelines_in(path))]
     if not made or options.target is None or unfinished_folder(options.target).exists():
         return False
-    if lacking := [path for path in outputs if not os.path.lexists(path)]:
+    lacking = [str(path) for path in outputs if not os.path.lexists(path)]
+    if not lacking and _lacks_timelines(options):
+        lacking = [f"timeline in {options.timeline}"]
+    if lacking:
         raise ValueError(
             f"--resume: expected an unfinished run, found {made[0]} complete and no {lacking[0]}; leave out "
             "--resume to make them anew"
         )
     return True
+
+
+def _lacks_timelines(options: VideoOptions) -> bool:
+    """Whether the folder for timelines is empty although there are rows, so that somebody was seen."""
+    rows, folder = options.output, options.timeline
+    if rows is None or folder is None or not rows.is_file() or any(timelines_in(folder)):
+        return False
+    return has_rows(rows, options.format)
 
 
 def _make_folder(folder: Path, unwanted: ExitStack) -> None:

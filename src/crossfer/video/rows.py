@@ -82,6 +82,18 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
+def has_rows(path: Path, form: RowFormat | None) -> bool:
+    """Whether a file of rows holds any; of Parquet it needs pyarrow."""
+    if form == "parquet":
+        from pyarrow.parquet import read_metadata  # noqa: PLC0415
+
+        return read_metadata(path).num_rows > 0
+    with path.open("rb") as file:
+        if form == "csv":
+            file.readline()
+        return bool(file.readline())
+
+
 def write_csv(rows: Iterator[dict[str, Any]], columns: Columns, file: IO[str]) -> None:
     """Writes a table with a header."""
     file.write(csv_line(columns.names))
