@@ -101,7 +101,8 @@ def open_fabric(device: Device, precision: Precision) -> Fabric:
     )
     fabric.launch()
     # Fabric leaves the group of NCCL at exit, even after an error, when other ranks are waited for in vain.
-    atexit.unregister(getattr(launched, "_destroy_dist_connection", None))
+    if (leave := getattr(launched, "_destroy_dist_connection", None)) is not None:
+        atexit.unregister(leave)
     return fabric
 
 
