@@ -97,6 +97,7 @@ class VideoSource:
         self.in_use = False
         self._heard = 0.0  # when the sound read so far ends, where that matters
         self._size: tuple[int, int] | None = None
+        self._stored: dict[int, tuple[bool, bool, bool]] = {}
         self._start = self._container.start_time if self.file else None
 
     def __enter__(self) -> Self:
@@ -197,7 +198,10 @@ class VideoSource:
         if aspect and aspect > 0:
             width = min(max(1, round(width * aspect)), 4 * width)
         _check_size(self.name, width, height)
-        swapped, mirrored, upside_down = _stored_how(decoded)
+        # By FFmpeg's angle: PyAV frees a frame late whose side data was looked at, so few frames are asked.
+        if decoded.rotation not in self._stored:
+            self._stored[decoded.rotation] = _stored_how(decoded)
+        swapped, mirrored, upside_down = self._stored[decoded.rotation]
         if self._size is None:
             self._size = (height, width) if swapped else (width, height)
         width, height = self._size[::-1] if swapped else self._size
