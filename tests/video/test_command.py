@@ -468,20 +468,6 @@ def test_seconds_end_video_and_sound_there(tmp_path, clip, recognizer):
     assert video(copy)[2] == pytest.approx(1.0, abs=0.04)
 
 
-@pytest.mark.parametrize("stop", [None, 70])
-def test_recordings_that_were_put_one_after_the_other_keep_their_sound(tmp_path, recognizer, stop):
-    parts = [write_clip(tmp_path / f"{part}.ts", [background()] * 50, sound="aac") for part in range(2)]
-    both = tmp_path / "both.ts"
-    both.write_bytes(b"".join(part.read_bytes() for part in parts))
-    copy = tmp_path / "c.mp4"
-    if stop is not None:
-        run_video(both, recognizer, VideoOptions(annotate=copy), write=nowhere, progress=StopAt(stop))
-    options = VideoOptions(annotate=copy, resume=stop is not None)
-    outcome = run_video(both, recognizer, options, write=nowhere)
-    assert outcome.notes == ["no face found in 100 frames"]
-    assert len(sound(copy)) == pytest.approx(2 * len(sound(parts[0])), abs=3)
-
-
 def test_a_file_that_is_cut_off_is_gone_through_as_far_as_it_goes(tmp_path, astronaut, recognizer):
     frames = frames_with(
         [head(astronaut, 80)], [[place] for place in line(Place(50, 85), Place(270, 85), 50)]

@@ -9,7 +9,7 @@ import pytest
 
 from crossfer.video import encode
 from crossfer.video.encode import MOST_SIDE, SegmentWriter, join
-from crossfer.video.source import VideoError, VideoSource, packets_of
+from crossfer.video.source import VideoError, packets_of
 from support.clips import FINE, background, write_clip
 from support.full_disk import files_of_at_most
 
@@ -286,37 +286,6 @@ def test_sound_whose_times_run_back_is_left_out_and_told(tmp_path, name, codec):
     times = [time for _, time in sound_packets(target)]
     assert times == sorted(times)
     assert times[-1] == pytest.approx(2.0, abs=0.06)
-
-
-@pytest.mark.parametrize("name", ["copy.mp4", "copy.mkv"])
-@pytest.mark.parametrize("codec", ["aac", "mp2"])
-def test_sound_begins_anew_with_the_pictures(tmp_path, name, codec):
-    parts = [write_clip(tmp_path / f"{part}.ts", numbered(50), sound=codec) for part in range(2)]
-    source = tmp_path / "both.ts"
-    source.write_bytes(b"".join(part.read_bytes() for part in parts))
-    with VideoSource(source) as opened:
-        times = [frame.time for frame in opened.frames()]
-        writer = encoded(tmp_path, numbered(100), times)
-        target = tmp_path / name
-        notes = join(
-            writer.segments,
-            tmp_path,
-            target,
-            time_base=FINE,
-            end=opened.end,
-            sound=source,
-            restarts=opened.restarts,
-        )
-    assert [note for note in notes if "left out" in note] == []
-    pictures, heard = decoded(target)[0], [time for _, time in sound_packets(target)]
-    with av.open(str(parts[1])) as part:
-        begin = float(part.streams.video[0].start_time * FINE)
-    second = [time for time in heard if time > pictures[50] - begin]
-    assert len(second) == pytest.approx(len(heard) / 2, abs=3)
-    assert max(after - before for before, after in pairwise(heard)) < 0.08
-    if codec == "aac":  # packet by packet, though the copy has no headers of 7 bytes
-        places = {content[7:]: time - begin for content, time in sound_packets(parts[1])}
-        assert heard[-1] - pictures[50] == pytest.approx(places[sound_packets(target)[-1][0]], abs=2e-3)
 
 
 def test_sound_may_change_its_rate_on_the_way(tmp_path):

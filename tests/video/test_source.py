@@ -262,16 +262,6 @@ def test_time_goes_on_where_its_counter_begins_anew(tmp_path):
     assert frames[-1].time == pytest.approx(149 / 25, abs=0.3)
 
 
-def test_a_counter_that_begins_anew_before_the_first_time_does_so_once(tmp_path):
-    late = [10 + number / 25 for number in range(50)]
-    parts = [write_clip(tmp_path / "a.ts", counted(50), late), write_clip(tmp_path / "b.ts", counted(50))]
-    path = tmp_path / "both.ts"
-    path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    source, frames = read(path)
-    assert source.restarts == [pytest.approx(12, abs=0.05)]
-    assert np.diff([frame.time for frame in frames]) == pytest.approx(0.04, abs=1e-3)
-
-
 def no_frames(path: Path) -> None:
     write_clip(path, [])
 

@@ -316,15 +316,7 @@ class _Run:
     def _join(self, copy: SegmentWriter, folder: Path, target: Path) -> list[str]:
         copy.end_segment()
         sound = self._source.file if self._source.has_audio else None
-        return join(
-            copy.segments,
-            folder,
-            target,
-            time_base=copy.time_base,
-            end=self._end,
-            sound=sound,
-            restarts=self._source.restarts,
-        )
+        return join(copy.segments, folder, target, time_base=copy.time_base, end=self._end, sound=sound)
 
     def _losses(self) -> list[str]:
         notes = []

@@ -24,7 +24,7 @@ from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError, InvalidDataError
 
 from crossfer.runtime.atomic import to_disk, whole_file
-from crossfer.video.source import RESTART, VideoError, open_file, packets_of
+from crossfer.video.source import VideoError, open_file, packets_of
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 # No frames that refer to later ones: so segments can be joined packet by packet, whatever the frame times.
@@ -151,7 +151,6 @@ def join(
     time_base: Fraction,
     end: float,
     sound: Path | None,
-    restarts: Sequence[float] = (),
 ) -> list[str]:
     """Writes the annotated copy from its segments and the sound of the source; it is whole or not there.
 
@@ -162,7 +161,6 @@ def join(
         time_base: of the segments' stamps.
         end: when the last frame ends, in seconds: sound ends there too.
         sound: the file whose sound to copy; None for silence.
-        restarts: those of its pictures, as ``VideoSource`` has them.
 
     Returns:
         What to tell the user about the sound: that some of it had to be encoded anew, or left out.
@@ -179,7 +177,7 @@ def join(
         first = stack.enter_context(av.open(f"file:{folder / segments[0].name}"))
         video = output.add_stream_from_template(first.streams.video[0])
         video.time_base = time_base
-        tracks, notes = _sound_tracks(output, source, kind, restarts)
+        tracks, notes = _sound_tracks(output, source, kind)
         output.start_encoding()
         pictures = _video_packets(segments, folder, video, time_base, round(end / time_base))
         sounds = _sound_packets(source, tracks, end) if source is not None else iter(())
@@ -246,9 +244,6 @@ class _Track:
         made: that stream.
         anew: whether it is encoded anew.
         strict: whether each packet has to be later than the one before; else no earlier.
-        start: what the source's clock says at zero, in seconds.
-        restarts: by how much ``start`` is earlier each time that the clock begins anew, from now on.
-        newest: what the source's clock said last.
         last: time of the last packet in seconds; None at the beginning.
         lost: seconds of sound that were left out, since their times run back.
     """
@@ -256,21 +251,10 @@ class _Track:
     made: AudioStream
     anew: bool
     strict: bool
-    start: Fraction
-    restarts: list[float]
-    newest: Fraction | None = None
     last: Fraction | None = None
     lost: float = 0.0
     _resampler: AudioResampler | None = None
     _form: tuple[str, str, int] | None = None
-
-    def time(self, packet: av.Packet) -> float:
-        """When a packet of the source is heard in the copy, in seconds; sound begins anew as pictures do."""
-        stamp = (packet.dts or 0) * packet.time_base
-        if self.newest is not None and self.newest - stamp > RESTART and self.restarts:
-            self.start -= Fraction(self.restarts.pop(0))
-        self.newest = stamp
-        return float(stamp - self.start)
 
     def resampled(self, frame: AudioFrame) -> list[AudioFrame]:
         """A frame as the encoder takes it; layout and rate may change on the way, as in a broadcast."""
@@ -295,28 +279,26 @@ class _Track:
 
 
 def _sound_tracks(
-    output: OutputContainer, source: InputContainer | None, kind: str, restarts: Sequence[float]
+    output: OutputContainer, source: InputContainer | None, kind: str
 ) -> tuple[dict[int, _Track], list[str]]:
     """For each stream of sound its number in the source and what becomes of it."""
     tracks: dict[int, _Track] = {}
     notes = []
     strict = kind != "matroska"
-    start = Fraction(source.start_time or 0, av.time_base) if source is not None else Fraction(0)
     for stream in source.streams.audio if source is not None else ():
         if stream.codec_context is None:
             notes.append("sound of a kind that cannot be decoded was left out")
             continue
         name = stream.codec_context.codec.canonical_name
         if _fits(name, stream, kind) and _is_taken(stream, kind):
-            made, anew = output.add_stream_from_template(stream), False
+            tracks[stream.index] = _Track(output.add_stream_from_template(stream), anew=False, strict=strict)
         else:
             rate = stream.codec_context.sample_rate
-            rate = rate if rate in _SOUND_RATES else _USUAL_SOUND_RATE
-            made, anew = output.add_stream(_SOUND, rate=rate), True
+            made = output.add_stream(_SOUND, rate=rate if rate in _SOUND_RATES else _USUAL_SOUND_RATE)
             # The layout that the file states may be unknown; two channels play everywhere.
             made.codec_context.layout = "mono" if stream.codec_context.channels == 1 else "stereo"
+            tracks[stream.index] = _Track(made, anew=True, strict=strict)
             notes.append(f"sound of the kind {name} was encoded anew as {_SOUND}")
-        tracks[stream.index] = _Track(made, anew, strict, start, list(restarts))
     return tracks, notes
 
 
@@ -341,12 +323,13 @@ def _is_taken(stream: AudioStream, kind: str) -> bool:
 
 def _sound_packets(source: InputContainer, tracks: dict[int, _Track], end: float) -> Iterator[av.Packet]:
     """The source's sound up to ``end``, from zero at the source's start; what cannot be read is left out."""
-    for packet in _packets_until(source, tracks, end):
+    start = Fraction(source.start_time or 0, av.time_base)
+    for packet in _packets_until(source, tracks, end + float(start)):
         track = tracks[packet.stream.index]
         if track.anew:
-            yield from track.in_order(_encoded_anew(packet, track))
+            yield from track.in_order(_encoded_anew(packet, track, start))
             continue
-        shift = round(track.start / packet.time_base)
+        shift = round(start / packet.time_base)
         packet.dts = (packet.dts or 0) - shift
         packet.pts = packet.dts if packet.pts is None else packet.pts - shift
         packet.stream = track.made
@@ -357,7 +340,7 @@ def _sound_packets(source: InputContainer, tracks: dict[int, _Track], end: float
 
 
 def _packets_until(source: InputContainer, tracks: dict[int, _Track], end: float) -> Iterator[av.Packet]:
-    """The packets of sound that begin before ``end``."""
+    """The packets of sound that begin before ``end``, by the source's clock."""
     packets = packets_of(source, *(stream for stream in source.streams.audio if stream.index in tracks))
     beyond = dict.fromkeys(tracks, 0)
     while min(beyond.values(), default=_STRAY) < _STRAY:
@@ -367,18 +350,18 @@ def _packets_until(source: InputContainer, tracks: dict[int, _Track], end: float
             return
         if packet.dts is None:
             continue
-        if tracks[packet.stream.index].time(packet) < end:
+        if float(packet.dts * packet.time_base) < end:
             beyond[packet.stream.index] = 0
             yield packet
         else:
             beyond[packet.stream.index] += 1
 
 
-def _encoded_anew(packet: av.Packet, track: _Track) -> Iterator[av.Packet]:
+def _encoded_anew(packet: av.Packet, track: _Track, start: Fraction) -> Iterator[av.Packet]:
     try:
         for frame in packet.decode():
             if frame.pts is not None and frame.time_base:
-                frame.pts -= round(track.start / frame.time_base)
+                frame.pts -= round(start / frame.time_base)
             for part in track.resampled(frame):
                 yield from track.made.encode(part)
     except FFmpegError:

@@ -31,7 +31,7 @@ _TIMEOUT = (10.0, 10.0)  # seconds to open a stream, and to wait for its next pa
 _USUAL_RATE = Fraction(25)
 _FINE = Fraction(1, 90_000)
 _SHORT = 0.5  # seconds that a file may lack before it is called cut off
-RESTART = 1.0  # seconds that time may run back before its counter is taken to have begun anew
+_RESTART = 1.0  # seconds that time may run back before its counter is taken to have begun anew
 _PICTURES = ("image2", "_pipe")
 _MAYBE_PICTURES = frozenset({"gif", "avif", "mif1", "heic"})  # a format, and brands of MP4: if of one frame
 _TEXT = frozenset({"adf", "bin", "idf", "tty", "xbin"})  # which FFmpeg draws, as on a terminal
@@ -65,8 +65,6 @@ class VideoSource:
         stopped: of a file: up to how many seconds it could be read, if the system then failed to read on,
             which may pass; else None. Set before the last frames come.
         end: when the last frame read so far ends, in seconds.
-        restarts: by how many seconds the times of what follows were moved on, for each time so far that time
-            stamps began anew.
         in_use: whether a thread that cannot be interrupted waits for the source, so that ``close`` must let
             it be; it is let go of with that thread.
 
@@ -94,7 +92,6 @@ class VideoSource:
         self.has_audio: bool = bool(self._container.streams.audio)
         self.damaged = self.dropped = 0
         self.end = 0.0
-        self.restarts: list[float] = []
         self.problem: str | None = None
         self.stopped: float | None = None
         self.in_use = False
@@ -183,12 +180,10 @@ class VideoSource:
             stamp = float(decoded.pts * (decoded.time_base or self.time_base))
         if self._start is None:
             self._start = round(stamp * av.time_base)
-        time = stamp - self._start / av.time_base
-        if last >= 0 and last - time > RESTART:
-            self.restarts.append(last + usual - time)
-            self._start -= round(self.restarts[-1] * av.time_base)
+        time = max(0.0, stamp - self._start / av.time_base)
+        if last - time > _RESTART:
+            self._start -= round((last + usual - time) * av.time_base)
             return last + usual
-        time = max(0.0, time)
         return time if time > last else last + usual / 1000
 
     def _length(self, decoded: av.VideoFrame) -> float:
