@@ -4,7 +4,8 @@
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14; do \
 $$python -c 'import ensurepip, venv' 2>/dev/null && echo $$python && exit; done; echo python3)
 # What an installation left that failed, perhaps for an older Python, is not built upon.
-VENV = $(PYTHON) -m venv $(if $(wildcard $@),,--clear)
+BEGUN = $(@D)/begun
+VENV = $(PYTHON) -m venv $(if $(wildcard $(BEGUN)),--clear) $(@D) && touch $(BEGUN)
 PHOTO ?=
 DEV := .venv-dev/bin
 # The portrait that scikit-image carries; found without importing anything heavy.
@@ -49,12 +50,12 @@ clean:
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml
-	$(VENV) .venv
+	$(VENV)
 	.venv/bin/pip install --quiet --editable .
-	@touch $@
+	@mv $(BEGUN) $@
 
 .venv-dev/installed: pyproject.toml constraints.txt
-	$(VENV) .venv-dev
+	$(VENV)
 	$(DEV)/pip install --quiet --constraint constraints.txt "torch==2.13.0"
 	$(DEV)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	@touch $@
+	@mv $(BEGUN) $@

@@ -51,14 +51,20 @@ def commands(checkout: Path, target: str, **pythons: str) -> list[str]:
 )
 @pytest.mark.parametrize("folder", [".venv", ".venv-dev"])
 def test_the_first_supported_python_that_runs_is_taken(checkout, folder, pythons, taken):
-    assert commands(checkout, f"{folder}/installed", **pythons)[0] == f"{taken} -m venv --clear {folder}"
+    made = f"{taken} -m venv {folder} && touch {folder}/begun"
+    assert " ".join(commands(checkout, f"{folder}/installed", **pythons)[0].split()) == made
 
 
 @pytest.mark.parametrize("folder", [".venv", ".venv-dev"])
-def test_an_environment_that_was_whole_is_built_upon(checkout, folder):
+@pytest.mark.parametrize(
+    ("there", "options"),
+    [((), []), (("installed",), []), (("begun",), ["--clear"]), (("installed", "begun"), ["--clear"])],
+)
+def test_only_what_a_failed_installation_left_is_cleared(checkout, folder, there, options):
     (checkout / folder).mkdir()
-    (checkout / folder / "installed").touch()
-    os.utime(checkout / folder / "installed", (0, 0))
-    assert commands(checkout, f"{folder}/installed", python3=RUNS)[0].split() == [
-        "python3", "-m", "venv", folder
-    ]  # fmt: skip
+    for name in there:
+        (checkout / folder / name).touch()
+        os.utime(checkout / folder / name, (0, 0))
+    first, *_, last = commands(checkout, f"{folder}/installed", python3=RUNS)
+    assert first.split()[1:-3] == ["-m", "venv", *options, folder]
+    assert last == f"mv {folder}/begun {folder}/installed"

@@ -4,6 +4,7 @@ import shutil
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -18,7 +19,7 @@ from crossfer.video.options import VideoOptions
 from crossfer.video.recognize import VideoSettings
 from crossfer.video.source import VideoError
 from support.bundles import calibrated_bundle, calibration
-from support.clips import Place, background, cut, frames_with, head, line, write_clip
+from support.clips import Place, background, cut, frames_with, head, line, paste, write_clip
 from support.failing_disk import failing_at_packet
 from support.full_disk import files_of_at_most
 from support.rtsp import rtsp_server
@@ -330,6 +331,46 @@ def test_where_a_disk_fails_twice_what_is_there_is_taken_for_all(tmp_path, clip,
     assert outcome.frames == len(video(tmp_path / "copy.mp4")[0]) == packet
     assert outcome.problem == f"{clip}: reading stopped after {outcome.seconds:.2f} s (Input/output error)"
     assert names(tmp_path) == ["copy.mp4", "rows.jsonl"]
+
+
+def test_a_disk_that_fails_earlier_than_before_may_be_read_again(tmp_path, clip, recognizer, whole):
+    options = VideoOptions("json", tmp_path / "rows.jsonl", tmp_path / "copy.mp4")
+    with failing_at_packet(42), pytest.raises(VideoError, match="go on with --resume"):
+        run_video(clip, recognizer, options, write=nowhere)
+    with failing_at_packet(41), pytest.raises(VideoError, match="go on with --resume"):
+        resumed(tmp_path, clip, recognizer)
+    resumed(tmp_path, clip, recognizer)
+    assert (tmp_path / "rows.jsonl").read_bytes() == (whole / "rows.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("packet", [13, 16])
+def test_a_disk_that_fails_twice_just_after_what_was_done_ends_the_video_there(tmp_path, recognizer, packet):
+    """The decoder still holds what would be new."""
+    slow = {"preset": "medium", "bf": "3"}
+    clip = write_clip(tmp_path / "clip.mp4", [background(96, 64)] * 60, options=slow)
+    options = VideoOptions("json", tmp_path / "rows.jsonl")
+    run_video(clip, recognizer, options, write=nowhere, progress=StopAt(24))
+    with failing_at_packet(packet):
+        with pytest.raises(VideoError, match="go on with --resume"):
+            run_video(clip, recognizer, replace(options, resume=True), write=nowhere)
+        outcome = run_video(clip, recognizer, replace(options, resume=True), write=nowhere)
+    assert outcome.frames == packet
+
+
+def test_a_disk_that_fails_between_two_looks_changes_no_row(tmp_path, recognizer, astronaut):
+    """Changes of the picture count once, and each against the frame before, where somebody's frames go on."""
+    pan = [np.sin((np.arange(320) + 4 * number) * np.pi / 100) for number in range(64)]
+    frames = [np.broadcast_to((120 + 80 * one)[None, :, None], (192, 320, 3)).astype(np.uint8) for one in pan]
+    for frame in frames:
+        paste(frame, head(astronaut, 80), Place(160, 96))
+    clip, settings = write_clip(tmp_path / "clip.mp4", frames), VideoSettings(detect_every=30)
+    undisturbed = VideoOptions("json", tmp_path / "whole.jsonl", settings=settings)
+    run_video(clip, recognizer, undisturbed, write=nowhere)
+    options = replace(undisturbed, output=tmp_path / "rows.jsonl")
+    with failing_at_packet(52), pytest.raises(VideoError, match="go on with --resume"):
+        run_video(clip, recognizer, options, write=nowhere)
+    run_video(clip, recognizer, replace(options, resume=True), write=nowhere)
+    assert (tmp_path / "rows.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
 def test_rows_that_left_are_completed_where_a_disk_fails(clip, recognizer):

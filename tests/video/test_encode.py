@@ -14,6 +14,7 @@ from support.clips import FINE, background, write_clip
 from support.full_disk import files_of_at_most
 
 RATE = Fraction(25)
+LATM = {"mpegts_flags": "latm"}  # AAC as in television, which decodes to floating point
 
 
 def numbered(count: int, width: int = 64, height: int = 48) -> list[np.ndarray]:
@@ -288,15 +289,18 @@ def test_sound_whose_times_run_back_is_left_out_and_told(tmp_path, name, codec):
     assert times[-1] == pytest.approx(2.0, abs=0.06)
 
 
-def test_sound_may_change_its_rate_on_the_way(tmp_path):
+@pytest.mark.parametrize(("kind", "told", "options"), [("mp2", "mp2", {}), ("aac", "aac_latm", LATM)])
+def test_sound_may_change_its_rate_on_the_way(tmp_path, kind, told, options):
     """As broadcasts do between two programmes."""
-    one = write_clip(tmp_path / "one.ts", numbered(50), sound="mp2")
+    one = write_clip(tmp_path / "one.ts", numbered(50), sound=kind, container_options=options)
     later = [2 + number / 25 for number in range(50)]
-    two = write_clip(tmp_path / "two.ts", numbered(50), later, sound="mp2", sound_rate=48_000)
+    two = write_clip(
+        tmp_path / "two.ts", numbered(50), later, sound=kind, sound_rate=48_000, container_options=options
+    )
     source = tmp_path / "both.ts"
     source.write_bytes(one.read_bytes() + two.read_bytes())
     target, notes = copied(tmp_path, source, "copy.mp4", 100, 4.0)
-    assert notes == ["sound of the kind mp2 was encoded anew as aac"]
+    assert notes == [f"sound of the kind {told} was encoded anew as aac"]
     times = [time for _, time in sound_packets(target)]
     assert times[-1] == pytest.approx(4.0, abs=0.06)
     assert max(after - before for before, after in pairwise(times)) < 0.06
@@ -318,6 +322,15 @@ def test_damaged_sound_is_left_out(tmp_path, monkeypatch):
     target, notes = copied(tmp_path, source, "copy.mp4", 50, 9.0)
     assert notes == []
     assert len(sound_packets(target)) == len(sound_packets(source)) - 1
+
+
+def test_sound_that_runs_back_after_the_end_is_none_of_the_copys(tmp_path):
+    one = write_clip(tmp_path / "one.ts", numbered(50), sound="aac")
+    source = tmp_path / "both.ts"
+    source.write_bytes(one.read_bytes() * 2)
+    target, notes = copied(tmp_path, source, "copy.mp4", 40, 1.6)
+    assert notes == []
+    assert len(sound_packets(target)) == len([time for _, time in sound_packets(one) if time < 1.6])
 
 
 def test_sound_with_a_wrong_time_stamp_goes_on_after_it(tmp_path, monkeypatch):

@@ -211,6 +211,7 @@ class _Run:
     def _go_through(self, progress: Callable[[VideoSource], object]) -> None:
         name, any_read = self._source.name, self._read(progress)
         if self._first and not any_read:
+            self._note_stop()
             raise VideoError(
                 f"{name}: expected at least {self._end:.2f} s, as far as the interrupted run went, but "
                 f"reading ended after {self._source.end:.2f} s; go on with --resume when it can be read again"
@@ -252,9 +253,15 @@ class _Run:
         return any_read
 
     def _stops_for_now(self) -> bool:
-        """Whether reading the file failed, which may pass, and further on than the last time."""
+        """Whether reading the file failed, which may pass, and not where it did the last time."""
         stopped = self._source.stopped
-        return stopped is not None and stopped > self._stopped and self._kept() is not None
+        return stopped is not None and stopped != self._stopped and self._kept() is not None
+
+    def _note_stop(self) -> None:
+        """Where reading failed before anything new came, so that the next time takes it for the end."""
+        unfinished = self._kept()
+        if unfinished is not None and unfinished.state is not None and self._stops_for_now():
+            unfinished.commit({**unfinished.state, "stopped": self._source.stopped})
 
     def _take(self, recognized: Sequence[RecognizedFrame]) -> None:
         """Writes what is ready, wherever it goes."""

@@ -342,26 +342,32 @@ def _sound_packets(source: InputContainer, tracks: dict[int, _Track], end: float
 def _packets_until(source: InputContainer, tracks: dict[int, _Track], end: float) -> Iterator[av.Packet]:
     """The packets of sound that begin before ``end``, by the source's clock."""
     packets = packets_of(source, *(stream for stream in source.streams.audio if stream.index in tracks))
-    beyond = dict.fromkeys(tracks, 0)
+    beyond, within = dict.fromkeys(tracks, 0), dict.fromkeys(tracks, 0.0)
     while min(beyond.values(), default=_STRAY) < _STRAY:
         try:
             packet = next(packets)
         except (StopIteration, FFmpegError):  # at the point where a file is cut off
             return
-        if packet.dts is None:
+        number = packet.stream.index
+        if packet.dts is None or beyond[number] >= _STRAY:
             continue
-        if float(packet.dts * packet.time_base) < end:
-            beyond[packet.stream.index] = 0
-            yield packet
+        time = float(packet.dts * packet.time_base)
+        if time >= end:
+            beyond[number] += 1
+        elif beyond[number] and time < within[number]:  # the clock began anew after the end
+            beyond[number] = _STRAY
         else:
-            beyond[packet.stream.index] += 1
+            beyond[number], within[number] = 0, time
+            yield packet
 
 
 def _encoded_anew(packet: av.Packet, track: _Track, start: Fraction) -> Iterator[av.Packet]:
+    unit = Fraction(1, track.made.codec_context.sample_rate)  # the encoder keeps to that of its first frame
     try:
         for frame in packet.decode():
             if frame.pts is not None and frame.time_base:
-                frame.pts -= round(start / frame.time_base)
+                frame.pts = round((frame.pts * frame.time_base - start) / unit)
+                frame.time_base = unit
             for part in track.resampled(frame):
                 yield from track.made.encode(part)
     except FFmpegError:

@@ -80,6 +80,7 @@ class VideoRecognizer:
         self._detector = recognizer.detector_for(FAINT * self.settings.min_face_score)
         self._tracks = Tracks(self.settings.min_face_score, rate / self.settings.detect_every)
         self._shots = Shots()
+        self._shots_then = self._shots.to_dict()  # as of the first frame that waits
         self._smoother = Smoother(self.settings.smoothing)
         self._on_look = on_look or (lambda look: None)
         self._waiting: list[Frame] = []
@@ -100,15 +101,18 @@ class VideoRecognizer:
         before = self._tracks.last
         # The first frame after an interruption was looked at before it.
         begins = (before is None or frame.index > before.index) and self._shots.begins(frame.pixels)
+        done: list[RecognizedFrame] = []
         if before is None or begins:
             done = self.finish()
             self._waiting = [frame]
             self._look(frame, begins=begins)
-            return done
-        self._waiting.append(frame)
-        if frame.index - before.index >= self.settings.detect_every:
-            return self._ready(before, self._look(frame))
-        return []
+        else:
+            self._waiting.append(frame)
+            if frame.index - before.index >= self.settings.detect_every:
+                done = self._ready(before, self._look(frame))
+        if len(self._waiting) == 1:
+            self._shots_then = self._shots.to_dict()
+        return done
 
     def finish(self) -> list[RecognizedFrame]:
         """After the last frame: those that are still held."""
@@ -128,7 +132,7 @@ class VideoRecognizer:
         return {
             "next": self.next_index,
             "smoother": self._smoother.to_dict(),
-            "shots": self._shots.to_dict(),
+            "shots": self._shots_then,
         }
 
     def restore(
@@ -143,6 +147,7 @@ class VideoRecognizer:
         for look in looks:
             self._tracks.look(*look)
         self._shots.restore(state["shots"])
+        self._shots_then = state["shots"]
         self._smoother.restore(state["smoother"])
 
     def _look(self, frame: Frame, *, begins: bool = False) -> Look:
