@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from crossfer.data.sample import DataError
 from crossfer.data.tree import FolderTree, ZipTree, trees_to_try
 
 
@@ -59,3 +61,14 @@ def test_a_zip_in_place_of_a_folder_is_known_by_its_suffix_in_any_case(tmp_path:
         assert (tree.where, tree.names) == (str(path), {"a.png"})
     assert FolderTree(tmp_path).folders() == ["a [1]", "deep"]
     assert FolderTree(tmp_path).branch("deep/c") is FolderTree(tmp_path).branch("none/c") is None
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_large_zip_with_a_name_twice_is_refused_at_once(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as file:
+        for name in (*(f"{number:05}.png" for number in range(20_000)), "19999.png"):
+            file.writestr(name, b"")
+    began = time.process_time()
+    with pytest.raises(DataError, match=r"holds two files named 19999\.png"):
+        ZipTree(tmp_path / "faces.zip")
+    assert time.process_time() - began < 3  # seconds; counting each name among all takes over 10

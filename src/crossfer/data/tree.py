@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from glob import escape
@@ -176,10 +177,9 @@ class ZipTree:
             self._zip = opened._zip
 
     def _refuse_twins(self) -> None:
-        names = self._zip.names()
-        if len(set(names)) < len(names):
-            twin = next(name for name in sorted(set(names)) if names.count(name) > 1)
-            raise DataError(f"{self.path}: holds two files named {twin}; pack it again")
+        twins = [name for name, files in Counter(self._zip.names()).items() if files > 1]
+        if twins:
+            raise DataError(f"{self.path}: holds two files named {min(twins)}; pack it again")
 
     @cached_property
     def names(self) -> frozenset[str]:
