@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crossfer.method import CrossLayerNet, build_model
-from crossfer.runtime.preprocess import InputContract
+from crossfer.runtime.preprocess import CHANNELS, InputContract
 from crossfer.train.config import ModelConfig
 from crossfer.train.faults import SMALLER_NETWORK, enough_memory
 
@@ -20,18 +20,5 @@ def network(config: ModelConfig, num_classes: int) -> CrossLayerNet:
     Raises:
         TrainingError: if memory is too short for it.
     """
-    return build_model(
-        num_classes=num_classes,
-        image_size=config.image_size,
-        in_channels=1 if config.color == "gray" else 3,
-        depth=config.depth,
-        width=config.width,
-        channels=config.channels,
-        stem=config.stem,
-        dim=config.dim,
-        grid=config.grid,
-        weighting=config.weighting,
-        embed_norm=config.embed_norm,
-        batch_mean=config.batch_mean,
-        branch=config.branch,
-    )
+    sizes = config.model_dump(exclude={"color", "init"})
+    return build_model(num_classes=num_classes, in_channels=CHANNELS[config.color], **sizes)
