@@ -23,7 +23,7 @@ from crossfer.train.loader import FaceTensors, load_faces
 from crossfer.train.loop import train
 from crossfer.train.network import network
 from crossfer.train.observer import Observer
-from crossfer.train.recipe_file import placeless
+from crossfer.train.recipe_file import parse_recipe, placeless
 from crossfer.train.record import Progress
 from crossfer.train.stream import stream_faces
 from crossfer.train.teachers import Teacher, Teachers, as_input, load_teachers
@@ -261,6 +261,7 @@ def test_who_cannot_teach_is_named(
     for table in ("model", "method"):
         released.pop(table)
     released["model"] = {"image_size": 96, "stem": "small", "width": 8, "grid": 4, "dim": 8}
+    tensors = network(parse_recipe(released, "released").model, len(NAMED)).state_dict()
     checkpoint.save(Path("released.safetensors"), tensors, {"recipe": released, "label_set": NAMED.name})
     config = DistillConfig.model_validate({"teachers": [teacher]})
     with pytest.raises(CheckpointError, match=message):

@@ -19,13 +19,12 @@ from crossfer.method.collapse import collapse
 from crossfer.metrics import stated_accuracy
 from crossfer.runtime.bundle import BundleMeta, write_bundle
 from crossfer.runtime.preprocess import InputContract, standardize
-from crossfer.train import checkpoint
 from crossfer.train.config import Recipe
 from crossfer.train.loader import load_faces
-from crossfer.train.network import input_contract, network
+from crossfer.train.network import input_contract
 from crossfer.train.recipe_file import placeless
 from crossfer.train.source import LICENSES, data_of_run, open_split, placed
-from crossfer.train.start import fill, find_weights, recipe_of, require_labels
+from crossfer.train.start import find_weights, load_network
 from crossfer.train.stream import fingerprint
 from crossfer.train.weights import require_place
 
@@ -104,21 +103,18 @@ def export(
     """
     path = find_weights(run)
     require_place(output, path)
-    weights, meta = checkpoint.load(path)
-    recipe, labels = recipe_of(meta, path)
-    require_labels(recipe, path)
+    trained = load_network(path)
+    recipe, labels, net = trained.recipe, trained.labels, trained.net
     if recipe.model.batch_mean == "batch":
         raise ExportError(
             f"{run}: model.batch_mean = 'batch' (variant 'released') makes a face's answer depend on the "
             "other faces of its batch, so no file was written; train with variant = 'corrected'"
         )
-    net = network(recipe.model, len(labels)).eval()
-    fill(net, weights, f"{path} does not fit its own recipe")
     contract = input_contract(recipe.model)
     data = data_of_run(placed(recipe.data, root), path.parent, labels)
     dataset = open_split(data, "valid")
     faces = load_faces(dataset, contract, votes=False)
-    _require_same(meta.get("faces", {}), fingerprint(faces), run)
+    _require_same(trained.meta.get("faces", {}), fingerprint(faces), run)
 
     graph = to_graph(Inference(collapse(net), mirror=mirror).eval(), contract.shape)
     difference, logits = parity(Inference(net, mirror=mirror).eval(), graph, faces.images, contract)
@@ -132,7 +128,7 @@ def export(
         input=contract,
         temperature=temperature,
         grid=recipe.model.grid,
-        provenance=_provenance(recipe, meta, dataset.protocol, stated, mirror),
+        provenance=_provenance(recipe, trained.meta, dataset.protocol, stated, mirror),
     )
     write_bundle(graph.SerializeToString(), bundle, output)
     return Exported(output, difference, stated["accuracy"], temperature, output.stat().st_size)

@@ -6,6 +6,7 @@ FILE.safetensors`` writes it; an encoder alone goes by torchvision's names, as p
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,30 @@ from crossfer.models import embedded, names
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import ModelConfig, Recipe
+from crossfer.train.network import network
 from crossfer.train.recipe_file import parse_recipe
 
 ROWS = ("head.weight", "head.bias", "head.pooled_weight")  # a row for each class
 Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A whole network as a run or an export wrote it.
+
+    Attributes:
+        recipe: that it was trained by.
+        labels: its classes.
+        meta: what else its file says.
+        tensors: as the file has them.
+        net: the network with them, in evaluation mode.
+    """
+
+    recipe: Recipe
+    labels: LabelSet
+    meta: dict[str, Any]
+    tensors: Tensors
+    net: CrossLayerNet
 
 
 def start_from(recipe: Recipe, net: CrossLayerNet, labels: LabelSet) -> str:
@@ -126,17 +147,27 @@ def recipe_of(meta: dict[str, Any], path: Path) -> tuple[Recipe, LabelSet]:
     return parse_recipe(meta["recipe"], str(path)), label_set(meta["label_set"])
 
 
-def require_labels(recipe: Recipe, path: Path) -> None:
-    """Refuse weights that know no expressions.
+def load_network(path: Path, *, classifies: bool = True) -> Trained:
+    """Load a whole network.
+
+    Args:
+        path: its file, see :func:`find_weights`.
+        classifies: it must know expressions; one that was trained without labels does not.
 
     Raises:
-        CheckpointError: if they were learnt without labels.
+        CheckpointError: if the file cannot be read, carries no recipe, does not fit it, or the network knows
+            no expressions though it must.
     """
-    if recipe.objective == "views":
+    tensors, meta = checkpoint.load(path)
+    recipe, labels = recipe_of(meta, path)
+    if classifies and recipe.objective == "views":
         raise CheckpointError(
             f"{path} was trained without labels (objective = 'views') and knows no expressions; start a run "
             "from it, with model.init"
         )
+    net = network(recipe.model, recipe.outputs(len(labels))).eval()
+    fill(net, tensors, f"{path} does not fit its own recipe")
+    return Trained(recipe, labels, meta, tensors, net)
 
 
 def _take_head(

@@ -23,8 +23,8 @@ from crossfer.runtime.preprocess import LUMA, InputContract, standardize
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import DistillConfig
-from crossfer.train.network import input_contract, network
-from crossfer.train.start import fill, find_weights, recipe_of, require_labels
+from crossfer.train.network import input_contract
+from crossfer.train.start import find_weights, load_network
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,8 @@ def load_teachers(config: DistillConfig, labels: LabelSet) -> list[Teacher]:
 def _load(where: Path, labels: LabelSet) -> Teacher:
     try:
         path = find_weights(where)
-        tensors, meta = checkpoint.load(path)
-        recipe, theirs = recipe_of(meta, path)
-        require_labels(recipe, path)
+        trained = load_network(path)
+        recipe, theirs = trained.recipe, trained.labels
         if theirs.expressions != labels.expressions:
             raise CheckpointError(
                 f"{path} knows {', '.join(theirs.expressions)} ({theirs.name}), the student is to learn "
@@ -133,9 +132,8 @@ def _load(where: Path, labels: LabelSet) -> Teacher:
                 f"{path} has model.batch_mean = 'batch' (variant 'released'), so its answers depend on the "
                 "batch; name a teacher of variant 'corrected'"
             )
-        net = network(recipe.model, len(theirs))
-        fill(net, tensors, f"{path} does not fit its own recipe")
     except CheckpointError as error:
         raise CheckpointError(f"distill.teachers = {str(where)!r}: {error}") from None
-    net.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    net = trained.net.requires_grad_(False)
+    net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return Teacher(recipe.name, checkpoint.sha256(path), input_contract(recipe.model), net)

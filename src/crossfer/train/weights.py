@@ -13,9 +13,9 @@ from crossfer.method import CrossLayerNet
 from crossfer.runtime.writable import need_folder
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
-from crossfer.train.network import input_contract, network
+from crossfer.train.network import input_contract
 from crossfer.train.recipe_file import placeless
-from crossfer.train.start import fill, find_weights, recipe_of
+from crossfer.train.start import find_weights, load_network
 
 MOST_CHANGE = 0.05  # of a logit
 
@@ -54,12 +54,10 @@ def export_weights(run: Path, output: Path) -> WeightsFile:
     """
     path = find_weights(run)
     require_place(output, path)
-    tensors, meta = checkpoint.load(path)
-    recipe, labels = recipe_of(meta, path)
-    half = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
-    net = network(recipe.model, recipe.outputs(len(labels))).eval()
-    fill(net, tensors, f"{path} does not fit its own recipe")
-    change = _change(net, input_contract(recipe.model).shape, half)
+    trained = load_network(path, classifies=False)
+    recipe, labels, meta = trained.recipe, trained.labels, trained.meta
+    half = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in trained.tensors.items()}
+    change = _change(trained.net, input_contract(recipe.model).shape, half)
     if not change <= MOST_CHANGE:
         raise CheckpointError(
             f"{path}: half precision changes a logit by {change:.2g}, expected at most {MOST_CHANGE:g}, so "
