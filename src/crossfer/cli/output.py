@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -52,9 +53,8 @@ def need_plot(plot: Path | None, output: Path | None) -> None:
     need_suffix("--plot", plot, *(f".{form}" for form in FORMATS))
     need_file("--plot", plot)
     need_apart("--output", output, "--plot", plot)
-    from crossfer.train.plots import require_matplotlib
-
-    require_matplotlib()
+    if find_spec("matplotlib") is None:
+        raise ValueError('--plot needs matplotlib: pip install ".[report]" in a checkout')
 
 
 def remark(message: str) -> None:

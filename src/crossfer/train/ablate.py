@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 from crossfer.train.config import Recipe, RecipeError
 from crossfer.train.recipe_file import load_recipe
-from crossfer.train.study import Figure, TrialResult, mean_and_deviation, paired_difference
+from crossfer.train.study import Figure, TrialResult, paired_difference, plus_minus
 
 # Heads of their columns; a figure that no run has noted has none.
 FIGURES: dict[Figure, str] = {
@@ -65,17 +65,14 @@ def ablation_table(rows: Sequence[str], results: Sequence[TrialResult], referenc
                 _accuracy(found, figure),
                 "" if row == reference else _difference(found, by_row.get(reference, []), figure),
             ]
-        seconds = mean_and_deviation([r.seconds for r in found])[0]
+        seconds = mean(r.seconds for r in found)
         lines.append(f"| {' | '.join(cells)} | {seconds:.0f} |")
     return "\n".join(lines) + "\n\n" + _budget(by_row, reference)
 
 
 def _accuracy(found: Sequence[TrialResult], figure: Figure) -> str:
     values = [100 * value for r in found if (value := getattr(r, figure)) is not None]
-    if not values:
-        return "not noted"
-    middle, deviation = mean_and_deviation(values)
-    return f"{middle:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
+    return plus_minus(values, 2) if values else "not noted"
 
 
 def _difference(found: Sequence[TrialResult], reference: Sequence[TrialResult], figure: Figure) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from crossfer.runtime.atomic import write_atomically
 from crossfer.train.config import Recipe
 from crossfer.train.faults import TrainingError
 from crossfer.train.observer import Observer
-from crossfer.train.study import TrialResult, mean_and_deviation, paired_difference
+from crossfer.train.study import TrialResult, paired_difference, plus_minus
 
 FILE = "intensity.json"
 # Each condition, and what it changes in the recipe's [method].
@@ -78,6 +79,10 @@ class GradientProbe(Observer):
         self._steps = self._steps + counts
         self._maps = []
 
+    def noted(self) -> dict[str, Any]:
+        """The rows of all epochs."""
+        return {"intensity": self._rows}
+
     def before_checkpoint(self) -> None:
         """Write the epoch's means.
 
@@ -133,13 +138,13 @@ def intensity_table(results: Sequence[TrialResult]) -> str:
         if not mine:
             lines.append(f"| {name} | not run |" + " |" * 7)
             continue
-        accuracy = _plus_minus([100 * r.valid_accuracy for r in mine], 2)
+        accuracy = plus_minus([100 * r.valid_accuracy for r in mine], 2)
         for of in ("maps", "parameters"):
             stages = [
                 mean(mean(row[of][j] for row in r.observed["intensity"]) for r in mine) for j in range(STAGES)
             ]
             cells = " | ".join(f"{value:.2e}" for value in stages)
-            shares = _plus_minus([ratio(r, of) for r in mine], 3)
+            shares = plus_minus([ratio(r, of) for r in mine], 3)
             lines.append(f"| {name} | {len(mine)} | {of} | {cells} | {shares} | {accuracy} |")
     return "\n".join(lines) + "\n"
 
@@ -174,8 +179,3 @@ def verdict(results: Sequence[TrialResult]) -> str:
             )
     head = "Claim 1 holds" if holds else "Claim 1 does not hold"
     return f"{head} under this recipe.\n\n" + "\n".join(lines) + "\n"
-
-
-def _plus_minus(values: Sequence[float], digits: int) -> str:
-    middle, deviation = mean_and_deviation(values)
-    return f"{middle:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from crossfer.method import CrossLayerNet
 from crossfer.train.record import EpochRecord, Progress
@@ -38,3 +39,7 @@ class Observer:
 
     def after_epoch(self, record: EpochRecord) -> None:
         """Once an epoch's checkpoint is written; on resuming first with the last whole epoch's record."""
+
+    def noted(self) -> dict[str, Any]:
+        """What the result of a run in a study keeps of all that was seen, by keys of its own."""
+        return {}

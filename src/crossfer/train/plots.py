@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -12,19 +11,9 @@ from crossfer.figure import BLUE, ORANGE, PURPLE, picture
 from crossfer.method.encoder import STAGES
 from crossfer.runtime.atomic import write_atomically
 from crossfer.train.intensity import CONDITIONS
-from crossfer.train.study import StudyError, TrialResult, paired_difference
+from crossfer.train.study import TrialResult, paired_difference
 
 COLORS = {"classification": "#000000", "whole": BLUE, "permuted": ORANGE, "random": PURPLE}
-
-
-def require_matplotlib() -> None:
-    """Say so before the work starts if no picture could be drawn.
-
-    Raises:
-        StudyError: if matplotlib is missing.
-    """
-    if find_spec("matplotlib") is None:
-        raise StudyError('--plot needs matplotlib: pip install ".[report]" in a checkout')
 
 
 def plot_intensity(results: Sequence[TrialResult], path: Path) -> None:

@@ -17,7 +17,7 @@ from crossfer.train.config import DataConfig, Recipe
 from crossfer.train.device import choose_device
 from crossfer.train.display import Display
 from crossfer.train.faults import TrainingError
-from crossfer.train.intensity import GradientProbe, read_rows
+from crossfer.train.intensity import GradientProbe
 from crossfer.train.loader import decoded_bytes, load_faces
 from crossfer.train.loop import train
 from crossfer.train.network import input_contract, network
@@ -171,7 +171,6 @@ def run_study(
                     results=results,
                     runs=runs,
                     observers=[display, GradientProbe()] if probe else [display],
-                    observed=(lambda folder: {"intensity": read_rows(folder)}) if probe else (lambda _: {}),
                 )
             )
         say(console, f"    validation accuracy {100 * done[-1].valid_accuracy:.2f} %")

@@ -107,7 +107,6 @@ def run_trial(
     results: Path,
     runs: Path,
     observers: Sequence[Observer] = (),
-    observed: Callable[[Path], dict[str, Any]] = lambda _: {},
 ) -> TrialResult:
     """Train a trial and write its result, or read the result that is there.
 
@@ -117,8 +116,7 @@ def run_trial(
         results: folder of the result files; ``NAME.json`` appears once the run is whole.
         runs: where the run itself lies until then, in a folder that is marked as a study's; one that was
             stopped goes on from its last whole epoch.
-        observers: look on.
-        observed: reads what an observer left in the run's folder.
+        observers: look on; the result keeps what they noted.
 
     Raises:
         StudyError: if the result that is there came from another recipe or other weights, or the run there is
@@ -156,7 +154,7 @@ def run_trial(
         precision=done.precision,
         commit=done.commit,
         recipe=trial.recipe.model_dump(mode="json", exclude={"data": {*OF_THE_MACHINE}}),
-        observed=observed(folder),
+        observed={key: value for observer in observers for key, value in observer.noted().items()},
         valid_mean_class_accuracy=last.valid_mean_class_accuracy,
         processor=device_name(choose_device(trial.recipe.optim.device)),
         weights=weights,
@@ -264,9 +262,10 @@ def paired_difference(
     return Difference(mean(differences), margin, n)
 
 
-def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and sample standard deviation (None for a single value)."""
-    return mean(values), stdev(values) if len(values) > 1 else None
+def plus_minus(values: Sequence[float], digits: int) -> str:
+    """Mean and sample standard deviation with so many decimals; a single value has no deviation."""
+    deviation = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{deviation}"
 
 
 def _same_trial(found: TrialResult, trial: Trial, path: Path) -> TrialResult:
