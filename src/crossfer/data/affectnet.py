@@ -89,7 +89,7 @@ def list_affectnet(root: Path, options: ListingOptions, faults: Faults, *, label
         f"affectnet {Path(root).absolute()} {split}",
         _state(layout),
         lambda: _index(layout, split, faults),
-        keep=lambda: not (faults.messages or faults.unlisted),  # they are told each time
+        keep=lambda: not (faults.found or faults.unlisted),  # they are told each time
     )
     kept = np.flatnonzero(index["labels"] < len(labels))
     columns = SampleColumns(
@@ -104,7 +104,7 @@ def list_affectnet(root: Path, options: ListingOptions, faults: Faults, *, label
         columns.boxes = None
         protocol += ", images cut to the face already"
     read = partial(read_from, layout.images)
-    return Dataset(labels.name, protocol, labels, columns, read, tuple(faults.messages))
+    return Dataset(labels.name, protocol, labels, columns, read)
 
 
 def _find(root: Path, split: str) -> _Layout:

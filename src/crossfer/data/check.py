@@ -23,10 +23,11 @@ ORDER: tuple[Severity, ...] = ("fatal", "warning")
 
 @dataclass(frozen=True)
 class _Part:
-    """A split as listed, and what was wrong with the listing."""
+    """A split as listed, where its images lie among those of all, and what was wrong with the listing."""
 
     dataset: Dataset
     labels: np.ndarray
+    rows: slice
     faults: Faults
     split: str
 
@@ -79,7 +80,6 @@ def check_dataset(
     prints = take_fingerprints(datasets, progress=progress.read)
     pairs = _compare(prints, progress) if near else None
     same, alike = group_duplicates(prints), group_duplicates(prints, pairs)
-    spans = _spans(datasets)
     findings = [
         *_listing_findings(parts),
         *_unreadable_findings(prints),
@@ -94,7 +94,7 @@ def check_dataset(
         protocol=datasets[0].protocol,
         labels=datasets[0].labels.expressions,
         near=near,
-        splits=tuple(_count(p, same[s], alike[s]) for p, s in zip(parts, spans, strict=True)),
+        splits=tuple(_count(part, same[part.rows], alike[part.rows]) for part in parts),
         overlaps=tuple(_overlaps(parts, same, alike)),
         findings=tuple(sorted(findings, key=lambda finding: ORDER.index(finding.severity))),
         groups=tuple(_groups(parts, same, alike)),
@@ -102,11 +102,13 @@ def check_dataset(
 
 
 def _list_parts(name: DatasetName, root: Path, options: ListingOptions) -> Iterator[_Part]:
+    start = 0
     for split in splits_of(name, root, options.classes):
         faults = Faults(skip=True)
         dataset = SOURCES[name].list(root, replace(options, split=split, every=True), faults)
         labels = np.fromiter((sample.label for sample in dataset.samples), np.int32, len(dataset))
-        yield _Part(dataset, labels, faults, split)
+        yield _Part(dataset, labels, slice(start, start + len(dataset)), faults, split)
+        start += len(dataset)
 
 
 def _compare(prints: Fingerprints, progress: Progress) -> np.ndarray:
@@ -118,12 +120,6 @@ def _compare(prints: Fingerprints, progress: Progress) -> np.ndarray:
         progress.compared(done / TABLES)
 
     return find_near_pairs(prints, progress=step)
-
-
-def _spans(datasets: Sequence[Dataset]) -> list[slice]:
-    """Where the images of each data set lie among those of all."""
-    ends = np.cumsum([len(dataset) for dataset in datasets]).tolist()
-    return [slice(end - len(dataset), end) for dataset, end in zip(datasets, ends, strict=True)]
 
 
 # ---- numbers ----
@@ -148,10 +144,9 @@ def _published(part: _Part) -> Published | None:
 
 
 def _overlaps(parts: Sequence[_Part], same: np.ndarray, alike: np.ndarray) -> Iterator[Overlap]:
-    spans = _spans([part.dataset for part in parts])
-    for (part, mine), (other, theirs) in permutations(zip(parts, spans, strict=True), 2):
-        identical = int(np.isin(same[mine], same[theirs]).sum())
-        near = int(np.isin(alike[mine], alike[theirs]).sum())
+    for part, other in permutations(parts, 2):
+        identical = int(np.isin(same[part.rows], same[other.rows]).sum())
+        near = int(np.isin(alike[part.rows], alike[other.rows]).sum())
         yield Overlap(part.split, other.split, identical, near)
 
 
@@ -181,12 +176,7 @@ _FAULTS: dict[str, str] = {
 
 def _listing_findings(parts: Sequence[_Part]) -> Iterator[Finding]:
     for kind, text in _FAULTS.items():
-        found = [
-            message
-            for part in parts
-            for message, of in zip(part.faults.messages, part.faults.kinds, strict=True)
-            if of == kind
-        ]
+        found = [message for part in parts for message, of in part.faults.found if of == kind]
         found = list(dict.fromkeys(found))  # a fault of a file that all splits share is met in each
         if found:
             yield Finding("fatal", kind, f"{len(found):,} {text}", _some(found))
@@ -271,7 +261,7 @@ def _labelled(parts: Sequence[_Part], labels: np.ndarray, index: int) -> str:
 
 
 def _leak_findings(parts: Sequence[_Part], groups: np.ndarray, *, near: bool) -> Iterator[Finding]:
-    spans = dict(zip([part.split for part in parts], _spans([p.dataset for p in parts]), strict=True))
+    spans = {part.split: part.rows for part in parts}
     for split in ("test", "valid"):
         others = [other for other in ("train", "valid") if other in spans and other != split]
         if split not in spans or not others:

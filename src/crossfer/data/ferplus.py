@@ -88,7 +88,7 @@ def list_ferplus(root: Path, options: ListingOptions, faults: Faults) -> Dataset
 
     samples = _samples(rows, images, _LABELLERS[protocol], faults, every=options.every)
     read = partial(_read, images)
-    return Dataset("ferplus", f"{protocol}/{labels}", FERPLUS, samples, read, tuple(faults.messages))
+    return Dataset("ferplus", f"{protocol}/{labels}", FERPLUS, samples, read)
 
 
 def _read(images: _Images, sample: Sample) -> np.ndarray:

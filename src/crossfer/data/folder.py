@@ -52,7 +52,6 @@ def list_folder(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
         protocol="folder per class",
         labels=labels,
         split=split,
-        faults=faults,
         name_of=partial(add, prefix),
     )
     if not len(dataset):

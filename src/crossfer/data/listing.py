@@ -55,7 +55,6 @@ def list_in_tree(
     protocol: str,
     labels: LabelSet,
     split: str,
-    faults: Faults,
     name_of: Callable[[str], str] = as_is,
 ) -> Dataset:
     """The data set of some images below one tree.
@@ -67,12 +66,11 @@ def list_in_tree(
         protocol: as in ``Dataset``.
         labels: the classes.
         split: their split.
-        faults: those met so far.
         name_of: from a member to ``Sample.name``.
     """
     members, indices = pack([member for member, _ in found]), [label for _, label in found]
     samples = SampleColumns(tree.where, members, indices, split, name_of=name_of)
-    return Dataset(name, protocol, labels, samples, partial(read_from, tree), tuple(faults.messages))
+    return Dataset(name, protocol, labels, samples, partial(read_from, tree))
 
 
 def read_from(tree: Tree, sample: Sample) -> np.ndarray:

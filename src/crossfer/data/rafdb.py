@@ -100,7 +100,7 @@ def _from_list(images: Tree, labels: dict[str, int], split: str, faults: Faults)
     found = [(members[name], labels[name]) for name in listed if name in members]
     stray = sorted(name for name in members.keys() - labels.keys() if name.startswith(f"{split}_"))
     faults.unlisted += [f"{images.where}/{members[name]}" for name in stray]
-    return _dataset(images, found, split, faults)
+    return _dataset(images, found, split)
 
 
 def _from_folders(images: Tree, labels: dict[str, int], split: str, faults: Faults) -> Dataset:
@@ -123,10 +123,10 @@ def _from_folders(images: Tree, labels: dict[str, int], split: str, faults: Faul
             found[name] = member, label
     listed = sum(name.startswith(f"{split}_") for name in labels)
     note_missing(images.where, _unplaced(images, labels, split), listed, faults)
-    return _dataset(images, [found[name] for name in sorted(found)], split, faults)
+    return _dataset(images, [found[name] for name in sorted(found)], split)
 
 
-def _dataset(images: Tree, found: Sequence[tuple[str, int]], split: str, faults: Faults) -> Dataset:
+def _dataset(images: Tree, found: Sequence[tuple[str, int]], split: str) -> Dataset:
     return list_in_tree(
         images,
         found,
@@ -134,7 +134,6 @@ def _dataset(images: Tree, found: Sequence[tuple[str, int]], split: str, faults:
         protocol="basic",
         labels=RAFDB,
         split=split,
-        faults=faults,
         name_of=name_of,
     )
 

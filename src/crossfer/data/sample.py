@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -92,21 +92,31 @@ class ListingOptions:
     every: bool = False
 
 
+class Fault(NamedTuple):
+    """What is wrong with a row or image, in a line.
+
+    Attributes:
+        message: the line.
+        kind: what it is about: ``"row"`` (or file) that is not as it should be, ``"missing"`` image,
+            ``"mismatch"`` of two sources of one label.
+    """
+
+    message: str
+    kind: Literal["row", "missing", "mismatch"]
+
+
 @dataclass
 class Faults:
     """What to do about bad rows and images while a data set is listed: stop, or go on and keep the messages.
 
     Attributes:
         skip: go on.
-        messages: one line for each fault so far, in the order met.
-        kinds: for each of them what it is about: ``"row"`` (or file) that is not as it should be,
-            ``"missing"`` image, ``"mismatch"`` of two sources of one label.
+        found: the faults so far, in the order met.
         unlisted: images that lie there without a label; no fault, since no number depends on them.
     """
 
     skip: bool
-    messages: list[str] = field(default_factory=list)
-    kinds: list[str] = field(default_factory=list)
+    found: list[Fault] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
 
     def add(self, message: str, kind: Literal["row", "missing", "mismatch"] = "row") -> None:
@@ -117,5 +127,4 @@ class Faults:
         """
         if not self.skip:
             raise DataError(message)
-        self.messages.append(message)
-        self.kinds.append(kind)
+        self.found.append(Fault(message, kind))

@@ -48,7 +48,6 @@ def list_sfew(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
                     protocol="official validation part as test",
                     labels=SFEW,
                     split=options.split,
-                    faults=faults,
                 )
     raise DataError(
         f"{root}: expected SFEW 2.0 as {part}/{part}_Aligned_Faces/<Class>/*.png, found {outer.listing()}; "

@@ -146,7 +146,9 @@ def open_dataset(
         dataset = source.list(root, options, faults)
     else:
         dataset = _from_split_file(name, root, options, faults, Path(split_file))
-    return keep_readable(dataset, faults) if skip_bad else dataset
+    if skip_bad:
+        dataset = keep_readable(dataset, faults)
+    return replace(dataset, skipped=tuple(fault.message for fault in faults.found))
 
 
 def splits_of(name: DatasetName, root: Path, classes: LabelSet | None = None) -> tuple[Split, ...]:

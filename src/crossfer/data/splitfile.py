@@ -197,5 +197,4 @@ def carve(train: Dataset, file: SplitFile, split: Split, faults: Faults) -> Data
         train,
         protocol=f"{train.protocol}, split file {file.digest}",
         samples=take(train.samples, rows, split),
-        skipped=tuple(faults.messages),
     )

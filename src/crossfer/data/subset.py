@@ -33,6 +33,6 @@ def keep_readable(dataset: Dataset, faults: Faults) -> Dataset:
     if len(dataset) and not kept:
         raise DataError(
             f"{dataset.name}: expected images that can be read, found none in {len(dataset):,}; "
-            f"the last one: {faults.messages[-1]}"
+            f"the last one: {faults.found[-1].message}"
         )
-    return replace(dataset, samples=take(dataset.samples, kept), skipped=tuple(faults.messages))
+    return replace(dataset, samples=take(dataset.samples, kept))

@@ -102,10 +102,10 @@ def list_table(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
     _note_missing(tree, where, entries, there, faults)
     samples = _samples(tree, there, split)
     if not len(samples):
-        why = f" that can be used; the first fault: {faults.messages[0]}" if faults.messages else ""
+        why = f" that can be used; the first fault: {faults.found[0].message}" if faults.found else ""
         raise DataError(f"{where}: expected a row with an image of split {split}, found none{why}")
     read = partial(read_from, tree)
-    return Dataset("table", columns.describe(), labels, samples, read, tuple(faults.messages))
+    return Dataset("table", columns.describe(), labels, samples, read)
 
 
 def split_values(root: Path) -> set[str]:
