@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crossfer.data.sample import DataError, Dataset, Sample
 from crossfer.data.source import open_dataset
-from crossfer.data.split import assign, cut
+from crossfer.data.split import Duplicates, assign, cut_split
 from crossfer.data.splitfile import SplitFile, read_split_file
 from crossfer.labels import FERPLUS
 from data.layouts import picture, save, write_class_folders, write_rafdb
@@ -74,13 +74,17 @@ def toy(images: list[np.ndarray], subjects: list[str | None]) -> Dataset:
     return Dataset("toy", "all", FERPLUS, samples, lambda sample: images[int(sample.path)])
 
 
+def cut(dataset: Dataset, seed: int, duplicates: Duplicates) -> list[str]:
+    file = cut_split("folder", dataset, {"valid": 0.4}, seed=seed, duplicates=duplicates)
+    return [file.split_of[sample.name] for sample in dataset.samples]
+
+
 def test_people_and_duplicates_stay_on_one_side():
     images = [picture(i, side=48) for i in range(30)]
     images[7], images[8], images[9] = images[0], np.roll(images[1], 1, axis=1), images[2][:, ::-1]
     dataset = toy(images, ["p" if i in {3, 10, 11} else None for i in range(30)])
     for seed in range(5):
-        near = cut(dataset, {"valid": 0.4}, seed=seed)
-        exact = cut(dataset, {"valid": 0.4}, seed=seed, duplicates="exact")
+        near, exact = cut(dataset, seed, "near"), cut(dataset, seed, "exact")
         for chosen in (near, exact):
             assert chosen[0] == chosen[7]
             assert chosen[3] == chosen[10] == chosen[11]
@@ -90,7 +94,7 @@ def test_people_and_duplicates_stay_on_one_side():
 
 def test_too_few_images_are_refused():
     with pytest.raises(DataError, match="2 images leave none for valid"):
-        cut(toy([picture(1)] * 2, ["p", "p"]), {"valid": 0.1})
+        cut_split("folder", toy([picture(1)] * 2, ["p", "p"]), {"valid": 0.1})
 
 
 # ---- the file ----

@@ -14,8 +14,8 @@ from crossfer.data.check import Progress
 from crossfer.data.names import DatasetName
 from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
 from crossfer.data.source import SOURCES, splits_of
-from crossfer.data.split import Duplicates
-from crossfer.data.splitfile import SplitFile, cut_split
+from crossfer.data.split import Duplicates, cut_split
+from crossfer.data.splitfile import SplitFile
 from crossfer.printable import printable
 
 
@@ -46,7 +46,7 @@ def cut_split_file(
         The split file, and a table of how many images of each class it puts where.
 
     Raises:
-        DataError: if the set already has one of these splits, or as ``crossfer.data.splitfile.cut_split``
+        DataError: if the set already has one of these splits, or as ``crossfer.data.split.cut_split``
             does.
     """
     own = splits_of(name, root, options.classes)

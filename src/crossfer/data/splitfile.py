@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import csv
 import io
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -26,9 +25,8 @@ from pathlib import Path
 from typing import get_args
 
 from crossfer.data.listing import csv_lines
-from crossfer.data.names import DatasetName, Split
+from crossfer.data.names import Split
 from crossfer.data.sample import DataError, Dataset, Faults
-from crossfer.data.split import Duplicates, cut
 from crossfer.data.subset import take
 
 FIRST_LINE = "# crossfer split 1"
@@ -64,66 +62,13 @@ class SplitFile:
         return blake2b("".join(lines).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
 
     def to_text(self) -> str:
-        """The file's content, for names that it can hold: see ``cut_split``."""
+        """The file's content, for names that it can hold: see ``crossfer.data.split.cut_split``."""
         page = io.StringIO()
         page.write(f"{FIRST_LINE}\n# data: {self.data}\n# command: {self.command}\n")
         if self.purpose:
             page.write(f"# for: {self.purpose}\n")
         csv.writer(page, lineterminator="\n").writerows([("image", "split"), *self.split_of.items()])
         return page.getvalue()
-
-
-def cut_split(
-    name: DatasetName,
-    train: Dataset,
-    fractions: Mapping[str, float],
-    *,
-    classes: str | None = None,
-    seed: int = 0,
-    duplicates: Duplicates = "near",
-    progress: Callable[[int], None] = lambda _: None,
-) -> SplitFile:
-    """Cuts new splits out of a set's train images, with the command that does the same.
-
-    Args:
-        name: what commands call the data set.
-        train: all images to cut from.
-        fractions: share of each class that each new split gets.
-        classes: of a folder or table, as the command takes them; None where it was not told.
-        seed: of the choice.
-        duplicates: which images stay together, as for ``crossfer.data.split.cut``.
-        progress: called with the number of images read since the last call.
-
-    Raises:
-        DataError: if a name has a line break or is no UTF-8 (the message shows the first one escaped), or as
-            ``crossfer.data.split.cut`` does.
-    """
-    _require_plain_names(train)
-    parts = cut(train, fractions, seed=seed, duplicates=duplicates, progress=progress)
-    shares = " ".join(f"--{split} {share:g}" for split, share in fractions.items())
-    said = "" if classes is None else f" --classes {shlex.quote(' '.join(classes.split()))}"
-    command = f"crossfer data split {name}{said} {shares} --seed {seed} --duplicates {duplicates}"
-    split_of = {sample.name: part for sample, part in zip(train.samples, parts, strict=True)}
-    return SplitFile(name, command, split_of)
-
-
-def _require_plain_names(train: Dataset) -> None:
-    """Makes sure that a split file can hold the names of a set's images, before they are read."""
-    for sample in train.samples:
-        if not _is_plain(sample.name):
-            shown = str(sample.name.encode("utf-8", "surrogateescape"))[1:]
-            raise DataError(
-                f"{train.name}: expected names in UTF-8 without line breaks, which a split file can hold, "
-                f"found {shown}; rename that image"
-            )
-
-
-def _is_plain(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\n" not in name and "\r" not in name
 
 
 def read_split_file(path: Path) -> SplitFile:

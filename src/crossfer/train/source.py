@@ -12,7 +12,8 @@ import numpy as np
 from crossfer.data.names import FOUND
 from crossfer.data.sample import DataError, Dataset
 from crossfer.data.source import SOURCES, classes_of, open_dataset, splits_of
-from crossfer.data.splitfile import cut_split, read_split_file
+from crossfer.data.split import cut_split
+from crossfer.data.splitfile import read_split_file
 from crossfer.data.subset import take
 from crossfer.data.synthetic import load_synthetic
 from crossfer.labels import LabelSet
