@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from crossfer.method.clbs import EmbeddingProjection, StageProjection, clbs_loss
+from crossfer.method.contrast import Comparison
 from crossfer.method.kmeans import plus_plus
 from reference.clbs import centre, embedding_vectors, stage_vectors
 from reference.clbs import clbs_loss as naive_clbs_loss
@@ -51,7 +52,7 @@ def test_stage_projection_agrees_with_its_naive_twin() -> None:
 def test_agrees_with_its_naive_twin(contrast: str, batch: int, d: int, k: int) -> None:
     v = vectors(batch, d)
     start = plus_plus((v[3] - v[3].mean(dim=0))[None], k, generator())[0].numpy()
-    found = clbs_loss(v, [1, 2, 3], k=k, contrast=contrast, generator=generator())
+    found = clbs_loss(v, [1, 2, 3], k=k, how=Comparison(contrast), generator=generator())
     expected = [naive_clbs_loss(s.numpy(), v[3].numpy(), start, contrast=contrast) for s in v[:3]]
     assert [float(loss) for loss in found] == pytest.approx(expected, abs=1e-5)
 
@@ -67,16 +68,16 @@ def test_what_all_samples_share_does_not_count() -> None:
 def test_stages_that_agree_are_at_the_minimum() -> None:
     """Four samples on orthogonal axes are four clusters; centred, their cosines are 1 and -1/3."""
     same = [torch.eye(4, dtype=torch.float64)] * 4
-    assert float(clbs_loss(same, [1], k=4, contrast="cosine")[0]) == pytest.approx(-0.5)
+    assert float(clbs_loss(same, [1], k=4, how=Comparison("cosine"))[0]) == pytest.approx(-0.5)
     expected = math.log(1 + 3 * math.exp(-4 / 3))
-    assert float(clbs_loss(same, [1], k=4, temperature=1.0)[0]) == pytest.approx(expected)
+    assert float(clbs_loss(same, [1], k=4, how=Comparison(temperature=1.0))[0]) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("contrast", ["cosine", "infonce"])
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_teaches_the_stage_it_claims_to_and_no_other(contrast: str, stage: int) -> None:
     v = [x.requires_grad_() for x in vectors(10, 6)]
-    clbs_loss(v, [stage], k=3, contrast=contrast, generator=generator())[0].backward()
+    clbs_loss(v, [stage], k=3, how=Comparison(contrast), generator=generator())[0].backward()
     for j, x in enumerate(v, start=1):
         if j == stage:
             assert x.grad is not None
@@ -88,7 +89,7 @@ def test_teaches_the_stage_it_claims_to_and_no_other(contrast: str, stage: int) 
 
 def test_without_stop_gradient_the_deep_stage_is_taught_too() -> None:
     v = [x.requires_grad_() for x in vectors(10, 6)]
-    clbs_loss(v, [2], k=3, stop_gradient=False, generator=generator())[0].backward()
+    clbs_loss(v, [2], k=3, how=Comparison(stop_gradient=False), generator=generator())[0].backward()
     assert v[3].grad is not None
     assert v[3].grad.isfinite().all()
     assert v[3].grad.abs().max() > 1e-6
@@ -99,8 +100,8 @@ def test_gradient_is_right(stop_gradient: bool) -> None:
     shallow, deep = (x.requires_grad_() for x in vectors(7, 3)[:2])
 
     def loss(shallow: torch.Tensor, deep: torch.Tensor) -> torch.Tensor:
-        options = {"k": 3, "temperature": 0.5, "stop_gradient": stop_gradient}
-        return clbs_loss([shallow, deep], [1], generator=generator(), **options)[0]
+        how = Comparison(temperature=0.5, stop_gradient=stop_gradient)
+        return clbs_loss([shallow, deep], [1], k=3, how=how, generator=generator())[0]
 
     assert torch.autograd.gradcheck(loss, (shallow, deep if not stop_gradient else deep.detach()))
 
@@ -116,7 +117,7 @@ def test_a_batch_smaller_than_k_is_clustered_into_its_samples_with_a_warning() -
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_constant_vectors_give_finite_losses_and_gradients(contrast: str, dtype: torch.dtype) -> None:
     v = [torch.full((8, 5), 0.3, dtype=dtype).requires_grad_() for _ in range(4)]
-    losses = torch.stack(clbs_loss(v, [1, 2, 3], k=4, contrast=contrast, stop_gradient=False))
+    losses = torch.stack(clbs_loss(v, [1, 2, 3], k=4, how=Comparison(contrast, stop_gradient=False)))
     losses.sum().backward()
     assert losses.isfinite().all()
     assert all(x.grad is not None and x.grad.isfinite().all() for x in v)

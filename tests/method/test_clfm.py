@@ -5,6 +5,7 @@ import torch
 
 from crossfer.method.clfm import clfm_loss
 from crossfer.method.coding import encode
+from crossfer.method.contrast import Comparison
 from crossfer.method.kmeans import plus_plus
 from reference.clfm import clfm_loss as naive_clfm_loss
 
@@ -30,7 +31,7 @@ def test_agrees_with_its_naive_twin(
 ) -> None:
     f = features(batch, channels, grid)
     starts = plus_plus(encode(f[3], grid, coding), k, generator()).numpy()
-    found = clfm_loss(f, [1, 2, 3], k=k, coding=coding, contrast=contrast, generator=generator())
+    found = clfm_loss(f, [1, 2, 3], k=k, coding=coding, how=Comparison(contrast), generator=generator())
     expected = [
         naive_clfm_loss(s.numpy(), f[3].numpy(), starts, coding=coding, contrast=contrast) for s in f[:3]
     ]
@@ -44,7 +45,7 @@ def test_dead_channels_change_nothing(coding: str, contrast: str, monkeypatch: p
     monkeypatch.setattr(torch.Tensor, "exponential_", lambda noise, **_: noise.fill_(1))
     f = features(2, (4, 4, 4, 16), 3)
     dead = [torch.cat([torch.zeros_like(m), m], dim=1) for m in f]
-    options = {"k": 4, "coding": coding, "contrast": contrast}
+    options = {"k": 4, "coding": coding, "how": Comparison(contrast)}
     alone, beside = clfm_loss(f, [1, 2, 3], **options), clfm_loss(dead, [1, 2, 3], **options)
     torch.testing.assert_close(beside, alone, rtol=1e-12, atol=0)
     assert all(abs(float(loss)) > 1e-3 for loss in alone)
@@ -64,7 +65,7 @@ def test_only_the_stages_asked_for_in_their_order() -> None:
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_teaches_the_stage_it_claims_to_and_no_other(coding: str, contrast: str, stage: int) -> None:
     f = [x.requires_grad_() for x in features(2, (4, 5, 6, 8), 3)]
-    clfm_loss(f, [stage], coding=coding, contrast=contrast, generator=generator())[0].backward()
+    clfm_loss(f, [stage], coding=coding, how=Comparison(contrast), generator=generator())[0].backward()
     for j, x in enumerate(f, start=1):
         if j == stage:
             assert x.grad is not None
@@ -76,7 +77,7 @@ def test_teaches_the_stage_it_claims_to_and_no_other(coding: str, contrast: str,
 
 def test_without_stop_gradient_the_deep_stage_is_taught_too() -> None:
     f = [x.requires_grad_() for x in features(2, (4, 5, 6, 8), 3)]
-    clfm_loss(f, [2], stop_gradient=False, generator=generator())[0].backward()
+    clfm_loss(f, [2], how=Comparison(stop_gradient=False), generator=generator())[0].backward()
     assert f[1].grad is not None
     assert f[3].grad is not None
     assert f[3].grad.isfinite().all()
@@ -85,7 +86,8 @@ def test_without_stop_gradient_the_deep_stage_is_taught_too() -> None:
 
 def test_hash_codes_teach_nothing() -> None:
     f = [x.requires_grad_() for x in features(2, (4, 5, 6, 8), 3)]
-    assert not any(loss.requires_grad for loss in clfm_loss(f, [1, 2, 3], coding="hash", stop_gradient=False))
+    losses = clfm_loss(f, [1, 2, 3], coding="hash", how=Comparison(stop_gradient=False))
+    assert not any(loss.requires_grad for loss in losses)
 
 
 @pytest.mark.parametrize("contrast", ["cosine", "infonce"])
@@ -95,8 +97,8 @@ def test_gradient_is_right(contrast: str, stop_gradient: bool) -> None:
     deep = f[3].requires_grad_(not stop_gradient)
 
     def loss(shallow: torch.Tensor, deep: torch.Tensor) -> torch.Tensor:
-        options = {"k": 3, "contrast": contrast, "temperature": 0.5, "stop_gradient": stop_gradient}
-        return clfm_loss([*f[:2], shallow, deep], [3], generator=generator(), **options)[0]
+        how = Comparison(contrast, temperature=0.5, stop_gradient=stop_gradient)
+        return clfm_loss([*f[:2], shallow, deep], [3], k=3, how=how, generator=generator())[0]
 
     assert torch.autograd.gradcheck(loss, (f[2].requires_grad_(), deep))
 
@@ -116,7 +118,7 @@ def test_constant_features_give_finite_losses_and_gradients(coding: str, contras
     f = [
         torch.full_like(x, value, dtype=torch.bfloat16).requires_grad_() for x in features(2, (4, 4, 4, 8), 3)
     ]
-    losses = clfm_loss(f, [1, 2, 3], coding=coding, contrast=contrast, stop_gradient=False)
+    losses = clfm_loss(f, [1, 2, 3], coding=coding, how=Comparison(contrast, stop_gradient=False))
     assert torch.stack(losses).isfinite().all()
     if coding != "hash":
         torch.stack(losses).sum().backward()

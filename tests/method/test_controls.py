@@ -5,6 +5,7 @@ import torch
 
 from crossfer.method.clbs import clbs_loss
 from crossfer.method.clfm import clfm_loss
+from crossfer.method.contrast import Comparison
 from crossfer.method.controls import another, exchanged_centroids, match_gradients
 
 CONTROLS = ["permuted", "random"]
@@ -57,10 +58,10 @@ def test_a_control_without_gradient_stays_as_it_is() -> None:
 @pytest.mark.parametrize("contrast", ["infonce", "cosine"])
 def test_clfm_controls_pull_as_hard_and_elsewhere(target: str, contrast: str) -> None:
     maps = [torch.rand(3, c, s, s, requires_grad=True) for c, s in ((4, 12), (6, 6), (8, 4), (10, 3))]
-    options = {"k": 3, "contrast": contrast}
+    usual, exchanged = Comparison(contrast), Comparison(contrast, target=target)
     for j, x in ((1, maps[0]), (3, maps[2])):
-        (real,) = clfm_loss(maps, [j], **options, generator=generator())
-        (control,) = clfm_loss(maps, [j], **options, target=target, generator=generator())
+        (real,) = clfm_loss(maps, [j], k=3, how=usual, generator=generator())
+        (control,) = clfm_loss(maps, [j], k=3, how=exchanged, generator=generator())
         ours, theirs = (torch.autograd.grad(t, x, retain_graph=True)[0] for t in (real, control))
         torch.testing.assert_close(ours.norm(), theirs.norm(), rtol=1e-4, atol=1e-7)
         assert torch.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) < 0.99
@@ -70,8 +71,9 @@ def test_clfm_controls_pull_as_hard_and_elsewhere(target: str, contrast: str) ->
 @pytest.mark.parametrize("contrast", ["infonce", "cosine"])
 def test_clbs_controls_pull_as_hard_and_elsewhere(target: str, contrast: str) -> None:
     vectors = [torch.randn(16, 12, requires_grad=True) for _ in range(4)]
-    (real,) = clbs_loss(vectors, [2], k=4, contrast=contrast, generator=generator())
-    (control,) = clbs_loss(vectors, [2], k=4, contrast=contrast, target=target, generator=generator())
+    usual, exchanged = Comparison(contrast), Comparison(contrast, target=target)
+    (real,) = clbs_loss(vectors, [2], k=4, how=usual, generator=generator())
+    (control,) = clbs_loss(vectors, [2], k=4, how=exchanged, generator=generator())
     ours, theirs = (torch.autograd.grad(t, vectors[1], retain_graph=True)[0] for t in (real, control))
     torch.testing.assert_close(ours.norm(), theirs.norm(), rtol=1e-4, atol=1e-7)
     assert torch.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) < 0.99

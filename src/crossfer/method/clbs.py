@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossfer.method import collectives
-from crossfer.method.contrast import Contrast, align, assign, deep_centroids
-from crossfer.method.controls import Target, another, exchanged_centroids, match_gradients
+from crossfer.method.contrast import Comparison, align, assign, deep_centroids
+from crossfer.method.controls import another, exchanged_centroids, match_gradients
 
 Projection = Literal["embedding", "stage"]
 
@@ -52,10 +52,7 @@ def clbs_loss(
     stages: Sequence[int],
     *,
     k: int,
-    contrast: Contrast = "infonce",
-    temperature: float = 0.1,
-    stop_gradient: bool = True,
-    target: Target = "clusters",
+    how: Comparison = Comparison(),
     generator: torch.Generator | None = None,
 ) -> list[Tensor]:
     """Loss of each asked-for shallow stage against the deep one, over the samples of a batch.
@@ -67,11 +64,7 @@ def clbs_loss(
         stages: the shallow stages (1-based) to teach.
         k: K_bs, clusters in the batch (the number of classes in the paper); a batch with fewer samples than
             that is clustered into as many clusters as it has samples, with a warning.
-        contrast: see :func:`crossfer.method.contrast.align`.
-        temperature: of the InfoNCE softmax.
-        stop_gradient: whether the deep stage is left out of the gradient.
-        target: what a sample is pulled to: its own of the ``"clusters"``; for controls that of another sample
-            (``"permuted"``) or ``"random"`` directions, scaled to the real gradient at the vectors.
+        how: how stages are compared; controls are scaled to the real gradient at the vectors.
         generator: source of the k-means start.
 
     Returns:
@@ -83,20 +76,20 @@ def clbs_loss(
         warnings.warn(f"CLBS: {k} clusters asked for in a batch of {batch}; using {batch}", stacklevel=2)
         k = batch
     deep = _as_set(vectors[-1])
-    centroids = deep_centroids(deep, k, stop_gradient=stop_gradient, generator=generator)
+    centroids = deep_centroids(deep, k, stop_gradient=how.stop_gradient, generator=generator)
     sets = [_as_set(vectors[j - 1]) for j in stages]
 
     def loss(points: Tensor, towards: Tensor, assignments: Tensor | None = None) -> Tensor:
-        return align(points, towards, contrast=contrast, temperature=temperature, assignments=assignments)
+        return align(points, towards, how, assignments=assignments)
 
     real = [loss(points, centroids) for points in sets]
-    if target == "clusters":
+    if how.target == "clusters":
         return real
-    if target == "permuted":
+    if how.target == "permuted":
         order = another(batch, deep.device, generator)
         control = [loss(points, centroids, assign(points, centroids)[:, order]) for points in sets]
     else:
-        towards = exchanged_centroids(centroids, target, generator)
+        towards = exchanged_centroids(centroids, how.target, generator)
         control = [loss(points, towards) for points in sets]
     return match_gradients(real, control, at=[vectors[j - 1] for j in stages])
 

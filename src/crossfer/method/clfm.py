@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from crossfer.method.coding import Coding, encode
-from crossfer.method.contrast import Contrast, align, deep_centroids
-from crossfer.method.controls import Target, exchanged_centroids, match_gradients
+from crossfer.method.contrast import Comparison, align, deep_centroids
+from crossfer.method.controls import exchanged_centroids, match_gradients
 
 
 def clfm_loss(
@@ -18,10 +18,7 @@ def clfm_loss(
     *,
     k: int = 4,
     coding: Coding = "pooled",
-    contrast: Contrast = "infonce",
-    temperature: float = 0.1,
-    stop_gradient: bool = True,
-    target: Target = "clusters",
+    how: Comparison = Comparison(),
     generator: torch.Generator | None = None,
 ) -> list[Tensor]:
     """Loss of each asked-for shallow stage against the deep one.
@@ -35,11 +32,7 @@ def clfm_loss(
         stages: the shallow stages (1-based) to teach.
         k: K_fm, clusters an image.
         coding: how a channel becomes a code, see :func:`crossfer.method.coding.encode`.
-        contrast: see :func:`crossfer.method.contrast.align`.
-        temperature: of the InfoNCE softmax.
-        stop_gradient: whether the deep stage is left out of the gradient.
-        target: what is pulled to: the image's own ``"clusters"``; for controls those of another image
-            (``"permuted"``) or ``"random"`` directions, scaled to the gradient of the real term at f_j.
+        how: how stages are compared; controls are scaled to the gradient of the real term at f_j.
         generator: source of the k-means starts.
 
     Returns:
@@ -47,13 +40,13 @@ def clfm_loss(
     """
     grid = features[-1].shape[-1]
     deep = encode(features[-1], grid, coding)
-    centroids = deep_centroids(deep, k, stop_gradient=stop_gradient, generator=generator)
+    centroids = deep_centroids(deep, k, stop_gradient=how.stop_gradient, generator=generator)
     codes = [encode(features[j - 1], grid, coding) for j in stages]
 
     def losses(towards: Tensor) -> list[Tensor]:
-        return [align(c, towards, contrast=contrast, temperature=temperature, shared=True) for c in codes]
+        return [align(c, towards, how, shared=True) for c in codes]
 
-    if target == "clusters":
+    if how.target == "clusters":
         return losses(centroids)
-    control = losses(exchanged_centroids(centroids, target, generator))
+    control = losses(exchanged_centroids(centroids, how.target, generator))
     return match_gradients(losses(centroids), control, at=[features[j - 1] for j in stages])

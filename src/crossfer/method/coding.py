@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from crossfer.method.choice import one_of
+
 Coding = Literal["pooled", "straight_through", "hash"]
 
 
@@ -45,8 +47,7 @@ def encode(features: Tensor, grid: int, coding: Coding) -> Tensor:
     maps = torch.where(live, maps, torch.zeros_like(maps))
     if coding == "pooled":
         return F.normalize(maps, dim=-1)
-    if coding not in ("hash", "straight_through"):
-        raise ValueError(f"coding must be 'pooled', 'straight_through' or 'hash', got {coding!r}")
+    one_of("coding", coding, Coding)
     codes = top_two_positions(maps, grid)
     if coding == "straight_through":
         soft = _soft_top_two(maps, grid)

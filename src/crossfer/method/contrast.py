@@ -5,6 +5,7 @@ Both modules of the paper, over feature maps (CLFM) and over the batch (CLBS), e
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -12,9 +13,41 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crossfer.method import collectives
+from crossfer.method.choice import one_of
+from crossfer.method.controls import Target
 from crossfer.method.kmeans import cluster_means, kmeans
 
 Contrast = Literal["infonce", "cosine"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a shallow stage is compared with the deep one, in both terms alike.
+
+    Attributes:
+        contrast: ``"cosine"``: -0.5 times the mean cosine similarity (as released; positives only).
+            ``"infonce"``: cross entropy of each mean against all centroids of its own set, so that the other
+            clusters repel.
+        temperature: of the InfoNCE softmax, > 0.
+        stop_gradient: whether the deep stage teaches without being taught.
+        target: what is pulled to: its own of the ``"clusters"``; for controls those of another image or
+            sample (``"permuted"``) or ``"random"`` directions, scaled to the gradient of the real term, see
+            :mod:`crossfer.method.controls`.
+
+    Raises:
+        ValueError: on values out of range.
+    """
+
+    contrast: Contrast = "infonce"
+    temperature: float = 0.1
+    stop_gradient: bool = True
+    target: Target = "clusters"
+
+    def __post_init__(self) -> None:
+        one_of("contrast", self.contrast, Contrast)
+        if not self.temperature > 0:  # written so that NaN is refused too
+            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        one_of("target", self.target, Target)
 
 
 def deep_centroids(
@@ -56,9 +89,8 @@ def assign(codes: Tensor, centroids: Tensor) -> Tensor:
 def align(
     codes: Tensor,
     centroids: Tensor,
+    how: Comparison = Comparison(),
     *,
-    contrast: Contrast = "infonce",
-    temperature: float = 0.1,
     assignments: Tensor | None = None,
     shared: bool = False,
 ) -> Tensor:
@@ -70,33 +102,23 @@ def align(
     Args:
         codes: shallow codes, (B, N, d).
         centroids: (B, K, d).
-        contrast: ``"cosine"``: -0.5 times the mean cosine similarity (as released; positives only).
-            ``"infonce"``: cross entropy of each mean against all centroids of its own set, so that the other
-            clusters repel.
-        temperature: of the InfoNCE softmax, > 0.
+        how: contrast and temperature.
         assignments: (B, N), the cluster that each code joins instead.
         shared: whether these sets are this rank's share of a batch, so that the mean is that of all ranks.
 
     Returns:
         Scalar loss: at least -0.5 for ``"cosine"``; log K for ``"infonce"`` where all centroids are equal; 0
         where all codes are zero.
-
-    Raises:
-        ValueError: on an unknown contrast or a temperature that is not positive.
     """
-    if not temperature > 0:  # written so that NaN is refused too
-        raise ValueError(f"temperature must be positive, got {temperature}")
     k = centroids.shape[1]
     towards = F.normalize(centroids, dim=-1)
     joined = assign(codes, centroids) if assignments is None else assignments
     means, occupied = cluster_means(codes, joined.masked_fill(~has_direction(codes), k), k)
     similarity = F.normalize(means, dim=-1) @ towards.mT
-    if contrast == "cosine":
+    if how.contrast == "cosine":
         terms = -0.5 * similarity.diagonal(dim1=1, dim2=2)
-    elif contrast == "infonce":
-        terms = -(similarity / temperature).log_softmax(dim=-1).diagonal(dim1=1, dim2=2)
     else:
-        raise ValueError(f"contrast must be 'infonce' or 'cosine', got {contrast!r}")
+        terms = -(similarity / how.temperature).log_softmax(dim=-1).diagonal(dim1=1, dim2=2)
     weight = occupied.to(terms.dtype)
     number = collectives.total(weight.sum()) / collectives.count() if shared else weight.sum()
     return (terms * weight).sum() / torch.where(number > 0, number, 1)

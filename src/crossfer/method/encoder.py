@@ -13,6 +13,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crossfer.method.choice import one_of
+
 Stem = Literal["standard", "small"]
 STAGES = 4
 BLOCKS = {10: (1, 1, 1, 1), 14: (1, 1, 2, 2), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
@@ -67,8 +69,7 @@ class ResNet(nn.Module):
         super().__init__()
         if depth not in BLOCKS:
             raise ValueError(f"depth must be one of {sorted(BLOCKS)}, got {depth}")
-        if stem not in ("standard", "small"):
-            raise ValueError(f"stem must be 'standard' or 'small', got {stem!r}")
+        one_of("stem", stem, Stem)
         if channels is not None and len(channels) != STAGES:
             raise ValueError(f"channels must be those of {STAGES} stages, got {list(channels)}")
         self.channels = stage_channels(width) if channels is None else tuple(channels)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from crossfer.method import collectives
+from crossfer.method.choice import one_of
 
 BatchMean = Literal["running", "none", "batch"]
 Branch = Literal["msr", "gap", "msr+gap"]
@@ -52,10 +53,8 @@ class EvidenceHead(nn.Module):
         momentum: float = 0.1,
     ) -> None:
         super().__init__()
-        if batch_mean not in ("running", "none", "batch"):
-            raise ValueError(f"batch_mean must be 'running', 'none' or 'batch', got {batch_mean!r}")
-        if branch not in ("msr", "gap", "msr+gap"):
-            raise ValueError(f"branch must be 'msr', 'gap' or 'msr+gap', got {branch!r}")
+        one_of("batch_mean", batch_mean, BatchMean)
+        one_of("branch", branch, Branch)
         self.grid = grid
         self.batch_mean = batch_mean
         self.momentum = momentum

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, TypedDict
+from dataclasses import asdict
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossfer.method import released
+from crossfer.method.choice import one_of
 from crossfer.method.clbs import EmbeddingProjection, Projection, StageProjection, clbs_loss
 from crossfer.method.clfm import clfm_loss
 from crossfer.method.coding import Coding
-from crossfer.method.contrast import Contrast
+from crossfer.method.contrast import Comparison, Contrast
 from crossfer.method.controls import Target
 from crossfer.method.model import Output
 
@@ -54,15 +56,6 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits, targets)
 
 
-class Comparison(TypedDict):
-    """How stages are compared, in both terms alike; see :class:`CrossLayerLoss`."""
-
-    contrast: Contrast
-    temperature: float
-    stop_gradient: bool
-    target: Target
-
-
 class CrossLayerLoss(nn.Module):
     """The paper's loss, in its corrected form by default.
 
@@ -79,12 +72,9 @@ class CrossLayerLoss(nn.Module):
         feature_map: whether CLFM is part of the loss.
         batch: whether CLBS is part of the loss.
         coding: see :func:`crossfer.method.coding.encode`.
-        contrast: see :func:`crossfer.method.contrast.align`.
-        temperature: of the InfoNCE softmax.
-        stop_gradient: whether the deep stage teaches without being taught.
+        contrast, temperature, stop_gradient, target: see :class:`crossfer.method.contrast.Comparison`.
         projection: CLBS's vectors come from MSR's embeddings (``"embedding"``, as released) or from the
             feature maps (``"stage"``, as in the figure).
-        target: ``"clusters"``, or a control, see :mod:`crossfer.method.controls`.
         variant: ``"released"`` computes what the released code does, see :mod:`crossfer.method.released`; it
             needs ``coding="hash"`` and ``contrast="cosine"``, and ``temperature``, ``stop_gradient``,
             ``projection`` and ``target`` as they are by default; all other options are free.
@@ -106,30 +96,23 @@ class CrossLayerLoss(nn.Module):
         feature_map: bool = True,
         batch: bool = True,
         coding: Coding = "pooled",
-        contrast: Contrast = "infonce",
-        temperature: float = 0.1,
-        stop_gradient: bool = True,
+        contrast: Contrast = Comparison.contrast,
+        temperature: float = Comparison.temperature,
+        stop_gradient: bool = Comparison.stop_gradient,
         projection: Projection = "embedding",
-        target: Target = "clusters",
+        target: Target = Comparison.target,
         variant: Variant = "corrected",
         objective: Callable[[Tensor, Tensor], Tensor] = soft_cross_entropy,
     ) -> None:
         super().__init__()
-        self.comparison = Comparison(
-            contrast=contrast, temperature=temperature, stop_gradient=stop_gradient, target=target
-        )
-        _check_variant(variant, {"coding": coding, "projection": projection, **self.comparison})
+        self.how = Comparison(contrast, temperature, stop_gradient, target)
+        _check_variant(variant, {"coding": coding, "projection": projection, **asdict(self.how)})
         for name, clusters in (("k_feature_map", k_feature_map), ("k_batch", k_batch)):
             if clusters is not None and clusters < 1:
                 raise ValueError(f"{name} must be at least 1, got {clusters}")
-        if not temperature > 0:
-            raise ValueError(f"temperature must be positive, got {temperature}")
-        if target not in ("clusters", "permuted", "random"):
-            raise ValueError(f"target must be 'clusters', 'permuted' or 'random', got {target!r}")
         if len(lambdas) != 3 or not all(weight >= 0 for weight in lambdas):
             raise ValueError(f"lambdas must be three weights >= 0, one a shallow stage, got {tuple(lambdas)}")
-        if projection not in ("embedding", "stage"):
-            raise ValueError(f"projection must be 'embedding' or 'stage', got {projection!r}")
+        one_of("projection", projection, Projection)
         self.objective = objective
         self.lambdas = {j: weight for j, weight in enumerate(lambdas, start=1) if weight > 0}
         self.k_feature_map = k_feature_map
@@ -170,9 +153,7 @@ class CrossLayerLoss(nn.Module):
         if self.variant == "released":
             return self._weigh(released.clfm_loss(output.features, stages, k=k, generator=generator))
         return self._weigh(
-            clfm_loss(
-                output.features, stages, k=k, coding=self.coding, **self.comparison, generator=generator
-            )
+            clfm_loss(output.features, stages, k=k, coding=self.coding, how=self.how, generator=generator)
         )
 
     def _clbs(self, output: Output, generator: torch.Generator | None) -> Tensor:
@@ -183,7 +164,7 @@ class CrossLayerLoss(nn.Module):
         stages, k = list(range(1, len(vectors))), self.k_batch  # those that are taught, and the deep one
         if self.variant == "released":
             return self._weigh(released.clbs_loss(vectors, stages, k=k, generator=generator))
-        return self._weigh(clbs_loss(vectors, stages, k=k, **self.comparison, generator=generator))
+        return self._weigh(clbs_loss(vectors, stages, k=k, how=self.how, generator=generator))
 
     def _weigh(self, losses: list[Tensor]) -> Tensor:
         weights = losses[0].new_tensor(list(self.lambdas.values()))
@@ -191,8 +172,7 @@ class CrossLayerLoss(nn.Module):
 
 
 def _check_variant(variant: str, chosen: dict[str, object]) -> None:
-    if variant not in ("corrected", "released"):
-        raise ValueError(f"variant must be 'corrected' or 'released', got {variant!r}")
+    one_of("variant", variant, Variant)
     for name, value in RELEASED.items():
         if variant == "released" and chosen[name] != value:
             raise ValueError(f"variant 'released' means {name} = {value!r}, got {chosen[name]!r}")

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crossfer.method.choice import one_of
+
 Weighting = Literal["adaptive", "sum"]
 
 
@@ -87,8 +89,7 @@ class MSR(nn.Module):
         embed_norm: bool = True,
     ) -> None:
         super().__init__()
-        if weighting not in ("adaptive", "sum"):
-            raise ValueError(f"weighting must be 'adaptive' or 'sum', got {weighting!r}")
+        one_of("weighting", weighting, Weighting)
         self.weighting = weighting
         self.adapters = nn.ModuleList(_adapter(c, j) for j, c in enumerate(channels, start=1))
         self.embed = nn.ModuleList(
