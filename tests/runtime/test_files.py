@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from crossfer.figure import picture
+from crossfer.runtime import files
 from crossfer.runtime.annotate import save_png
 from crossfer.runtime.files import annotated_paths, find_images, in_words
 
@@ -51,6 +52,16 @@ def test_equal_names_get_numbers():
 def test_no_input_is_overwritten(tmp_path):
     images = [tmp_path / "x.png", tmp_path / "x.jpg", tmp_path / "x-2.png"]
     assert [path.name for path in annotated_paths(images, tmp_path)] == ["x-3.png", "x-4.png", "x-2-2.png"]
+
+
+def test_many_equal_names_take_no_more_time_for_each(monkeypatch):
+    looked_at: list[Path] = []
+    key = files._key
+    monkeypatch.setattr(files, "_key", lambda path: looked_at.append(path) or key(path))
+    images = [Path(f"person-{number}/0001.jpg") for number in range(200)]
+    names = [path.name for path in annotated_paths(images, Path("out"))]
+    assert names == ["0001.png", *(f"0001-{number}.png" for number in range(2, 201))]
+    assert len(looked_at) < 4 * len(images)
 
 
 @given(st.lists(st.sampled_from(["a/x.png", "b/x.png", "x-2.jpg", "X.jpg", "x-2-2.png", "out/x.png"])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 from PIL import Image
@@ -75,7 +76,8 @@ def in_words(passed_over: Sequence[Path]) -> str:
     '3 files not looked at (.heic 2, .gif 1): convert them to JPEG or PNG'
     """
     links = [path for path in passed_over if path.is_dir()]
-    suffixes = Counter(path.suffix.lower() for path in passed_over if path not in links)
+    linked = set(links)
+    suffixes = Counter(path.suffix.lower() for path in passed_over if path not in linked)
     drawings = suffixes.pop(".png", 0)
     kinds = suffixes.most_common()
     parts = []
@@ -101,15 +103,19 @@ def annotated_paths(images: Sequence[Path], folder: Path) -> list[Path]:
     ['x.png', 'x-2.png']
     """
     taken = {_key(image) for image in images}
+    left = {stem: _numbered(folder, stem) for stem in {image.stem for image in images}}
     chosen = []
     for image in images:
-        path, number = folder / f"{image.stem}.png", 1
-        while _key(path) in taken or not _ours_or_new(path):
-            number += 1
-            path = folder / f"{image.stem}-{number}.png"
+        path = next(path for path in left[image.stem] if _key(path) not in taken and _ours_or_new(path))
         taken.add(_key(path))
         chosen.append(path)
     return chosen
+
+
+def _numbered(folder: Path, stem: str) -> Iterator[Path]:
+    yield folder / f"{stem}.png"
+    for number in count(2):
+        yield folder / f"{stem}-{number}.png"
 
 
 def _ours_or_new(path: Path) -> bool:
