@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from crossfer.cli import main
+from support.command import run_main
 
 INTERRUPTED = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
 AS_A_FAULT = """
@@ -73,3 +74,46 @@ def test_results_in_files_and_pipes_are_utf_8(
     assert not ended.value.code
     written = stdout.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
     assert ("café-日.png" if encoding == "utf-8" else r"café-\u65e5.png") in written
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        (["broken.png"], "crossfer.runtime.image.ImageError: "),
+        (["--model", "none.onnx", "broken.png"], "crossfer.runtime.bundle.BundleError: "),
+        (["https://example.org/a.jpg"], "crossfer.cli.errors.UsageError: "),
+    ],
+)
+def test_a_traceback_comes_before_the_line_of_an_error_where_it_is_asked_for(
+    words: list[str],
+    kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.png").write_text("no image")
+
+    def said() -> tuple[object, str]:
+        ended = run_main(monkeypatch, "predict", "--detector", "none", "-o", "results.csv", *words)
+        return ended, capsys.readouterr().err
+
+    monkeypatch.delenv("CROSSFER_TRACEBACK", raising=False)
+    status, line = said()
+    assert status
+    assert "Traceback" not in line
+    monkeypatch.setenv("CROSSFER_TRACEBACK", "1")
+    again, long = said()
+    assert long.startswith("Traceback (most recent call last):\n")
+    assert f"\n{kind}" in long
+    assert long.endswith(line)
+    assert again in (status, 2)
+
+
+def test_a_traceback_does_not_rule_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a\x1b[2J.png").write_text("no image")
+    monkeypatch.setenv("CROSSFER_TRACEBACK", "1")
+    assert run_main(monkeypatch, "predict", "--detector", "none", tmp_path) == 1
+    assert "\x1b" not in capsys.readouterr().err

@@ -18,7 +18,7 @@ from crossfer.cli.calibrate import calibrate
 from crossfer.cli.compare import compare
 from crossfer.cli.data import data
 from crossfer.cli.distill import distill
-from crossfer.cli.errors import UsageError, one_line
+from crossfer.cli.errors import UsageError, one_line, show_traceback
 from crossfer.cli.evaluate import evaluate
 from crossfer.cli.export import export
 from crossfer.cli.help import ReadableGroup
@@ -103,9 +103,11 @@ def main() -> None:
     except KeyboardInterrupt:
         status = 130
     except UsageError as error:
+        show_traceback(error)
         remark(one_line(error))
         status = 2
     except (ValueError, OSError, MemoryError) as error:  # every error class of crossfer is one of these
+        show_traceback(error)
         status = f"crossfer: {one_line(error)}"
     sys.exit(_written_out(stdout, status))
 

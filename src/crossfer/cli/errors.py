@@ -1,4 +1,4 @@
-"""What every command does about errors: one line, never a traceback.
+"""What every command does about errors: one line, and a traceback only where one is asked for.
 
 Exit status 2 where the command line alone is wrong, and 1 where what it names cannot be used.
 """
@@ -6,10 +6,13 @@ Exit status 2 where the command line alone is wrong, and 1 where what it names c
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+
+import typer
 
 from crossfer.printable import printable
 
@@ -67,6 +70,13 @@ def need_other(option: str, file: Path | None, read: Iterable[str | Path | None]
     place = os.path.realpath(file)
     if any(os.path.realpath(path) == place for path in read if path is not None):
         raise ValueError(f"{option} {file}: is read here and would be lost; name another file to write")
+
+
+def show_traceback(error: BaseException) -> None:
+    """Write on stderr where an error comes from if ``CROSSFER_TRACEBACK`` is set; escapes are escaped."""
+    if os.environ.get("CROSSFER_TRACEBACK"):
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        typer.echo("\n".join(map(printable, lines)), err=True)
 
 
 def one_line(error: BaseException, place: object = None) -> str:

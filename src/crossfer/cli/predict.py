@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from crossfer.cli.errors import UsageError, need_other, one_line
+from crossfer.cli.errors import UsageError, need_other, one_line, show_traceback
 from crossfer.cli.options import (
     Abstain,
     Coverage,
@@ -187,6 +187,7 @@ def _recognize_file(
         image = load_image(path) if path is not STANDARD_INPUT else _read_standard_input()
         faces = recognizer.recognize(image)
     except (ValueError, OSError, MemoryError) as error:
+        show_traceback(error)
         wrong = one_line(error, path)
         return ImageResult(path, error=wrong), wrong
     result = ImageResult(path, image.shape[1], image.shape[0], tuple(faces))
@@ -194,6 +195,7 @@ def _recognize_file(
         if drawing is not None:
             save_png(annotate(image, faces, recognizer.meta.input.crop), drawing)
     except (ValueError, OSError, MemoryError) as error:
+        show_traceback(error)
         return result, one_line(error, drawing)
     return result, None
 
