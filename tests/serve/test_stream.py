@@ -6,10 +6,12 @@ import asyncio
 import json
 from contextlib import suppress
 from socket import SHUT_RDWR
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
@@ -152,6 +154,33 @@ def test_an_error_of_ours_ends_the_stream_and_is_logged(model, photo, caplog):
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1011
     assert "can't start new thread" in caplog.text
+
+
+def test_so_does_one_in_taking_frames_in(model, photo, caplog, monkeypatch):
+    def fail(*_):
+        raise TypeError("a defect of ours")
+
+    monkeypatch.setattr(Frames, "put", fail)
+    with running(Service(model)) as client, connect(url(client)) as socket:
+        socket.send(photo)
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(30)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1011
+    assert "a defect of ours" in caplog.text
+
+
+def test_a_client_that_has_left_needs_no_reason():
+    class Left:
+        async def receive(self):
+            return {"type": "websocket.receive", "text": "hello"}
+
+        async def close(self, *_):
+            raise WebSocketDisconnect(1006)
+
+    gone: Any = Left()
+    unused: Any = None
+    asyncio.run(stream.stream(gone, unused, unused, unused))
 
 
 def test_clients_that_leave_in_the_middle_leave_nothing_behind(model, photo):

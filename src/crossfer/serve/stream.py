@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from contextlib import suppress
 from functools import partial
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -72,8 +73,9 @@ async def stream(
     try:
         # Who has left may come back at once, and wants the place in which a last frame is still worked on.
         await asyncio.wait({reading, answering}, return_when=asyncio.FIRST_COMPLETED)
-        if answering.done():
-            answering.result()
+        for task in (reading, answering):
+            if task.done():
+                task.result()
     finally:
         reading.cancel()
         answering.cancel()
@@ -107,14 +109,19 @@ async def _read(websocket: WebSocket, frames: Frames, monitoring: Monitoring) ->
                 return
             data = message.get("bytes")
             if data is None:
-                await websocket.close(UNSUPPORTED_DATA, "expected binary messages, each an image file")
+                await _close(websocket, UNSUPPORTED_DATA, "expected binary messages, each an image file")
                 return
             if frames.put(data):
                 monitoring.frames.labels("dropped").inc()
     except TimeoutError:
-        await websocket.close(GOING_AWAY, f"no frame came for {IDLE_STREAM_SECONDS:g} seconds")
+        await _close(websocket, GOING_AWAY, f"no frame came for {IDLE_STREAM_SECONDS:g} seconds")
     finally:
         frames.close()
+
+
+async def _close(websocket: WebSocket, code: int, reason: str) -> None:
+    with suppress(WebSocketDisconnect, RuntimeError):  # it has left
+        await websocket.close(code, reason)
 
 
 async def _recognize(engine: Engine, data: bytes, name: str) -> Answer | Problem:
