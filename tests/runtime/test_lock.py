@@ -36,12 +36,25 @@ def test_closing_lets_others_in(tmp_path):
     lock_folder(tmp_path, "lock").close()
 
 
-def test_file_systems_without_locks_are_written_to(tmp_path, monkeypatch):
+def fail(monkeypatch, code: int) -> None:
     def flock(*_):
-        raise OSError(errno.ENOLCK, "No locks available")
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(lock.fcntl, "flock", flock)
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_file_systems_without_locks_are_written_to(tmp_path, monkeypatch, code):
+    fail(monkeypatch, code)
     lock_folder(tmp_path, "lock").close()
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES])
+def test_nothing_is_written_where_it_cannot_be_told_whether_another_does(tmp_path, monkeypatch, code):
+    fail(monkeypatch, code)
+    with pytest.raises(OSError, match=os.strerror(code)) as error:
+        lock_folder(tmp_path, "lock")
+    assert error.value.filename == str(tmp_path / "lock")
 
 
 def test_a_folder_that_is_missing_is_named(tmp_path):

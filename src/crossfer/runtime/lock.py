@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import IO
 
 if sys.platform != "win32":
     import fcntl
+
+# What flock says on a file system that has no locks.
+WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 class FolderInUseError(ValueError):
@@ -27,7 +31,7 @@ def lock_folder(folder: Path, name: str) -> IO[bytes]:
 
     Raises:
         FolderInUseError: if another process, or this one, has locked it.
-        OSError: if the file cannot be made.
+        OSError: if the file cannot be made, or whether it is locked cannot be told.
     """
     file = (folder / name).open("wb")
     if sys.platform == "win32":  # where no file that is open can be removed
@@ -40,6 +44,8 @@ def lock_folder(folder: Path, name: str) -> IO[bytes]:
         raise FolderInUseError(
             f"{folder}: another run is writing there now; wait for it, or name another output"
         ) from None
-    except OSError:
-        pass
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            file.close()
+            raise OSError(error.errno, error.strerror, file.name) from error
     return file
