@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from crossfer.runtime import recognizer
 from crossfer.runtime.bundle import read_bundle
+from crossfer.runtime.detector import DetectorError
 from crossfer.scale import local, work
 from crossfer.scale.entries import to_table
 from crossfer.scale.faults import ScoreError
@@ -58,6 +61,35 @@ def test_what_a_worker_says_that_cannot_start_is_said(setup, shard, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError("too little"), OSError("too little"), ValueError("too little")]
+)
+def test_what_the_detector_cannot_do_with_an_image_is_its_row(setup, shard, monkeypatch, error):
+    scorer = Scorer(setup)
+    monkeypatch.setattr(work.Recognizer, "find", failing(error))
+    assert scorer.score(shard).tally.errors == {"recognising": 3}
+
+
+def test_a_defect_of_ours_is_not_a_row_for_each_image(setup, shard, monkeypatch):
+    scorer = Scorer(setup)
+    monkeypatch.setattr(work.Recognizer, "find", failing(TypeError("a defect of ours")))
+    with pytest.raises(TypeError, match="a defect of ours"):
+        scorer.score(shard)
+
+
+def test_a_detector_that_cannot_be_loaded_is_one_sentence_and_no_row(setup, monkeypatch):
+    monkeypatch.setattr(recognizer, "CenterFace", failing(DetectorError("expected the weights, found none")))
+    with pytest.raises(ScoreError, match=r"expected the weights, found none.* no image is to blame"):
+        Scorer(replace(setup, settings={}))
+
+
+def failing(error: Exception) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
 def test_no_memory_for_the_model_is_one_sentence(setup, shard, tmp_path, tiny_model, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
@@ -65,7 +97,7 @@ def test_no_memory_for_the_model_is_one_sentence(setup, shard, tmp_path, tiny_mo
     output, asked = tmp_path / "out", ["--model", tiny_model, "--detector", "none"]
     with monkeypatch.context() as patch:
         patch.setattr(work, "Recognizer", full)
-        with pytest.raises(ScoreError, match="cannot load the model: Cannot allocate memory"):
+        with pytest.raises(ScoreError, match="cannot load the model or the detector: Cannot allocate memory"):
             Scorer(setup)
         message = run_here(tmp_path / "images", "-o", output, *asked, code=1).stderr
         assert "Cannot allocate memory" in message

@@ -13,7 +13,7 @@ Cause = Literal[
     "archive",  # the archive that holds it, or the member, is damaged, a link or path, or cannot be unpacked
     "too large",  # more bytes than an image may have
     "decoding",  # empty, no image, damaged, or of a kind that is not read; the column error says which
-    "recognising",  # detector or model failed on it, as for want of memory
+    "recognising",  # the detector failed on it, as for want of memory
     "crash",  # it ended the process that worked on it, twice
     "duplicate",  # named before: scored there, and not again
     "listing",  # a folder that could not be listed, or a row of a list that names nothing

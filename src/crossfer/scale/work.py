@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow.parquet import read_table, write_table
 
@@ -31,6 +32,7 @@ from crossfer.scale.storage import open_file, reason
 
 FACES_AT_ONCE = 256  # from several images; they go through the model together
 ALL_LOST = 8  # that many listed images, and no other, that cannot be read: the input is gone
+BLANK = np.zeros((32, 32, 3), np.uint8)
 STAGES: tuple[str, ...] = ("read", "decode", "detect", "classify", "write")
 
 
@@ -55,15 +57,17 @@ class Setup:
     version: str = __version__
 
     def recognizer(self) -> Recognizer:
-        """The recogniser, on one thread.
+        """The recogniser, on one thread, with its detector loaded.
 
         Raises:
-            ScoreError: if this machine cannot load the model, as for want of memory.
+            ScoreError: if this machine cannot load the model or the detector, as for want of memory.
         """
         try:
-            return Recognizer(self.model, threads=1, **self.settings)
+            recognizer = Recognizer(self.model, threads=1, **self.settings)
+            recognizer.find(BLANK)  # no image is to blame where the detector cannot be loaded
+            return recognizer
         except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
-            raise not_started(f"it cannot load the model: {reason(error)}") from error
+            raise not_started(f"it cannot load the model or the detector: {reason(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -255,7 +259,7 @@ class _Pass:
         try:
             with _timed(self.seconds, "detect"):
                 return (pixels.shape[1], pixels.shape[0]), self.recognizer.find(pixels)
-        except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
+        except (OSError, MemoryError, ValueError) as error:  # another is a defect of ours, not of the image
             return (0, 0), Fault("recognising", f"{name}: {' '.join(str(error).split())}")
 
     def _note_lost(self, image: Image, fault: Fault) -> None:
