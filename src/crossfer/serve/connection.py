@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import h11
@@ -15,13 +17,15 @@ from crossfer.serve.problems import MEDIA_TYPE, Problem
 
 
 class _Connection(H11Protocol):
-    """One connection; its limits are those that ``impatient`` was given."""
+    """One connection; its limits are those that ``impatient`` was given, the rest is the web server's."""
 
-    most: int
-    header_seconds: float
-    stalled_seconds: float
-    _header_timer: asyncio.TimerHandle | None = None
-    _write_timer: asyncio.TimerHandle | None = None
+    def __init__(self, *, most: int, header_seconds: float, stalled_seconds: float, **given: Any) -> None:
+        super().__init__(**given)
+        self.most = most
+        self.header_seconds = header_seconds
+        self.stalled_seconds = stalled_seconds
+        self._header_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -94,16 +98,15 @@ class _Connection(H11Protocol):
 
 def impatient(
     most: int, header_seconds: float = HEADER_SECONDS, stalled_seconds: float = STALLED_SECONDS
-) -> type[H11Protocol]:
-    """The web server's HTTP/1.1 protocol with the limits that it lacks.
+) -> Callable[..., H11Protocol]:
+    """What makes the web server's connections of HTTP/1.1, with the limits that it lacks.
 
     Args:
         most: connections open at once.
         header_seconds: in which a request's headers must be complete.
         stalled_seconds: for which an answer may wait for a client that does not read.
     """
-    limits = {"most": most, "header_seconds": header_seconds, "stalled_seconds": stalled_seconds}
-    return type("Impatient", (_Connection,), limits)
+    return partial(_Connection, most=most, header_seconds=header_seconds, stalled_seconds=stalled_seconds)
 
 
 def _drop_if_silent(transport: asyncio.Transport) -> None:

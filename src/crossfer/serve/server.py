@@ -127,7 +127,7 @@ def configure(app: object, service: Service, certificate: Certificate | None = N
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
         loop="asyncio",
-        http=impatient(service.limits.connections),
+        http=impatient(service.limits.connections),  # type: ignore[arg-type]
         ws="websockets-sansio",
         ws_max_size=FRAME_BYTES,
         ws_per_message_deflate=False,  # a small message could grow a thousandfold
