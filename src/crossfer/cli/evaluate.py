@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
 from itertools import chain
 from pathlib import Path
@@ -27,7 +26,7 @@ from crossfer.cli.options import (
     VoteProtocol,
     need_detector,
 )
-from crossfer.cli.output import give, result_form
+from crossfer.cli.output import give, result_form, terminal_width
 from crossfer.data.names import DatasetName, Split
 from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName
 from crossfer.runtime.writable import need_file
@@ -148,6 +147,4 @@ def _width(output: Path | None) -> int:
     """Of the text: that of a terminal that shows it and is narrower than text elsewhere."""
     from crossfer.console import TEXT_WIDTH
 
-    if output is not None or not sys.stdout.isatty():
-        return TEXT_WIDTH
-    return min(TEXT_WIDTH, shutil.get_terminal_size().columns)
+    return min(TEXT_WIDTH, terminal_width(output) or TEXT_WIDTH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,11 @@ def to_stdout(text: str) -> None:
     except OSError as error:
         error.filename = "standard output"
         raise
+
+
+def terminal_width(output: Path | None = None) -> int | None:
+    """Columns of the terminal that shows a text; None where it goes to a file or standard output is none."""
+    return shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None
 
 
 def to_file(text: str, output: Path) -> None:

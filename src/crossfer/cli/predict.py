@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from crossfer.cli.options import (
     Model,
     need_detector,
 )
-from crossfer.cli.output import counted, remark, tell_written, to_file, to_stdout
+from crossfer.cli.output import counted, remark, tell_written, terminal_width, to_file, to_stdout
 from crossfer.runtime.names import DETECTOR_SIDE, MAX_THREADS, MIN_FACE_SCORE
 from crossfer.runtime.writable import need_file
 
@@ -119,12 +118,11 @@ def predict(
         annotate.mkdir(parents=True, exist_ok=True)
         named = [Path("stdin") if image is STANDARD_INPUT else image for image in images]
         drawings = annotated_paths(named, annotate)
-    columns = shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None
     shown = result_format(
         form,
         recognizer.meta.labels,
         top_k=top_k,
-        columns=columns,
+        columns=terminal_width(output),
         sets=coverage is not None,
         answers=abstain,
     )

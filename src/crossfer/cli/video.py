@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -15,7 +13,7 @@ import typer
 
 from crossfer.cli.errors import UsageError, need_extra, usage
 from crossfer.cli.options import Abstain, DetectorSide, MinFaceScore, Model
-from crossfer.cli.output import counted, remark, tell_written, to_stdout
+from crossfer.cli.output import counted, remark, tell_written, terminal_width, to_stdout
 from crossfer.printable import printable, without_password
 from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 
@@ -182,8 +180,7 @@ def _summary(source: str, outcome: Outcome) -> str:
     pace = outcome.worked / max(outcome.elapsed, 1e-6)
     length = f"{counted(outcome.frames, 'frame')}, {clock(outcome.seconds)}"
     heading = f"{printable(without_password(source))}  {length}, {_people(outcome)}  ({pace:.0f} frames/s)\n"
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return heading + (people_table(outcome.people, columns) if outcome.people else "")
+    return heading + (people_table(outcome.people, terminal_width()) if outcome.people else "")
 
 
 @contextmanager
