@@ -24,7 +24,7 @@ ALLOWED = {
     "types": EVERYONE,
     "figure": set(),
     "metrics": EVERYONE,
-    "calibration": EVERYONE,
+    "calibration": EVERYONE | {"metrics"},
     "provenance": set(),
     "processor": set(),
     "page": set(),

@@ -92,7 +92,12 @@ def test_certain_and_right_is_perfect_and_certain_and_wrong_is_worst():
     wrong = (truth + 1) % 3
     assert metrics.brier_score(sure, wrong) == 2
     assert metrics.expected_calibration_error(sure, wrong) == 1
-    assert metrics.negative_log_likelihood(sure, wrong) == pytest.approx(-np.log(np.finfo(np.float64).eps))
+    assert metrics.negative_log_likelihood(sure, wrong) == pytest.approx(-np.log(np.finfo(np.float64).tiny))
+
+
+def test_a_likelihood_is_not_cut_short_of_what_a_float_can_hold():
+    unlikely = np.array([[np.exp(-40.0), 1 - np.exp(-40.0)]])
+    assert metrics.negative_log_likelihood(unlikely, np.array([0])) == pytest.approx(40)
 
 
 def test_confidences_on_a_bin_edge_belong_to_the_bin_above():

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from crossfer.metrics import nll
+
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 LEVELS = tuple(range(500, 1000))  # coverage levels that a calibration can serve, in thousandths
 SCALE_DEVIATION = 0.5  # of the prior on 1 / temperature, whose mean is 1
@@ -157,7 +159,7 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
 
     def loss(t: float) -> float:
         unlikely = ((math.exp(-t) - 1) / SCALE_DEVIATION) ** 2 / 2
-        return len(truth) * _mean_nll(softmax(logits, math.exp(t)), truth) + unlikely
+        return float(nll(softmax(logits, math.exp(t)), truth).sum()) + unlikely
 
     return round(math.exp(_golden_section(loss, low, high)), 4)
 
@@ -199,7 +201,8 @@ def fit_bias(logits: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:
     theta = expected
 
     def loss(theta: np.ndarray) -> float:
-        return n * _mean_nll(softmax(design @ theta), truth) + float(precision @ (theta - expected) ** 2) / 2
+        unlikely = float(precision @ (theta - expected) ** 2) / 2
+        return float(nll(softmax(design @ theta), truth).sum()) + unlikely
 
     for _ in range(50):
         probabilities = softmax(design @ theta)
@@ -270,7 +273,7 @@ def _gains_of_bias(logits: np.ndarray, truth: np.ndarray, fold: np.ndarray) -> n
             continue
         temperature, bias = fit_bias(logits[rest], truth[rest])
         plain = softmax(logits[held], fit_temperature(logits[rest], truth[rest]))
-        gains[held] = _nll(plain, truth[held]) - _nll(softmax(logits[held], temperature, bias), truth[held])
+        gains[held] = nll(plain, truth[held]) - nll(softmax(logits[held], temperature, bias), truth[held])
     return gains
 
 
@@ -324,12 +327,3 @@ def fit_abstention(confidence: np.ndarray, right: np.ndarray, target: float = 0.
 
 def _is_share(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-def _nll(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    chosen = probabilities[np.arange(len(truth)), truth]
-    return -np.log(np.clip(chosen, np.finfo(np.float64).tiny, 1))
-
-
-def _mean_nll(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    return float(_nll(probabilities, truth).mean())

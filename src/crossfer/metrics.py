@@ -221,14 +221,19 @@ def percentile_interval(
     return float(low), float(high)
 
 
-def negative_log_likelihood(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Mean of -ln(probability of the true class), >= 0.
+def nll(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """-ln(probability of the true class) of each image: (N,), each >= 0.
 
-    A probability counts as at least 2.2e-16 (float64's epsilon), so that one underflow is not infinite.
+    A probability counts as at least 2.2e-308 (the least normal float64), so that an underflow is 708 and not
+    infinite. The arguments are not checked.
     """
-    probabilities, truth = _checked_probabilities(probabilities, truth)
     chosen = probabilities[np.arange(len(truth)), truth]
-    return float(-np.mean(np.log(np.clip(chosen, np.finfo(np.float64).eps, 1))))
+    return -np.log(np.clip(chosen, np.finfo(np.float64).tiny, 1))
+
+
+def negative_log_likelihood(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """Mean of ``nll`` over the images, >= 0."""
+    return float(nll(*_checked_probabilities(probabilities, truth)).mean())
 
 
 def brier_score(probabilities: np.ndarray, truth: np.ndarray) -> float:
