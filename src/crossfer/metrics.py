@@ -9,15 +9,15 @@ states what was expected and what was given.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 NO_ANSWER = -1
-# Two-sided 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom.
+NORMAL_QUANTILE = 1.9599639845400536  # 97.5 % quantile of the normal distribution
+# The same of Student's t for 1 to 10 degrees of freedom.
 T_QUANTILES = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
 
 
@@ -88,8 +88,8 @@ def class_scores(truth: np.ndarray, predicted: np.ndarray, classes: int) -> Clas
     return ClassScores(_ratio(hits, claims), _ratio(hits, support), support)
 
 
-def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (Wilson 1927), which stays inside 0..1.
+def wilson_interval(correct: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a proportion (Wilson 1927), which stays inside 0..1.
 
     >>> low, high = wilson_interval(8, 10)
     >>> round(low, 3), round(high, 3)
@@ -98,15 +98,13 @@ def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[flo
     Args:
         correct: successes, 0..n.
         n: trials, at least 1.
-        confidence: share of such intervals that cover the true proportion, between 0 and 1.
 
     Returns:
         (low, high), each in 0..1.
     """
     if n < 1 or not 0 <= correct <= n:
         raise ValueError(f"expected 0 <= correct <= n and n >= 1, got correct = {correct}, n = {n}")
-    z = NormalDist().inv_cdf((1 + _checked_confidence(confidence)) / 2)
-    p = correct / n
+    z, p = NORMAL_QUANTILE, correct / n
     center = (p + z * z / (2 * n)) / (1 + z * z / n)
     margin = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return max(0.0, float(center - margin)), min(1.0, float(center + margin))
@@ -124,7 +122,7 @@ def t_quantile(degrees: float) -> float:
     whole = math.floor(degrees)
     if whole <= len(T_QUANTILES):
         return T_QUANTILES[whole - 1]
-    z = NormalDist().inv_cdf(0.975)
+    z = NORMAL_QUANTILE
     return z + (z**3 + z) / (4 * whole) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * whole**2)
 
 
@@ -181,43 +179,9 @@ def bootstrap_resamples(
         yield members[np.repeat(starts[drawn], sizes[drawn]) + offsets]
 
 
-def bootstrap_interval(
-    statistic: Callable[[np.ndarray], float],
-    n: int,
-    *,
-    groups: np.ndarray | None = None,
-    confidence: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile bootstrap interval (Efron 1979) of any figure about N images.
-
-    >>> hits = np.array([True] * 80 + [False] * 20)
-    >>> bootstrap_interval(lambda rows: hits[rows].mean(), 100)
-    (0.72, 0.88)
-
-    Args:
-        statistic: the figure for a resample, given as image indices drawn with replacement.
-        n: images, at least 1.
-        groups: (N,) integers; images of one group are drawn together. None: each by itself.
-        confidence: share of such intervals that are meant to cover the true figure, between 0 and 1.
-        resamples: how many resamples, at least 1.
-        seed: of the draws; the same seed gives the same interval.
-
-    Returns:
-        (low, high) in the unit of the statistic.
-    """
-    _checked_confidence(confidence)
-    drawn = bootstrap_resamples(n, resamples, groups=groups, seed=seed)
-    return percentile_interval([statistic(rows) for rows in drawn], confidence)
-
-
-def percentile_interval(
-    figures: Sequence[float] | np.ndarray, confidence: float = 0.95
-) -> tuple[float, float]:
-    """The middle ``confidence`` of the figures of many resamples, as (low, high)."""
-    tail = (1 - _checked_confidence(confidence)) / 2
-    low, high = np.quantile(figures, [tail, 1 - tail])
+def percentile_interval(figures: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """The middle 95 % of the figures of many resamples (Efron 1979), as (low, high)."""
+    low, high = np.quantile(figures, [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -386,12 +350,6 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
-
-
-def _checked_confidence(confidence: float) -> float:
-    if not 0 < confidence < 1:
-        raise ValueError(f"expected a confidence between 0 and 1, got {confidence}")
-    return confidence
 
 
 def _checked_classes(

@@ -14,12 +14,13 @@ import numpy as np
 
 from crossfer.data.sample import DataError, Dataset
 from crossfer.evaluate.result import EvidenceResult
-from crossfer.metrics import bootstrap_interval
+from crossfer.metrics import bootstrap_resamples, percentile_interval
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.types import Prediction
 
 STEPS = 12
 IMAGES = 300
+RESAMPLES = 1000
 FILL = "mean colour of the image"
 # An image's areas: deletion by evidence, deletion at random, insertion by evidence, insertion at random.
 Areas = tuple[float, float, float, float]
@@ -67,8 +68,8 @@ def measure_evidence(
 
 
 def _gain(differences: np.ndarray, seed: int) -> tuple[float, tuple[float, float]]:
-    interval = bootstrap_interval(lambda rows: float(differences[rows].mean()), len(differences), seed=seed)
-    return float(differences.mean()), interval
+    drawn = bootstrap_resamples(len(differences), RESAMPLES, seed=seed)
+    return float(differences.mean()), percentile_interval([differences[rows].mean() for rows in drawn])
 
 
 def _all_areas(
