@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from crossfer.data.sample import DataError, Dataset, Sample
+from crossfer.evaluate import faithfulness
 from crossfer.evaluate.faithfulness import measure_evidence, rank_cells
 from crossfer.labels import FERPLUS
 from crossfer.types import Prediction
@@ -55,13 +56,14 @@ def test_true_evidence_gains_and_false_evidence_loses():
     assert false.insertion_gain[1][1] < 0
 
 
-def test_images_are_drawn_by_the_seed_and_reported():
+def test_images_are_drawn_by_the_seed_and_reported(monkeypatch):
+    monkeypatch.setattr(faithfulness, "IMAGES", 5)
     done, reader = [], CellReader()
-    first = measure_evidence(reader, faces(20), images=5, seed=1, progress=done.append)
+    first = measure_evidence(reader, faces(20), seed=1, progress=done.append)
     assert (first.n, done, first.fill) == (5, [1] * 5, "mean colour of the image")
     assert reader.seen == [1, 52] * 5
-    assert measure_evidence(CellReader(), faces(20), images=5, seed=1) == first
-    assert measure_evidence(CellReader(), faces(20), images=5, seed=2) != first
+    assert measure_evidence(CellReader(), faces(20), seed=1) == first
+    assert measure_evidence(CellReader(), faces(20), seed=2) != first
 
 
 def test_bad_images_and_none_stop_it():

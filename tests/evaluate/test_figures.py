@@ -93,10 +93,10 @@ def test_a_face_is_coloured_where_the_evidence_lies() -> None:
     grey, evidence = np.full((48, 48, 3), 120, np.uint8), np.zeros((6, 6), np.float32)
     evidence[0, 0], evidence[5, 5] = 1, -1
     plain, shown = (
-        np.asarray(Image.open(BytesIO(figures.face_picture(grey, given, side=60)))).astype(int)
+        np.asarray(Image.open(BytesIO(figures.face_picture(grey, given)))).astype(int)
         for given in (None, evidence)
     )
-    assert (plain == np.full((60, 60, 3), 120)).all()
-    assert shown[3, 3, 0] > 120 > shown[3, 3, 2]  # orange, for it
-    assert shown[56, 56, 2] > 120 > shown[56, 56, 0]  # blue, against it
-    assert (shown[:20, 40:] == plain[:20, 40:]).all()
+    assert (plain == np.full((144, 144, 3), 120)).all()
+    assert shown[8, 8, 0] > 120 > shown[8, 8, 2]  # orange, for it
+    assert shown[135, 135, 2] > 120 > shown[135, 135, 0]  # blue, against it
+    assert (shown[:48, 96:] == plain[:48, 96:]).all()

@@ -19,7 +19,7 @@ from crossfer.runtime.recognizer import Recognizer
 from crossfer.types import Prediction
 
 STEPS = 12
-IMAGES = 300
+IMAGES = 300  # that are drawn; all if there are fewer
 RESAMPLES = 1000
 FILL = "mean colour of the image"
 # An image's areas: deletion by evidence, deletion at random, insertion by evidence, insertion at random.
@@ -30,7 +30,6 @@ def measure_evidence(
     recognizer: Recognizer,
     dataset: Dataset,
     *,
-    images: int = IMAGES,
     seed: int = 0,
     progress: Callable[[int], None] = lambda _: None,
 ) -> EvidenceResult:
@@ -40,8 +39,7 @@ def measure_evidence(
 
     Args:
         recognizer: the model; its answers to face crops are tested.
-        dataset: face crops.
-        images: how many of them to draw, without replacement; all if there are fewer.
+        dataset: face crops, of which up to ``IMAGES`` are drawn without replacement.
         seed: of that draw and of the random orders.
         progress: called with the number of images done since the last call.
 
@@ -51,7 +49,7 @@ def measure_evidence(
     if not dataset.samples:
         raise DataError(f"{dataset.name}: expected at least one image, found none")
     rng = np.random.default_rng(seed)
-    drawn = rng.permutation(len(dataset))[:images]
+    drawn = rng.permutation(len(dataset))[:IMAGES]
     areas = np.array(list(_all_areas(recognizer, dataset, drawn, rng, progress)))
     deletion, deletion_random, insertion, insertion_random = map(float, areas.mean(axis=0))
     return EvidenceResult(

@@ -21,6 +21,7 @@ from crossfer.runtime.annotate import evidence_layers
 COLORS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, YELLOW, GREY)
 MARKS = "os^vDPX"  # one for each kind of corruption
 MOST_POINTS = 1000  # of a map: more take long and hide each other
+FACE_SIDE = 144  # of the picture of a face, in pixels
 
 
 def confusion_figure(result: Mapping[str, Any]) -> bytes:
@@ -101,15 +102,14 @@ def map_figure(run: Run) -> bytes:
     return picture(figure)
 
 
-def face_picture(pixels: np.ndarray, evidence: np.ndarray | None, side: int = 144) -> bytes:
+def face_picture(pixels: np.ndarray, evidence: np.ndarray | None) -> bytes:
     """A face, with what speaks for its answer in orange and what speaks against it in blue laid over it.
 
     Args:
         pixels: uint8 RGB (H, W, 3).
         evidence: (G, G), for the answer beyond the mean of all classes; None for the face alone.
-        side: of the picture in pixels.
     """
-    face = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
+    face = Image.fromarray(pixels).resize((FACE_SIDE, FACE_SIDE), Image.Resampling.BICUBIC)
     if evidence is not None:
         colors, opacity = evidence_layers(evidence, face.size)
         face.paste(colors, (0, 0), opacity)
