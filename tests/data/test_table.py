@@ -138,6 +138,26 @@ def test_whole_numbers_with_a_point_are_numbers(name: str, tmp_path: Path):
         open_dataset("table", part, classes=RAFDB, numbered=True)
 
 
+@SUFFIXES
+@pytest.mark.parametrize("numbered", [False, True])
+def test_a_number_that_a_class_has_for_its_name_is_that_class(numbered: bool, name: str, tmp_path: Path):
+    scale = label_set("0,1,10,2")  # as folders of a scale of 0 to 10 are sorted
+    rows = tuple((f"faces/{face}.png", grade) for face, grade in zip("abcd", (2, 10, 0, 1), strict=True))
+    path = write(tmp_path / name, ("path", "label"), rows)
+    dataset = open_dataset("table", path, classes=scale, numbered=numbered)
+    assert [scale.expressions[sample.label] for sample in dataset.samples] == ["2", "10", "0", "1"]
+    path = write(tmp_path / name, ("path", "label"), (("faces/a.png", 10.0), ("faces/b.png", 2.0)))
+    dataset = open_dataset("table", path, classes=scale, numbered=numbered)
+    assert [scale.expressions[sample.label] for sample in dataset.samples] == ["10", "2"]
+
+
+@pytest.mark.parametrize("classes", ["1,2,4", "none,1", "-1,0,+1", "0.5,1.5"])
+def test_beside_a_class_with_a_number_for_its_name_no_number_is_a_position(classes: str, tmp_path: Path):
+    path = write(tmp_path / "t.csv", ("path", "label"), (("faces/a.png", "3.0"), ("faces/b.png", 2)))
+    with pytest.raises(DataError, match=r"row 1: unknown expression '3' .* expected one of "):
+        open_dataset("table", path, classes=label_set(classes), numbered=True)
+
+
 def test_a_table_of_bad_rows_alone_says_what_is_wrong_with_the_first(tmp_path: Path):
     path = write(tmp_path / "t.csv", ("path", "label"), (("faces/a.png", "x"), ("faces/b.png", "y")))
     with pytest.raises(

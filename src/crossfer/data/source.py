@@ -124,7 +124,8 @@ def open_dataset(
         protocol: how FERPlus votes become labels; other sets have one protocol.
         label_version: which FERPlus labels.
         classes: the classes of a folder or table; FERPlus's eight if not given.
-        numbered: a table's labels may be numbers, counted from 0 in the order of ``classes``.
+        numbered: a table's labels may be numbers, counted from 0 in the order of ``classes``, unless a class
+            has a number for its name.
         split_file: as ``crossfer data split`` writes it.
         skip_bad: leave out bad rows and images and report them in ``Dataset.skipped``, instead of raising;
             every image is decoded once to know.

@@ -46,7 +46,8 @@ SPLIT_NAMES = {name: split for split, names in SPLIT_FOLDERS.items() for name in
 }
 
 Row = Mapping[str, Any]
-_NUMBER = re.compile(r"(-?\d+)(\.0*)?")  # pandas writes 3.0 where a column of whole numbers has a gap
+_WHOLE = re.compile(r"(-?\d+)(\.0*)?")  # pandas writes 3.0 where a column of whole numbers has a gap
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d*)?")
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def list_table(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
         root: the ``.csv`` or ``.parquet`` file; or a folder, or a zip, with one such file at its top.
         options: the classes to expect, which rows to take (where the table has no column for it, the split
             is only what to call all images), and whether a label may be a number too, counted from 0 in the
-            order of the classes.
+            order of the classes; where a class has a number for its name, labels are names alone.
         faults: what to do about bad rows and missing images.
 
     Returns:
@@ -350,13 +351,16 @@ def _text(value: Any) -> str:
 
 
 def _label(value: Any, labels: LabelSet, *, numbered: bool) -> int:
+    """The class of a cell; a number is a position only where no class can be meant by it, as on a scale."""
     text = _text(value)
-    if not (found := _NUMBER.fullmatch(text)):
+    whole = _WHOLE.fullmatch(text)
+    if not whole or any(map(_NUMBER.fullmatch, labels.expressions)):
+        name = whole[1] if whole and text not in labels.expressions else text
         try:
-            return labels.index(text)
+            return labels.index(name)
         except ValueError as error:
             raise ValueError(f"{error}; {NAME_OWN}") from None
-    number = int(found[1])
+    number = int(whole[1])
     if not numbered:
         raise ValueError(
             f"expected a label by name ({', '.join(labels.expressions)}), found the number {number}, which "
