@@ -51,6 +51,16 @@ def test_spellings(spelling: str, name: str):
     assert FERPLUS.expressions[FERPLUS.index(spelling)] == name
 
 
+def test_a_letter_in_one_character_is_the_same_as_in_two():
+    composed, decomposed = "m\u00fcde", "mu\u0308de"
+    assert canonical(decomposed) == canonical(composed) == composed
+    assert label_set(f"froh, {decomposed}").expressions == ("froh", composed)
+    found_earlier = LabelSet("earlier", ("froh", decomposed))
+    assert (found_earlier.index(composed), found_earlier.index(decomposed)) == (1, 1)
+    with pytest.raises(ValueError, match="expected distinct expression names"):
+        label_set(f"{composed}, {decomposed}")
+
+
 def test_names_that_are_not_folded_are_found_as_written_and_in_other_spellings():
     mine = LabelSet("mine", ("Happy", "bored"))
     assert [mine.index(name) for name in ("Happy", "happy", "happiness", "Bored")] == [0, 0, 0, 1]

@@ -7,6 +7,7 @@ al. 2017, labels 1..7), AffectNet (Mollahosseini et al. 2017), SFEW 2.0 (Dhall e
 from __future__ import annotations
 
 from dataclasses import dataclass
+from unicodedata import normalize
 
 # Spellings met in folder names and label files, each with the name that crossfer uses for it.
 SYNONYMS = {
@@ -23,10 +24,12 @@ SYNONYMS = {
 def canonical(name: str) -> str:
     """The name that crossfer uses for a class name as found in a data set, case and common synonyms folded.
 
+    Composed and decomposed letters, as macOS gives those of folders, are the same (Unicode's form NFC).
+
     >>> canonical("Happy")
     'happiness'
     """
-    folded = name.strip().lower()
+    folded = normalize("NFC", name.strip().lower())
     return SYNONYMS.get(folded, folded)
 
 

@@ -13,7 +13,7 @@ from crossfer.data.folder import found_classes
 from crossfer.data.names import Split
 from crossfer.data.sample import DataError
 from crossfer.data.source import open_dataset, splits_of
-from crossfer.labels import FER2013, FERPLUS, label_set
+from crossfer.labels import FER2013, FERPLUS, LabelSet, label_set
 from crossfer.runtime.image import load_image
 from data.layouts import write_class_folders
 
@@ -169,6 +169,17 @@ def test_classes_are_the_folders_that_hold_an_image(tmp_path: Path):
     (tmp_path / "notes" / "read.txt").touch()
     assert found_classes(tmp_path).expressions == ("anger", "bored", "happiness")
     assert label_set(found_classes(tmp_path).name) == found_classes(tmp_path)
+
+
+def test_folders_that_macos_named_hold_the_same_classes(tmp_path: Path):
+    composed, decomposed = "m\u00fcde", "mu\u0308de"
+    for root, name in ((tmp_path / "linux", composed), (tmp_path / "mac", decomposed)):
+        write_class_folders(root, {"froh": 1, name: 2})
+        assert found_classes(root).expressions == ("froh", composed)
+        for classes in (found_classes(root), LabelSet("earlier", ("froh", decomposed))):
+            dataset = open_dataset("folder", root, classes=classes)
+            assert [sample.label for sample in dataset.samples] == [0, 1, 1]
+            assert [dataset.read(sample).ndim for sample in dataset.samples] == [3, 3, 3]
 
 
 def test_class_folders_may_be_wrapped_in_one_folder(tmp_path: Path):

@@ -11,7 +11,7 @@ import pytest
 
 from crossfer.data.sample import DataError
 from crossfer.data.source import open_dataset
-from crossfer.labels import FERPLUS, RAFDB, label_set
+from crossfer.labels import FERPLUS, RAFDB, LabelSet, label_set
 from data.layouts import picture, save
 
 HEADER = ("Emotion", "file", "subject", "Split")
@@ -91,6 +91,14 @@ def test_beside_labels_only_votes_for_every_class_count(tmp_path: Path):
     dataset = open_dataset("table", path, classes=label_set("fear,sadness"))
     assert dataset.samples[0].votes == (0.25, 0.75)
     assert dataset.protocol == "labels in column label, votes in columns fear, sad"
+
+
+def test_votes_for_a_class_in_another_unicode_form(tmp_path: Path):
+    composed, decomposed = "m\u00fcde", "mu\u0308de"
+    for column, own in ((composed, decomposed), (decomposed, composed)):
+        path = write(tmp_path / "t.csv", ("path", "froh", column), (("faces/a.png", 1, 3),))
+        dataset = open_dataset("table", path, classes=LabelSet("own", ("froh", own)))
+        assert dataset.samples[0].votes == (0.25, 0.75)
 
 
 def test_votes_for_no_class_are_not_dropped_unseen(tmp_path: Path):

@@ -215,6 +215,16 @@ def test_two_networks_with_their_classes_in_other_orders():
     assert (found.only_first, found.only_second) == (0, 0)
 
 
+def test_two_networks_with_the_name_of_a_class_in_other_unicode_forms():
+    first, second = (
+        replace(made, about=replace(ABOUT, labels=("froh", name, *ABOUT.labels[2:])))
+        for made, name in (
+            (predictions(np.array([True, False])), form) for form in ("m\u00fcde", "mu\u0308de")
+        )
+    )
+    assert compare_networks(first, second, ("a", "b")).accuracies == (0.5, 0.5)
+
+
 def test_copies_widen_the_interval():
     first, second = coin(100, 0.8, 1), coin(100, 0.7, 2)
     names = [f"{i:04x}" for i in range(100)]

@@ -143,6 +143,13 @@ def test_classes_of_the_data_set_are_found_in_the_model_by_name():
     assert (contempt.precision, contempt.recall, contempt.support) == (None, None, 0)
 
 
+@pytest.mark.parametrize("forms", [("m\u00fcde", "mu\u0308de"), ("mu\u0308de", "m\u00fcde")])
+def test_classes_are_found_in_the_model_in_any_unicode_form(forms: tuple[str, str]):
+    theirs, ours = (LabelSet("own", ("froh", name)) for name in forms)
+    model = PixelReader(meta=replace(tiny_meta(), label_set="own", labels=ours.expressions))
+    assert evaluate(model, dataset([0, 1, 1], [0, 1, 0], theirs)).accuracy == pytest.approx(2 / 3)
+
+
 def test_predictions_stay_over_all_of_the_models_classes():
     result = evaluate(PixelReader(), dataset([0, 0], [0, 7], FER2013))
     assert result.confusion[FERPLUS.index("anger")] == (1, 0, 0, 0, 0, 0, 0, 1)

@@ -258,7 +258,8 @@ def _vote_columns(
         where: the table, for messages.
         beside: the label column; where there is one, a table may have no votes, and then none are given.
     """
-    found = [[name for name in names if canonical(name) == wanted] for wanted in labels.expressions]
+    classes = [canonical(expression) for expression in labels.expressions]
+    found = [[name for name in names if canonical(name) == wanted] for wanted in classes]
     if not all(found):
         if beside is not None:
             return ()
@@ -281,7 +282,8 @@ def _vote_columns(
 
 def _votes_missing(names: Sequence[str], labels: LabelSet) -> str:
     """What a table without labels lacks, and which columns may be meant by it."""
-    wanted = [name for name in labels.expressions if not any(canonical(column) == name for column in names)]
+    there = {canonical(column) for column in names}
+    wanted = [name for name in labels.expressions if canonical(name) not in there]
     if len(wanted) == len(labels):
         return (
             f"expected a column {', '.join(LABELS[:-1])} or {LABELS[-1]}, or a column of votes "

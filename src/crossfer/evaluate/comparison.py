@@ -10,6 +10,7 @@ import numpy as np
 from crossfer.evaluate.predictions import Predictions
 from crossfer.evaluate.result import Interval
 from crossfer.evaluate.run_file import Run, RunError
+from crossfer.labels import canonical
 from crossfer.metrics import bootstrap_resamples, mcnemar, percentile_interval, t_quantile
 
 RESAMPLES, SEED = 2000, 0
@@ -242,8 +243,8 @@ def _aligned(all_predictions: Sequence[Predictions]) -> tuple[np.ndarray, np.nda
     both it does not matter which is which, since a network answers them alike.
     """
     reference = all_predictions[0]
-    # By name: the networks may have their classes in other orders.
-    names = [np.array(p.about.labels)[p.truth] for p in all_predictions]
+    # By name: the networks may have their classes in other orders, and spell them otherwise.
+    names = [np.array([canonical(n) for n in p.about.labels])[p.truth] for p in all_predictions]
     orders = [np.lexsort((name, np.array(p.digests))) for name, p in zip(names, all_predictions, strict=True)]
     keys = [
         (np.array(p.digests)[order].tolist(), name[order].tolist())

@@ -166,7 +166,7 @@ def predict(
 
 def _class_map(theirs: LabelSet, ours: LabelSet, model: str) -> tuple[int, ...]:
     """For each class of the data set the model's class index."""
-    unknown = [name for name in theirs.expressions if name not in ours.expressions]
+    unknown = [name for name in theirs.expressions if not ours.has(name)]
     if unknown:
         raise ValueError(
             f"label set {theirs.name}: the model {model!r} does not know {', '.join(unknown)}, "
