@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from crossfer.evaluate.run_file import read_run
 from crossfer.evaluate.tables import comparison_tables
 from crossfer.runtime.bundle import read_bundle
 from data.layouts import write_class_folders
+from support.bundles import tiny_graph, tiny_meta, write_bundle
 from support.command import run_main as run
 
 
@@ -170,6 +172,22 @@ def test_a_set_with_parts_is_not_fitted_on_its_test(monkeypatch, tmp_path: Path,
         ("--data", "folder", "--root", tmp_path / "faces" / "test", "--split-file", tmp_path / "any.csv"),
     ):
         assert "no longer measures it; use valid" in str(run(monkeypatch, *options, *where))
+
+
+@pytest.mark.parametrize("named", [(), ("--classes", "test, val")])
+def test_a_class_folder_of_a_parts_name_is_no_part(
+    monkeypatch, capsys, tmp_path: Path, named: tuple[str, ...]
+):
+    faces = write_class_folders(tmp_path / "faces", {"test": 60, "val": 60})
+    learnt = {"data": "folder", "recipe": "mine", "license": "mine"}
+    meta = replace(tiny_meta(), label_set="mine", labels=("test", "val"), provenance=learnt)
+    model = write_bundle(tmp_path / "mine.onnx", tiny_graph(meta), meta.to_json())
+    where = ("--data", "folder", "--root", faces, *named)
+    fitted = ("--split", "test", "--selective-accuracy", "0.01", "-o", tmp_path / "new.onnx")
+    assert run(monkeypatch, "calibrate", model, *where, *fitted) == 0
+    assert "most of these are images that it knows" in capsys.readouterr().err
+    asked = ("--model", model, "--detector", "none", "--leaks")
+    assert "found neither" in str(run(monkeypatch, "evaluate", *where, *asked))
 
 
 def test_a_model_is_written_as_onnx_alone(monkeypatch, tmp_path: Path, tiny_model: Path, faces: Path):

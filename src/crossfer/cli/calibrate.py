@@ -68,8 +68,6 @@ def calibrate(
     need_file("--output", output)
     if split == "train":
         raise UsageError("--split train: expected images that the model has not learnt from; use valid")
-    if split == "test" and (split_file is not None or asked.parted):
-        raise UsageError("--split test: what a model is fitted on no longer measures it; use valid")
     from crossfer.console import as_json, as_text, stderr_console
     from crossfer.evaluate.calibrate import calibrate as fit
     from crossfer.evaluate.command import find_leaks_with_progress, predict_with_progress
@@ -78,6 +76,8 @@ def calibrate(
     from crossfer.runtime.recognizer import Recognizer
 
     console, recognizer = stderr_console(), Recognizer(model, detector="none")
+    if split == "test" and (split_file is not None or asked.parted(recognizer.meta.labelset)):
+        raise UsageError("--split test: what a model is fitted on no longer measures it; use valid")
     asked.warn_of_learnt(recognizer.meta)
     dataset = asked.open(split, recognizer.meta.labelset)
     others = asked.open_others("valid", recognizer.meta.labelset)

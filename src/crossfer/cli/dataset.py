@@ -78,17 +78,21 @@ class DatasetOptions:
         """The images are face crops already."""
         return self.data not in OWN
 
-    @property
-    def parted(self) -> bool:
-        """Whether the set has parts, by itself; one that has none gives its images under any name."""
+    def parted(self, known: LabelSet) -> bool:
+        """Whether the set has parts, by itself; one that has none gives its images under any name.
+
+        Args:
+            known: the classes of a folder or table unless ``classes`` names others; a folder ``test`` of one
+                that has such a class is no part.
+        """
         from crossfer.data.source import splits_of
 
-        return splits_of(self.data, self.root) != ("train",)
+        return splits_of(self.data, self.root, self._classes(known)) != ("train",)
 
     def warn_of_learnt(self, meta: BundleMeta) -> None:
         """Say on stderr that the images may be those that the model learnt from, where nothing tells."""
         learnt = self.data in OWN and meta.provenance.get("data") == self.data
-        if not learnt or (self.split_file is None and self.parted):
+        if not learnt or (self.split_file is None and self.parted(meta.labelset)):
             return
         if self.split_file is None:
             advice = "give --split-file with what its recipe named as data.split_file, else RUN/split.csv"
@@ -109,7 +113,7 @@ class DatasetOptions:
             known: the classes of a folder or table unless ``classes`` names others.
             every: list images that the protocol leaves out too.
         """
-        from crossfer.data.source import classes_of, open_dataset
+        from crossfer.data.source import open_dataset
 
         return open_dataset(
             self.data,
@@ -117,7 +121,7 @@ class DatasetOptions:
             split=split,
             protocol=self.protocol or "majority",
             label_version=self.labels or "fer2013new",
-            classes=classes_of(self.data, self.root, self.classes) if self.classes else known,
+            classes=self._classes(known),
             numbered=self.classes is not None,
             split_file=self.split_file,
             skip_bad=self.skip_bad,
@@ -138,12 +142,17 @@ class DatasetOptions:
             "valid": ("train",),
             "test": ("train", "valid"),
         }
-        own = {*splits_of(self.data, self.root)}
+        own = {*splits_of(self.data, self.root, self._classes(known))}
         if self.split_file is not None:
             own |= read_split_file(self.split_file).splits
         if own == {"train"}:
             return []
         return [self.open(other, known, every=True) for other in earlier[split] if other in own]
+
+    def _classes(self, known: LabelSet) -> LabelSet:
+        from crossfer.data.source import classes_of
+
+        return classes_of(self.data, self.root, self.classes) if self.classes else known
 
 
 def _other_cut(meta: BundleMeta, split_file: Path) -> str | None:
