@@ -229,8 +229,11 @@ def test_a_path_listed_twice_and_a_missing_split_are_named(tmp_path: Path):
     assert len(open_dataset("table", path, split="train", skip_bad=True)) == 2
     path = write(tmp_path / "t.csv", rows=ROWS[:1])
     told = r"a table of images has no test split here; cut one from train with 'crossfer data split table .*"
-    with pytest.raises(DataError, match=rf"{told} --test 0\.1 -o split\.csv'"):
+    with pytest.raises(DataError, match=rf"{told}t\.csv --test 0\.1 -o split\.csv'"):
         open_dataset("table", path)
+    own = rf'{told}t\.csv --classes "happiness, my own" --test 0\.1 -o split\.csv'
+    with pytest.raises(DataError, match=own):
+        open_dataset("table", path, classes=label_set("happy, my own"))
 
 
 def test_absolute_paths_and_a_broken_parquet(tmp_path: Path):

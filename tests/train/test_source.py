@@ -17,7 +17,10 @@ from data.layouts import write_class_folders
 def test_own_images_with_a_split_file(tmp_path: Path) -> None:
     root = write_class_folders(tmp_path / "faces", {"Happy": 2, "Sad": 2})
     config = DataConfig(name="folder", target="label", root=root, classes="sad,happy")
-    with pytest.raises(DataError, match="no valid split here; cut one from train with 'crossfer data split"):
+    told = (
+        rf"""here; cut one .* 'crossfer data split folder --root {root} --classes "sadness, happiness" -o"""
+    )
+    with pytest.raises(DataError, match=told):
         open_split(config, "valid")
     names = {f"{name}/{i}.png": ("train", "valid")[i] for name in ("Happy", "Sad") for i in (0, 1)}
     (tmp_path / "split.csv").write_text(SplitFile("folder", "", names).to_text())
@@ -110,6 +113,18 @@ def test_only_a_cut_of_its_own_is_replaced(tmp_path: Path, text: str) -> None:
         assert len(open_split(data_of_run(config, folder), "valid")) == held_out
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_a_split_that_was_cut_for_a_run_and_is_gone_is_asked_for(known: bool, tmp_path: Path) -> None:
+    config, folder = own(tmp_path), tmp_path / "run"
+    train = open_split(config, "train")
+    path = cut_valid(config, train, folder)
+    assert path is not None
+    path.unlink()
+    told = rf"^{path}: expected the split that was cut for this run, found nothing; put it back beside best"
+    with pytest.raises(DataError, match=told):
+        data_of_run(config, folder, train.labels if known else None)
+
+
 def test_a_split_file_that_is_named_counts_more_than_the_one_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / "split.csv").touch()
     given = own(tmp_path, split_file="given.csv")
@@ -144,7 +159,7 @@ def test_a_name_that_the_split_file_cannot_hold_is_refused_before_the_cut(tmp_pa
 
 
 def test_a_run_keeps_the_classes_that_it_learnt(tmp_path: Path) -> None:
-    config = own(tmp_path)
+    config = own(tmp_path, valid_share=0.0)
     labels = open_split(config, "train").labels
     write_class_folders(tmp_path / "faces", {"Calm": 1})
     assert data_of_run(config, tmp_path, labels).classes == "bored,happiness"

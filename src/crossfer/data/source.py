@@ -11,7 +11,7 @@ from typing import get_args
 from crossfer.data.affectnet import LIST_FOLDERS, LISTS, list_affectnet
 from crossfer.data.ferplus import list_ferplus
 from crossfer.data.folder import found_classes, list_folder, split_folders
-from crossfer.data.names import FOUND, DatasetName, LabelVersion, Protocol, Split
+from crossfer.data.names import FOUND, OWN, DatasetName, LabelVersion, Protocol, Split
 from crossfer.data.rafdb import LISTS as RAFDB_LISTS
 from crossfer.data.rafdb import list_rafdb
 from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
@@ -220,8 +220,11 @@ def _require_split(name: DatasetName, root: Path, options: ListingOptions) -> No
     advice = "choose another split"
     if "train" in (parts or ("train",)):
         share = "--test 0.1 " if split == "test" else ""
+        said = ""
+        if name in OWN and options.classes.expressions != SOURCES[name].labels.expressions:
+            said = f'--classes "{", ".join(options.classes.expressions)}" '
         advice = (
-            f"cut one from train with 'crossfer data split {name} --root {root} {share}-o split.csv' and "
-            "name that file as the split file"
+            f"cut one from train with 'crossfer data split {name} --root {root} {said}{share}-o split.csv' "
+            "and name that file as the split file"
         )
     raise DataError(f"{root}: {SOURCES[name].title} has no {split} split here; {advice}")

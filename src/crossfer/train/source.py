@@ -66,11 +66,17 @@ def _opened(config: DataConfig, split: Literal["train", "valid"]) -> Dataset:
         split=split,
         protocol=config.protocol if split == "train" else config.valid_protocol,
         label_version=config.labels,
-        classes=None if config.classes is None else classes_of(config.name, place, config.classes),
+        classes=_classes(config),
         numbered=config.classes is not None,
         split_file=config.split_file,
         skip_bad=config.skip_bad,
     )
+
+
+def _classes(config: DataConfig) -> LabelSet | None:
+    """Those of a folder or table; None where the recipe does not name them."""
+    assert config.name != "synthetic"  # noqa: S101
+    return None if config.classes is None else classes_of(config.name, _place(config), config.classes)
 
 
 def _at_most(limit: int, dataset: Dataset) -> list[int]:
@@ -154,9 +160,18 @@ def data_of_run(config: DataConfig, folder: Path, labels: LabelSet | None = None
         config: of its recipe.
         folder: the run's folder.
         labels: its classes, where they are known already.
+
+    Raises:
+        DataError: if the split that was cut for it is gone, which nothing else could stand for.
     """
-    split_file = config.split_file
-    if config.valid_share and split_file is None and (folder / SPLIT_FILE).exists():
-        split_file = folder / SPLIT_FILE
+    split_file, cut = config.split_file, folder / SPLIT_FILE
+    if config.valid_share and split_file is None and config.name != "synthetic":
+        if cut.exists():
+            split_file = cut
+        elif "valid" not in splits_of(config.name, _place(config), labels or _classes(config)):
+            raise DataError(
+                f"{cut}: expected the split that was cut for this run, found nothing; put it back beside "
+                "best.safetensors"
+            )
     classes = labels.name if labels is not None and config.classes == FOUND else config.classes
     return config.model_copy(update={"split_file": split_file, "classes": classes})
