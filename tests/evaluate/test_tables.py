@@ -109,3 +109,41 @@ def test_the_confusion_matrix_fits_a_terminal_of_80_columns(result: EvaluationRe
     matrix = narrow.split("columns: predicted")[1]
     assert matrix.split()[: len(labels)] == [label[:3] for label in labels]
     assert max(map(len, matrix.splitlines())) <= 80
+
+
+def confusion_text(labels: list[str], width: int) -> str:
+    """What a terminal of that width shows of the confusions of a model that is right more often than not."""
+    rng, n = np.random.default_rng(0), 50 * len(labels)
+    truth = rng.integers(len(labels), size=n)
+    logits = (1.5 * rng.normal(size=(n, len(labels))) + 3 * np.eye(len(labels))[truth]).astype("f4")
+    names = tuple(map(str, range(n)))
+    about = About("toy", "valid", "as given", "none", "model", "abc", tuple(labels))
+    answers = Predictions(about, names, names, truth, logits, softmax(logits), None)
+    text = as_text(evaluation_tables(measure(answers, None), width), width=width)
+    return text[text.index("rows: true" if "rows: true" in text else "confusions:") :]
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_columns_of_long_names_are_numbered(width: int):
+    labels = [f"a face of {name} as people in the street show it" for name in tiny_meta().labels]
+    head, _, *rows = [line for line in confusion_text(labels, width).splitlines()[1:] if line]
+    numbers = [str(number) for number in range(1, len(labels) + 1)]
+    assert head.split() == numbers
+    begins = [line for line in rows if line[:2].strip() in numbers]  # a name may take a second line
+    assert [line[:2].strip() for line in begins] == numbers
+    assert all(len(line.split()) >= len(labels) + 2 for line in begins)
+    words = " ".join(line[: head.index("1") - 3] for line in rows).split()
+    assert words == [
+        word for number, label in zip(numbers, labels, strict=True) for word in (number, *label.split())
+    ]
+
+
+def test_of_many_classes_the_commonest_confusions_are_listed():
+    labels = [f"class{number:02}" for number in range(25)]
+    text = confusion_text(labels, 80)
+    assert text.startswith("confusions: the commonest 30")
+    rows = [line.split() for line in text.splitlines() if line.strip().startswith("class")]
+    assert len(rows) == 30
+    assert all(true in labels and predicted in labels and true != predicted for true, predicted, _ in rows)
+    counts = [int(count) for _, _, count in rows]
+    assert counts == sorted(counts, reverse=True)

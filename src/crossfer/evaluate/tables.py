@@ -19,6 +19,7 @@ from crossfer.evaluate.robustness import curves
 from crossfer.page import Rows
 
 BARS = "▁▂▃▄▅▆▇█"
+SHOWN_PAIRS = 30  # of classes that are confused, where the whole matrix would not fit
 
 
 def evaluation_tables(result: EvaluationResult, width: int = TEXT_WIDTH) -> Group:
@@ -163,14 +164,38 @@ def _curve(rates: Sequence[float]) -> str:
 
 
 def _confusion(result: EvaluationResult, width: int) -> Table:
-    """The confusion matrix, the heads of its columns abbreviated where it would be wider."""
+    """The confusion matrix; where it is wider, with short or numbered heads, or the commonest pairs instead.
+
+    A table that is too wide must not come to rich, which takes the room from the names first.
+    """
     labels = result.about.labels
-    for heads in (labels, _abbreviated(labels)):
+    numbers = [str(number) for number in range(1, len(labels) + 1)]
+    numbered = [f"{number:>{len(numbers[-1])}} {name}" for number, name in zip(numbers, labels, strict=True)]
+    for names, heads in ((labels, labels), (labels, _abbreviated(labels)), (numbered, numbers)):
         table = text_table("rows: true, columns: predicted", "", *heads)
-        for name, row in zip(labels, result.confusion, strict=True):
+        for name, row in zip(names, result.confusion, strict=True):
             table.add_row(name, *(f"{count:,}" for count in row))
-        if Console(width=sys.maxsize).measure(table).maximum <= width:
-            break
+        room = Console(width=sys.maxsize, markup=False, emoji=False).measure(table)
+        if (room.minimum if heads is numbers else room.maximum) <= width:  # at the least, names take lines
+            return table
+    return _confused_pairs(result)
+
+
+def _confused_pairs(result: EvaluationResult) -> Table:
+    """The pairs of classes that are confused, the commonest first."""
+    labels = result.about.labels
+    pairs = [
+        (count, true, predicted)
+        for true, row in zip(labels, result.confusion, strict=True)
+        for predicted, count in zip(labels, row, strict=True)
+        if count and predicted != true
+    ]
+    title = f"confusions: {len(pairs):,} pairs"
+    if len(pairs) > SHOWN_PAIRS:
+        title = f"confusions: the commonest {SHOWN_PAIRS} of {len(pairs):,} pairs"
+    table = text_table(title, "true", "predicted", "images", left=("predicted",))
+    for count, true, predicted in sorted(pairs, key=lambda pair: -pair[0])[:SHOWN_PAIRS]:
+        table.add_row(true, predicted, f"{count:,}")
     return table
 
 
