@@ -60,9 +60,12 @@ def test_from_calibration_to_report(monkeypatch, capsys, tmp_path: Path, tiny_mo
     assert "prediction sets" in text
     assert "with --abstain" in text
 
-    other = tmp_path / "other.jsonl"
-    asked = ("evaluate", "--model", tiny_model, *where, "--detector", "none", "--predictions", other)
-    assert run(monkeypatch, *asked) == 0
+    before, other = tmp_path / "before.jsonl", tmp_path / "other.jsonl"
+    seed = write_bundle(tmp_path / "seed.onnx", tiny_graph(tiny_meta(), seed=1), tiny_meta().to_json())
+    for network, answers in ((tiny_model, before), (seed, other)):
+        asked = ("evaluate", "--model", network, *where, "--detector", "none", "--predictions", answers)
+        assert run(monkeypatch, *asked) == 0
+    assert "found run0 and before of the same one" in str(run(monkeypatch, "compare", names[0], before))
     assert run(monkeypatch, "compare", names[0], other) == 0
     assert "accuracy" in capsys.readouterr().out
     assert run(monkeypatch, "compare", names[0], "--with", names[1], "--format", "json") == 0

@@ -32,8 +32,10 @@ def predictions(right: np.ndarray, digests: list[str] | None = None) -> Predicti
 
 
 def run(name: str, right: np.ndarray, digests: list[str] | None = None) -> Run:
+    """Of a network of its own: its logits are no other's."""
     made = predictions(right, digests)
-    made = replace(made, about=replace(ABOUT, model_sha256=name))
+    shift = np.float32(sum(name.encode()) / 100)
+    made = replace(made, about=replace(ABOUT, model_sha256=name), logits=made.logits + shift)
     return Run(name, {"accuracy": float(right.mean())}, made)
 
 
@@ -318,6 +320,25 @@ def test_one_network_is_not_two_seeds():
             compare()
     about = replace(a.predictions.about, detector="centerface")
     assert aggregate([a, replace(a, predictions=replace(a.predictions, about=about))]).n == 50
+
+
+def test_a_calibrated_copy_is_no_other_seed():
+    """Its file and probabilities are others, its logits the same; its images may stand in another order."""
+    a, b, c = (run(name, coin(50, 0.7, seed)) for seed, name in enumerate("abc"))
+    a.predictions.logits[0] = a.predictions.probabilities[0] = np.nan
+    answers = a.predictions.select(np.arange(50)[::-1])
+    about = replace(answers.about, model_sha256="calibrated")
+    answers = replace(answers, about=about, probabilities=answers.probabilities**2)
+    copy = Run("copy", a.result, replace(answers, logits=answers.logits + np.float32(1e-5)))
+    for compare in (
+        lambda: aggregate([a, b, copy]),
+        lambda: compare_recipes([a, copy], [b, c]),
+        lambda: compare_recipes([b, c], [a, copy]),
+    ):
+        with pytest.raises(RunError, match=r"found a and copy of the same one \(the same logits on every"):
+            compare()
+    assert aggregate([a, b, c]).n == 50
+    assert compare_recipes([a, b], [copy, c]).n == 50
 
 
 def test_runs_on_other_images_are_refused():

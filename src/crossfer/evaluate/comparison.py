@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from crossfer.metrics import bootstrap_resamples, mcnemar, percentile_interval, 
 
 RESAMPLES, SEED = 2000, 0
 FEWEST_SEEDS = 3  # of each recipe, below which nothing is concluded about them
+ROUNDING = 1e-3  # by which logits of one network may differ, as between two machines
 FIGURES = ("accuracy", "mean_class_accuracy", "macro_f1", "nll", "brier", "ece", "ece_equal_mass", "aurc")
 
 
@@ -220,16 +222,38 @@ def _margin(parts: Sequence[tuple[float, int]]) -> float:
 
 def _require_seeds(runs: Sequence[Run]) -> None:
     """Refuse one network as two seeds: its answers are the same, which is no sign of how seeds differ."""
-    seen: dict[tuple[str, str], str] = {}
-    for run in runs:
-        about = run.predictions.about
-        network = about.model_sha256, about.detector
-        if network in seen:
-            raise RunError(
-                f"expected runs of different networks on one side, found {seen[network]} and {run.name} of "
-                f"the same one ({about.model}, SHA-256 {about.model_sha256[:12]}); leave one out"
-            )
-        seen[network] = run.name
+    for first, second in combinations(runs, 2):
+        about, other = first.predictions.about, second.predictions.about
+        if about.detector != other.detector:
+            continue
+        if about.model_sha256 == other.model_sha256:
+            found = f"the same one ({about.model}, SHA-256 {about.model_sha256[:12]})"
+        elif _same_logits(first.predictions, second.predictions):
+            found = "the same one (the same logits on every image; a calibrated copy is no other network)"
+        else:
+            continue
+        raise RunError(
+            f"expected runs of different networks on one side, found {first.name} and {second.name} of "
+            f"{found}; leave one out"
+        )
+
+
+def _same_logits(first: Predictions, second: Predictions) -> bool:
+    """Whether two runs on the same images have the same logits, but for how machines round."""
+    if first.about.labels != second.about.labels:
+        return False
+    one, other = (answers.logits[_order(answers)] for answers in (first, second))
+    return np.allclose(one, other, rtol=0, atol=ROUNDING, equal_nan=True)
+
+
+def _order(answers: Predictions) -> np.ndarray:
+    """The images (N,) by pixels and the name of their label."""
+    return np.lexsort((_names(answers), np.array(answers.digests)))
+
+
+def _names(answers: Predictions) -> np.ndarray:
+    """The true class of each image (N,): networks may have classes in other orders, and spell them otherwise."""
+    return np.array([canonical(name) for name in answers.about.labels])[answers.truth]
 
 
 def _spread(values: Sequence[float]) -> Spread:
@@ -243,12 +267,10 @@ def _aligned(all_predictions: Sequence[Predictions]) -> tuple[np.ndarray, np.nda
     both it does not matter which is which, since a network answers them alike.
     """
     reference = all_predictions[0]
-    # By name: the networks may have their classes in other orders, and spell them otherwise.
-    names = [np.array([canonical(n) for n in p.about.labels])[p.truth] for p in all_predictions]
-    orders = [np.lexsort((name, np.array(p.digests))) for name, p in zip(names, all_predictions, strict=True)]
+    orders = [_order(p) for p in all_predictions]
     keys = [
-        (np.array(p.digests)[order].tolist(), name[order].tolist())
-        for name, p, order in zip(names, all_predictions, orders, strict=True)
+        (np.array(p.digests)[order].tolist(), _names(p)[order].tolist())
+        for p, order in zip(all_predictions, orders, strict=True)
     ]
     for predictions, key in zip(all_predictions, keys, strict=True):
         if key != keys[0]:
