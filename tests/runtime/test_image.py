@@ -2,6 +2,7 @@ import io
 import os
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -312,12 +313,33 @@ def test_texts_in_the_file_are_not_copied_for_each_part_and_parts_are_few(tmp_pa
     texts = PngImagePlugin.PngInfo()
     texts.add_text("key", "text")
     Image.new("L", (1, 1_000_000)).save(tmp_path / "a.png", pnginfo=texts)
-    copied, crop = list[int](), Image.Image.crop
-    monkeypatch.setattr(
-        Image.Image, "crop", lambda self, box: copied.append(len(self.info)) or crop(self, box)
-    )
+    copied, left, crop = list[int](), list[dict[object, object]](), Image.Image.crop
     with Image.open(tmp_path / "a.png") as image:
+
+        def watched(self: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
+            copied.append(len(self.info))
+            left.append(dict(image.info))
+            return crop(self, box)
+
+        monkeypatch.setattr(Image.Image, "crop", watched)
         assert load_image(image).shape == (1_000_000, 1, 3)
-        assert image.info == {"key": "text"}
     assert len(copied) < 10
     assert set(copied) == {0}
+    assert all(info == {"key": "text"} for info in left)  # another thread may be reading them
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
+@pytest.mark.parametrize("loaded", [False, True], ids=["not loaded", "loaded"])
+def test_several_threads_may_read_one_image(kind, loaded):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise = Image.fromarray(np.random.default_rng(2).integers(0, 256, (150, 200, 3), np.uint8))
+    content = encoded(noise.resize((1600, 1200)), kind, **({} if kind == "BMP" else {"exif": exif}))
+    expected = load_image(content)
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(3):
+            image = Image.open(io.BytesIO(content))
+            if loaded:
+                image.load()
+            for pixels in pool.map(load_image, [image] * 3):
+                assert np.array_equal(pixels, expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -23,6 +24,8 @@ _EIGHT_BIT_MODES = frozenset({"1", "L", "RGB", "RGBX", "CMYK", "YCbCr"})
 _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B"})
 
 _PART = 1 << 18  # pixels
+# Pillow reads pixels and EXIF when they are first asked for, which two threads must not do at once.
+_AT_ONE_IMAGE = tuple(threading.Lock() for _ in range(64))
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda pixels: pixels[:, ::-1],
@@ -62,7 +65,8 @@ def load_image(source: ImageSource) -> np.ndarray:
             return _check_array(source)
         case Image.Image():
             _check_size(source.width, source.height, "PIL image")
-            return to_pixels(source, "PIL image")
+            with _AT_ONE_IMAGE[id(source) // 16 % len(_AT_ONE_IMAGE)]:
+                return to_pixels(source, "PIL image")
         case bytes():
             return decode(source, "image bytes")
         case str() | Path():
@@ -202,14 +206,13 @@ def _rgb(image: Image.Image, name: str) -> np.ndarray:
     convert = _conversion(image, name)
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     rows = max(1, _PART // image.width)
-    info = image.info  # every part would copy it, and there may be tens of thousands of texts in it
-    image.info = {key: info[key] for key in info if key == "transparency"}
-    try:
-        for top in range(0, image.height, rows):
-            bottom = min(top + rows, image.height)
-            pixels[top:bottom] = np.asarray(convert(image.crop((0, top, image.width, bottom))))
-    finally:
-        image.info = info
+    # Every part copies the texts of its image, which may be tens of thousands: so of one without them.
+    bare = Image.Image()
+    vars(bare).update(vars(image))  # the same pixels; the image itself may be somebody's, and stays whole
+    bare.info = {key: image.info[key] for key in image.info if key == "transparency"}
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        pixels[top:bottom] = np.asarray(convert(bare.crop((0, top, image.width, bottom))))
     return pixels
 
 

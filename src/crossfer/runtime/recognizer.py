@@ -48,7 +48,7 @@ class Found:
 class Recognizer:
     """Finds the faces in an image and recognises the expression of each; nothing leaves the machine.
 
-    One instance may be used by several threads at once.
+    One instance may be used by several threads at once, also on one PIL image.
 
     Example::
 
