@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.bundle import read_bundle
@@ -39,6 +39,18 @@ def test_faces_come_out_in_their_folders(run, capsys, photos: Path, astronaut: n
     expected = crop_face(astronaut, detection, read_bundle("default").meta.input.crop)
     np.testing.assert_array_equal(np.asarray(Image.open(faces / "train/Happy/a.png.png")), expected)
     assert "found files in it" in str(run("data", "crop", photos, "-o", faces))
+
+
+def test_a_photo_that_there_is_no_memory_to_decode_is_left_out(run, capsys, photos: Path, monkeypatch):
+    def short(image: JpegImagePlugin.JpegImageFile) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "load", short)
+    faces = photos.parent / "faces"
+    assert run("data", "crop", photos, "-o", faces) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{faces}: 1 face from 4 photos\n"
+    assert "a.jpg: expected memory to decode it" in captured.err
 
 
 def test_small_faces_are_found_by_a_larger_look(run, capsys, tmp_path: Path, astronaut: np.ndarray):

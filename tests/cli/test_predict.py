@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail
-from PIL import Image
+from PIL import BmpImagePlugin, Image
 from typer.testing import CliRunner
 
 import crossfer
@@ -443,6 +443,20 @@ def test_an_image_for_which_inference_has_no_memory_does_not_stop_the_others(
     assert result.exit_code == 1
     wrong, right = lines(result.stdout)
     assert "Failed to allocate memory" in wrong["error"]
+    assert len(right["faces"]) == 1
+
+
+def test_an_image_that_there_is_no_memory_to_decode_is_not_called_damaged(
+    predict, folder, astronaut_path, monkeypatch
+):
+    def short(image: BmpImagePlugin.BmpImageFile) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(BmpImagePlugin.BmpImageFile, "load", short)
+    result = predict("--format", "json", folder / "a.bmp", astronaut_path)
+    assert result.exit_code == 1
+    wrong, right = lines(result.stdout)
+    assert "a.bmp: expected memory to decode it, found too little" in wrong["error"]
     assert len(right["faces"]) == 1
 
 

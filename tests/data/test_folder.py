@@ -3,11 +3,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from crossfer.data.folder import found_classes
 from crossfer.data.names import Split
@@ -63,6 +64,21 @@ def test_an_unknown_class_names_those_allowed(tmp_path: Path):
     assert len(dataset) == 1
     assert len(dataset.skipped) == 1
     assert re.match(reason, dataset.skipped[0])
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_want_of_memory_makes_no_image_a_bad_one(tmp_path: Path, monkeypatch, packed: bool):
+    root = write_class_folders(tmp_path / "faces", {"happiness": 2})
+    if packed:
+        root = Path(shutil.make_archive(str(tmp_path / "faces"), "zip", root))
+
+    def short(*arguments):
+        raise MemoryError
+
+    where, name = (zipfile.ZipFile, "read") if packed else (ImageFile.ImageFile, "load")
+    monkeypatch.setattr(where, name, short)
+    with pytest.raises(MemoryError):
+        open_dataset("folder", root, skip_bad=True)
 
 
 def test_bad_files_are_named(tmp_path: Path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageFile, PngImagePlugin
 
 from crossfer.runtime import image as image_module
 from crossfer.runtime.image import FORMATS, ImageError, decode, load_image
@@ -203,6 +203,28 @@ def test_corrupt_pixel_data():
     content[content.index(b"IDAT") + 4] ^= 0xFF
     with pytest.raises(ImageError, match="truncated or corrupt"):
         load_image(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [
+        (Path, "read_bytes"),
+        (Image, "open"),
+        (ImageFile.ImageFile, "load"),
+        (Image.Image, "crop"),
+        (Image.Image, "getexif"),
+        (np, "empty"),
+    ],
+)
+def test_want_of_memory_is_not_taken_for_damage(where, name, tmp_path, monkeypatch):
+    Image.fromarray(RGB).save(tmp_path / "photo.png")
+
+    def short(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(where, name, short)
+    with pytest.raises(MemoryError, match=r"photo\.png: expected memory to decode it, found too little"):
+        load_image(tmp_path / "photo.png")
 
 
 @pytest.mark.parametrize(("width", "height"), [(10_001, 10_000), (20_000, 20_000), (2**31 - 1, 2**31 - 1)])

@@ -22,7 +22,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import BmpImagePlugin, Image
 
 from crossfer import Recognizer
 from crossfer.cli.score import _told_how_to_go_on
@@ -620,6 +620,21 @@ def test_a_file_that_is_made_to_take_long_is_an_error_of_that_image(tmp_path, op
     first, second = rows(tmp_path / "out").to_pylist()
     assert (first["cause"], second["cause"]) == ("decoding", None)
     assert "a.png: expected a PNG of at most 65,536 chunks, found more" in first["error"]
+
+
+def test_an_image_that_there_is_no_memory_to_decode_is_not_called_damaged(tmp_path, options, monkeypatch):
+    def short(image: BmpImagePlugin.BmpImageFile) -> None:
+        raise MemoryError
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a.bmp", "b.png"):
+        Image.new("L", (48, 48)).save(photos / name)
+    monkeypatch.setattr(BmpImagePlugin.BmpImageFile, "load", short)
+    run_here(photos, "-o", tmp_path / "out", *options)
+    first, second = rows(tmp_path / "out").to_pylist()
+    assert (first["cause"], second["cause"]) == ("decoding", None)
+    assert "a.bmp: expected memory to decode it, found too little" in first["error"]
 
 
 def test_a_run_that_never_began_leaves_nothing_where_an_open_file_cannot_be_removed(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import httpx
 import numpy as np
 import pytest
+from PIL import ImageFile
 
 import crossfer
 from crossfer import Recognizer
@@ -252,6 +253,20 @@ def test_an_unhandled_error_is_a_problem_without_its_text(model, photo, caplog):
         assert "secret" not in response.text
         assert response.json()["instance"].removeprefix("urn:uuid:") in caplog.text
         assert client.get("/readyz").status_code == 200
+
+
+def test_want_of_memory_is_no_fault_of_the_image(model, photo, caplog, monkeypatch):
+    def short(image: ImageFile.ImageFile) -> None:
+        raise MemoryError
+
+    with running(Service(model)) as client:
+        monkeypatch.setattr(ImageFile.ImageFile, "load", short)
+        response = post(client, photo)
+        assert is_problem(response, "busy")
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+        assert "expected memory to decode it" in caplog.text
+        monkeypatch.undo()
+        assert post(client, photo).status_code == 200
 
 
 def test_every_answer_carries_the_security_headers(client, photo):

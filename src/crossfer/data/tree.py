@@ -211,6 +211,8 @@ class ZipTree:
             return None
         try:
             return self._zip.read(self.prefix + name)
+        except MemoryError:
+            raise
         except Exception as error:  # a damaged member raises whatever its decompressor does
             raise DataError(f"{self.where}/{name}: cannot be unpacked ({error}); obtain it again") from error
 

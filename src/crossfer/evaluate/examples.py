@@ -84,5 +84,5 @@ def read_again(path: str) -> np.ndarray | None:
             return load_image(whole)
         archive = next((parent for parent in whole.parents if parent.is_file()), None)
         return None if archive is None else ZipTree(archive).read(whole.relative_to(archive).as_posix())
-    except (ImageError, DataError, OSError):
+    except (ImageError, DataError, OSError, MemoryError):
         return None

@@ -58,6 +58,7 @@ def load_image(source: ImageSource) -> np.ndarray:
         ImageError: if the source is missing, empty, truncated, corrupt, no image in one of ``FORMATS``, of a
             pixel mode without an agreed range (32-bit, float), or larger than ``MAX_PIXELS`` pixels or
             ``MAX_BYTES`` bytes.
+        MemoryError: if there is too little memory for it; the message names the source.
         TypeError: if the source is none of the accepted kinds.
     """
     match source:
@@ -123,6 +124,8 @@ def _read(path: Path) -> bytes:
                 "save the image in a smaller size"
             )
         return path.read_bytes()
+    except MemoryError as error:
+        raise _no_memory(str(path)) from error
     except (OSError, ValueError) as error:
         if isinstance(error, ImageError):
             raise
@@ -139,7 +142,7 @@ def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         max_pixels: images of more pixels are refused before they are decoded.
 
     Raises:
-        ImageError: as ``load_image`` raises it.
+        ImageError, MemoryError: as ``load_image`` raises them.
     """
     with open_image(data, name, max_pixels) as image:
         return to_pixels(image, name)
@@ -155,6 +158,7 @@ def open_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image.Im
 
     Raises:
         ImageError: if it is no image in one of ``FORMATS``, or too large.
+        MemoryError: if there is too little memory for it.
     """
     if not data:
         raise ImageError(f"{name}: expected an image, found nothing (0 bytes); obtain it again")
@@ -171,6 +175,8 @@ def open_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image.Im
         raise ImageError(
             f"{name}: expected a JPEG, PNG, WebP, BMP or TIFF image, found {what}; {remedy}"
         ) from error
+    except MemoryError as error:
+        raise _no_memory(name) from error
     except Exception as error:  # decoders raise nearly anything when a header lies
         raise _corrupt(name, error) from error
     _check_size(image.width, image.height, name, max_pixels)
@@ -182,12 +188,15 @@ def to_pixels(image: Image.Image, name: str) -> np.ndarray:
 
     Raises:
         ImageError: if the image is damaged, or its pixels have no agreed range.
+        MemoryError: if there is too little memory for it.
     """
     try:
         image.load()
         return _upright(_rgb(image, name), image)
     except ImageError:
         raise
+    except MemoryError as error:
+        raise _no_memory(name) from error
     except Exception as error:  # decoders raise nearly anything when the data is damaged
         raise _corrupt(name, error) from error
 
@@ -236,9 +245,15 @@ def _corrupt(name: str, error: Exception) -> ImageError:
     )
 
 
+def _no_memory(name: str) -> MemoryError:
+    return MemoryError(f"{name}: expected memory to decode it, found too little; free some, or scale it down")
+
+
 def _upright(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION)
+    except MemoryError:
+        raise
     except Exception:  # damaged EXIF is no reason to refuse whole pixels
         return pixels
     turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None

@@ -127,6 +127,7 @@ class Recognizer:
 
         Raises:
             ImageError: if the image cannot be used.
+            MemoryError: if there is too little memory for it; the image may be whole.
         """
         return self.answer([self.find(image)])[0]
 

@@ -12,7 +12,7 @@ Cause = Literal[
     "reading",  # the file or its storage answered with another error
     "archive",  # the archive that holds it, or the member, is damaged, a link or path, or cannot be unpacked
     "too large",  # more bytes than an image may have
-    "decoding",  # empty, no image, damaged, or of a kind that is not read; the column error says which
+    "decoding",  # empty, no image, damaged, of a kind that is not read, or too much for the memory: see error
     "recognising",  # the detector failed on it, as for want of memory
     "crash",  # it ended the process that worked on it, twice
     "duplicate",  # named before: scored there, and not again
