@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -205,6 +206,21 @@ def test_corrupt_pixel_data():
         load_image(bytes(content))
 
 
+@pytest.mark.parametrize(("action", "limit"), [("ignore", 100), ("error", 200)])
+def test_a_lower_limit_of_pillow_is_not_told_as_ours(action, limit, monkeypatch):
+    """It fails beyond the double of that limit, and where warnings are errors beyond it."""
+    content = encoded(Image.fromarray(RGB))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with warnings.catch_warnings():
+        warnings.simplefilter(action, Image.DecompressionBombWarning)
+        with pytest.raises(
+            ImageError, match=rf"it: expected at most 0\.0002 megapixels, .*_PIXELS = {limit}\)"
+        ):
+            decode(content, "it")
+        with pytest.raises(ImageError, match=r"it: expected at most 0\.00015 megapixels, found far more;"):
+            decode(content, "it", max_pixels=150)
+
+
 @pytest.mark.parametrize(
     ("where", "name"),
     [
@@ -227,6 +243,7 @@ def test_want_of_memory_is_not_taken_for_damage(where, name, tmp_path, monkeypat
         load_image(tmp_path / "photo.png")
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize(("width", "height"), [(10_001, 10_000), (20_000, 20_000), (2**31 - 1, 2**31 - 1)])
 def test_more_than_100_megapixels_are_refused_from_the_header(width, height):
     with pytest.raises(ImageError, match="expected at most 100 megapixels"):

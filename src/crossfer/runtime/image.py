@@ -167,9 +167,7 @@ def open_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image.Im
     try:
         image = Image.open(BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(
-            f"{name}: expected at most {max_pixels / 10**6:g} megapixels, found far more; scale it down first"
-        ) from error
+        raise _too_large_for_pillow(name, error, max_pixels) from error
     except Image.UnidentifiedImageError as error:
         what, remedy = what_it_is(data)
         raise ImageError(
@@ -242,6 +240,20 @@ def _corrupt(name: str, error: Exception) -> ImageError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return ImageError(
         f"{name}: expected a whole image, found a truncated or corrupt one ({reason}); obtain it again"
+    )
+
+
+def _too_large_for_pillow(name: str, error: Exception, max_pixels: int) -> ImageError:
+    """Pillow warns beyond a limit of its own, and fails beyond its double; hosts may have lowered it."""
+    limit = Image.MAX_IMAGE_PIXELS or max_pixels
+    allowed = limit if isinstance(error, Image.DecompressionBombWarning) else 2 * limit
+    if allowed >= max_pixels:
+        return ImageError(
+            f"{name}: expected at most {max_pixels / 10**6:g} megapixels, found far more; scale it down first"
+        )
+    return ImageError(
+        f"{name}: expected at most {allowed / 10**6:.4g} megapixels, found more; it is Pillow's limit that "
+        f"is so low here (PIL.Image.MAX_IMAGE_PIXELS = {limit}): raise that, or scale the image down"
     )
 
 
