@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossfer.data.duplicates import (
+    NEAR,
     find_near_pairs,
     group_duplicates,
     join_groups,
@@ -96,8 +97,9 @@ def test_near_pairs_are_those_of_the_slow_way(seed: int):
     turned = base.reshape(-1, 24, 24)[:, :, ::-1].reshape(8, -1) * 0.8
     thumbs = np.clip(np.concatenate([base, noisy, turned]), 0, 255).astype(np.uint8)
     digests = rng.integers(256, size=(24, 16), dtype=np.uint8)
-    found = find_near_pairs(Fingerprints(digests, thumbs, {}), threshold=0.97)
-    assert set(map(tuple, found.tolist())) == slow.near_pairs(thumbs, 0.97)
+    found = set(map(tuple, find_near_pairs(Fingerprints(digests, thumbs, {})).tolist()))
+    # Just above the threshold a pair may be missed; one above 0.97 is found with a probability of 0.999.
+    assert slow.near_pairs(thumbs, 0.97) <= found <= slow.near_pairs(thumbs, NEAR)
 
 
 def test_pairs_at_the_threshold_are_found_as_often_as_the_tables_promise():
@@ -108,7 +110,7 @@ def test_pairs_at_the_threshold_are_found_as_often_as_the_tables_promise():
     one, other = np.linalg.qr(vectors)[0][:, :, 1:].transpose(2, 0, 1)  # without mean, of length 1
     pairs = np.stack([one, 0.945 * one + np.sqrt(1 - 0.945**2) * other], axis=1).reshape(600, 8, 8)
     thumbs = np.round(128 + 250 * np.kron(pairs, np.ones((3, 3)))).astype(np.uint8).reshape(600, 576)
-    found = find_near_pairs(Fingerprints(different_digests(600), thumbs, {}), threshold=0.94)
+    found = find_near_pairs(Fingerprints(different_digests(600), thumbs, {}))
     assert all(j == i + 1 and i % 2 == 0 for i, j in found.tolist())
     assert 0.93 < len(found) / 300 < 1
 

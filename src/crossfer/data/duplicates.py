@@ -26,7 +26,7 @@ NEAR = 0.94
 TABLES, BITS = 32, 20
 FLATTEST = 1.0  # standard deviation of a thumbnail, in grey levels, below which it says nothing
 COARSE = 8  # pixels of the side at which candidates are compared first,
-SLACK = 0.02  # and how far below the threshold they may correlate there
+SLACK = 0.02  # and how far below ``NEAR`` they may correlate there
 PAIRS_AT_ONCE = 100_000
 
 
@@ -91,19 +91,13 @@ def members(groups: np.ndarray) -> list[np.ndarray]:
 # ---- nearly the same ----
 
 
-def find_near_pairs(
-    prints: Fingerprints,
-    *,
-    threshold: float = NEAR,
-    progress: Callable[[int], None] = lambda _: None,
-) -> np.ndarray:
-    """Pairs of images whose thumbnails correlate by at least ``threshold``, as they are or mirrored.
+def find_near_pairs(prints: Fingerprints, *, progress: Callable[[int], None] = lambda _: None) -> np.ndarray:
+    """Pairs of images whose thumbnails correlate by at least ``NEAR``, as they are or mirrored.
 
     Of identical images only the first takes part. Thumbnails without any contrast are like no other.
 
     Args:
         prints: fingerprints of the images.
-        threshold: least correlation, in 0..1.
         progress: called with 1 after each of the ``TABLES`` tables.
 
     Returns:
@@ -118,7 +112,7 @@ def find_near_pairs(
         codes, turned_codes = _codes(upright.thumbnails, table), _codes(turned.thumbnails, table)
         for theirs, pictures in ((codes, upright), (turned_codes, turned)):
             for pairs in _meetings(codes, theirs, symmetric=pictures is upright):
-                near = _near(upright, pictures, pairs, threshold)
+                near = _near(upright, pictures, pairs)
                 found.update(map(tuple, np.sort(near, axis=1).tolist()))
         progress(1)
     return rows[np.array(sorted(found), np.int64).reshape(-1, 2)]
@@ -144,12 +138,12 @@ def _mirrored(thumbnails: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(thumbnails.reshape(-1, SIDE, SIDE)[:, :, ::-1]).reshape(-1, SIDE * SIDE)
 
 
-def _near(ours: _Pictures, theirs: _Pictures, pairs: np.ndarray, threshold: float) -> np.ndarray:
-    """Of some candidate pairs those that correlate by at least ``threshold``."""
+def _near(ours: _Pictures, theirs: _Pictures, pairs: np.ndarray) -> np.ndarray:
+    """Of some candidate pairs those that correlate by at least ``NEAR``."""
     coarse = np.einsum("ij,ij->i", ours.coarse[pairs[:, 0]], theirs.coarse[pairs[:, 1]])
-    pairs = pairs[coarse >= threshold - SLACK]
+    pairs = pairs[coarse >= NEAR - SLACK]
     scores = _correlations(ours.thumbnails, theirs.thumbnails, pairs)
-    return pairs[scores >= threshold]
+    return pairs[scores >= NEAR]
 
 
 def _codes(thumbnails: np.ndarray, table: int) -> np.ndarray:
