@@ -10,7 +10,7 @@ import pytest
 from support.clips import background, write_clip
 
 PACKAGE = Path(__file__).parents[1] / "src" / "crossfer"
-EVERYONE = {"labels", "types", "figure"}
+EVERYONE = {"labels", "types", "figure", "stored"}
 SHARED_WITH_TRAINING = {
     f"runtime.{name}"
     for name in ("image", "align", "preprocess", "bundle", "atomic", "writable", "cores", "lock")
@@ -23,6 +23,7 @@ ALLOWED = {
     "labels": EVERYONE,
     "types": EVERYONE,
     "figure": set(),
+    "stored": set(),
     "metrics": EVERYONE,
     "calibration": EVERYONE | {"metrics"},
     "provenance": set(),

@@ -24,6 +24,7 @@ from crossfer.calibration import (
     softmax,
     try_bias,
 )
+from crossfer.stored import from_plain, to_plain
 from reference import calibration as naive
 
 BIAS = np.array([1.0, -0.5, 0, 0, 0, 0, 0, -0.5])
@@ -238,7 +239,8 @@ def test_abstention_as_in_the_loop_version(images: list[tuple[float, bool]], tar
 
 def test_a_calibration_survives_json():
     for calibration in (filled(), filled(abstention=None, bias=(0.1, -0.1))):
-        assert Calibration.from_dict(json.loads(json.dumps(calibration.to_dict()))) == calibration
+        again = json.loads(json.dumps(to_plain(calibration)))
+        assert from_plain(Calibration, again, "calibration") == calibration
 
 
 @pytest.mark.parametrize(
@@ -246,19 +248,26 @@ def test_a_calibration_survives_json():
     [
         ({"set_thresholds": [0.5]}, "expected 500 numbers in 0..1, found 1 values"),
         ({"set_thresholds": [2.0] * 500}, "expected 500 numbers in 0..1"),
-        ({"bias": ["a"]}, "bias: expected numbers"),
+        ({"bias": ["a"]}, r"calibration.bias\[0\]: expected a number, found 'a'"),
         ({"abstention": {"threshold": 1.5, "selective_accuracy": 1, "coverage": 1}}, "threshold in 0..1"),
-        ({"abstention": {"nonsense": 1}}, "calibration: expected what calibrate writes"),
-        ({"fitted_on": [1]}, r"fitted_on: expected an object, found \[1\]"),
-        ({"fitted_on": None}, "fitted_on: expected an object, found None"),
+        (
+            {"abstention": {"nonsense": 1}},
+            "calibration.abstention: expected the keys threshold, .* 'nonsense'",
+        ),
+        ({"fitted_on": [1]}, "fitted_on: expected an object, found a list of 1"),
+        ({"fitted_on": None}, "fitted_on: expected an object, found nothing"),
         ({"fitted_on": {"n": None}}, "fitted_on: expected n to be a number of images, found None"),
         (
-            {"abstention": {"threshold": 0.5, "selective_accuracy": "x", "coverage": 1}},
-            "expected a selective_accuracy in 0..1, found 'x'",
+            {"abstention": {"threshold": 0.5, "selective_accuracy": 2, "coverage": 1}},
+            "expected a selective_accuracy in 0..1, found 2",
         ),
-        ({"set_thresholds": None}, "calibration: expected what calibrate writes"),
+        (
+            {"abstention": {"threshold": 0.5, "selective_accuracy": "x", "coverage": 1}},
+            "selective_accuracy: expected a number, found 'x'",
+        ),
+        ({"set_thresholds": None}, "calibration.set_thresholds: expected a list, found nothing"),
     ],
 )
 def test_bad_values_are_named(change: dict, message: str):
     with pytest.raises(ValueError, match=message):
-        Calibration.from_dict({**filled().to_dict(), **change})
+        from_plain(Calibration, {**to_plain(filled()), **change}, "calibration")

@@ -36,6 +36,11 @@ class Abstention:
     selective_accuracy: float
     coverage: float
 
+    def __post_init__(self) -> None:
+        for name in ("threshold", "selective_accuracy"):
+            if not _is_share(getattr(self, name)):
+                raise ValueError(f"abstention: expected a {name} in 0..1, found {getattr(self, name)}")
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -61,17 +66,8 @@ class Calibration:
                 f"set_thresholds: expected {len(LEVELS)} numbers in 0..1, "
                 f"found {len(self.set_thresholds)} values"
             )
-        if not all(isinstance(value, int | float) and math.isfinite(value) for value in self.bias):
+        if not all(map(math.isfinite, self.bias)):
             raise ValueError(f"bias: expected numbers, found {list(self.bias)}")
-        if self.abstention is not None and not _is_share(self.abstention.threshold):
-            raise ValueError(f"abstention: expected a threshold in 0..1, found {self.abstention.threshold!r}")
-        if self.abstention is not None and not _is_share(self.abstention.selective_accuracy):
-            raise ValueError(
-                "abstention: expected a selective_accuracy in 0..1, "
-                f"found {self.abstention.selective_accuracy!r}"
-            )
-        if not isinstance(self.fitted_on, Mapping):
-            raise ValueError(f"fitted_on: expected an object, found {self.fitted_on!r}")
         images = self.fitted_on.get("n", 0)
         if not isinstance(images, int) or isinstance(images, bool) or images < 0:
             raise ValueError(f"fitted_on: expected n to be a number of images, found {images!r}")
@@ -90,35 +86,6 @@ class Calibration:
                 f"coverage: expected a share from {LEVELS[0] / 1000} to {LEVELS[-1] / 1000}, got {coverage}"
             )
         return self.set_thresholds[math.ceil(level) - LEVELS[0]]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "bias": list(self.bias),
-            "set_thresholds": list(self.set_thresholds),
-            "abstention": None if self.abstention is None else vars(self.abstention).copy(),
-            "fitted_on": dict(self.fitted_on),
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
-        """The inverse of ``to_dict``.
-
-        Raises:
-            ValueError: if a key is missing or a value is not as ``to_dict`` writes it; the message names it.
-        """
-        try:
-            abstention = values["abstention"]
-            return cls(
-                tuple(values["bias"]),
-                tuple(values["set_thresholds"]),
-                None if abstention is None else Abstention(**abstention),
-                values["fitted_on"],
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(
-                f"calibration: expected what calibrate writes, found other values ({error})"
-            ) from error
 
 
 def softmax(
@@ -324,5 +291,5 @@ def fit_abstention(confidence: np.ndarray, right: np.ndarray, target: float = 0.
     return Abstention(threshold, round(float(accuracy[at]), 6), round((at + 1) / len(right), 6))
 
 
-def _is_share(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+def _is_share(value: float) -> bool:
+    return 0 <= value <= 1

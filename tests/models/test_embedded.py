@@ -20,7 +20,7 @@ from crossfer.labels import FERPLUS
 from crossfer.method import CrossLayerNet
 from crossfer.method.collapse import collapse
 from crossfer.quantize.quantize import QuantizeOptions, quantize
-from crossfer.runtime.bundle import read_bundle, write_bundle
+from crossfer.runtime.bundle import read_bundle, with_metadata, write_bundle
 from crossfer.runtime.preprocess import preprocess
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.train import checkpoint
@@ -77,6 +77,12 @@ def test_the_bundle_is_the_one_that_was_scored(model: str) -> None:
     assert bundle.meta.calibration is not None
     assert {"recipe", "data", "protocol", "scores", "commit", "license"} <= bundle.meta.provenance.keys()
     assert len(bundle.path.read_bytes()) <= BYTES[model]
+
+
+@pytest.mark.parametrize("model", NAMES)
+def test_what_is_read_of_the_bundle_is_written_as_it_was(model: str) -> None:
+    bundle = read_bundle(model)
+    assert with_metadata(bundle.content, bundle.meta) == bundle.content
 
 
 @pytest.mark.parametrize("model", NAMES)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from crossfer.runtime.align import CropGeometry, Square, crop_face, crop_square, cut_square
 from crossfer.runtime.detector import CenterFace, Detection
+from crossfer.stored import from_plain, to_plain
 from crossfer.types import Box
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -71,23 +72,24 @@ def test_a_crop_is_square_rgb(astronaut):
 
 def test_the_geometry_survives_its_plain_form():
     geometry = CropGeometry(2.5, 0.1, -0.2)
-    assert CropGeometry.from_dict(geometry.to_dict()) == geometry
+    assert from_plain(CropGeometry, to_plain(geometry), "crop") == geometry
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"scale": 2.0, "shift_x": 0.0}, "expected the keys"),
-        ({"scale": 2.0, "shift_x": 0.0, "shift_y": 0.0, "angle": 1}, "expected the keys"),
-        ({"scale": "2", "shift_x": 0.0, "shift_y": 0.0}, "expected numbers"),
+        ({"scale": 2.0, "shift_x": 0.0}, "crop.shift_y: expected a number, found nothing"),
+        ({"scale": 2.0, "shift_x": 0.0, "shift_y": 0.0, "angle": 1}, "expected the keys .* also 'angle'"),
+        ({"scale": "2", "shift_x": 0.0, "shift_y": 0.0}, "crop.scale: expected a number, found '2'"),
+        ({"scale": 2.0, "shift_x": 0.0, "shift_y": False}, "crop.shift_y: expected a number, found False"),
         ({"scale": -1.0, "shift_x": 0.0, "shift_y": 0.0}, "expected a positive number, got -1.0"),
-        ({"scale": float("nan"), "shift_x": 0.0, "shift_y": 0.0}, "expected a positive number, got nan"),
+        ({"scale": float("nan"), "shift_x": 0.0, "shift_y": 0.0}, "crop.scale: expected a number, found nan"),
         ({"scale": 2.0, "shift_x": 3.0, "shift_y": 0.0}, "expected fractions between -1 and 1"),
     ],
 )
 def test_a_bad_geometry_says_what_is_expected(values, message):
     with pytest.raises(ValueError, match=message):
-        CropGeometry.from_dict(values)
+        from_plain(CropGeometry, values, "crop")
 
 
 def test_the_crop_recovers_the_frame_of_ferplus_training_faces(ferplus_root, monkeypatch):

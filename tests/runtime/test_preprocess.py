@@ -6,6 +6,7 @@ from PIL import Image
 
 from crossfer.runtime.align import CropGeometry
 from crossfer.runtime.preprocess import InputContract, normalize, preprocess, resize_crop, standardize
+from crossfer.stored import from_plain, to_plain
 
 GRAY, COLOR = InputContract(), InputContract(size=32, color="rgb", mean=0.4, std=0.2)
 NOISE = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
@@ -92,27 +93,27 @@ def test_preprocess_stacks_what_its_parts_give():
 
 def test_the_contract_survives_its_plain_form():
     contract = InputContract(64, "rgb", 0.1, 0.9, CropGeometry(2.0, 0.1, 0.2))
-    assert InputContract.from_dict(contract.to_dict()) == contract
+    assert from_plain(InputContract, to_plain(contract), "input") == contract
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"size": None}, "missing keys \\['size'\\]"),
-        ({"crop": None}, "missing keys \\['crop'\\]"),
-        ({"margin": 3}, "unknown keys \\['margin'\\]"),
+        ({"size": None}, "input.size: expected a whole number, found nothing"),
+        ({"crop": None}, "input.crop: expected an object, found nothing"),
+        ({"margin": 3}, "input: expected the keys size, color, mean, std, crop, found also 'margin'"),
         ({"size": 0}, "whole number of pixels in 1..4096, got 0"),
-        ({"size": 48.0}, "got 48.0"),
-        ({"size": True}, "got True"),
+        ({"size": 48.0}, "input.size: expected a whole number, found 48.0"),
+        ({"size": True}, "input.size: expected a whole number, found True"),
         ({"color": "bgr"}, "expected one of gray, rgb, got 'bgr'"),
-        ({"color": []}, r"expected one of gray, rgb, got \[\]"),
+        ({"color": []}, "input.color: expected text, found a list of 0"),
         ({"std": 0}, "std above 0"),
-        ({"mean": "0.5"}, "expected numbers"),
-        ({"mean": float("nan")}, "expected numbers"),
-        ({"crop": 3}, "expected an object for 'crop', got 3"),
+        ({"mean": "0.5"}, "input.mean: expected a number, found '0.5'"),
+        ({"mean": float("nan")}, "input.mean: expected a number, found nan"),
+        ({"crop": 3}, "input.crop: expected an object, found 3"),
     ],
 )
 def test_a_bad_contract_says_what_is_expected(change, message):
-    values = {key: value for key, value in (GRAY.to_dict() | change).items() if value is not None}
+    values = {key: value for key, value in (to_plain(GRAY) | change).items() if value is not None}
     with pytest.raises(ValueError, match=message):
-        InputContract.from_dict(values)
+        from_plain(InputContract, values, "input")

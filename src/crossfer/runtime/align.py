@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -44,24 +43,6 @@ class CropGeometry:
             raise ValueError(
                 f"crop shift: expected fractions between -1 and 1, got {self.shift_x}, {self.shift_y}"
             )
-
-    def to_dict(self) -> dict[str, float]:
-        """Plain values for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> CropGeometry:
-        """The inverse of ``to_dict``.
-
-        Raises:
-            ValueError: if a key is missing or not known, or a value is no number in range.
-        """
-        expected = {"scale", "shift_x", "shift_y"}
-        if set(values) != expected:
-            raise ValueError(f"crop: expected the keys {sorted(expected)}, got {sorted(values)}")
-        if not all(isinstance(value, int | float) for value in values.values()):
-            raise ValueError(f"crop: expected numbers, got {dict(values)}")
-        return cls(**{key: float(value) for key, value in values.items()})
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ the input ``image`` (B, C, S, S) and the outputs ``logits`` (B, K) and ``evidenc
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -24,12 +25,12 @@ from crossfer.runtime.inference import session_options
 from crossfer.runtime.preprocess import InputContract
 from crossfer.runtime.protobuf import fields, message
 from crossfer.runtime.session import ModelSession
+from crossfer.stored import from_plain, to_plain
 
 FORMAT = 2
 METADATA_KEY = "crossfer"
 # Field numbers of onnx.proto3: ModelProto.metadata_props; StringStringEntryProto.key and .value.
 _PROPERTIES, _PROPERTY_KEY, _PROPERTY_VALUE = 14, 1, 2
-_KEYS = ("name", "label_set", "labels", "input", "temperature", "grid", "provenance")
 
 
 class BundleError(ValueError):
@@ -69,14 +70,10 @@ class BundleMeta:
             )
         if not self.labels or len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels: expected distinct expression names, found {list(self.labels)}")
-        if not (
-            isinstance(self.temperature, int | float)
-            and math.isfinite(self.temperature)
-            and self.temperature > 0
-        ):
-            raise ValueError(f"temperature: expected a positive number, found {self.temperature!r}")
-        if isinstance(self.grid, bool) or not isinstance(self.grid, int) or self.grid < 1:
-            raise ValueError(f"grid: expected a whole number of at least 1, found {self.grid!r}")
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise ValueError(f"temperature: expected a positive number, found {self.temperature}")
+        if self.grid < 1:
+            raise ValueError(f"grid: expected a whole number of at least 1, found {self.grid}")
         if self.bias and len(self.bias) != len(self.labels):
             raise ValueError(
                 f"bias: expected one for each of {len(self.labels)} labels, found {len(self.bias)}"
@@ -94,31 +91,21 @@ class BundleMeta:
 
     def to_json(self) -> str:
         """The text for the ONNX property ``crossfer``."""
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "name": self.name,
-                "label_set": self.label_set,
-                "labels": list(self.labels),
-                "input": self.input.to_dict(),
-                "temperature": self.temperature,
-                "grid": self.grid,
-                "provenance": dict(self.provenance),
-                "calibration": None if self.calibration is None else self.calibration.to_dict(),
-            }
-        )
+        return json.dumps({"format": FORMAT, **to_plain(self)})
 
     @classmethod
     def from_json(cls, text: str) -> BundleMeta:
         """The inverse of ``to_json``.
 
+        Keys beside those that ``to_json`` writes do not matter, but for those further in.
+
         Raises:
-            ValueError: if the text is no JSON object, of another format, or lacks a key; the message says
-                which.
+            ValueError: if the text is no JSON object, of another format, or lacks a key, or if a value is not
+                as it has to be; the message says which.
         """
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"metadata: expected JSON, found other text ({error})") from error
         if not isinstance(values, dict):
             raise ValueError(f"metadata: expected a JSON object, found {type(values).__name__}")
@@ -127,31 +114,11 @@ class BundleMeta:
                 f"metadata: expected format {FORMAT}, found {values.get('format')!r}; "
                 "export the model again or install the crossfer version that wrote it"
             )
-        missing = [key for key in _KEYS if key not in values]
-        if missing:
-            raise ValueError(f"metadata: missing {', '.join(missing)}; export the model again")
-        for key, kind in (
-            ("name", str),
-            ("label_set", str),
-            ("labels", list),
-            ("input", dict),
-            ("provenance", dict),
-            ("calibration", dict | None),
-        ):
-            if not isinstance(values.get(key), kind):
-                name = getattr(kind, "__name__", str(kind))
-                raise ValueError(f"metadata: expected {key} to be a {name}, found {values[key]!r}")
-        fitted = values.get("calibration")
-        return cls(
-            name=values["name"],
-            label_set=values["label_set"],
-            labels=tuple(str(label) for label in values["labels"]),
-            input=InputContract.from_dict(values["input"]),
-            temperature=values["temperature"],
-            grid=values["grid"],
-            provenance=values["provenance"],
-            calibration=None if fitted is None else Calibration.from_dict(fitted),
-        )
+        known = {field.name: values.get(field.name) for field in dataclasses.fields(cls)}
+        try:
+            return from_plain(cls, known, "metadata")
+        except ValueError as error:
+            raise ValueError(f"{error}; export the model again") from error
 
 
 @dataclass(frozen=True)
