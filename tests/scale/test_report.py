@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -122,14 +123,31 @@ def test_the_curve_spreads_images_over_the_time_that_they_took():
 
 
 def test_tallies_add_up_and_survive_json():
-    first = Tally(images=3, faces=2, errors={"decoding": 1}, examples={"decoding": "a"}, uncertain=1)  # type: ignore[arg-type]
+    errors = Counter({"decoding": 1})
+    first = Tally(images=3, faces=2, errors=errors, examples={"decoding": "a"}, uncertain=1)
     first.faces_an_image.update({0: 1, 2: 1})
     again = Tally.from_dict(json.loads(json.dumps(first.to_dict())))
-    assert again == Tally.from_dict(first.to_dict())
+    assert again == first
     again.add(Tally.from_dict(first.to_dict() | {"examples": {"decoding": "b", "missing": "c"}}))
     assert (again.images, again.faces, again.uncertain, again.errors["decoding"]) == (6, 4, 2, 2)
     assert again.examples == {"decoding": "a", "missing": "c"}
     assert again.faces_an_image == {0: 2, 2: 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": "3"}, "tally.images: expected a whole number, found '3'"),
+        ({"confidence": {"x": 1}}, "tally.confidence: expected a whole number as a key, found 'x'"),
+        (
+            {"errors": {"decoding": None}},
+            r"tally.errors\['decoding'\]: expected a whole number, found nothing",
+        ),
+    ],
+)
+def test_a_tally_that_is_damaged_says_where(change: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        Tally.from_dict(Tally().to_dict() | change)
 
 
 def test_costs_follow_from_the_summary(output):

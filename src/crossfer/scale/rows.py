@@ -13,6 +13,7 @@ from crossfer.runtime.columns import PLACE, expression_columns, place_cells
 from crossfer.scale.faults import Fault
 from crossfer.scale.names import to_text
 from crossfer.scale.reading import Image
+from crossfer.stored import from_plain, to_plain
 from crossfer.types import Face
 
 BINS = 20  # of confidence
@@ -73,18 +74,16 @@ class Tally:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; the inverse is ``from_dict``."""
-        return {name: dict(v) if isinstance(v, Counter) else v for name, v in vars(self).items()}
+        return to_plain(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Tally:
-        """The inverse of ``to_dict``, of values that were written as JSON."""
-        counted = {
-            "faces_an_image": Counter({int(k): v for k, v in values["faces_an_image"].items()}),
-            "confidence": Counter({int(k): v for k, v in values["confidence"].items()}),
-            "errors": Counter(values["errors"]),
-            "expressions": Counter(values["expressions"]),
-        }
-        return cls(**{name: counted.get(name, values[name]) for name in cls().__dict__})
+        """The inverse of ``to_dict``, of values that were written as JSON.
+
+        Raises:
+            ValueError: if a value is not as ``to_dict`` writes it; the message names it.
+        """
+        return from_plain(cls, values, "tally", strict=False)
 
     def add(self, other: Tally) -> None:
         """Adds another tally to this one."""
