@@ -250,6 +250,12 @@ def test_a_bias_shifts_the_probabilities(tmp_path, tiny_model, astronaut):
     np.testing.assert_array_equal(Recognizer(model).classify([astronaut])[0].logits, logits)
 
 
+@pytest.mark.parametrize("most", [-1, 1.5, "2"])
+def test_a_number_of_faces_that_cannot_be_is_refused(recognizer, most):
+    with pytest.raises(ValueError, match=r"^max_faces: expected an integer of at least 0, or None, got "):
+        recognizer.find(np.zeros((8, 8, 3), np.uint8), max_faces=most)
+
+
 @pytest.mark.parametrize("wish", [{"coverage": 0.9}, {"abstain": True}])
 def test_a_model_without_calibration_says_how_to_get_it(tiny_model, tmp_path, wish):
     with pytest.raises(BundleError, match=r"model 'tiny': expected a calibrated model .* crossfer calibrate"):

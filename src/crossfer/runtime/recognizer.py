@@ -179,7 +179,10 @@ class Recognizer:
 
         Raises:
             ImageError: if the image cannot be used.
+            ValueError: if ``max_faces`` is no integer of at least 0.
         """
+        fits = max_faces is None or (isinstance(max_faces, int | np.integer) and max_faces >= 0)
+        _need(fits, "max_faces: expected an integer of at least 0, or None", max_faces)
         pixels = load_image(image)
         places = self._places(pixels)
         kept = places[:max_faces]
