@@ -1,7 +1,9 @@
 import dataclasses
+import errno
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -156,6 +158,26 @@ def test_missing_files_and_names(tmp_path):
         read_bundle(tmp_path / "none.onnx")
     with pytest.raises(BundleError, match="model 'nonesuch': expected a file or one of the embedded models"):
         read_bundle("nonesuch")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + ".onnx"])
+def test_a_name_that_is_too_long(name):
+    with pytest.raises(
+        BundleError, match=r"^x+(\.onnx)?: cannot be read \(File name too long\); check the path"
+    ):
+        read_bundle(name)
+
+
+@pytest.mark.parametrize("of", ["is_file", "read_bytes"])
+def test_a_file_that_may_not_be_read(of, tiny_model, monkeypatch):
+    def denied(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, of, denied)
+    with pytest.raises(
+        BundleError, match=r"\.onnx: cannot be read \(Permission denied\); check .* permissions"
+    ):
+        read_bundle(tiny_model)
 
 
 def test_what_is_still_to_be_exported_says_how(tmp_path):

@@ -10,7 +10,8 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,8 +145,24 @@ def resolve_model(model: str | Path) -> Path:
     """The file of a model: an embedded model by its name, such as ``"default"``, or a path as it is.
 
     Raises:
-        BundleError: if there is no such file, or it is a run's folder or weights, which are to be exported.
+        BundleError: if there is no such file, or none that may be read, or it is a run's folder or weights,
+            which are to be exported.
     """
+    with _in_words(model):
+        return _resolve(model)
+
+
+@contextmanager
+def _in_words(model: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BundleError(
+            f"{model}: cannot be read ({error.strerror or error}); check the path and its permissions"
+        ) from error
+
+
+def _resolve(model: str | Path) -> Path:
     path = Path(model)
     if isinstance(model, str) and path.name == model and not path.suffix:
         if (ours := embedded(model, ".onnx")) is not None:
@@ -177,14 +194,15 @@ def read_bundle(model: str | Path | bytes, *, threads: int | None = None) -> Bun
         threads: CPU threads of the session; None for one a core, within a container's share.
 
     Raises:
-        BundleError: if the file is missing, no ONNX file, truncated, without metadata, of another format, or
-            if its labels, inputs or outputs are not as the metadata says.
+        BundleError: if the file is missing, cannot be read, is no ONNX file, truncated, without metadata, of
+            another format, or if its labels, inputs or outputs are not as the metadata says.
     """
     if isinstance(model, bytes):
         path, name, content = None, "model", model
     else:
         path = resolve_model(model)
-        name, content = str(path), path.read_bytes()
+        with _in_words(path):
+            name, content = str(path), path.read_bytes()
     session = _open_session(content, name, threads)
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
