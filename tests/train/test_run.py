@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from crossfer.train.checkpoint import CheckpointError, load_meta
 from crossfer.train.faults import TrainingError
 from crossfer.train.run import run_recipe, run_study
 from crossfer.train.source import CUT_FOR
-from crossfer.train.study import StudyError, trials
+from crossfer.train.study import StudyError, TrialResult, trials
 from data.layouts import write_class_folders
 from support.toy_faces import toy_recipe
 
@@ -30,6 +31,36 @@ def test_a_study_cuts_its_validation_split_as_a_run_does(tmp_path: Path) -> None
     assert told.getvalue().count("20 % of each class cut out of train for validation: ") == 1
     parts = list(read_split_file(tmp_path / "runs" / "split.csv").split_of.values())
     assert (parts.count("train"), parts.count("valid")) == (32, 8)
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_study_does_not_go_on_with_other_data(noted: bool, tmp_path: Path) -> None:
+    """Results of older versions say how many faces there were, and nothing more of them."""
+    data = {"name": "folder", "target": "label", "classes": "found", "valid_share": 0.2}
+    rows = [(row, toy_recipe(data=data, optim={"epochs": 1, "batch_size": 8})) for row in ("one", "two")]
+    folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+
+    def go_on(root: Path, seeds: int) -> list[TrialResult]:
+        return run_study(
+            trials(rows, range(seeds)), root=root, console=Console(file=io.StringIO()), **folders
+        )
+
+    first = write_class_folders(tmp_path / "first", {"Bored": 20, "Happy": 20}, size=(32, 32))
+    other = write_class_folders(
+        tmp_path / "other", {"Bored": 21 if noted else 30, "Happy": 20}, size=(32, 32)
+    )
+    found = go_on(first, 1)
+    if not noted:
+        for path in (tmp_path / "results").iterdir():
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"faces": None}))
+    with pytest.raises(
+        StudyError, match=r"one-s0\.json: came from other faces than the data has now \(train: "
+    ):
+        go_on(other, 2)
+    assert len(list((tmp_path / "results").iterdir())) == 2
+    again = go_on(first, 2)
+    assert {result.faces["valid"] for result in again if result.faces} == {found[0].known_faces["valid"]}
+    assert len(go_on(tmp_path / "nowhere", 2)) == 4, "what has a result needs no data"
 
 
 @pytest.mark.parametrize(

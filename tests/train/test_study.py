@@ -20,6 +20,7 @@ from crossfer.train.loader import FaceTensors
 from crossfer.train.loop import train
 from crossfer.train.recipe_file import load_recipe
 from crossfer.train.record import Progress
+from crossfer.train.stream import fingerprint
 from crossfer.train.study import (
     StudyError,
     Trial,
@@ -61,11 +62,48 @@ def test_every_row_comes_with_every_seed_seed_by_seed() -> None:
     assert [t.recipe.seed for t in planned] == [0, 0, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "change"),
+    [
+        ({}, {}, None),
+        ({"faces": None}, {}, None),
+        ({}, {"faces": None}, None),
+        (
+            {},
+            {"faces": {"train": "48 faces, targets b", "valid": "24 faces, targets b"}},
+            "train: 48 faces, t.*",
+        ),
+        ({}, {"faces": {"train": "48 faces, targets a", "valid": "24 faces, targets a"}}, "valid: .*"),
+        ({}, {"faces": None, "valid_n": 23}, "valid: 23 faces, against 24 faces, targets b"),
+        ({"faces": None}, {"faces": None, "train_n": 480}, "train: 480 faces, against 48 faces"),
+        ({"faces": None, "train_n": 4}, {}, "train: 48 faces, against 4 faces"),
+    ],
+)
+def test_results_of_other_data_are_not_set_side_by_side(
+    first: dict[str, Any], second: dict[str, Any], change: str | None, tmp_path: Path
+) -> None:
+    """Also where one, or both, note no more than how many faces there were, as older versions did."""
+    recipe = toy_recipe()
+    noted = {"faces": {"train": "48 faces, targets a", "valid": "24 faces, targets b"}}
+    for row, differs in (("a", first), ("b", {"faces": None}), ("c", second)):
+        made = replace(result(row, 0, 0.5), train_n=48, valid_n=24, recipe=recipe.model_dump(mode="json"))
+        (tmp_path / f"{row}-s0.json").write_text(json.dumps(asdict(made) | noted | differs))
+    rows = [(row, recipe) for row in "abc"]
+    if change is None:
+        assert len(read_results(tmp_path, rows)) == 3
+        return
+    with pytest.raises(
+        StudyError, match=rf"-s0\.json: came from other faces than a-s0\.json \({change}\); rem"
+    ):
+        read_results(tmp_path, rows)
+
+
 def test_a_trial_leaves_one_result_file_and_no_run(whole: tuple[Path, TrialResult]) -> None:
     folder, found = whole
     assert (found.row, found.seed, found.train_n, found.valid_n, found.epochs) == ("toy", 0, 48, 24, 3)
     assert 0 <= found.valid_accuracy <= found.best_accuracy <= 1
     assert (found.precision, found.processor) == ("32-true", processor())
+    assert found.faces == {"train": fingerprint(toy_faces(48)), "valid": fingerprint(toy_faces(24, seed=1))}
     assert found.seconds > 0
     assert read_results(folder / "results", [("toy", toy_recipe())]) == [found]
     assert list((folder / "runs").iterdir()) == []

@@ -33,6 +33,8 @@ from crossfer.train.study import (
     Trial,
     TrialResult,
     read_result,
+    read_results,
+    require_faces,
     require_own,
     require_weights,
     run_trial,
@@ -159,7 +161,14 @@ def run_study(
         )
     for trial in trials:
         _check(trial, root, results, runs, console)
-    load = _Shelf(root, runs, console).faces
+    kept = read_results(results, [(trial.row, trial.recipe) for trial in trials])
+    shelf = _Shelf(root, runs, console)
+
+    def load(recipe: Recipe) -> tuple[LabelSet, Faces, Faces]:
+        labels, learnt, held_out = shelf.faces(recipe)
+        require_faces(kept, results, learnt, held_out)
+        return labels, learnt, held_out
+
     done = []
     for number, trial in enumerate(trials, start=1):
         say(console, f"{number}/{len(trials)}  {trial.name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from crossfer.train.loop import train
 from crossfer.train.observer import Observer
 from crossfer.train.recipe_file import first_difference
 from crossfer.train.start import weights_sha256
-from crossfer.train.stream import Faces
+from crossfer.train.stream import Faces, fingerprint
 
 MARK = ".study"  # in the folder of an unfinished run that a study made, and may delete; notes its weights
 
@@ -74,6 +74,8 @@ class TrialResult:
             None in the files of older versions.
         weights: SHA-256 of the file of each teacher and of the weights to start from, by the name that the
             recipe gives it; None in the files of older versions.
+        faces: number and checksum of the faces of each split, as ``crossfer.train.stream.fingerprint`` gives
+            them; None in the files of older versions.
     """
 
     row: str
@@ -92,6 +94,12 @@ class TrialResult:
     valid_mean_class_accuracy: float | None = None
     processor: str | None = None
     weights: dict[str, str] | None = None
+    faces: dict[str, str] | None = None
+
+    @property
+    def known_faces(self) -> dict[str, str]:
+        """What is known of the faces of each split: in the files of older versions their number alone."""
+        return self.faces or {"train": f"{self.train_n:,} faces", "valid": f"{self.valid_n:,} faces"}
 
 
 def trials(rows: Iterable[tuple[str, Recipe]], seeds: Sequence[int]) -> list[Trial]:
@@ -158,6 +166,7 @@ def run_trial(
         valid_mean_class_accuracy=last.valid_mean_class_accuracy,
         processor=device_name(choose_device(trial.recipe.optim.device)),
         weights=weights,
+        faces={"train": fingerprint(learnt), "valid": fingerprint(held_out)},
     )
     results.mkdir(parents=True, exist_ok=True)
     write_atomically(path, (json.dumps(asdict(result), indent=1) + "\n").encode())
@@ -201,16 +210,16 @@ def read_results(
         observed: what an observer has to have noted.
 
     Raises:
-        StudyError: if a result of a row came from another recipe, is a copy, or nothing was noted, or if two
-            of a row came from other weights.
+        StudyError: if a result of a row came from another recipe, is a copy, or nothing was noted, if two of
+            a row came from other weights, or any two from other faces.
     """
-    recipes, weights, results = dict(rows), dict[str, dict[str, str]](), []
+    recipes, weights, results = dict(rows), dict[str, dict[str, str]](), dict[Path, TrialResult]()
     for path in sorted(folder.glob("*.json")):
         found = read_result(path)
         if found.row not in recipes:
             continue
         recipe = recipes[found.row].model_copy(update={"seed": found.seed})
-        results.append(_same_trial(found, Trial(found.row, recipe), path))
+        results[path] = _same_trial(found, Trial(found.row, recipe), path)
         if observed is not None and not found.observed.get(observed):
             raise StudyError(
                 f"{path}: expected a run whose {observed} was noted, found one without; remove it, or name "
@@ -223,7 +232,42 @@ def read_results(
                 "the one that is not meant, or name another --results folder"
             )
         known.update(found.weights or {})
-    return results
+    _require_same_faces(results)
+    return list(results.values())
+
+
+def _require_same_faces(results: Mapping[Path, TrialResult]) -> None:
+    """Refuse to set side by side what was learnt from, or judged on, other data."""
+    before: tuple[Path, TrialResult] | None = None
+    for path, found in results.items():
+        if before and (change := _other_faces(found, before[1].known_faces)):
+            raise StudyError(
+                f"{path}: came from other faces than {before[0].name} ({change}); remove what is not meant, "
+                "or name another --results folder"
+            )
+        if before is None or found.faces:
+            before = path, found
+
+
+def require_faces(results: Sequence[TrialResult], folder: Path, learnt: Faces, held_out: Faces) -> None:
+    """Refuse to train beside results that came from other data.
+
+    Args:
+        results: what is there of the study.
+        folder: of their files.
+        learnt: the training faces.
+        held_out: the validation faces.
+
+    Raises:
+        StudyError: names the first result that came from others.
+    """
+    now = {"train": fingerprint(learnt), "valid": fingerprint(held_out)}
+    for found in results:
+        if change := _other_faces(found, now):
+            raise StudyError(
+                f"{folder / f'{found.row}-s{found.seed}.json'}: came from other faces than the data has now "
+                f"({change}); put the data back, remove the result, or name another --results folder"
+            )
 
 
 @dataclass(frozen=True)
@@ -307,6 +351,15 @@ def _first_change(noted: dict[str, str], others: dict[str, str]) -> str | None:
     for name, digest in noted.items():
         if (other := others.get(name, digest)) != digest:
             return f"{name}: SHA-256 {digest[:8]}..., now {other[:8]}..."
+    return None
+
+
+def _other_faces(found: TrialResult, others: dict[str, str]) -> str | None:
+    """The first split whose faces are not the same, in words; one side may know no more than their number."""
+    for split, faces in found.known_faces.items():
+        other = others.get(split, faces)
+        if not (faces.startswith(other) or other.startswith(faces)):
+            return f"{split}: {faces}, against {other}"
     return None
 
 
