@@ -49,6 +49,14 @@ def test_what_a_bias_does_is_said_in_words(calibrated: Calibrated, gain: float, 
     assert f"bias for each class {said}\n" in text
 
 
+def test_calibration_says_where_abstention_cannot_be_told_from_a_class(calibrated: Calibrated):
+    labels = ("uncertain", *calibrated.meta.labels[1:])
+    named = replace(calibrated.meta, label_set="mine", labels=labels)
+    text = as_text(calibration_tables(replace(calibrated, meta=named)))
+    assert "a class is called 'uncertain', as abstention answers: --abstain will not work\n" in text
+    assert "--abstain answers from" not in text
+
+
 @pytest.fixture(scope="module")
 def result(predictions: Predictions, calibrated: Calibrated) -> EvaluationResult:
     """A result with everything in it."""

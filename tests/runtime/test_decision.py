@@ -52,6 +52,15 @@ def test_a_model_without_calibration_says_so(wish):
         Decision.of(tiny_meta(), **wish)
 
 
+def test_a_class_called_uncertain_is_no_abstention():
+    """Whether the model is calibrated or not: calibrating it would not help."""
+    named = dataclasses.replace(META, label_set="mine", labels=("Uncertain", *META.labels[1:]))
+    for meta in (named, dataclasses.replace(named, calibration=None)):
+        with pytest.raises(BundleError, match="answers 'uncertain', expected no class of that name"):
+            Decision.of(meta, abstain=True)
+    assert Decision.of(named, 0.9).set_threshold == 0.05
+
+
 def test_a_calibration_without_abstention_says_so():
     without = dataclasses.replace(META, calibration=dataclasses.replace(META.calibration, abstention=None))
     with pytest.raises(BundleError, match="selective-accuracy"):

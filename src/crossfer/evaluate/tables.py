@@ -16,7 +16,9 @@ from crossfer.evaluate.comparison import AggregateResult, PairResult, RecipeResu
 from crossfer.evaluate.corruptions import STRENGTHS
 from crossfer.evaluate.result import EvaluationResult
 from crossfer.evaluate.robustness import curves
+from crossfer.labels import LabelSet
 from crossfer.page import Rows
+from crossfer.types import UNCERTAIN
 
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN_PAIRS = 30  # of classes that are confused, where the whole matrix would not fit
@@ -230,7 +232,7 @@ def calibration_tables(found: Calibrated) -> Group:
         f"bias for each class {verdict}: NLL {moves} by {abs(trial.gain):.5f} +- {trial.error:.5f} "
         "in cross-validation",
         *_balance_line(on["balance"]),
-        *_abstention_line(fitted.abstention, on["selective_accuracy"]),
+        *_abstention_line(fitted.abstention, on["selective_accuracy"], found.meta.labelset),
         f"sets at {', '.join(f'{100 * share:g}' for share in SET_COVERAGES)} %: probability of at least "
         + ", ".join(f"{fitted.set_threshold(coverage):.4f}" for coverage in SET_COVERAGES),
         table,
@@ -259,8 +261,10 @@ def _balance_line(balance: float) -> Iterator[str]:
         )
 
 
-def _abstention_line(abstention: Abstention | None, wanted: float) -> Iterator[str]:
-    if abstention is None:
+def _abstention_line(abstention: Abstention | None, wanted: float, labels: LabelSet) -> Iterator[str]:
+    if labels.has(UNCERTAIN):
+        yield f"a class is called {UNCERTAIN!r}, as abstention answers: --abstain will not work"
+    elif abstention is None:
         yield f"no confidence gives {per_hundred(wanted)} % right answers: --abstain will not work"
     else:
         yield (

@@ -8,7 +8,7 @@ import numpy as np
 
 from crossfer.calibration import Calibration, prediction_sets
 from crossfer.runtime.bundle import BundleError, BundleMeta
-from crossfer.types import Prediction
+from crossfer.types import UNCERTAIN, Prediction
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Decision:
             abstain: whether to answer "uncertain" below the confidence that the calibration found.
 
         Raises:
-            BundleError: if the model lacks the calibration that these need.
+            BundleError: if the model lacks the calibration that these need, or has a class that is called
+                "uncertain".
             ValueError: if the coverage is out of range.
         """
         return cls(
@@ -70,6 +71,11 @@ def _calibrated(meta: BundleMeta) -> Calibration:
 
 
 def _least_confidence(meta: BundleMeta) -> float:
+    if meta.labelset.has(UNCERTAIN):
+        raise BundleError(
+            f"model {meta.name!r}: abstention answers {UNCERTAIN!r}, expected no class of that name, found "
+            "one; leave abstention out, or train with another name for the class"
+        )
     abstention = _calibrated(meta).abstention
     if abstention is None:
         raise BundleError(

@@ -83,8 +83,8 @@ class Recognizer:
         decision: what coverage and abstention make of a face's probabilities.
 
     Raises:
-        BundleError: if the model cannot be used, or lacks the calibration that ``coverage`` or ``abstain``
-            needs; the message says why.
+        BundleError: if the model cannot be used, lacks the calibration that ``coverage`` or ``abstain``
+            needs, or has a class called "uncertain" beside ``abstain``; the message says why.
         ValueError: if a setting is of another type or out of its range, or is for a detector that is not
             asked.
     """

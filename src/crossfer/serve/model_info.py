@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from crossfer.runtime.bundle import BundleError, BundleMeta
+from crossfer.runtime.decision import Decision
 from crossfer.runtime.recognizer import Recognizer
 
 SHOWN = ("accuracy", "interval", "n", "data", "split", "protocol")
@@ -14,8 +16,7 @@ MAX_EVALUATION = 4 << 20  # bytes
 
 def model_info(recognizer: Recognizer) -> dict[str, Any]:
     """Name, labels, input, calibration and accuracy of its model, as plain values; no path of this host."""
-    meta, path, calibration = recognizer.meta, recognizer.path, recognizer.meta.calibration
-    abstention = None if calibration is None else calibration.abstention
+    meta, path = recognizer.meta, recognizer.path
     return {
         "name": meta.name,
         "sha256": recognizer.sha256,
@@ -23,11 +24,19 @@ def model_info(recognizer: Recognizer) -> dict[str, Any]:
         "labels": list(meta.labels),
         "input": {"size": meta.input.size, "color": meta.input.color},
         "evidence_grid": meta.grid,
-        "calibrated": calibration is not None,
-        "abstains_below": None if abstention is None else abstention.threshold,
+        "calibrated": meta.calibration is not None,
+        "abstains_below": _abstains_below(meta),
         "accuracy": None if path is None else accuracy(path, recognizer.sha256),
         "license": meta.provenance.get("license"),
     }
+
+
+def _abstains_below(meta: BundleMeta) -> float | None:
+    """The confidence of abstention; None if the model cannot be asked for it."""
+    try:
+        return Decision.of(meta, abstain=True).least_confidence
+    except BundleError:
+        return None
 
 
 def evaluation_fault(path: Path) -> str | None:
