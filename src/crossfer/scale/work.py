@@ -259,7 +259,7 @@ class _Pass:
         try:
             with _timed(self.seconds, "detect"):
                 return (pixels.shape[1], pixels.shape[0]), self.recognizer.find(pixels)
-        except (OSError, MemoryError, ValueError) as error:  # another is a defect of ours, not of the image
+        except Exception as error:  # whatever it meets in one image, it must not end a run over a million
             return (0, 0), Fault("recognising", f"{name}: {' '.join(str(error).split())}")
 
     def _note_lost(self, image: Image, fault: Fault) -> None:
