@@ -84,7 +84,8 @@ def test_it_goes_on_where_it_was_with_the_split_it_had(run, capsys, tmp_path: Pa
     assert "starts from" not in capsys.readouterr().err.split("\n", maxsplit=20)[-1]
     shutil.copy(Path(moved) / "Happy/000.png", Path(moved) / "Happy/new.png")
     message = run("train", RECIPE, "--root", moved, "-o", mine, *SHORT, "--set", "optim.epochs=1", "--resume")
-    assert "1 of 16 images of train are not in the split file, first Happy/new.png" in str(message)
+    told = f"{mine / 'split.csv'}: 1 of 16 images of train are not in the split file, first Happy/new.png; "
+    assert f"{told}it was cut for a run from images other than these: put the data back" in str(message)
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,11 @@ def test_a_flat_folder_has_no_test_beside_a_split_file_without_one(tmp_path: Pat
     with pytest.raises(DataError, match="expected images of split test, found train, valid alone"):
         open_dataset("folder", root, split="test", split_file=path)
     save(root / "happy" / "new.png", picture(5))
-    with pytest.raises(DataError, match=r"1 of 5 images of train are not in the split file, first happy"):
+    told = rf"^{path}: 1 of 5 images of train are not in the split file, first happy/new\.png; it was cut "
+    with pytest.raises(DataError, match=rf"{told}from another copy: cut it anew with 'crossfer data split'"):
+        open_dataset("folder", root, split="train", split_file=path)
+    path.write_text(path.read_text().replace("\nimage,", "\n# for: training\nimage,"))
+    with pytest.raises(DataError, match=rf"{told}for a run .* put the data back as it was, or train into an"):
         open_dataset("folder", root, split="train", split_file=path)
 
 

@@ -210,7 +210,8 @@ def _from_split_file(
                 "alone; cut it anew with that part"
             )
         return source.list(root, options, faults)
-    return carve(source.list(root, replace(options, split="train"), faults), file, options.split, faults)
+    train = source.list(root, replace(options, split="train"), faults)
+    return carve(train, file, path, options.split, faults)
 
 
 def _require_split(name: DatasetName, root: Path, options: ListingOptions) -> None:

@@ -114,12 +114,13 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: expected a split file, cannot read it ({error.strerror})") from error
 
 
-def carve(train: Dataset, file: SplitFile, split: Split, faults: Faults) -> Dataset:
+def carve(train: Dataset, file: SplitFile, where: Path, split: Split, faults: Faults) -> Dataset:
     """The images of a train listing that a split file puts in one split.
 
     Args:
         train: all images that the file parts; it may list others that the protocol leaves out.
         file: the split file.
+        where: its place.
         split: which part.
         faults: what to do about images that the file does not know.
 
@@ -129,15 +130,21 @@ def carve(train: Dataset, file: SplitFile, split: Split, faults: Faults) -> Data
     names = [sample.name for sample in train.samples]
     unknown = [name for name in names if name not in file.split_of]
     if unknown and not faults.skip:
+        advice = "it was cut from another copy: cut it anew with 'crossfer data split'"
+        if file.purpose:
+            advice = (
+                "it was cut for a run from images other than these: put the data back as it was, or train "
+                "into another folder"
+            )
         faults.add(
-            f"{train.name}: {len(unknown):,} of {len(names):,} images of train are not in the split file, "
-            f"first {unknown[0]}; it was cut from another copy: cut it anew with 'crossfer data split'"
+            f"{where}: {len(unknown):,} of {len(names):,} images of train are not in the split file, "
+            f"first {unknown[0]}; {advice}"
         )
     for name in unknown:
         faults.add(f"{name}: not in the split file")
     rows: Sequence[int] = [i for i, name in enumerate(names) if file.split_of.get(name) == split]
     if not rows:
-        raise DataError(f"{train.name}: the split file puts none of the images here into {split}")
+        raise DataError(f"{where}: the split file puts none of the images here into {split}")
     return replace(
         train,
         protocol=f"{train.protocol}, split file {file.digest}",
