@@ -149,7 +149,7 @@ def test_the_columns_of_long_names_are_numbered(width: int):
 def test_of_many_classes_the_commonest_confusions_are_listed():
     labels = [f"class{number:02}" for number in range(25)]
     text = confusion_text(labels, 80)
-    assert text.startswith("confusions: the commonest 30")
+    assert text.startswith("confusions: top 30 of 3")
     rows = [line.split() for line in text.splitlines() if line.strip().startswith("class")]
     assert len(rows) == 30
     assert all(true in labels and predicted in labels and true != predicted for true, predicted, _ in rows)

@@ -192,9 +192,8 @@ def _confused_pairs(result: EvaluationResult) -> Table:
         for predicted, count in zip(labels, row, strict=True)
         if count and predicted != true
     ]
-    title = f"confusions: {len(pairs):,} pairs"
-    if len(pairs) > SHOWN_PAIRS:
-        title = f"confusions: the commonest {SHOWN_PAIRS} of {len(pairs):,} pairs"
+    shown = f"top {SHOWN_PAIRS} of " if len(pairs) > SHOWN_PAIRS else ""
+    title = f"confusions: {shown}{len(pairs):,}"  # as short as the narrowest table
     table = text_table(title, "true", "predicted", "images", left=("predicted",))
     for count, true, predicted in sorted(pairs, key=lambda pair: -pair[0])[:SHOWN_PAIRS]:
         table.add_row(true, predicted, f"{count:,}")
