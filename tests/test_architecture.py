@@ -10,7 +10,7 @@ import pytest
 from support.clips import background, write_clip
 
 PACKAGE = Path(__file__).parents[1] / "src" / "crossfer"
-EVERYONE = {"labels", "types", "figure", "stored"}
+EVERYONE = {"labels", "types", "figure", "stored", "defaults"}
 SHARED_WITH_TRAINING = {
     f"runtime.{name}"
     for name in ("image", "align", "preprocess", "bundle", "atomic", "writable", "cores", "lock")
@@ -24,6 +24,7 @@ ALLOWED = {
     "types": EVERYONE,
     "figure": set(),
     "stored": set(),
+    "defaults": set(),
     "metrics": EVERYONE,
     "calibration": EVERYONE | {"metrics"},
     "provenance": set(),

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from crossfer.defaults import LEAST_COVERAGE, MOST_COVERAGE
 from crossfer.metrics import nll
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
-LEVELS = tuple(range(500, 1000))  # coverage levels that a calibration can serve, in thousandths
+# Coverage levels that a calibration can serve, in thousandths.
+LEVELS = tuple(range(round(1000 * LEAST_COVERAGE), round(1000 * MOST_COVERAGE) + 1))
 SCALE_DEVIATION = 0.5  # of the prior on 1 / temperature, whose mean is 1
 FOLDS, FOLDINGS = 5, 10
 
@@ -268,7 +270,7 @@ def prediction_sets(probabilities: np.ndarray, threshold: float) -> np.ndarray:
     return members
 
 
-def fit_abstention(confidence: np.ndarray, right: np.ndarray, target: float = 0.95) -> Abstention | None:
+def fit_abstention(confidence: np.ndarray, right: np.ndarray, target: float) -> Abstention | None:
     """The lowest threshold from which on answers are right at least as often as the target says.
 
     Args:

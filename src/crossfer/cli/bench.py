@@ -12,7 +12,7 @@ import typer
 from crossfer.cli.errors import need_other
 from crossfer.cli.options import MODELS, ResultFile, ResultForm
 from crossfer.cli.output import give, remark, result_form
-from crossfer.runtime.names import MAX_THREADS
+from crossfer.defaults import MAX_THREADS
 from crossfer.runtime.writable import need_file
 
 

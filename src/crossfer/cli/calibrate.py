@@ -19,6 +19,7 @@ from crossfer.cli.options import (
     VoteProtocol,
 )
 from crossfer.data.names import DatasetName, Split
+from crossfer.defaults import SELECTIVE_ACCURACY
 from crossfer.runtime.writable import need_file
 
 
@@ -44,7 +45,7 @@ def calibrate(
         typer.Option(
             min=0.01, max=0.999, help="Share of right answers that --abstain of predict has to give."
         ),
-    ] = 0.95,
+    ] = SELECTIVE_ACCURACY,
     balance: Annotated[
         float | None,
         typer.Option(

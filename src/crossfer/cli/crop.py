@@ -10,7 +10,7 @@ import typer
 
 from crossfer.cli.options import DetectorSide, MinFaceScore
 from crossfer.cli.output import counted, remark
-from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
+from crossfer.defaults import DETECTOR_SIDE, MIN_FACE_SCORE
 
 
 def crop(

@@ -12,7 +12,7 @@ from crossfer.cli.dataset import need_no_image, need_own_classes
 from crossfer.cli.errors import need_other
 from crossfer.cli.options import DataRoot
 from crossfer.cli.output import counted
-from crossfer.data.names import DatasetName, LabelVersion, Protocol
+from crossfer.data.names import LABEL_VERSION, PROTOCOL, DatasetName, LabelVersion, Protocol
 from crossfer.runtime.writable import need_file
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ Version = Annotated[LabelVersion, typer.Option(help="Version of the FERPlus labe
 def check(
     name: Name,
     root: DataRoot,
-    protocol: Annotated[Protocol, typer.Option(help="How FERPlus votes become labels.")] = "majority",
-    labels: Version = "fer2013new",
+    protocol: Annotated[Protocol, typer.Option(help="How FERPlus votes become labels.")] = PROTOCOL,
+    labels: Version = LABEL_VERSION,
     classes: Classes = None,
     near: Annotated[
         bool, typer.Option("--near/--exact", help="Look for nearly identical and mirrored images, too.")
@@ -112,7 +112,7 @@ def split(
 
     need_file("--output", output)
     need_other("--output", output, set_files(name, root))
-    request = _request(name, root, "majority", "fer2013new", classes)
+    request = _request(name, root, PROTOCOL, LABEL_VERSION, classes)
     if output.is_file():
         need_no_image("--output", output, SOURCES[name].list(root, request, Faults(skip=True)))
     fractions = {part: share for part, share in (("valid", valid), ("test", test)) if share}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from crossfer.cli.errors import UsageError, need_other
 from crossfer.cli.output import remark
-from crossfer.data.names import OWN, DatasetName, LabelVersion, Protocol, Split
+from crossfer.data.names import LABEL_VERSION, OWN, PROTOCOL, DatasetName, LabelVersion, Protocol, Split
 
 if TYPE_CHECKING:
     from crossfer.data.sample import Dataset
@@ -119,8 +119,8 @@ class DatasetOptions:
             self.data,
             self.root,
             split=split,
-            protocol=self.protocol or "majority",
-            label_version=self.labels or "fer2013new",
+            protocol=self.protocol or PROTOCOL,
+            label_version=self.labels or LABEL_VERSION,
             classes=self._classes(known),
             numbered=self.classes is not None,
             split_file=self.split_file,

@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 import typer
 
 from crossfer.cli.errors import UsageError
-from crossfer.data.names import LabelVersion, Protocol
-from crossfer.runtime.names import DetectorName, set_in_vain
+from crossfer.data.names import LABEL_VERSION, PROTOCOL, LabelVersion, Protocol
+from crossfer.defaults import LEAST_COVERAGE, MOST_COVERAGE, DetectorName, set_in_vain
 
 # What recognises.
 MODELS = "base (the default), tiny, or a .onnx file."
@@ -37,8 +37,8 @@ DetectorSide = Annotated[
 Coverage = Annotated[
     float | None,
     typer.Option(
-        min=0.5,
-        max=0.999,
+        min=LEAST_COVERAGE,
+        max=MOST_COVERAGE,
         metavar="SHARE",
         help="Also give the set of expressions that holds the true one this often, as in 0.9.",
     ),
@@ -61,11 +61,11 @@ ModelClasses = Annotated[
 ]
 VoteProtocol = Annotated[
     Protocol | None,
-    typer.Option(help="How FERPlus votes become labels. [default: majority]", show_default=False),
+    typer.Option(help=f"How FERPlus votes become labels. [default: {PROTOCOL}]", show_default=False),
 ]
 VoteLabels = Annotated[
     LabelVersion | None,
-    typer.Option(help="Version of the FERPlus labels. [default: fer2013new]", show_default=False),
+    typer.Option(help=f"Version of the FERPlus labels. [default: {LABEL_VERSION}]", show_default=False),
 ]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out and count bad rows and images instead of stopping.")

@@ -21,7 +21,7 @@ from crossfer.cli.options import (
     need_detector,
 )
 from crossfer.cli.output import counted, remark, tell_written, terminal_width, to_file, to_stdout
-from crossfer.runtime.names import DETECTOR_SIDE, MAX_THREADS, MIN_FACE_SCORE
+from crossfer.defaults import DETECTOR_SIDE, MAX_THREADS, MIN_FACE_SCORE
 from crossfer.runtime.writable import need_file
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from crossfer.cli.options import (
     VoteProtocol,
 )
 from crossfer.data.names import DatasetName
+from crossfer.defaults import FEWEST_RANGE_FACES, MAX_LOSS, RANGE_FACES, SELECTIVE_ACCURACY
 from crossfer.runtime.writable import need_file
 
 if TYPE_CHECKING:
@@ -44,8 +45,11 @@ def quantize(
     protocol: VoteProtocol = None,
     labels: VoteLabels = None,
     faces: Annotated[
-        int, typer.Option(min=64, help="Training faces on which the range of each value is measured.")
-    ] = 512,
+        int,
+        typer.Option(
+            min=FEWEST_RANGE_FACES, help="Training faces on which the range of each value is measured."
+        ),
+    ] = RANGE_FACES,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of those faces.")] = 0,
     method: Annotated[
         Literal["minmax", "percentile"],
@@ -67,7 +71,7 @@ def quantize(
         typer.Option(
             min=0, max=100, help="Write nothing if more points of validation accuracy are lost than this."
         ),
-    ] = 0.5,
+    ] = 100 * MAX_LOSS,
     format_: TextOrJson = "text",
     skip_bad: SkipBad = False,
 ) -> None:
@@ -134,7 +138,10 @@ def _calibrate_again(done: Quantized, asked: DatasetOptions, lost: Calibration) 
     """The command that fits to the new bundle what the old one was fitted with."""
     from crossfer.evaluate.calibrate import balance_in_training
 
-    path, defaults = done.path, {"selective_accuracy": 0.95, "balance": balance_in_training(done.meta)}
+    path, defaults = (
+        done.path,
+        {"selective_accuracy": SELECTIVE_ACCURACY, "balance": balance_in_training(done.meta)},
+    )
     wished = {
         f"--{name.replace('_', '-')}": f"{value:g}"
         for name, default in defaults.items()

@@ -23,7 +23,7 @@ from crossfer.cli.options import (
     need_detector,
 )
 from crossfer.cli.output import counted, remark
-from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
+from crossfer.defaults import DETECTOR_SIDE, MIN_FACE_SCORE, MOST_IN_A_SHARD, SHARD_SIZE
 
 if TYPE_CHECKING:
     from crossfer.scale.run import Progress
@@ -72,8 +72,9 @@ def score(
         typer.Option(min=1, metavar="N", help="Processes. [default: one a core]", show_default=False),
     ] = None,
     shard_size: Annotated[
-        int, typer.Option(min=1, max=100_000, metavar="N", help="Most images in one part of the output.")
-    ] = 1024,
+        int,
+        typer.Option(min=1, max=MOST_IN_A_SHARD, metavar="N", help="Most images in one part of the output."),
+    ] = SHARD_SIZE,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in DIR, or begin it if there is none.")
     ] = False,

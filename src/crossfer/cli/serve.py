@@ -10,7 +10,8 @@ import typer
 from crossfer.cli.errors import UsageError, need_extra, usage
 from crossfer.cli.options import Detector, DetectorSide, MinFaceScore, Model, need_detector
 from crossfer.cli.output import remark
-from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
+from crossfer.defaults import DETECTOR_SIDE, LEAST_COVERAGE, MIN_FACE_SCORE, MOST_COVERAGE
+from crossfer.serve.limits import BATCH_DELAY, BATCH_SIZE, Limits
 
 MIB, MEGAPIXEL = 1 << 20, 1_000_000
 MOST_MEGAPIXELS = 178  # Pillow opens nothing larger, since it allocates some images before it says their size
@@ -51,7 +52,10 @@ def serve(
     coverage: Annotated[
         float | None,
         typer.Option(
-            min=0.5, max=0.999, metavar="SHARE", help="Give prediction sets where a request does not say."
+            min=LEAST_COVERAGE,
+            max=MOST_COVERAGE,
+            metavar="SHARE",
+            help="Give prediction sets where a request does not say.",
         ),
     ] = None,
     abstain: Annotated[
@@ -65,32 +69,34 @@ def serve(
         typer.Option(
             min=1, max=1024, help="Faces of all requests that are recognised together; 1: no batching."
         ),
-    ] = 32,
+    ] = BATCH_SIZE,
     batch_delay: Annotated[
         float,
         typer.Option(
             min=0, max=1000, metavar="MS", help="How long found faces wait at most for those of other images."
         ),
-    ] = 5,
+    ] = round(1000 * BATCH_DELAY),
     max_body: Annotated[
         float, typer.Option(min=0.001, max=4096, metavar="MIB", help="Largest request.")
-    ] = 16,
+    ] = Limits.body // MIB,
     max_pixels: Annotated[
         float,
         typer.Option(min=0.001, max=MOST_MEGAPIXELS, metavar="MP", help="Largest image, in megapixels."),
-    ] = 40,
+    ] = Limits.pixels // MEGAPIXEL,
     max_faces: Annotated[
         int, typer.Option(min=1, help="Faces of an image that are recognised, the largest first.")
-    ] = 100,
-    max_images: Annotated[int, typer.Option(min=1, help="Images in one request.")] = 16,
-    max_streams: Annotated[int, typer.Option(min=1, help="Streams that are open at once.")] = 16,
-    queue: Annotated[int, typer.Option(min=1, help="Requests taken on at once; more are answered 503.")] = 64,
+    ] = Limits.faces,
+    max_images: Annotated[int, typer.Option(min=1, help="Images in one request.")] = Limits.images,
+    max_streams: Annotated[int, typer.Option(min=1, help="Streams that are open at once.")] = Limits.streams,
+    queue: Annotated[
+        int, typer.Option(min=1, help="Requests taken on at once; more are answered 503.")
+    ] = Limits.queue,
     timeout: Annotated[
         float,
         typer.Option(
             min=0.1, max=86400, metavar="S", help="For a request to arrive, and again for its answer."
         ),
-    ] = 30,
+    ] = Limits.timeout,
 ) -> None:
     """Serve recognition over HTTP and WebSocket, and a page to use it in a browser.
 
@@ -102,7 +108,6 @@ def serve(
     from crossfer.runtime.bundle import resolve_model
     from crossfer.runtime.cores import usable_cores
     from crossfer.serve.access import Access, check_host, read_origin, read_token
-    from crossfer.serve.limits import Limits
     from crossfer.serve.model_info import evaluation_fault
     from crossfer.serve.server import Certificate, address, bind
     from crossfer.serve.server import serve as run

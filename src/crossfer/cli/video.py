@@ -14,8 +14,16 @@ import typer
 from crossfer.cli.errors import UsageError, need_extra, usage
 from crossfer.cli.options import Abstain, DetectorSide, MinFaceScore, Model
 from crossfer.cli.output import counted, remark, tell_written, terminal_width, to_stdout
+from crossfer.defaults import (
+    DETECT_EVERY,
+    DETECTOR_SIDE,
+    LEAST_COVERAGE,
+    MIN_FACE_SCORE,
+    MOST_COVERAGE,
+    MOST_EVERY,
+    SMOOTHING,
+)
 from crossfer.printable import printable, without_password
-from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 
 if TYPE_CHECKING:
     from crossfer.video.command import Outcome
@@ -58,20 +66,23 @@ def video(
     detect_every: Annotated[
         int,
         typer.Option(
-            min=1, max=30, metavar="K", help="Look for faces in every K-th frame; between, they are followed."
+            min=1,
+            max=MOST_EVERY,
+            metavar="K",
+            help="Look for faces in every K-th frame; between, they are followed.",
         ),
-    ] = 3,
+    ] = DETECT_EVERY,
     smoothing: Annotated[
         float,
         typer.Option(min=0, metavar="SECONDS", help="Time constant of the smoothed expressions; 0 for none."),
-    ] = 0.5,
+    ] = SMOOTHING,
     min_face_score: MinFaceScore = MIN_FACE_SCORE,
     detector_side: DetectorSide = DETECTOR_SIDE,
     coverage: Annotated[
         float | None,
         typer.Option(
-            min=0.5,
-            max=0.999,
+            min=LEAST_COVERAGE,
+            max=MOST_COVERAGE,
             metavar="SHARE",
             help="Also give, for each frame alone, the set that holds the true expression this often.",
         ),

@@ -8,6 +8,9 @@ DatasetName = Literal["ferplus", "rafdb", "sfew", "affectnet7", "affectnet8", "f
 Split = Literal["train", "valid", "test"]
 Protocol = Literal["majority", "argmax"]
 LabelVersion = Literal["fer2013new", "label-csv"]
+# Of FERPlus where nothing else is asked for, as in its paper.
+PROTOCOL: Protocol = "majority"
+LABEL_VERSION: LabelVersion = "fer2013new"
 
 # The user's own images: photos to find faces in, of the classes that the user names.
 OWN: frozenset[DatasetName] = frozenset({"folder", "table"})

@@ -11,7 +11,16 @@ from typing import get_args
 from crossfer.data.affectnet import LIST_FOLDERS, LISTS, list_affectnet
 from crossfer.data.ferplus import list_ferplus
 from crossfer.data.folder import found_classes, list_folder, split_folders
-from crossfer.data.names import FOUND, OWN, DatasetName, LabelVersion, Protocol, Split
+from crossfer.data.names import (
+    FOUND,
+    LABEL_VERSION,
+    OWN,
+    PROTOCOL,
+    DatasetName,
+    LabelVersion,
+    Protocol,
+    Split,
+)
 from crossfer.data.rafdb import LISTS as RAFDB_LISTS
 from crossfer.data.rafdb import list_rafdb
 from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
@@ -103,8 +112,8 @@ def open_dataset(
     root: str | Path,
     *,
     split: Split = "test",
-    protocol: Protocol = "majority",
-    label_version: LabelVersion = "fer2013new",
+    protocol: Protocol = PROTOCOL,
+    label_version: LabelVersion = LABEL_VERSION,
     classes: LabelSet | None = None,
     numbered: bool = False,
     split_file: str | Path | None = None,

@@ -20,6 +20,7 @@ from crossfer.calibration import (
     try_bias,
 )
 from crossfer.data.sample import DataError
+from crossfer.defaults import SELECTIVE_ACCURACY
 from crossfer.evaluate.evaluation import measure
 from crossfer.evaluate.leaks import Leaks
 from crossfer.evaluate.predictions import Predictions
@@ -78,7 +79,7 @@ def calibrate(
     predictions: Predictions,
     leaks: Leaks | None,
     *,
-    selective_accuracy: float = 0.95,
+    selective_accuracy: float = SELECTIVE_ACCURACY,
     balance: float | None = None,
 ) -> Calibrated:
     """Fits temperature, bias, thresholds of prediction sets and abstention.

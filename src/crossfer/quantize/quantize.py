@@ -14,6 +14,7 @@ from rich.console import Console
 from crossfer.calibration import Calibration, fit_temperature, softmax
 from crossfer.console import counting, stderr_console
 from crossfer.data.sample import DataError, Dataset
+from crossfer.defaults import FEWEST_RANGE_FACES, MAX_LOSS, RANGE_FACES
 from crossfer.evaluate.command import predict_with_progress
 from crossfer.evaluate.comparison import PairResult, compare_networks
 from crossfer.evaluate.predictions import Predictions
@@ -33,7 +34,7 @@ from crossfer.runtime.bundle import (
 from crossfer.runtime.preprocess import InputContract, preprocess
 from crossfer.runtime.recognizer import Recognizer
 
-FACES, FEWEST_FACES, FEWEST_VALID = 512, 64, 100
+FEWEST_VALID = 100
 EVIDENCE_TOLERANCE = 1e-4  # the sum is in single precision
 
 
@@ -53,11 +54,11 @@ class QuantizeOptions:
         max_loss: validation accuracy that may be lost, in 0..1.
     """
 
-    faces: int = FACES
+    faces: int = RANGE_FACES
     seed: int = 0
     method: Method = "minmax"
     weight_bits: WeightBits = 7
-    max_loss: float = 0.005
+    max_loss: float = MAX_LOSS
 
 
 @dataclass(frozen=True)
@@ -186,9 +187,9 @@ def _open(model: str | Path, output: Path) -> tuple[Bundle, onnx.ModelProto, lis
 
 def _draw(train: Dataset, options: QuantizeOptions) -> list[int]:
     """Rows of the training faces to measure ranges on; all of them where there are fewer than asked for."""
-    if len(train) < FEWEST_FACES or options.faces < FEWEST_FACES:
+    if len(train) < FEWEST_RANGE_FACES or options.faces < FEWEST_RANGE_FACES:
         raise DataError(
-            f"expected at least {FEWEST_FACES} training faces to measure ranges on, "
+            f"expected at least {FEWEST_RANGE_FACES} training faces to measure ranges on, "
             f"found {min(len(train), options.faces)}"
         )
     return sorted(np.random.default_rng(options.seed).permutation(len(train))[: options.faces].tolist())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfer.runtime.names import MAX_THREADS
+from crossfer.defaults import MAX_THREADS
 
 CONTROL_GROUP = Path("/sys/fs/cgroup")  # of this process, as a container sees it
 

@@ -18,9 +18,9 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
+from crossfer.defaults import DETECTOR_SIDE, MIN_FACE_SCORE
 from crossfer.runtime.image import scaled
 from crossfer.runtime.inference import run_session, session_options
-from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE
 from crossfer.runtime.onnx_shapes import free_shapes
 from crossfer.types import Box
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crossfer import __version__
+from crossfer.defaults import DETECTOR_SIDE, MIN_FACE_SCORE, MOST_IN_A_SHARD, SHARD_SIZE, DetectorName
 from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.cores import usable_cores
-from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.scale.faults import ScoreError
 from crossfer.scale.listing import Listing
@@ -25,8 +25,6 @@ from crossfer.scale.ray_environment import prepare_ray
 from crossfer.scale.summary import commonest, write_summary
 from crossfer.scale.work import Engine, Setup
 
-SHARD_SIZE = 1024
-MOST_IN_A_SHARD = 100_000
 # What decides how a face is recognised, and what must stay as it is when a run is resumed; engine and workers
 # may change.
 SETTINGS = ("detector", "min_face_score", "detector_side", "coverage", "abstain")

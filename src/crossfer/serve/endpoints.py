@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI, Query, Request, WebSocket
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 
+from crossfer.defaults import LEAST_COVERAGE, MOST_COVERAGE
 from crossfer.runtime.bundle import BundleError
 from crossfer.runtime.decision import Decision
 from crossfer.runtime.image import ImageError
@@ -33,7 +34,9 @@ NO_STORE = {"Cache-Control": "no-store"}
 Coverage = Annotated[
     float | None,
     Query(
-        ge=0.5, le=0.999, description="Also give the set of expressions that holds the true one this often."
+        ge=LEAST_COVERAGE,
+        le=MOST_COVERAGE,
+        description="Also give the set of expressions that holds the true one this often.",
     ),
 ]
 Abstain = Annotated[

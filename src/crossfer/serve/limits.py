@@ -12,6 +12,8 @@ KEEP_ALIVE_SECONDS = 75  # more than the 60 s of usual proxies, so that they are
 STALLED_SECONDS = 30.0  # for a client that does not read its answer
 FRAME_BYTES = 4 << 20  # one frame of a stream
 IDLE_STREAM_SECONDS = 120.0
+BATCH_SIZE = 32  # faces of all requests that go through the model together
+BATCH_DELAY = 0.005  # seconds that found faces wait at most for those of other images
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Limits:
     faces: int = 100
     images: int = 16
     queue: int = 64
-    timeout: float = 30.0
+    timeout: float = 30
     connections: int = 256
     streams: int = 16
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crossfer.runtime.names import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName
+from crossfer.defaults import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName
 from crossfer.serve.access import Access
-from crossfer.serve.limits import Limits
+from crossfer.serve.limits import BATCH_DELAY, BATCH_SIZE, Limits
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Service:
     abstain: bool = False
     workers: int = 2
     threads: int | None = 1
-    batch_size: int = 32
-    batch_delay: float = 0.005
+    batch_size: int = BATCH_SIZE
+    batch_delay: float = BATCH_DELAY
     limits: Limits = field(default_factory=Limits)
     access: Access = field(default_factory=Access)

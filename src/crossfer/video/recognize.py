@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from crossfer.defaults import DETECT_EVERY, MIN_FACE_SCORE, MOST_EVERY, SMOOTHING
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.detector import Detection, detect
-from crossfer.runtime.names import MIN_FACE_SCORE
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.types import Prediction
 from crossfer.video.between import faces_at, faces_of
@@ -23,9 +23,6 @@ from crossfer.video.smooth import Smoother
 from crossfer.video.source import VideoError, VideoSource
 from crossfer.video.tracks import Look, Tracks
 
-DETECT_EVERY = 3
-MOST_EVERY = 30
-SMOOTHING = 0.5
 # A face that is followed already may turn away or blur: it is carried on by detections down to this share of
 # the score that a new one needs.
 FAINT = 0.6
