@@ -1,4 +1,4 @@
-"""Texts of others, such as names of files, on the way to a terminal or to a file that is passed on."""
+"""Texts of others, as names of files and messages of errors, on the way to a terminal or a file passed on."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ def printable(text: str) -> str:
     'café \\x1b[2J.jpg'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(error: BaseException, place: object = None) -> str:
+    """An error's message on one line, led by the place it concerns if it does not name it itself."""
+    message = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        message = f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    message = " ".join(message.split()) or type(error).__name__
+    return printable(message if place is None or str(place) in message else f"{place}: {message}")
 
 
 def without_password(text: str) -> str:

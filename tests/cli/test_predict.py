@@ -406,7 +406,7 @@ def test_faces_are_given_where_a_drawing_cannot_be_written(predict, folder, tmp_
     def fail(*_):
         raise OSError(28, "No space left on device", str(tmp_path / "drawn" / "b.png"))
 
-    monkeypatch.setattr("crossfer.runtime.annotate.save_png", fail)
+    monkeypatch.setattr("crossfer.runtime.command.save_png", fail)
     result = predict("--format", "json", folder / "b.png", "--annotate", tmp_path / "drawn")
     assert result.exit_code == 1
     assert len(lines(result.stdout)[0]["faces"]) == 1

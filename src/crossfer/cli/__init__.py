@@ -18,7 +18,7 @@ from crossfer.cli.calibrate import calibrate
 from crossfer.cli.compare import compare
 from crossfer.cli.data import data
 from crossfer.cli.distill import distill
-from crossfer.cli.errors import UsageError, one_line, show_traceback
+from crossfer.cli.errors import UsageError, show_traceback
 from crossfer.cli.evaluate import evaluate
 from crossfer.cli.export import export
 from crossfer.cli.help import ReadableGroup
@@ -31,6 +31,7 @@ from crossfer.cli.score import score
 from crossfer.cli.serve import serve
 from crossfer.cli.train import train
 from crossfer.cli.video import video
+from crossfer.printable import one_line
 
 
 class _Commands(ReadableGroup):

@@ -77,12 +77,3 @@ def show_traceback(error: BaseException) -> None:
     if os.environ.get("CROSSFER_TRACEBACK"):
         lines = "".join(traceback.format_exception(error)).splitlines()
         typer.echo("\n".join(map(printable, lines)), err=True)
-
-
-def one_line(error: BaseException, place: object = None) -> str:
-    """An error's message on one line, led by the place it concerns if it does not name it itself."""
-    message = str(error)
-    if isinstance(error, OSError) and error.strerror:
-        message = f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
-    message = " ".join(message.split()) or type(error).__name__
-    return printable(message if place is None or str(place) in message else f"{place}: {message}")

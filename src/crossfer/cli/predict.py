@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import typer
 
-from crossfer.cli.errors import UsageError, need_other, one_line, show_traceback
+from crossfer.cli.errors import UsageError, need_other, show_traceback
 from crossfer.cli.options import (
     Abstain,
     Coverage,
@@ -24,14 +23,6 @@ from crossfer.cli.output import counted, remark, tell_written, terminal_width, t
 from crossfer.defaults import DETECTOR_SIDE, MAX_THREADS, MIN_FACE_SCORE
 from crossfer.runtime.writable import need_file
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from crossfer.runtime.recognizer import Recognizer
-    from crossfer.runtime.results import ImageResult
-
-Task = TypeVar("Task")
-STANDARD_INPUT = Path("-")  # this object alone: a file may be called so too
 Form = Literal["text", "json", "csv"]
 FORMS: dict[str, Form] = {
     ".json": "json",
@@ -89,7 +80,8 @@ def predict(
     Results go to stdout, everything else to stderr. Exit status 1 if an image could not be used; the others
     are still answered. An expression is what a face shows, not what a person feels.
     """
-    from crossfer.runtime.files import annotated_paths, find_images, in_words
+    from crossfer.runtime.command import STANDARD_INPUT, drawing_paths, list_images, recognize_files
+    from crossfer.runtime.files import in_words
     from crossfer.runtime.recognizer import Recognizer
     from crossfer.runtime.results import result_format
 
@@ -106,18 +98,11 @@ def predict(
         abstain=abstain,
         detector_side=detector_side,
     )
-    passed_over: list[Path] = []
-    images: list[Path] = []
-    for path in paths:
-        images += [STANDARD_INPUT] if path == "-" else find_images([Path(path)], passed_over)
+    images, passed_over = list_images(paths)
     need_other("--output", output, (image for image in images if image is not STANDARD_INPUT))
     if passed_over:
         remark(in_words(passed_over))
-    drawings: Sequence[Path | None] = [None] * len(images)
-    if annotate is not None:
-        annotate.mkdir(parents=True, exist_ok=True)
-        named = [Path("stdin") if image is STANDARD_INPUT else image for image in images]
-        drawings = annotated_paths(named, annotate)
+    drawings = drawing_paths(images, annotate)
     shown = result_format(
         form,
         recognizer.meta.labels,
@@ -129,21 +114,18 @@ def predict(
     kept: list[str] = []
     write = to_stdout if output is None else kept.append
     write(shown.header)
-    emptied = {folder for path in passed_over for folder in path.parents}
     faces: list[int | None] = []
-    drawn = errors = 0
-    for image, drawing in _with_progress(list(zip(images, drawings, strict=True))):
-        result, wrong = _recognize_file(recognizer, image, drawing, nothing_left=image in emptied)
-        write(shown.entry(result))
-        faces.append(None if result.error else len(result.faces))
-        if wrong is not None:
+    errors = 0
+    for done in recognize_files(recognizer, images, drawings, passed_over):
+        write(shown.entry(done.result))
+        faces.append(None if done.result.error else len(done.result.faces))
+        if done.error is not None:
             errors += 1
-            remark(wrong)
-        elif drawing is not None:
-            drawn += 1
+            show_traceback(done.error)
+            remark(done.message)
     if output is not None:
         to_file("".join(kept), output)
-    tell_written((output, _found(faces)), (annotate, counted(drawn, "picture")))
+    tell_written((output, _found(faces)), (annotate, counted(len(images) - errors, "picture")))
     if errors:
         raise typer.Exit(1)
 
@@ -166,38 +148,6 @@ def _form_of(output: Path | None) -> Form:
     return FORMS[suffix]
 
 
-def _recognize_file(
-    recognizer: Recognizer, path: Path, drawing: Path | None, *, nothing_left: bool
-) -> tuple[ImageResult, str | None]:
-    """The faces in one image file, drawn to ``drawing`` if given, and what went wrong, if anything did.
-
-    With ``nothing_left`` the path is a folder whose pictures are all passed over.
-    """
-    from crossfer.runtime.annotate import annotate, save_png
-    from crossfer.runtime.image import ImageError, load_image
-    from crossfer.runtime.results import ImageResult
-
-    try:
-        if nothing_left:
-            raise ImageError(
-                f"{path}: no images left in this folder to look at; name files, or another folder"
-            )
-        image = load_image(path) if path is not STANDARD_INPUT else _read_standard_input()
-        faces = recognizer.recognize(image)
-    except (ValueError, OSError, MemoryError) as error:
-        show_traceback(error)
-        wrong = one_line(error, path)
-        return ImageResult(path, error=wrong), wrong
-    result = ImageResult(path, image.shape[1], image.shape[0], tuple(faces))
-    try:
-        if drawing is not None:
-            save_png(annotate(image, faces, recognizer.meta.input.crop), drawing)
-    except (ValueError, OSError, MemoryError) as error:
-        show_traceback(error)
-        return result, one_line(error, drawing)
-    return result, None
-
-
 def _found(faces: Sequence[int | None]) -> str:
     """How many faces there are in images, in words; None for an image that could not be used."""
     parts = [counted(len(faces), "image"), counted(sum(filter(None, faces)), "face")]
@@ -207,24 +157,3 @@ def _found(faces: Sequence[int | None]) -> str:
         if count
     ]
     return ", ".join(parts)
-
-
-def _read_standard_input() -> np.ndarray:
-    from crossfer.runtime.image import MAX_BYTES, ImageError, decode
-
-    if sys.stdin is None:
-        raise ImageError("-: expected an image from standard input, found it closed")
-    return decode(sys.stdin.buffer.read(MAX_BYTES + 1), "-")
-
-
-def _with_progress(tasks: Sequence[Task]) -> Iterator[Task]:
-    """The tasks one by one, with a progress bar on stderr if there are several and it is a terminal."""
-    from crossfer.console import counting, stderr_console
-
-    if len(tasks) < 2:
-        yield from tasks
-        return
-    with counting(stderr_console(), "recognising", len(tasks)) as advance:
-        for task in tasks:
-            yield task
-            advance(1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from crossfer.cli.errors import UsageError, need_extra, one_line
+from crossfer.cli.errors import UsageError, need_extra
 from crossfer.cli.options import (
     Abstain,
     Coverage,
@@ -24,6 +24,7 @@ from crossfer.cli.options import (
 )
 from crossfer.cli.output import counted, remark
 from crossfer.defaults import DETECTOR_SIDE, MIN_FACE_SCORE, MOST_IN_A_SHARD, SHARD_SIZE
+from crossfer.printable import one_line
 
 if TYPE_CHECKING:
     from crossfer.scale.run import Progress

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from crossfer.cli.errors import need_extra, one_line
+from crossfer.cli.errors import need_extra
 from crossfer.cli.options import (
     Override,
     RecipeFile,
@@ -21,6 +21,7 @@ from crossfer.cli.options import (
     TrainRoot,
     overrides,
 )
+from crossfer.printable import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
