@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from crossfer.cli.errors import UsageError, need_extra, need_other, need_suffix
 from crossfer.cli.output import counted, remark, to_file
 from crossfer.runtime.writable import need_file
-
-if TYPE_CHECKING:
-    from crossfer.evaluate.examples import Example
-    from crossfer.evaluate.run_file import Run
 
 
 def report(
@@ -55,48 +51,10 @@ def report(
     elif form == ".md":
         text = markdown_report(found)
     else:
-        text = html_report(found, _figures(found), _examples(found, model) if examples else {})
+        from crossfer.evaluate.illustrations import example_pictures, figures_of
+
+        text = html_report(
+            found, figures_of(found), example_pictures(found, model, remark) if examples else {}
+        )
     to_file(text, output)
     typer.echo(f"{output}: {counted(len(found), 'run')}, {len(text) / 1e6:.1f} MB")
-
-
-def _figures(runs: list[Run]) -> dict[str, list[tuple[str, bytes]]]:
-    from crossfer.evaluate import figures
-
-    found = {"": [("Risk and coverage: errors among the surest answers", figures.risk_coverage_figure(runs))]}
-    for run in runs:
-        pictures = [("Confusion: rows are the truth", figures.confusion_figure(run.result))]
-        if run.predictions.answered.any():
-            pictures.append(("Reliability, 15 bins of equal mass", figures.reliability_figure(run)))
-        if "corruptions" in run.result:
-            pictures.append(
-                ("Robustness: accuracy by strength of corruption", figures.robustness_figure(run.result))
-            )
-        if run.predictions.answered.sum() > 10:
-            pictures.append(("Map of the logits by t-SNE, coloured by truth", figures.map_figure(run)))
-        found[run.name] = pictures
-    return found
-
-
-def _examples(runs: list[Run], model: str | None) -> dict[str, list[tuple[Example, bytes]]]:
-    from crossfer.evaluate.examples import choose_examples
-    from crossfer.evaluate.figures import face_picture
-    from crossfer.runtime.recognizer import Recognizer
-
-    recognizer = None if model is None else Recognizer(model, detector="none")
-    shown = {}
-    for run in runs:
-        about = run.predictions.about
-        same = recognizer is not None and recognizer.sha256 == about.model_sha256
-        if recognizer is not None and not same:
-            remark(f"{run.name} is of another model: shown without evidence")
-        usable = recognizer if same and about.detector == "none" else None
-        chosen = choose_examples(run.predictions, usable)
-        at_hand = [example for example in chosen if example.pixels is not None]
-        if len(at_hand) < len(chosen):
-            remark(
-                f"{run.name}: {len(chosen) - len(at_hand)} of {len(chosen)} examples are not "
-                f"shown: no image at {next(e.path for e in chosen if e.pixels is None)}"
-            )
-        shown[run.name] = [(e, face_picture(e.pixels, e.evidence)) for e in at_hand if e.pixels is not None]
-    return shown
