@@ -102,7 +102,6 @@ def test_threads_give_the_same_answer(detector, astronaut):
     [
         ({"min_score": 0}, "between 0 and 1, got 0"),
         ({"long_side": 8}, "at least 32 pixels, got 8"),
-        ({"max_overlap": 1.5}, "max_overlap: expected a number from 0 to 1, got 1.5"),
         ({"threads": 1025}, "threads: expected an integer from 1 to 1024, got 1025"),
     ],
 )
@@ -198,18 +197,6 @@ def test_suppression_agrees_with_its_twin(corners, max_overlap, seed):
     scores = np.random.default_rng(seed).integers(0, 5, len(boxes)) / 5  # with ties
     kept = non_maximum_suppression(boxes, scores, max_overlap)
     assert kept.tolist() == reference.non_maximum_suppression(boxes, scores, max_overlap)
-
-
-def test_boxes_overlap_as_much_as_the_detector_was_told(astronaut, monkeypatch):
-    asked = []
-
-    def suppression(boxes, scores, max_overlap):
-        asked.append(max_overlap)
-        return non_maximum_suppression(boxes, scores, max_overlap)
-
-    monkeypatch.setattr(detector_module, "non_maximum_suppression", suppression)
-    CenterFace(max_overlap=0.7, threads=1).detect(astronaut)
-    assert asked == [0.7]
 
 
 def test_the_weights_come_from_the_wheel_without_importing_it():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, PngImagePlugin
 
 from crossfer.runtime import image as image_module
-from crossfer.runtime.image import FORMATS, ImageError, decode, load_image
+from crossfer.runtime.image import FORMATS, ImageError, load_image, open_image
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 17, 3), dtype=np.uint8)
 
@@ -328,9 +328,10 @@ def test_paths_relative_to_the_working_folder(tmp_path, monkeypatch):
 
 
 def test_a_smaller_limit_on_pixels_may_be_asked_for():
-    assert decode(encoded(Image.fromarray(RGB)), "it", max_pixels=12 * 17).shape == RGB.shape
+    with open_image(encoded(Image.fromarray(RGB)), "it", 12 * 17) as image:
+        assert image.size == (17, 12)
     with pytest.raises(ImageError, match=r"it: expected at most 0\.000203 megapixels, found 17 x 12"):
-        decode(encoded(Image.fromarray(RGB)), "it", max_pixels=12 * 17 - 1)
+        open_image(encoded(Image.fromarray(RGB)), "it", 12 * 17 - 1)
 
 
 @pytest.mark.parametrize("height", [1, 63, 64, 65, 200])

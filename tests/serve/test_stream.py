@@ -22,7 +22,7 @@ from crossfer.serve.access import PROTOCOL, TOKEN_PROTOCOL
 from crossfer.serve.limits import FRAME_BYTES, Limits
 from crossfer.serve.schema import RecognizedImage
 from crossfer.serve.service import Service
-from crossfer.serve.stream import Frames
+from crossfer.serve.stream import BACKLOG, Frames
 from serve.test_limits import Held, wait_for
 from serve.test_service import assert_same
 from support.live import TOKEN, running
@@ -32,14 +32,14 @@ def url(client, parameters: str = "") -> str:
     return f"ws://{client.base_url.netloc.decode()}/v1/stream{parameters}"
 
 
-@given(st.lists(st.booleans(), max_size=60), st.integers(1, 4))
-def test_frames_come_out_in_order_and_the_oldest_are_dropped(steps, backlog):
+@given(st.lists(st.booleans(), max_size=60))
+def test_frames_come_out_in_order_and_the_oldest_are_dropped(steps):
     async def run() -> None:
-        frames, taken = Frames(backlog), []
+        frames, taken = Frames(), []
         for put in steps:
             waiting = frames.received - frames.dropped - len(taken)
             if put:
-                assert frames.put(b"%d" % (frames.received + 1)) == (waiting == backlog)
+                assert frames.put(b"%d" % (frames.received + 1)) == (waiting == BACKLOG)
             elif waiting:
                 taken.append(await frames.get())
         frames.close()

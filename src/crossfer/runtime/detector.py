@@ -27,6 +27,7 @@ from crossfer.types import Box
 STRIDE = 4  # pixels of the network's input per cell of its output
 MULTIPLE = 32  # the encoder halves five times
 CLOSE_UP_SIDE = 96  # of 64, 96, 128 and 160 the one that finds most faces that fill the frame
+MAX_OVERLAP = 0.3  # of two boxes with a higher intersection over union, only the better one is kept
 INPUT = "input.1"
 OUTPUTS = ("537", "538", "539", "540")  # heat map, log size, offset, landmarks
 
@@ -103,7 +104,6 @@ class CenterFace:
     Args:
         min_score: faces below this score (0..1) are dropped.
         long_side: images whose longer side exceeds this many pixels are scaled down to it before detection.
-        max_overlap: of two boxes with a higher intersection over union, only the better one is kept.
         threads: CPU threads for one image, 1 to 1024; None for one a core, within a container's share.
 
     Raises:
@@ -115,18 +115,14 @@ class CenterFace:
         *,
         min_score: float = MIN_FACE_SCORE,
         long_side: int = DETECTOR_SIDE,
-        max_overlap: float = 0.3,
         threads: int | None = None,
     ) -> None:
         if not 0 < min_score < 1:
             raise ValueError(f"min_score: expected a number between 0 and 1, got {min_score}")
         if long_side < MULTIPLE:
             raise ValueError(f"long_side: expected at least {MULTIPLE} pixels, got {long_side}")
-        if not 0 <= max_overlap <= 1:
-            raise ValueError(f"max_overlap: expected a number from 0 to 1, got {max_overlap}")
         self.min_score = min_score
         self.long_side = long_side
-        self.max_overlap = max_overlap
         self._session = onnxruntime.InferenceSession(
             free_shapes(weights_path().read_bytes(), INPUT),
             session_options(threads),
@@ -165,7 +161,7 @@ class CenterFace:
         maps = run_session(self._session, OUTPUTS, {INPUT: blob})
         heat, log_size, offset, landmarks = (each[0] for each in maps)
         boxes, scores, points = decode(heat[0], log_size, offset, landmarks, self.min_score)
-        kept = non_maximum_suppression(boxes, scores, self.max_overlap)
+        kept = non_maximum_suppression(boxes, scores, MAX_OVERLAP)
         return boxes[kept] / np.tile(scale, 2), scores[kept], points[kept] / scale
 
 

@@ -133,18 +133,17 @@ def _read(path: Path) -> bytes:
         raise ImageError(f"{path}: cannot be read ({reason}); check the path and its permissions") from error
 
 
-def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode(data: bytes, name: str) -> np.ndarray:
     """Reads the bytes of an image file as ``load_image`` does.
 
     Args:
         data: the content of the file.
         name: what errors call it.
-        max_pixels: images of more pixels are refused before they are decoded.
 
     Raises:
         ImageError, MemoryError: as ``load_image`` raises them.
     """
-    with open_image(data, name, max_pixels) as image:
+    with open_image(data, name) as image:
         return to_pixels(image, name)
 
 

@@ -25,9 +25,8 @@ GOING_AWAY = 1001
 class Frames:
     """Frames that wait, newest kept: a new one pushes out the oldest."""
 
-    def __init__(self, backlog: int = BACKLOG) -> None:
+    def __init__(self) -> None:
         self._waiting: deque[tuple[int, bytes]] = deque()
-        self._backlog = backlog
         self._changed = asyncio.Event()
         self._closed = False
         self.received = 0
@@ -36,7 +35,7 @@ class Frames:
     def put(self, data: bytes) -> bool:
         """Adds a frame; says whether an older one was dropped for it."""
         self.received += 1
-        full = len(self._waiting) == self._backlog
+        full = len(self._waiting) == BACKLOG
         if full:
             self._waiting.popleft()
             self.dropped += 1

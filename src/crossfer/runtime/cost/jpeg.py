@@ -33,7 +33,7 @@ def fault(data: bytes) -> str | None:
     return None
 
 
-def scans_and_parts(data: bytes, most_scans: int = MAX_SCANS, most_parts: int = MAX_PARTS) -> tuple[int, int]:
+def scans_and_parts(data: bytes) -> tuple[int, int]:
     """How much the first image of a JPEG file has (ITU-T T.81, annex B), counted until it is too much.
 
     Parts are segments and, before the first scan, all else that Pillow goes through one by one: bytes between
@@ -45,7 +45,7 @@ def scans_and_parts(data: bytes, most_scans: int = MAX_SCANS, most_parts: int = 
         parts += 1 if scans else 1 + start - end + _inside(data, marker, start + 2, place)
         scans += marker == _SOS
         end = place
-        if scans > most_scans or parts > most_parts:
+        if scans > MAX_SCANS or parts > MAX_PARTS:
             break
     return scans, parts
 
