@@ -216,9 +216,9 @@ def test_a_lower_limit_of_pillow_is_not_told_as_ours(action, limit, monkeypatch)
         with pytest.raises(
             ImageError, match=rf"it: expected at most 0\.0002 megapixels, .*_PIXELS = {limit}\)"
         ):
-            decode(content, "it")
+            open_image(content, "it")
         with pytest.raises(ImageError, match=r"it: expected at most 0\.00015 megapixels, found far more;"):
-            decode(content, "it", max_pixels=150)
+            open_image(content, "it", max_pixels=150)
 
 
 @pytest.mark.parametrize(
