@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -23,8 +24,9 @@ from crossfer import Recognizer, cli
 from crossfer.runtime import recognizer
 from crossfer.runtime.bundle import BundleError
 from crossfer.runtime.image import load_image
-from support.bundles import calibrated_bundle, calibration
+from support.bundles import calibrated_bundle, calibration, tiny_graph, tiny_meta, write_bundle
 from support.command import run_main
+from support.system_fonts import system_with
 
 
 class Run:
@@ -592,3 +594,18 @@ def test_standard_input_that_is_closed_or_named_twice_is_one_line(tiny_model):
     twice = subprocess.run([*command, "-", "-"], input="", capture_output=True, text=True, check=False)
     assert twice.returncode == 2
     assert "can be read once only" in twice.stderr
+
+
+def test_letters_that_no_font_here_has_are_told_once_and_only_where_there_are_pictures(
+    tmp_path, folder, astronaut_path
+):
+    meta = dataclasses.replace(tiny_meta(), label_set="mine", labels=(*"abcdefg", "дрожь"))
+    predict = Run(write_bundle(tmp_path / "mine.onnx", tiny_graph(meta), meta.to_json()))
+    with system_with("cmr10.ttf"):
+        drawn = predict(astronaut_path, folder / "b.png", "--annotate", tmp_path / "drawn")
+        assert (
+            drawn.stderr.count("no font was found for джорь, which pictures show as boxes; install one") == 1
+        )
+        assert "no font" not in predict(astronaut_path).stderr
+    with system_with("DejaVuSans.ttf"):
+        assert "no font" not in predict(astronaut_path, "--annotate", tmp_path / "drawn").stderr

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -20,10 +21,11 @@ from crossfer import cli
 from crossfer.cli import errors
 from crossfer.cli.video import _progress
 from crossfer.video.source import VideoSource
-from support.bundles import calibrated_bundle, calibration
+from support.bundles import calibrated_bundle, calibration, tiny_graph, tiny_meta, write_bundle
 from support.clips import Place, background, frames_with, head, line, write_clip
 from support.command import run_main
 from support.rtsp import rtsp_server
+from support.system_fonts import system_with
 
 COUNT = 30
 
@@ -105,6 +107,16 @@ def test_what_was_written_is_told_in_a_line(video, clip, tmp_path):
     rows = tmp_path / "r.csv"
     result = video(clip, "-o", rows)
     assert (result.stdout, result.stderr) == ("", f"crossfer: {rows}: 30 frames, 1 person\n")
+
+
+def test_letters_that_no_font_here_has_are_told(clip, tmp_path):
+    meta = dataclasses.replace(tiny_meta(), label_set="mine", labels=(*"abcdefg", "дрожь"))
+    model = write_bundle(tmp_path / "mine.onnx", tiny_graph(meta), meta.to_json())
+    words = ["video", "--model", str(model), "--seconds", "0.2", str(clip)]
+    with system_with("cmr10.ttf"):
+        drawn = CliRunner().invoke(cli.app, [*words, "--annotate", str(tmp_path / "c.mp4")]).stderr
+        assert drawn.count("no font was found for джорь, which pictures show as boxes; install one") == 1
+        assert "no font" not in CliRunner().invoke(cli.app, words).stderr
 
 
 def test_options_reach_the_recognition(video, clip, tmp_path, tiny_model):

@@ -5,14 +5,21 @@ from PIL import Image, ImageColor
 from crossfer.runtime.align import CropGeometry, crop_square
 from crossfer.runtime.annotate import FACE_COLORS, MAX_SIDE, MIN_SIDE, annotate, draw_face, save_png
 from crossfer.types import Box, Face, Prediction
+from support.system_fonts import system_with
 
 GRID = 6
 LANDMARKS = ((40.0, 40.0), (60.0, 40.0), (50.0, 52.0), (42.0, 64.0), (58.0, 64.0))
 
 
-def face(evidence: np.ndarray | None = None, box: Box | None = None, landmarks=LANDMARKS) -> Face:
+def face(
+    evidence: np.ndarray | None = None,
+    box: Box | None = None,
+    landmarks=LANDMARKS,
+    name: str = "happiness",
+    other: str = "anger",
+) -> Face:
     cells = np.zeros((2, GRID, GRID), np.float32) if evidence is None else evidence
-    prediction = Prediction({"happiness": 0.9, "anger": 0.1}, cells.sum(axis=(1, 2)), cells)
+    prediction = Prediction({name: 0.9, other: 0.1}, cells.sum(axis=(1, 2)), cells)
     return Face(box or Box(30, 20, 40, 60), landmarks, 0.9, prediction)
 
 
@@ -59,6 +66,17 @@ def test_evidence_for_is_orange_and_against_is_blue_where_the_model_saw_it():
     assert at(0, GRID - 1).tolist() == [128] * 3
     outside = drawn[round((square.top + square.side + 3) * zoom), round((square.left - 3) * zoom)]
     assert outside.tolist() == [128] * 3
+
+
+@pytest.mark.parametrize("part", ["label", "panel"])
+@pytest.mark.parametrize(("one", "another"), [("радость", "грустью"), ("Ärger", "Ürger")])
+def test_names_beyond_ascii_are_drawn(part, one, another):
+    def drawn(name: str) -> np.ndarray:
+        whole = np.asarray(annotate(grey(), [face(name=name)], CropGeometry()))
+        return whole[:, :MIN_SIDE] if part == "label" else whole[:, MIN_SIDE:]
+
+    with system_with("DejaVuSans.ttf"):
+        assert not np.array_equal(drawn(one), drawn(another))
 
 
 def test_what_all_classes_share_is_no_evidence():

@@ -82,6 +82,7 @@ def predict(
     """
     from crossfer.runtime.command import STANDARD_INPUT, drawing_paths, list_images, recognize_files
     from crossfer.runtime.files import in_words
+    from crossfer.runtime.fonts import boxes_in_words
     from crossfer.runtime.recognizer import Recognizer
     from crossfer.runtime.results import result_format
 
@@ -103,6 +104,8 @@ def predict(
     if passed_over:
         remark(in_words(passed_over))
     drawings = drawing_paths(images, annotate)
+    if annotate is not None and (boxes := boxes_in_words(recognizer.meta.labels)):
+        remark(boxes)
     shown = result_format(
         form,
         recognizer.meta.labels,

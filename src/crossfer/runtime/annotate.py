@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from crossfer.figure import ANNOTATED, BLUE, GREEN, ORANGE, PURPLE, SKY, SOFTWARE, VERMILION, YELLOW
 from crossfer.runtime.align import CropGeometry, Square, crop_square, cut_square
 from crossfer.runtime.atomic import write_atomically
+from crossfer.runtime.fonts import font_for
 from crossfer.runtime.image import scaled
 from crossfer.runtime.percent import percent
 from crossfer.types import Face
@@ -142,8 +142,8 @@ def draw_face(photo: Image.Image, face: Face, number: int, zoom: float, unit: fl
         (left, top, max(right, left), max(bottom, top)), radius=unit, outline=color, width=line
     )
     letter = min(max((right - left) * 0.13, unit * 1.7), unit * 2.6)
-    font = _font(letter)
     text = f"{number}  {face.prediction.answer} {percent(face.confidence)}"
+    font = font_for(text, letter)
     width, height = draw.textlength(text, font) + unit * 1.4, letter * 1.55
     x = min(max(left, 0), max(0, photo.width - width))
     above, below = top - height - line, max(bottom, top) + line
@@ -169,7 +169,7 @@ def _panel(
     hidden = len(faces) - shown
     note = f"and {hidden} smaller" if hidden else "" if faces else "no face found"
     draw = ImageDraw.Draw(panel)
-    draw.text((margin, height - key_height), note, fill=MUTED, font=_font(unit * 1.7))
+    draw.text((margin, height - key_height), note, fill=MUTED, font=font_for(note, unit * 1.7))
     if faces:
         _draw_key(draw, margin, height - unit * 3, unit)
     return panel
@@ -189,7 +189,8 @@ def _draw_card(
     draw.rectangle((margin, top, margin + side, top + side), outline=color, width=max(2, round(unit * 0.3)))
     x, right = (margin if large else margin * 2 + side), panel.width - margin
     top += side + margin if large else 0
-    draw.text((x, top), f"{number}  {face.prediction.answer}", fill=color, font=_font(unit * 2.6))
+    title = f"{number}  {face.prediction.answer}"
+    draw.text((x, top), title, fill=color, font=font_for(title, unit * 2.6))
     for row, likely in enumerate(face.prediction.top(BARS)):
         y = top + unit * (4.4 + 2.5 * row)
         _draw_bar(draw, (x, y, right), likely, color if row == 0 else MUTED, unit)
@@ -204,11 +205,12 @@ def _draw_bar(
 ) -> None:
     """One line of a card at ``place`` = (left, top, right): the expression, a bar, and its probability."""
     (left, top, right), (name, probability) = place, likely
-    font, middle = _font(unit * 1.6), top + unit
+    size, middle = unit * 1.6, top + unit
     ink = MUTED if color == MUTED else INK
-    draw.text((left, middle), name, fill=ink, font=font, anchor="lm")
-    draw.text((right, middle), percent(probability), fill=ink, font=font, anchor="rm")
-    widest = draw.textlength(percent(0.99999), font)
+    draw.text((left, middle), name, fill=ink, font=font_for(name, size), anchor="lm")
+    number = font_for(percent(probability), size)
+    draw.text((right, middle), percent(probability), fill=ink, font=number, anchor="rm")
+    widest = draw.textlength(percent(0.99999), number)
     start, end, half = left + unit * 8.5, right - widest - unit * 0.8, unit * 0.45
     draw.rounded_rectangle((start, middle - half, end, middle + half), radius=half, fill=TRACK)
     if probability * (end - start) >= 1:
@@ -217,8 +219,8 @@ def _draw_bar(
 
 
 def _draw_key(draw: ImageDraw.ImageDraw, left: float, middle: float, unit: float) -> None:
-    font = _font(unit * 1.5)
     for color, text in ((FOR, "speaks for it"), (AGAINST, "speaks against it")):
+        font = font_for(text, unit * 1.5)
         draw.rectangle((left, middle - unit * 0.7, left + unit * 1.4, middle + unit * 0.7), fill=color)
         draw.text((left + unit * 2, middle), text, fill=MUTED, font=font, anchor="lm")
         left += unit * 4 + draw.textlength(text, font)
@@ -239,12 +241,3 @@ def _color(number: int) -> str:
 def _ink_on(color: str) -> str:
     red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))
     return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 110 else "#FFFFFF"
-
-
-@cache
-def _sized_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
-
-
-def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return _sized_font(max(8, round(size)))

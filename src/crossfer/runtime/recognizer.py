@@ -150,7 +150,8 @@ class Recognizer:
         """A picture of what was recognised, as ``crossfer predict --annotate`` draws it.
 
         Boxes, expressions and confidence, over each face the evidence for its expression (orange for it, blue
-        against it), and beside the photo the likeliest expressions of each face.
+        against it), and beside the photo the likeliest expressions of each face. Letters that Pillow's own
+        font lacks are drawn in a font of the system, or as boxes where it has none of the common ones.
 
         Args:
             image: as ``recognize`` takes it.

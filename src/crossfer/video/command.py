@@ -15,6 +15,7 @@ from typing import Any
 from crossfer import __version__
 from crossfer.runtime.atomic import whole_file
 from crossfer.runtime.columns import csv_line
+from crossfer.runtime.fonts import boxes_in_words
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.video.draw import draw_frame
 from crossfer.video.encode import Segment, SegmentWriter, join
@@ -334,6 +335,8 @@ class _Run:
             notes.append(f"{source.dropped} frames were passed over to keep pace with {source.name}")
         if self._options.annotate is not None and source.has_audio and source.file is None:
             notes.append("the sound of a stream is not recorded")
+        if self._options.annotate is not None and (boxes := boxes_in_words(self._columns.labels)):
+            notes.append(boxes)
         return notes
 
     def _way_on(self, unfinished: Unfinished) -> str:
