@@ -3,7 +3,16 @@ import pytest
 from PIL import Image, ImageColor
 
 from crossfer.runtime.align import CropGeometry, crop_square
-from crossfer.runtime.annotate import FACE_COLORS, MAX_SIDE, MIN_SIDE, annotate, draw_face, save_png
+from crossfer.runtime.annotate import (
+    FACE_COLORS,
+    MAX_SIDE,
+    MIN_SIDE,
+    PANEL,
+    TRACK,
+    annotate,
+    draw_face,
+    save_png,
+)
 from crossfer.types import Box, Face, Prediction
 from support.system_fonts import system_with
 
@@ -77,6 +86,29 @@ def test_names_beyond_ascii_are_drawn(part, one, another):
 
     with system_with("DejaVuSans.ttf"):
         assert not np.array_equal(drawn(one), drawn(another))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(
+    "name", ["happiness", "embarrassed", "not sure at all", "W" * 200, "one\nand another"]
+)
+def test_names_end_before_their_bars_and_titles_before_the_edge(name, count):
+    drawn = annotate(grey(), [face(name=name, other="anger")] * count, CropGeometry())
+    panel = np.asarray(drawn)[:, MIN_SIDE:]
+    unit = MIN_SIDE / 100
+
+    def of(color: str) -> np.ndarray:
+        return (panel == ImageColor.getrgb(color)).all(axis=2)
+
+    rows = of(TRACK).any(axis=1)
+    starts = (of(TRACK) | of(FACE_COLORS[0]) | of(FACE_COLORS[1]))[rows].any(axis=0)
+    right_of_picture = 0 if count == 1 else round(17 * unit)
+    start = right_of_picture + int(starts[right_of_picture:].argmax())
+    gap = slice(round(start - unit / 2), start)
+    assert of(PANEL)[rows, gap].all()
+    assert not of(PANEL)[rows, : gap.start].all()
+    assert (start - right_of_picture - 2 * unit < 8.6 * unit) == (name == "happiness")
+    assert of(PANEL)[:, -round(1.5 * unit) :].all()
 
 
 def test_what_all_classes_share_is_no_evidence():

@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from crossfer.figure import ANNOTATED, BLUE, GREEN, ORANGE, PURPLE, SKY, SOFTWARE, VERMILION, YELLOW
 from crossfer.runtime.align import CropGeometry, Square, crop_square, cut_square
 from crossfer.runtime.atomic import write_atomically
-from crossfer.runtime.fonts import font_for
+from crossfer.runtime.fonts import Font, font_for
 from crossfer.runtime.image import scaled
 from crossfer.runtime.percent import percent
 from crossfer.types import Face
@@ -29,6 +29,7 @@ MIN_SIDE, MAX_SIDE = 1024, 2048
 PANEL_UNITS = 42  # width of the panel in hundredths of the photo's longer side
 SMALL, LARGE = 14, 38  # side of the picture in a card, in such hundredths too
 BARS = 4
+NAME_UNITS = 1.6  # size of the letters of a name beside its bar
 
 
 def annotate(image: np.ndarray, faces: Sequence[Face], geometry: CropGeometry) -> Image.Image:
@@ -142,7 +143,7 @@ def draw_face(photo: Image.Image, face: Face, number: int, zoom: float, unit: fl
         (left, top, max(right, left), max(bottom, top)), radius=unit, outline=color, width=line
     )
     letter = min(max((right - left) * 0.13, unit * 1.7), unit * 2.6)
-    text = f"{number}  {face.prediction.answer} {percent(face.confidence)}"
+    text = f"{number}  {_in_a_line(face.prediction.answer)} {percent(face.confidence)}"
     font = font_for(text, letter)
     width, height = draw.textlength(text, font) + unit * 1.4, letter * 1.55
     x = min(max(left, 0), max(0, photo.width - width))
@@ -189,33 +190,50 @@ def _draw_card(
     draw.rectangle((margin, top, margin + side, top + side), outline=color, width=max(2, round(unit * 0.3)))
     x, right = (margin if large else margin * 2 + side), panel.width - margin
     top += side + margin if large else 0
-    title = f"{number}  {face.prediction.answer}"
-    draw.text((x, top), title, fill=color, font=font_for(title, unit * 2.6))
-    for row, likely in enumerate(face.prediction.top(BARS)):
+    title = f"{number}  {_in_a_line(face.prediction.answer)}"
+    font = font_for(title, unit * 2.6)
+    draw.text((x, top), _cut(title, font, right - x), fill=color, font=font)
+    likeliest = [(_in_a_line(name), probability) for name, probability in face.prediction.top(BARS)]
+    widest = max(font_for(name, unit * NAME_UNITS).getlength(name) for name, _ in likeliest)
+    start = x + min(max(unit * 8.5, widest + unit), (right - x) / 2)
+    for row, likely in enumerate(likeliest):
         y = top + unit * (4.4 + 2.5 * row)
-        _draw_bar(draw, (x, y, right), likely, color if row == 0 else MUTED, unit)
+        _draw_bar(draw, (x, y, start, right), likely, color if row == 0 else MUTED, unit)
 
 
 def _draw_bar(
     draw: ImageDraw.ImageDraw,
-    place: tuple[float, float, float],
+    place: tuple[float, float, float, float],
     likely: tuple[str, float],
     color: str,
     unit: float,
 ) -> None:
-    """One line of a card at ``place`` = (left, top, right): the expression, a bar, and its probability."""
-    (left, top, right), (name, probability) = place, likely
-    size, middle = unit * 1.6, top + unit
-    ink = MUTED if color == MUTED else INK
-    draw.text((left, middle), name, fill=ink, font=font_for(name, size), anchor="lm")
+    """One line of a card, at (left, top, where the bar starts, right): expression, bar and probability."""
+    (left, top, start, right), (name, probability) = place, likely
+    size, middle = unit * NAME_UNITS, top + unit
+    ink, font = MUTED if color == MUTED else INK, font_for(name, size)
+    draw.text((left, middle), _cut(name, font, start - unit - left), fill=ink, font=font, anchor="lm")
     number = font_for(percent(probability), size)
     draw.text((right, middle), percent(probability), fill=ink, font=number, anchor="rm")
     widest = draw.textlength(percent(0.99999), number)
-    start, end, half = left + unit * 8.5, right - widest - unit * 0.8, unit * 0.45
+    end, half = right - widest - unit * 0.8, unit * 0.45
     draw.rounded_rectangle((start, middle - half, end, middle + half), radius=half, fill=TRACK)
     if probability * (end - start) >= 1:
         end = max(start + (end - start) * probability, start + 2 * half)
         draw.rounded_rectangle((start, middle - half, end, middle + half), half, fill=color)
+
+
+def _in_a_line(name: str) -> str:
+    return name.replace("\n", " ")  # nobody knows how wide several lines are
+
+
+def _cut(text: str, font: Font, room: float) -> str:
+    """The text, or as much of its beginning as has room, in pixels, with an ellipsis."""
+    if font.getlength(text) <= room:
+        return text
+    while text and font.getlength(f"{text}…") > room:
+        text = text[:-1]
+    return f"{text.rstrip()}…"
 
 
 def _draw_key(draw: ImageDraw.ImageDraw, left: float, middle: float, unit: float) -> None:
