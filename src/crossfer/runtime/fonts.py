@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache, lru_cache
 
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -73,9 +73,10 @@ def _lacking(path: str | None, letters: Iterable[str]) -> set[str]:
     return {letter for letter in letters if _drawn(font, letter) == box}
 
 
-def _drawn(font: Font, letter: str) -> tuple[tuple[int, int], bytes]:
-    mask = font.getmask(letter)
-    return mask.size, bytes(mask)
+def _drawn(font: Font, letter: str) -> bytes:
+    picture = Image.new("L", (3 * _COMPARED, 2 * _COMPARED))
+    ImageDraw.Draw(picture).text((_COMPARED, 0), letter, fill=255, font=font)
+    return picture.tobytes()
 
 
 @cache
