@@ -6,14 +6,16 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, is_dataclass, replace
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crossfer.calibration import LEVELS, Abstention, Calibration
+from crossfer.evaluate.result import ClassResult, EvaluationResult
 from crossfer.runtime.align import CropGeometry
 from crossfer.runtime.bundle import BundleMeta
 from crossfer.runtime.preprocess import InputContract
@@ -93,6 +95,32 @@ METAS = st.builds(
 OTHERS = st.sampled_from(
     [None, True, 0, -1, 7, 10**400, 0.5, 1e300, float("nan"), float("inf"), "", "x", [], [[]], {}, {"n": "x"}]
 )
+
+
+def drawn(kind: Any) -> st.SearchStrategy[Any]:
+    """Values of a kind that a result of an evaluation is made of."""
+    inner = get_args(kind)
+    if is_dataclass(kind):
+        parts = {name: drawn(of) for name, of in get_type_hints(kind).items()}
+        return st.fixed_dictionaries(parts).map(lambda values: kind(**values))
+    if get_origin(kind) is UnionType:
+        return st.none() | drawn(inner[0])
+    if get_origin(kind) is tuple and inner[-1] is Ellipsis:
+        return st.lists(drawn(inner[0]), max_size=2).map(tuple)
+    if get_origin(kind) is tuple:
+        return st.tuples(*map(drawn, inner))
+    if get_origin(kind) is not None:
+        return st.dictionaries(st.text(), drawn(inner[1]), max_size=2)
+    return {str: st.text(), int: st.integers(0, 9999), float: NUMBERS}[kind]
+
+
+RESULTS = st.builds(
+    lambda result, classes: replace(
+        result, about=replace(result.about, labels=tuple(classes)), per_class=tuple(classes.values())
+    ),
+    drawn(EvaluationResult),
+    st.dictionaries(st.text(), drawn(ClassResult), min_size=1, max_size=3),
+)
 WHOLE = Outer(
     3, True, Inner(0.5, ("a",)), (0.5, 1), ((Inner(1.0),),), {"one": Inner(0.0)}, Counter({2: 1}), {"e": "x"}
 )
@@ -112,6 +140,26 @@ def test_what_is_written_is_read_as_it_was(value: Outer | BundleMeta):
 @given(METAS)
 def test_a_bundles_metadata_is_read_as_it_was(meta: BundleMeta):
     assert BundleMeta.from_json(meta.to_json()) == meta
+
+
+@given(RESULTS)
+def test_a_result_is_read_as_it_was_rounded(result: EvaluationResult):
+    plain = json.loads(json.dumps(result.to_dict()))
+    assert EvaluationResult.from_dict({**plain, "more": 1}).to_dict() == plain == result.to_dict()
+
+
+@given(RESULTS, st.data(), OTHERS)
+def test_whatever_else_stands_in_a_result_is_read_or_refused_in_a_sentence(
+    result: EvaluationResult, data: st.DataObject, other: Any
+):
+    plain = json.loads(json.dumps(result.to_dict()))
+    inside, key = data.draw(st.sampled_from(list(places(plain))))
+    inside[key] = other
+    try:
+        again, said = EvaluationResult.from_dict(plain).to_dict(), ""
+    except ValueError as error:
+        again, said = None, str(error)
+    assert again == EvaluationResult.from_dict(again).to_dict() if again else "expected " in said
 
 
 def places(plain: Any) -> Iterator[tuple[Any, Any]]:

@@ -13,6 +13,7 @@ from scipy.stats import ttest_ind, ttest_rel
 from crossfer.evaluate.comparison import PairResult, aggregate, compare_networks, compare_recipes
 from crossfer.evaluate.evaluation import measure
 from crossfer.evaluate.predictions import About, Predictions
+from crossfer.evaluate.result import EvaluationResult
 from crossfer.evaluate.run_file import Run, RunError, read_run, write_run
 from crossfer.labels import FERPLUS
 
@@ -31,12 +32,15 @@ def predictions(right: np.ndarray, digests: list[str] | None = None) -> Predicti
     )
 
 
+MEASURED = measure(predictions(np.array([True, False])))
+
+
 def run(name: str, right: np.ndarray, digests: list[str] | None = None) -> Run:
     """Of a network of its own: its logits are no other's."""
     made = predictions(right, digests)
     shift = np.float32(sum(name.encode()) / 100)
     made = replace(made, about=replace(ABOUT, model_sha256=name), logits=made.logits + shift)
-    return Run(name, {"accuracy": float(right.mean())}, made)
+    return Run(name, replace(MEASURED, accuracy=float(right.mean())), made)
 
 
 def compare(first: Run, second: Run) -> PairResult:
@@ -57,7 +61,8 @@ def test_a_run_survives_its_file(tmp_path: Path):
     result = measure(made)
     write_run(result, made, tmp_path / "a.jsonl")
     found = read_run(tmp_path / "a.jsonl")
-    assert (found.name, found.result) == ("a", result.to_dict())
+    assert (found.name, found.result) == ("a", EvaluationResult.from_dict(result.to_dict()))
+    assert found.result.to_dict() == result.to_dict()
     again = found.predictions
     assert (again.about, again.paths, again.digests, again.skipped) == (
         made.about, made.paths, made.digests, made.skipped,
@@ -125,8 +130,10 @@ def test_a_damaged_file_says_where(tmp_path: Path, change, message: str):
         ({"skipped": {"count": 1}}, "line 1: skipped.reasons: expected a list, found nothing"),
         ({"labels": "abc"}, "line 1: labels: expected a list, found 'abc'"),
         ({"confusion": [[1]]}, "line 1: confusion: expected 8 rows of 8 counts"),
-        ({"corruptions": None}, "line 1: corruptions: expected figures or no such key, found null"),
-        ({"subsets": {"hard": 3}}, "line 1: subsets.hard: expected an object, found 3"),
+        ({"subsets": None}, "line 1: subsets: expected an object, found nothing"),
+        ({"subsets": {"hard": 3}}, r"line 1: subsets\['hard'\]: expected an object, found 3"),
+        ({"n": True}, "line 1: n: expected a whole number, found True"),
+        ({"labels": []}, "line 1: labels: expected different names, found none"),
         (
             {"corruptions": {"seed": 0, "accuracy": {"blur": []}, "mean": 0.5}},
             "line 1: corruptions: expected 5 rates",
@@ -285,7 +292,7 @@ def test_the_interval_of_recipes_has_the_width_of_theory():
     rng = np.random.default_rng(1)
     runs = [run(str(i), coin(1000, share, i)) for i, share in enumerate(rng.normal(0.5, 0.1, 8))]
     result = compare_recipes(runs[:4], runs[4:])
-    accuracies = [run.result["accuracy"] for run in runs]
+    accuracies = [run.result.accuracy for run in runs]
     low, high = ttest_ind(accuracies[4:], accuracies[:4], equal_var=False).confidence_interval()
     assert result.interval[1] - result.interval[0] == pytest.approx(high - low, rel=0.06)
 

@@ -31,7 +31,7 @@ def run() -> Run:
     names = tuple(map(str, range(N)))
     about = About("toy", "test", "as given", "centerface", "net", "abc", LABELS)
     predictions = Predictions(about, names, names, truth, logits, softmax(logits))
-    return Run("mine", measure(predictions).to_dict(), predictions)
+    return Run("mine", measure(predictions), predictions)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Figure]:
 
 
 def test_confusion_is_shaded_by_the_share_of_each_true_class(drawn, run: Run) -> None:
-    counts = np.array(run.result["confusion"])
+    counts = np.array(run.result.confusion)
     (axes,) = drawn("confusion_figure", run.result).axes
     shown = np.asarray(axes.images[0].get_array())
     np.testing.assert_allclose(shown.sum(axis=1), [1, 1, 0])
@@ -73,7 +73,7 @@ def test_the_curve_of_risk_is_that_of_the_answers(drawn, run: Run) -> None:
     coverage, risk = axes.lines[0].get_data()
     expected = risk_coverage(run.predictions.confidence, run.predictions.right)
     np.testing.assert_array_equal((coverage, risk), (expected.coverage, expected.risk))
-    assert risk[-1] == pytest.approx(1 - run.result["accuracy"])
+    assert risk[-1] == pytest.approx(1 - run.result.accuracy)
 
 
 def test_the_map_has_each_answered_image_once_and_is_the_same_again(

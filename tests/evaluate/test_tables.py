@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,13 @@ from crossfer.evaluate.corruptions import CORRUPTIONS, STRENGTHS
 from crossfer.evaluate.evaluation import measure, measure_part
 from crossfer.evaluate.predictions import About, Predictions
 from crossfer.evaluate.report import html_report, markdown_report
-from crossfer.evaluate.result import CorruptionResult, EvaluationResult, EvidenceResult, LeakResult
+from crossfer.evaluate.result import (
+    CorruptionResult,
+    EvaluationResult,
+    EvidenceResult,
+    LeakResult,
+    SubsetResult,
+)
 from crossfer.evaluate.run_file import Run
 from crossfer.evaluate.tables import calibration_tables, evaluation_tables, result_tables
 from support.bundles import tiny_meta
@@ -64,7 +71,7 @@ def result(predictions: Predictions, calibrated: Calibrated) -> EvaluationResult
     gain = (0.1, (0.05, 0.15))
     return replace(
         measure(predictions, calibrated.calibration),
-        subsets={"all others": part},
+        subsets={"all others": SubsetResult(**vars(part), names=25)},
         leaks=LeakResult({"train": 2000, "valid": 300}, 5, part, None),
         corruptions=CorruptionResult(0, {kind: (0.1234,) * len(STRENGTHS) for kind in CORRUPTIONS}, 0.1234),
         evidence=EvidenceResult(300, 0, "mean color", 0.3, 0.4, gain, 0.7, 0.6, gain),
@@ -72,7 +79,7 @@ def result(predictions: Predictions, calibrated: Calibrated) -> EvaluationResult
 
 
 def test_sets_say_that_they_are_about_the_images_with_a_face(result: EvaluationResult):
-    titles = [[title for title, *_ in result_tables(replace(result, no_face=n).to_dict())] for n in (0, 3)]
+    titles = [[title for title, *_ in result_tables(replace(result, no_face=n))] for n in (0, 3)]
     assert "prediction sets" in titles[0]
     assert f"prediction sets, of the {FEWEST - 3} images with a face" in titles[1]
 
@@ -80,10 +87,10 @@ def test_sets_say_that_they_are_about_the_images_with_a_face(result: EvaluationR
 def test_a_terminal_and_both_pages_show_the_same_tables(result: EvaluationResult, predictions: Predictions):
     text = as_text(evaluation_tables(result))
     lines = text.splitlines()
-    run = Run("run", result.to_dict(), predictions)
+    run = Run("run", result, predictions)
     markdown, html = markdown_report([run]), html_report([run], {}, {})
     titles = []
-    for title, heading, rows in result_tables(result.to_dict()):
+    for title, heading, rows in result_tables(result):
         titles.append(title.split()[0])
         assert title in lines
         assert f"### {title[0].upper()}{title[1:]}\n" in markdown
@@ -96,8 +103,16 @@ def test_a_terminal_and_both_pages_show_the_same_tables(result: EvaluationResult
     assert titles == ["parts", "prediction", "answers", "robustness:", "evidence", "each"]
 
 
+def test_a_terminal_shows_the_digits_of_a_run_that_was_saved(result: EvaluationResult):
+    """This one is 12.34 % if it is rounded at once, and 12.35 % by way of the six digits of a file."""
+    result = replace(result, macro_f1=0.1234499999)
+    saved = EvaluationResult.from_dict(json.loads(json.dumps(result.to_dict())))
+    assert as_text(evaluation_tables(result)) == as_text(evaluation_tables(saved))
+    assert "12.35 %" in as_text(evaluation_tables(result))
+
+
 def test_parts_have_the_names_of_what_was_looked_through(result: EvaluationResult):
-    _, _, rows = next(result_tables(result.to_dict()))
+    _, _, rows = next(result_tables(result))
     assert [row[0] for row in rows] == ["all others", "in train or valid too, also nearly", "all others"]
     assert rows[2][1:] == ("0", "-", "-", "-")
     assert "5 images lie pixel for pixel in train (2,000), valid (300) too" in as_text(
@@ -106,7 +121,7 @@ def test_parts_have_the_names_of_what_was_looked_through(result: EvaluationResul
 
 
 def test_what_was_not_asked_for_has_no_table(predictions: Predictions):
-    titles = [title for title, _, _ in result_tables(measure(predictions, None).to_dict())]
+    titles = [title for title, _, _ in result_tables(measure(predictions, None))]
     assert titles == ["each class"]
 
 

@@ -130,9 +130,9 @@ def aggregate(runs: Sequence[Run]) -> AggregateResult:
     _aligned([run.predictions for run in runs])
     _require_seeds(runs)
     figures = {
-        name: _spread([run.result[name] for run in runs])
+        name: _spread(values)
         for name in FIGURES
-        if all(run.result.get(name) is not None for run in runs)
+        if None not in (values := [getattr(run.result, name) for run in runs])
     }
     return AggregateResult(tuple(run.name for run in runs), len(runs[0].predictions), figures)
 

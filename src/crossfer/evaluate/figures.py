@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,6 +11,7 @@ from PIL import Image
 from sklearn.manifold import TSNE
 
 from crossfer.evaluate.corruptions import STRENGTHS
+from crossfer.evaluate.result import EvaluationResult
 from crossfer.evaluate.robustness import curves
 from crossfer.evaluate.run_file import Run
 from crossfer.figure import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW, picture
@@ -24,9 +24,9 @@ MOST_POINTS = 1000  # of a map: more take long and hide each other
 FACE_SIDE = 144  # of the picture of a face, in pixels
 
 
-def confusion_figure(result: Mapping[str, Any]) -> bytes:
+def confusion_figure(result: EvaluationResult) -> bytes:
     """The confusion matrix: counts, shaded by the share of each row."""
-    counts, labels = np.array(result["confusion"]), result["labels"]
+    counts, labels = np.array(result.confusion), result.about.labels
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(6.4, 5.6))
     axes = figure.subplots()
@@ -68,12 +68,12 @@ def risk_coverage_figure(runs: Sequence[Run]) -> bytes:
     return picture(figure)
 
 
-def robustness_figure(result: Mapping[str, Any]) -> bytes:
+def robustness_figure(result: EvaluationResult) -> bytes:
     """Accuracy against strength, a line a kind of corruption; strength 0 and the dashed line: none."""
     figure = Figure(figsize=(6.5, 4))
     axes = figure.subplots()
     strengths = (0, *STRENGTHS)
-    axes.axhline(result["accuracy"], color="#999999", linewidth=1, linestyle="--", label="uncorrupted")
+    axes.axhline(result.accuracy, color="#999999", linewidth=1, linestyle="--", label="uncorrupted")
     shades = (*COLORS[:6], COLORS[7])  # a thin yellow line is hard to see
     for (kind, accuracies), color, mark in zip(curves(result).items(), shades, MARKS, strict=True):
         axes.plot(strengths, accuracies, f"{mark}-", color=color, label=kind, markersize=4)

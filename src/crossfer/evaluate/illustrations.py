@@ -17,7 +17,7 @@ def figures_of(runs: Sequence[Run]) -> dict[str, list[tuple[str, bytes]]]:
         pictures = [("Confusion: rows are the truth", figures.confusion_figure(run.result))]
         if run.predictions.answered.any():
             pictures.append(("Reliability, 15 bins of equal mass", figures.reliability_figure(run)))
-        if "corruptions" in run.result:
+        if run.result.corruptions is not None:
             pictures.append(
                 ("Robustness: accuracy by strength of corruption", figures.robustness_figure(run.result))
             )

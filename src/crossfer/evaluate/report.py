@@ -6,12 +6,12 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import combinations
-from typing import Any
 
 from crossfer.console import as_json
 from crossfer.evaluate.comparison import compare_networks
 from crossfer.evaluate.corruptions import STRENGTHS
 from crossfer.evaluate.examples import Example
+from crossfer.evaluate.result import EvaluationResult
 from crossfer.evaluate.robustness import curves
 from crossfer.evaluate.run_file import Run, RunError
 from crossfer.evaluate.tables import decimal, per_hundred, result_tables, span
@@ -21,7 +21,7 @@ from crossfer.page import Rows, html_page, html_table
 def json_report(runs: Sequence[Run]) -> str:
     """The results of all runs, their curves, and what they say together, one object."""
     page = {
-        "runs": {run.name: run.result for run in runs},
+        "runs": {run.name: run.result.to_dict() for run in runs},
         "robustness": {
             run.name: {"strength": [0, *STRENGTHS], "accuracy": curves(run.result)}
             for run in runs
@@ -68,22 +68,20 @@ def html_report(
     return html_page("Evaluation report", body)
 
 
-def _headline(result: Mapping[str, Any]) -> str:
-    model = result["model"]
+def _headline(result: EvaluationResult) -> str:
+    about = result.about
     return (
-        f"{model['name']} (SHA-256 {model['sha256'][:12]}) on {result['data']} {result['split']}, protocol "
-        f"{result['protocol']}, n = {result['n']:,}, detector {result['detector']}: accuracy "
-        f"{per_hundred(result['accuracy'])} % (95 % interval {span(result['interval'])})."
+        f"{about.model} (SHA-256 {about.model_sha256[:12]}) on {about.data} {about.split}, protocol "
+        f"{about.protocol}, n = {result.n:,}, detector {about.detector}: accuracy "
+        f"{per_hundred(result.accuracy)} % (95 % interval {span(result.interval)})."
     )
 
 
-def _origin(result: Mapping[str, Any]) -> str:
-    origin = result.get("provenance")
-    return (
-        f"{origin['command']} (crossfer {origin['version']}, commit {origin['commit']})"
-        if origin
-        else "unknown"
-    )
+def _origin(result: EvaluationResult) -> str:
+    origin = result.provenance
+    if origin is None:
+        return "unknown"
+    return f"{origin.command} (crossfer {origin.version}, commit {origin.commit})"
 
 
 def _overview(runs: Sequence[Run]) -> tuple[Sequence[str], Rows]:
@@ -91,14 +89,14 @@ def _overview(runs: Sequence[Run]) -> tuple[Sequence[str], Rows]:
     return heading, [
         (
             run.name,
-            f"{run.result['n']:,}",
-            per_hundred(run.result["accuracy"]),
-            span(run.result["interval"]),
-            per_hundred(run.result["mean_class_accuracy"]),
-            per_hundred(run.result["macro_f1"]),
-            decimal(run.result["nll"]),
-            decimal(run.result["ece"]),
-            decimal(run.result["aurc"]),
+            f"{run.result.n:,}",
+            per_hundred(run.result.accuracy),
+            span(run.result.interval),
+            per_hundred(run.result.mean_class_accuracy),
+            per_hundred(run.result.macro_f1),
+            decimal(run.result.nll),
+            decimal(run.result.ece),
+            decimal(run.result.aurc),
         )
         for run in runs
     ]
@@ -116,7 +114,7 @@ def _statements(runs: Sequence[Run]) -> list[str]:
     return found
 
 
-def _tables(result: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str], Rows]]:
+def _tables(result: EvaluationResult) -> Iterator[tuple[str, Sequence[str], Rows]]:
     """The tables of a result, with titles that begin as headings of a page do."""
     for title, heading, rows in result_tables(result):
         yield title[0].upper() + title[1:], heading, rows

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_type_hints
 
 from crossfer.evaluate.predictions import About
+from crossfer.stored import from_plain, shown, to_plain
 
 Interval = tuple[float, float]
 # Keys that the dictionary of a result may lack: what was not asked for, or does not apply to the model.
@@ -236,7 +236,7 @@ class EvaluationResult(PartResult):
     confusion: tuple[tuple[int, ...], ...]
     skipped: tuple[str, ...] = ()
     leaks: LeakResult | None = None
-    subsets: Mapping[str, PartResult] = field(default_factory=dict)
+    subsets: Mapping[str, SubsetResult] = field(default_factory=dict)
     sets: tuple[CoverageResult, ...] = ()
     abstention: AbstentionResult | None = None
     corruptions: CorruptionResult | None = None
@@ -255,13 +255,48 @@ class EvaluationResult(PartResult):
         values["skipped"] = {"count": len(self.skipped), "reasons": list(self.skipped)}
         return {key: value for key, value in values.items() if value or key not in OPTIONAL}
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> EvaluationResult:
+        """The inverse of ``to_dict``, but for the digits that it rounded off; other keys do not matter.
+
+        Raises:
+            ValueError: naming the key, what was expected there and what was found.
+        """
+        kinds = get_type_hints(About) | get_type_hints(cls) | _WRITTEN
+        del kinds["about"], kinds["model_sha256"]  # written as keys beside the figures, and in the model
+        read = {
+            key: from_plain(kind, values.get(key), key, strict=False)
+            for key, kind in kinds.items()
+            if key in values or key not in OPTIONAL
+        }
+        labels, model = read["labels"], read.pop("model")
+        if not labels or len(set(labels)) < len(labels):
+            raise ValueError(f"labels: expected different names, found {', '.join(labels) or 'none'}")
+        if tuple(read["per_class"]) != labels:
+            raise ValueError(
+                f"per_class: expected the labels in their order, found {shown(values['per_class'])}"
+            )
+        read["per_class"], read["skipped"] = tuple(read["per_class"].values()), read["skipped"].reasons
+        about = {key: read.pop(key) for key in ("data", "split", "protocol", "detector", "labels")}
+        return cls(about=About(**about, model=model.name, model_sha256=model.sha256), **read)
+
+
+@dataclass(frozen=True)
+class _Model:
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Skipped:
+    count: int
+    reasons: tuple[str, ...]
+
+
+# What ``to_dict`` writes otherwise than the result holds it.
+_WRITTEN = {"model": _Model, "per_class": Mapping[str, ClassResult], "skipped": _Skipped}
+
 
 def plain(value: Any) -> Any:
-    """A result as JSON holds it: dictionaries, lists, strings and numbers rounded to 6 digits."""
-    if dataclasses.is_dataclass(value):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return round(value, 6) if isinstance(value, float) else value
+    """A result as JSON holds it, numbers rounded to 6 digits."""
+    return to_plain(value, digits=6)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from crossfer.data.sample import Dataset
 from crossfer.evaluate.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from crossfer.evaluate.predictions import predict
-from crossfer.evaluate.result import CorruptionResult
+from crossfer.evaluate.result import CorruptionResult, EvaluationResult
 from crossfer.runtime.recognizer import Recognizer
 
 PASSES = len(CORRUPTIONS) * len(STRENGTHS)
@@ -37,11 +36,10 @@ def measure_robustness(
     return CorruptionResult(seed, by_kind, float(np.mean(list(by_kind.values()))))
 
 
-def curves(result: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+def curves(result: EvaluationResult) -> dict[str, tuple[float, ...]]:
     """For each kind of corruption the accuracy at strengths 0 to 5; 0 is the image as it is.
 
-    Args:
-        result: as ``EvaluationResult.to_dict`` gives it; without ``corruptions`` there are no curves.
+    Without ``corruptions`` there are no curves.
     """
-    measured = result.get("corruptions", {}).get("accuracy", {})
-    return {kind: (result["accuracy"], *accuracies) for kind, accuracies in measured.items()}
+    measured = {} if result.corruptions is None else result.corruptions.accuracy
+    return {kind: (result.accuracy, *accuracies) for kind, accuracies in measured.items()}

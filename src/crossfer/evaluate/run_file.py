@@ -9,7 +9,7 @@ the data set has them. Any tool that reads JSON Lines reads it; nothing has to b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from crossfer.console import as_json
-from crossfer.evaluate.predictions import About, Predictions
+from crossfer.evaluate.predictions import Predictions
 from crossfer.evaluate.result import EvaluationResult
-from crossfer.evaluate.run_check import check_figures, check_head, check_image
+from crossfer.evaluate.run_check import check_figures, check_image, read_head
 from crossfer.runtime.atomic import write_atomically
 
 FORMAT = 1
@@ -36,12 +36,12 @@ class Run:
 
     Attributes:
         name: of its file, without suffix.
-        result: as ``EvaluationResult.to_dict`` gives it.
+        result: its figures, rounded as the file holds them.
         predictions: the answers that it was made from.
     """
 
     name: str
-    result: Mapping[str, Any]
+    result: EvaluationResult
     predictions: Predictions
 
 
@@ -88,28 +88,27 @@ def read_run(path: Path) -> Run:
         raise RunError(f"{path}: expected a run of at most {MAX_BYTES >> 30} GiB, found more")
     try:
         with path.open(encoding="utf-8") as file:
-            head = _head(next(file, ""), path)
-            images = _images(file, head["labels"], path)
+            result = _head(next(file, ""), path)
+            images = _images(file, result.about.labels, path)
     except UnicodeDecodeError as error:
         raise RunError(f"{path}: expected UTF-8 text, found other bytes; write it again") from error
     try:
-        check_figures(head, images)
+        check_figures(result, images)
     except ValueError as error:
         raise RunError(f"{path}: {error}; write it again") from error
-    return Run(path.stem, head, _predictions(head, images))
+    return Run(path.stem, result, _predictions(result, images))
 
 
-def _head(line: str, path: Path) -> dict[str, Any]:
+def _head(line: str, path: Path) -> EvaluationResult:
     head = _object(line, path, 1)
-    if head.pop("run", None) != FORMAT or "labels" not in head:
+    if head.get("run") != FORMAT or "labels" not in head:
         raise RunError(
             f"{path}: expected a run as crossfer evaluate --predictions writes it, found another file"
         )
     try:
-        check_head(head)
+        return read_head(head)
     except ValueError as error:
         raise RunError(f"{path}, line 1: {error}; write it again") from error
-    return head
 
 
 def _images(lines: Iterable[str], labels: Sequence[str], path: Path) -> list[dict[str, Any]]:
@@ -152,18 +151,12 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-def _predictions(head: Mapping[str, Any], images: list[dict[str, Any]]) -> Predictions:
-    labels = tuple(head["labels"])
+def _predictions(result: EvaluationResult, images: list[dict[str, Any]]) -> Predictions:
+    labels = result.about.labels
     missing = [None] * len(labels)
-    about = About(
-        **{key: head[key] for key in ("data", "split", "protocol", "detector")},
-        model=head["model"]["name"],
-        model_sha256=head["model"]["sha256"],
-        labels=labels,
-    )
     shape = (len(images), len(labels))
     return Predictions(
-        about,
+        result.about,
         paths=tuple(str(image["path"]) for image in images),
         digests=tuple(str(image["digest"]) for image in images),
         truth=np.array([labels.index(image["truth"]) for image in images], np.int64),
@@ -172,5 +165,5 @@ def _predictions(head: Mapping[str, Any], images: list[dict[str, Any]]) -> Predi
         votes=np.array([image["votes"] for image in images], float).reshape(shape)
         if "votes" in images[0]
         else None,
-        skipped=tuple(head["skipped"]["reasons"]),
+        skipped=result.skipped,
     )

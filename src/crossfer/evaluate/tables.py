@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -14,7 +13,7 @@ from crossfer.console import TEXT_WIDTH, text_table
 from crossfer.evaluate.calibrate import SET_COVERAGES, Calibrated
 from crossfer.evaluate.comparison import AggregateResult, PairResult, RecipeResult
 from crossfer.evaluate.corruptions import STRENGTHS
-from crossfer.evaluate.result import EvaluationResult
+from crossfer.evaluate.result import EvaluationResult, Interval, PartResult
 from crossfer.evaluate.robustness import curves
 from crossfer.labels import LabelSet
 from crossfer.page import Rows
@@ -25,7 +24,11 @@ SHOWN_PAIRS = 30  # of classes that are confused, where the whole matrix would n
 
 
 def evaluation_tables(result: EvaluationResult, width: int = TEXT_WIDTH) -> Group:
-    """A headline, tables of figures, and the confusion matrix, which keeps to a width in characters."""
+    """A headline, tables of figures, and the confusion matrix, which keeps to a width in characters.
+
+    Figures are rounded first as a run's file holds them, so that a report of it shows the same digits.
+    """
+    result = EvaluationResult.from_dict(result.to_dict())
     about = result.about
     return Group(
         f"{about.model} on {about.data} {about.split} "
@@ -34,7 +37,7 @@ def evaluation_tables(result: EvaluationResult, width: int = TEXT_WIDTH) -> Grou
         f"(95 % interval {per_hundred(result.interval[0])} to {per_hundred(result.interval[1])})",
         _figures(result),
         *_identical(result),
-        *(_filled(*table) for table in result_tables(result.to_dict())),
+        *(_filled(*table) for table in result_tables(result)),
         _confusion(result, width),
         *([f"{len(result.skipped):,} bad rows or images left out"] if result.skipped else []),
     )
@@ -75,38 +78,34 @@ def _filled(title: str, heading: Sequence[str], rows: Rows) -> Table:
     return table
 
 
-def result_tables(result: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str], Rows]]:
+def result_tables(result: EvaluationResult) -> Iterator[tuple[str, Sequence[str], Rows]]:
     """The tables of one result, for a terminal as for a page.
-
-    Args:
-        result: as ``EvaluationResult.to_dict`` gives it, and a run's file holds it.
 
     Yields:
         Title, headings of the columns, and rows of texts.
     """
     if parts := _parts(result):
         yield "parts of the images", ("part", "images", "accuracy %", "95 % interval", "mean class %"), parts
-    if "sets" in result:
-        some = f", of the {result['n'] - result['no_face']:,} images with a face" if result["no_face"] else ""
+    if result.sets:
+        some = f", of the {result.n - result.no_face:,} images with a face" if result.no_face else ""
         yield (
             f"prediction sets{some}",
             ("promised %", "held %", "99 % band", "mean size"),
             [
                 (
-                    per_hundred(held["target"]),
-                    per_hundred(held["coverage"]),
-                    span(held["band"]),
-                    f"{held['mean_size']:.3f}",
+                    per_hundred(held.target),
+                    per_hundred(held.coverage),
+                    span(held.band),
+                    f"{held.mean_size:.3f}",
                 )
-                for held in result["sets"]
+                for held in result.sets
             ],
         )
-    if "abstention" in result:
-        found = result["abstention"]
-        row = (per_hundred(found["answered"]), per_hundred(found["accuracy"]), per_hundred(found["expected"]))
+    if (found := result.abstention) is not None:
+        row = (per_hundred(found.answered), per_hundred(found.accuracy), per_hundred(found.expected))
         yield "answers with --abstain", ("answered %", "right among them %", "fitted for %"), [row]
-    if "corruptions" in result:
-        mean = per_hundred(result["corruptions"]["mean"])
+    if result.corruptions is not None:
+        mean = per_hundred(result.corruptions.mean)
         yield (
             f"robustness: accuracy % by strength (mean of 1 to 5, all kinds: {mean} %)",
             ("kind", "0", *map(str, STRENGTHS), "mean", "curve"),
@@ -115,45 +114,46 @@ def result_tables(result: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str
                 for kind, rates in curves(result).items()
             ],
         )
-    if "evidence" in result:
-        found = result["evidence"]
-        title = f"evidence against random cells (n = {found['n']:,}, fill: {found['fill']})"
+    if (found := result.evidence) is not None:
+        title = f"evidence against random cells (n = {found.n:,}, fill: {found.fill})"
         heading = ("curve", "evidence", "random", "gain", "95 % interval")
-        yield title, heading, [_area(found, "deletion", "lower"), _area(found, "insertion", "higher")]
+        areas = (
+            ("deletion (lower is better)", found.deletion, found.deletion_random, found.deletion_gain),
+            ("insertion (higher is better)", found.insertion, found.insertion_random, found.insertion_gain),
+        )
+        yield title, heading, [_area(*area) for area in areas]
     yield (
         "each class",
         ("expression", "images", "recall %", "precision %"),
         [
-            (name, f"{scores['support']:,}", per_hundred(scores["recall"]), per_hundred(scores["precision"]))
-            for name, scores in result["per_class"].items()
+            (name, f"{scores.support:,}", per_hundred(scores.recall), per_hundred(scores.precision))
+            for name, scores in zip(result.about.labels, result.per_class, strict=True)
         ],
     )
 
 
-def _parts(result: Mapping[str, Any]) -> Rows:
-    parts = list(result.get("subsets", {}).items())
-    if "leaks" in result:
-        leaks = result["leaks"]
-        looked = " or ".join(leaks["looked_in"])
-        parts += [(f"in {looked} too, also nearly", leaks["leaked"]), ("all others", leaks["clean"])]
+def _parts(result: EvaluationResult) -> Rows:
+    parts: list[tuple[str, PartResult | None]] = list(result.subsets.items())
+    if (leaks := result.leaks) is not None:
+        looked = " or ".join(leaks.looked_in)
+        parts += [(f"in {looked} too, also nearly", leaks.leaked), ("all others", leaks.clean)]
     return [
         (name, "0", "-", "-", "-")
         if part is None
         else (
             name,
-            f"{part['n']:,}",
-            per_hundred(part["accuracy"]),
-            span(part["interval"]),
-            per_hundred(part["mean_class_accuracy"]),
+            f"{part.n:,}",
+            per_hundred(part.accuracy),
+            span(part.interval),
+            per_hundred(part.mean_class_accuracy),
         )
         for name, part in parts
     ]
 
 
-def _area(found: Mapping[str, Any], curve: str, better: str) -> Sequence[str]:
-    gain, (low, high) = found[f"{curve}_gain"]
-    areas = decimal(found[curve]), decimal(found[f"{curve}_random"])
-    return f"{curve} ({better} is better)", *areas, f"{gain:+.4f}", f"{low:+.4f} to {high:+.4f}"
+def _area(name: str, area: float, at_random: float, gained: tuple[float, Interval]) -> Sequence[str]:
+    gain, (low, high) = gained
+    return name, decimal(area), decimal(at_random), f"{gain:+.4f}", f"{low:+.4f} to {high:+.4f}"
 
 
 def _curve(rates: Sequence[float]) -> str:
