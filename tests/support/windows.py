@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crossfer.runtime import lock
+from crossfer.system import lock
 
 DESCRIPTORS = "/proc/self/fd"
 

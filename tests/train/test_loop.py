@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from crossfer.runtime.lock import FolderInUseError
 from crossfer.runtime.preprocess import standardize
+from crossfer.system.lock import FolderInUseError
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import Recipe

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from crossfer.labels import LabelSet, label_set
-from crossfer.processor import processor
+from crossfer.system.processor import processor
 from crossfer.train.ablate import load_rows
 from crossfer.train.config import Recipe
 from crossfer.train.intensity import conditions

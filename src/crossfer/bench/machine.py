@@ -15,9 +15,9 @@ import onnxruntime
 import PIL
 
 from crossfer import __version__
-from crossfer.processor import cpu_name, instructions, read_cpuinfo, text_of
 from crossfer.provenance import code_commit
-from crossfer.runtime.cores import share_of_time, usable_cores
+from crossfer.system.cores import share_of_time, usable_cores
+from crossfer.system.processor import cpu_name, instructions, read_cpuinfo, text_of
 
 STAT = Path("/proc/stat")
 

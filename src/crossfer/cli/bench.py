@@ -13,7 +13,7 @@ from crossfer.cli.errors import need_other
 from crossfer.cli.options import MODELS, ResultFile, ResultForm
 from crossfer.cli.output import give, remark, result_form
 from crossfer.defaults import MAX_THREADS
-from crossfer.runtime.writable import need_file
+from crossfer.system.writable import need_file
 
 
 def bench(

@@ -20,7 +20,7 @@ from crossfer.cli.options import (
 )
 from crossfer.data.names import DatasetName, Split
 from crossfer.defaults import SELECTIVE_ACCURACY
-from crossfer.runtime.writable import need_file
+from crossfer.system.writable import need_file
 
 
 def calibrate(

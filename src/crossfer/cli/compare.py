@@ -12,7 +12,7 @@ import typer
 from crossfer.cli.errors import UsageError, need_other
 from crossfer.cli.options import ResultFile, ResultForm
 from crossfer.cli.output import give, result_form
-from crossfer.runtime.writable import need_file
+from crossfer.system.writable import need_file
 
 
 def compare(

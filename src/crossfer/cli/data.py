@@ -13,7 +13,7 @@ from crossfer.cli.errors import need_other
 from crossfer.cli.options import DataRoot
 from crossfer.cli.output import counted
 from crossfer.data.names import LABEL_VERSION, PROTOCOL, DatasetName, LabelVersion, Protocol
-from crossfer.runtime.writable import need_file
+from crossfer.system.writable import need_file
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -108,7 +108,7 @@ def split(
     from crossfer.data.command import cut_split_file
     from crossfer.data.sample import Faults
     from crossfer.data.source import SOURCES, set_files
-    from crossfer.runtime.atomic import write_atomically
+    from crossfer.system.atomic import write_atomically
 
     need_file("--output", output)
     need_other("--output", output, set_files(name, root))

@@ -29,7 +29,7 @@ from crossfer.cli.options import (
 from crossfer.cli.output import give, result_form, terminal_width
 from crossfer.data.names import DatasetName, Split
 from crossfer.defaults import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName
-from crossfer.runtime.writable import need_file
+from crossfer.system.writable import need_file
 
 
 def evaluate(

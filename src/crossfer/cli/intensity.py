@@ -10,7 +10,7 @@ import typer
 from crossfer.cli.errors import need_extra, need_other
 from crossfer.cli.options import Override, StudyResults, StudyRuns, TableFile, TableOnly, TrainRoot
 from crossfer.cli.output import give, need_plot
-from crossfer.runtime.writable import need_file
+from crossfer.system.writable import need_file
 
 
 def intensity(

@@ -13,7 +13,7 @@ import typer
 from crossfer.cli.errors import need_apart, need_suffix
 from crossfer.figure import FORMATS
 from crossfer.printable import printable
-from crossfer.runtime.writable import need_file
+from crossfer.system.writable import need_file
 
 
 def to_stdout(text: str) -> None:
@@ -33,7 +33,7 @@ def terminal_width(output: Path | None = None) -> int | None:
 
 def to_file(text: str, output: Path) -> None:
     """Write a text whole or not at all; what is no UTF-8, as in names of files, is escaped."""
-    from crossfer.runtime.atomic import write_atomically
+    from crossfer.system.atomic import write_atomically
 
     write_atomically(output, text.encode("utf-8", "backslashreplace"))
 

@@ -21,7 +21,7 @@ from crossfer.cli.options import (
 )
 from crossfer.cli.output import counted, remark, tell_written, terminal_width, to_file, to_stdout
 from crossfer.defaults import DETECTOR_SIDE, MAX_THREADS, MIN_FACE_SCORE
-from crossfer.runtime.writable import need_file
+from crossfer.system.writable import need_file
 
 Form = Literal["text", "json", "csv"]
 FORMS: dict[str, Form] = {

@@ -20,7 +20,7 @@ from crossfer.cli.options import (
 )
 from crossfer.data.names import DatasetName
 from crossfer.defaults import FEWEST_RANGE_FACES, MAX_LOSS, RANGE_FACES
-from crossfer.runtime.writable import need_file
+from crossfer.system.writable import need_file
 
 if TYPE_CHECKING:
     from crossfer.runtime.bundle import BundleMeta

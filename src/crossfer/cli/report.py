@@ -9,7 +9,7 @@ import typer
 
 from crossfer.cli.errors import UsageError, need_extra, need_other, need_suffix
 from crossfer.cli.output import counted, remark, to_file
-from crossfer.runtime.writable import need_file
+from crossfer.system.writable import need_file
 
 
 def report(

@@ -214,10 +214,10 @@ def _lines(summary: dict[str, Any], output: Path) -> Iterator[str]:
 
 
 def _report(output: Path) -> None:
-    from crossfer.runtime.atomic import write_atomically
     from crossfer.scale.output import REPORT
     from crossfer.scale.report import html_report
     from crossfer.scale.summary import summarise
+    from crossfer.system.atomic import write_atomically
 
     path = output / REPORT
     write_atomically(path, html_report(summarise(output), str(output)).encode())

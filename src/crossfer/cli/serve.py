@@ -106,12 +106,12 @@ def serve(
     need_extra("serve")
     need_detector(detector, min_face_score, detector_side)
     from crossfer.runtime.bundle import resolve_model
-    from crossfer.runtime.cores import usable_cores
     from crossfer.serve.access import Access, check_host, read_origin, read_token
     from crossfer.serve.model_info import evaluation_fault
     from crossfer.serve.server import Certificate, address, bind
     from crossfer.serve.server import serve as run
     from crossfer.serve.service import Service
+    from crossfer.system.cores import usable_cores
 
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("expected both --tls-cert and --tls-key, or neither")

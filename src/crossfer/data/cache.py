@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfer.runtime.atomic import write_atomically
+from crossfer.system.atomic import write_atomically
 
 VERSION = 1  # of what an index holds: raise it when that changes
 MAX_BYTES = 1 << 28

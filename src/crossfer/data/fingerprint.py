@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from crossfer.data.sample import DataError, Dataset, Sample
-from crossfer.runtime.cores import usable_cores
+from crossfer.system.cores import usable_cores
 
 SIDE = 24  # pixels of a thumbnail's side
 CHUNK = 256  # images decoded ahead: memory stays that of so many

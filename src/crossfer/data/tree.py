@@ -15,7 +15,7 @@ import numpy as np
 
 from crossfer.data.sample import DataError
 from crossfer.runtime.image import ImageError, decode
-from crossfer.runtime.regular import open_regular
+from crossfer.system.regular import open_regular
 
 # What operating systems leave in folders and zips that people look at; names that begin with a dot as well.
 LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})

@@ -20,7 +20,7 @@ from crossfer.console import as_json
 from crossfer.evaluate.predictions import Predictions
 from crossfer.evaluate.result import EvaluationResult
 from crossfer.evaluate.run_check import check_figures, check_image, read_head
-from crossfer.runtime.atomic import write_atomically
+from crossfer.system.atomic import write_atomically
 
 FORMAT = 1
 MAX_BYTES = 1 << 31

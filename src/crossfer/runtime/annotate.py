@@ -12,10 +12,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from crossfer.figure import ANNOTATED, BLUE, GREEN, ORANGE, PURPLE, SKY, SOFTWARE, VERMILION, YELLOW
 from crossfer.runtime.align import CropGeometry, Square, crop_square, cut_square
-from crossfer.runtime.atomic import write_atomically
 from crossfer.runtime.fonts import Font, font_for
 from crossfer.runtime.image import scaled
 from crossfer.runtime.percent import percent
+from crossfer.system.atomic import write_atomically
 from crossfer.types import Face
 
 FACE_COLORS = (SKY, ORANGE, GREEN, YELLOW, PURPLE, VERMILION, BLUE)  # one a face

@@ -21,12 +21,12 @@ import onnxruntime
 from crossfer.calibration import Calibration
 from crossfer.labels import LABEL_SETS, LabelSet
 from crossfer.models import embedded, names
-from crossfer.runtime.atomic import write_atomically
 from crossfer.runtime.inference import session_options
 from crossfer.runtime.preprocess import InputContract
 from crossfer.runtime.protobuf import fields, message
 from crossfer.runtime.session import ModelSession
 from crossfer.stored import from_plain, to_plain
+from crossfer.system.atomic import write_atomically
 
 FORMAT = 2
 METADATA_KEY = "crossfer"

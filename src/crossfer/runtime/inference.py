@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import EPFail, Fail, RuntimeException
 
-from crossfer.runtime.cores import inference_threads
+from crossfer.system.cores import inference_threads
 
 
 def session_options(threads: int | None) -> onnxruntime.SessionOptions:

@@ -16,11 +16,11 @@ from typing import IO, BinaryIO, Self
 from zipfile import ZipFile, ZipInfo
 
 from crossfer.runtime.image import SUFFIXES
-from crossfer.runtime.regular import open_regular
 from crossfer.scale.entries import Entry, entry_name, fault_entry
 from crossfer.scale.faults import Fault
 from crossfer.scale.names import is_address, shown, suffix
 from crossfer.scale.storage import Listed, check_size, open_file, reason
+from crossfer.system.regular import open_regular
 
 MAX_HEADERS = 1 << 20  # bytes; what tells of one member of a tar: its name, and where a sparse one has holes
 TARS = frozenset({".tar", ".tgz", ".tar.gz", ".tbz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz"})

@@ -18,10 +18,10 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from crossfer.runtime.atomic import whole_file, write_atomically
-from crossfer.runtime.lock import FolderInUseError, lock_folder
 from crossfer.scale.faults import ScoreError
 from crossfer.scale.work import Scored
+from crossfer.system.atomic import whole_file, write_atomically
+from crossfer.system.lock import FolderInUseError, lock_folder
 
 FORMAT = 1
 LOCK, RUN, PLAN, PARTS, MANIFEST, SUMMARY, REPORT = (

@@ -13,7 +13,6 @@ from typing import Any, Literal
 from crossfer import __version__
 from crossfer.defaults import DETECTOR_SIDE, MIN_FACE_SCORE, MOST_IN_A_SHARD, SHARD_SIZE, DetectorName
 from crossfer.runtime.bundle import read_bundle
-from crossfer.runtime.cores import usable_cores
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.scale.faults import ScoreError
 from crossfer.scale.listing import Listing
@@ -24,6 +23,7 @@ from crossfer.scale.plan import Plan, write_plan
 from crossfer.scale.ray_environment import prepare_ray
 from crossfer.scale.summary import commonest, write_summary
 from crossfer.scale.work import Engine, Setup
+from crossfer.system.cores import usable_cores
 
 # What decides how a face is recognised, and what must stay as it is when a run is resumed; engine and workers
 # may change.

@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from crossfer.printable import without_password
 from crossfer.runtime.image import MAX_BYTES
-from crossfer.runtime.regular import NotRegularError, open_regular
 from crossfer.scale.faults import Fault, ScoreError
 from crossfer.scale.names import is_address, shown
+from crossfer.system.regular import NotRegularError, open_regular
 
 TRIES, FIRST_PAUSE = 4, 1.0  # an address is asked again after 1, 2 and 4 seconds
 NAMES_AT_ONCE = 65_536

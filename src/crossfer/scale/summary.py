@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from crossfer.runtime.atomic import write_atomically
 from crossfer.scale.faults import ScoreError
 from crossfer.scale.listing import LINKED
 from crossfer.scale.output import MANIFEST, SUMMARY, manifest, read_run
 from crossfer.scale.rows import Tally
 from crossfer.scale.work import STAGES
+from crossfer.system.atomic import write_atomically
 
 POINTS = 120  # of the curve of throughput
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 from torch import Tensor
 
-from crossfer.runtime.atomic import write_atomically
+from crossfer.system.atomic import write_atomically
 
 
 class CheckpointError(ValueError):

@@ -17,7 +17,7 @@ from lightning_fabric.utilities import distributed as launched
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from crossfer.processor import processor
+from crossfer.system.processor import processor
 from crossfer.train.ranks import Rank, this_rank
 
 Device = Literal["cpu", "cuda"]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from crossfer.method import CrossLayerNet
 from crossfer.method.encoder import STAGES
-from crossfer.runtime.atomic import write_atomically
+from crossfer.system.atomic import write_atomically
 from crossfer.train.config import Recipe
 from crossfer.train.faults import TrainingError
 from crossfer.train.observer import Observer

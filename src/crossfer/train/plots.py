@@ -9,7 +9,7 @@ from typing import Any
 
 from crossfer.figure import BLUE, ORANGE, PURPLE, picture
 from crossfer.method.encoder import STAGES
-from crossfer.runtime.atomic import write_atomically
+from crossfer.system.atomic import write_atomically
 from crossfer.train.intensity import CONDITIONS
 from crossfer.train.study import TrialResult, paired_difference
 

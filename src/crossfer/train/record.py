@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from crossfer.runtime.atomic import write_atomically
+from crossfer.system.atomic import write_atomically
 from crossfer.train.config import Objective
 from crossfer.train.device import Precision
 

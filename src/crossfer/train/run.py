@@ -12,7 +12,7 @@ from rich.console import Console
 from crossfer.console import counting, say
 from crossfer.data.sample import Dataset
 from crossfer.labels import LabelSet
-from crossfer.runtime.writable import need_folder
+from crossfer.system.writable import need_folder
 from crossfer.train.config import DataConfig, Recipe
 from crossfer.train.device import choose_device
 from crossfer.train.display import Display

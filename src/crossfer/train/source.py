@@ -17,7 +17,7 @@ from crossfer.data.splitfile import read_split_file
 from crossfer.data.subset import take
 from crossfer.data.synthetic import load_synthetic
 from crossfer.labels import LabelSet
-from crossfer.runtime.atomic import write_atomically
+from crossfer.system.atomic import write_atomically
 from crossfer.train.config import DataConfig, RecipeError
 
 SPLIT_FILE = "split.csv"  # in a run's folder: the validation split that was cut for it

@@ -19,7 +19,7 @@ from crossfer.labels import LabelSet
 from crossfer.method import CrossLayerLoss, CrossLayerNet, collectives
 from crossfer.method.losses import soft_cross_entropy
 from crossfer.provenance import code_commit
-from crossfer.runtime.lock import lock_folder
+from crossfer.system.lock import lock_folder
 from crossfer.train import checkpoint
 from crossfer.train.balance import BalancedCrossEntropy
 from crossfer.train.config import Recipe

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from crossfer.data.sample import DataError, Dataset
-from crossfer.runtime.cores import usable_cores
 from crossfer.runtime.preprocess import InputContract, resize_crop
+from crossfer.system.cores import usable_cores
 from crossfer.train.loader import Batch, FaceTensors, answers, drawn
 from crossfer.train.ranks import this_rank
 

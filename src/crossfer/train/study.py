@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from crossfer.labels import LabelSet
 from crossfer.metrics import t_quantile
-from crossfer.runtime.atomic import write_atomically
+from crossfer.system.atomic import write_atomically
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import OF_THE_MACHINE, DataConfig, Recipe
 from crossfer.train.device import choose_device, device_name
@@ -70,8 +70,8 @@ class TrialResult:
         recipe: the whole recipe, but for what concerns the machine alone.
         observed: what an observer noted, by its own keys.
         valid_mean_class_accuracy: after the last epoch; None in the files of older versions.
-        processor: what it was trained on, as ``crossfer.processor.processor`` says, or the name of the GPU;
-            None in the files of older versions.
+        processor: what it was trained on, as ``crossfer.system.processor`` says, or the name of the GPU; None
+            in the files of older versions.
         weights: SHA-256 of the file of each teacher and of the weights to start from, by the name that the
             recipe gives it; None in the files of older versions.
         faces: number and checksum of the faces of each split, as ``crossfer.train.stream.fingerprint`` gives

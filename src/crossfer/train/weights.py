@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from crossfer.method import CrossLayerNet
-from crossfer.runtime.writable import need_folder
+from crossfer.system.writable import need_folder
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.network import input_contract

@@ -13,10 +13,10 @@ from shutil import copyfile
 from typing import Any
 
 from crossfer import __version__
-from crossfer.runtime.atomic import whole_file
 from crossfer.runtime.columns import csv_line
 from crossfer.runtime.fonts import boxes_in_words
 from crossfer.runtime.recognizer import Recognizer
+from crossfer.system.atomic import whole_file
 from crossfer.video.draw import draw_frame
 from crossfer.video.encode import Segment, SegmentWriter, join
 from crossfer.video.frames import RecognizedFrame

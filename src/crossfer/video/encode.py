@@ -23,7 +23,7 @@ from av.audio.resampler import AudioResampler
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError, InvalidDataError
 
-from crossfer.runtime.atomic import to_disk, whole_file
+from crossfer.system.atomic import to_disk, whole_file
 from crossfer.video.source import VideoError, open_file, packets_of
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crossfer.figure import FIGURE
 from crossfer.runtime.files import drawn_as
-from crossfer.runtime.writable import need_file, need_folder
+from crossfer.system.writable import need_file, need_folder
 from crossfer.video.encode import SUFFIXES as COPIES
 from crossfer.video.recognize import VideoSettings
 from crossfer.video.rows import RowFormat

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from crossfer.figure import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW, picture
-from crossfer.runtime.atomic import write_atomically
+from crossfer.system.atomic import write_atomically
 from crossfer.video.options import timelines_in
 from crossfer.video.people import Person, clock
 

@@ -17,9 +17,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from crossfer.runtime.atomic import write_atomically
 from crossfer.runtime.detector import Detection
-from crossfer.runtime.lock import lock_folder
+from crossfer.system.atomic import write_atomically
+from crossfer.system.lock import lock_folder
 from crossfer.video.tracks import Look, look_from_dict
 
 _HEAD = 1 << 20  # bytes of a source that tell it from another

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from crossfer.runtime import atomic
-from crossfer.runtime.atomic import whole_file, write_atomically
+from crossfer.system import atomic
+from crossfer.system.atomic import whole_file, write_atomically
 from support.full_disk import files_of_at_most
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from crossfer.runtime.writable import need_file, need_folder
+from crossfer.system.writable import need_file, need_folder
 
 
 def test_a_folder_that_cannot_be_written_is_named_before_any_work(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 
-from crossfer import processor
-from crossfer.processor import cpu_name, instructions
+from crossfer.system import processor
+from crossfer.system.processor import cpu_name, instructions
 
 X86 = """processor\t: 0
 vendor_id\t: AuthenticAMD

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from crossfer.runtime.atomic import open_descriptor
+from crossfer.system.atomic import open_descriptor
 
 
 def need_file(option: str, path: Path | None) -> None:

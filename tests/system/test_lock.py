@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from crossfer.runtime import lock
-from crossfer.runtime.lock import FolderInUseError, lock_folder
+from crossfer.system import lock
+from crossfer.system.lock import FolderInUseError, lock_folder
 from support.windows import keep_open_files
 
 HOLD = (
-    "import sys, time, pathlib; from crossfer.runtime.lock import lock_folder\n"
+    "import sys, time, pathlib; from crossfer.system.lock import lock_folder\n"
     "held = lock_folder(pathlib.Path(sys.argv[1]), '.lock'); print('held', flush=True); time.sleep(60)"
 )
 MESSAGE = "another run is writing there now; wait for it, or name another output"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crossfer.runtime.regular import NotRegularError, open_regular
+from crossfer.system.regular import NotRegularError, open_regular
 
 
 def test_a_file_is_read_by_any_kind_of_path(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from crossfer.runtime import cores
-from crossfer.runtime.cores import inference_threads, usable_cores
+from crossfer.system import cores
+from crossfer.system.cores import inference_threads, usable_cores
 
 
 @pytest.fixture(autouse=True)

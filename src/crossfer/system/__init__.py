@@ -1,0 +1,1 @@
+"""What is asked of the operating system: whole files, locks, cores, which processor this is."""
