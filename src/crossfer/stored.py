@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -82,7 +83,7 @@ def shown(value: Any) -> str:
 
 
 def _dataclass(kind: Any, value: Any, place: str, strict: bool) -> Any:
-    values, kinds = _object(value, place), get_type_hints(kind)
+    values, kinds = _object(value, place), _kinds(kind)
     names = [field.name for field in fields(kind)]
     if strict and (unknown := sorted(values.keys() - set(names))):
         raise ValueError(f"{place}: expected the keys {', '.join(names)}, found also {shown(unknown[0])}")
@@ -90,6 +91,9 @@ def _dataclass(kind: Any, value: Any, place: str, strict: bool) -> Any:
         name: from_plain(kinds[name], values.get(name), f"{place}.{name}", strict=strict) for name in names
     }
     return kind(**read)
+
+
+_kinds = cache(get_type_hints)  # evaluates text, which takes longer than all the rest
 
 
 def _tuple(kinds: tuple[Any, ...], value: Any, place: str, strict: bool) -> tuple[Any, ...]:

@@ -604,7 +604,10 @@ def test_letters_that_no_font_here_has_are_told_once_and_only_where_there_are_pi
     with system_with("cmr10.ttf"):
         drawn = predict(astronaut_path, folder / "b.png", "--annotate", tmp_path / "drawn")
         assert (
-            drawn.stderr.count("no font was found for джорь, which pictures show as boxes; install one") == 1
+            drawn.stderr.count(
+                "pictures show джорь as boxes: no font was found that has all letters of a name; install"
+            )
+            == 1
         )
         assert "no font" not in predict(astronaut_path).stderr
     with system_with("DejaVuSans.ttf"):

@@ -39,8 +39,14 @@ def test_without_such_a_font_they_are_boxes_which_is_told(files):
     with system_with(*files):
         assert name("радость") == BUILT_IN
         assert boxes_in_words(["дар", "fear", "дрд"]).startswith(
-            "no font was found for адр, which pictures show"
+            "pictures show адр as boxes: no font was found that has all letters of a name; install"
         )
+
+
+def test_where_no_font_has_all_of_them_most_are_drawn():
+    with system_with("cmr10.ttf", "DejaVuSans.ttf"):
+        assert name("радость喜") == "DejaVu Sans"
+        assert boxes_in_words(["радость喜"]).startswith("pictures show 喜 as boxes: ")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="where fonts lie depends on the system")

@@ -1,5 +1,6 @@
 import io
 import os
+import signal
 import struct
 import warnings
 import zlib
@@ -383,3 +384,50 @@ def test_several_threads_may_read_one_image(kind, loaded):
                 image.load()
             for pixels in pool.map(load_image, [image] * 3):
                 assert np.array_equal(pixels, expected)
+
+
+def test_the_file_of_an_image_may_read_another_meanwhile():
+    inner = Image.fromarray(RGB)
+
+    class File(io.BytesIO):
+        def read(self, *arguments):
+            load_image(inner)
+            return super().read(*arguments)
+
+    outer = Image.open(File(encoded(Image.fromarray(RGB), "PNG")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image_module, "_at", lambda _: image_module._locks[0])
+        assert np.array_equal(load_image(outer), RGB)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_process_forked_meanwhile_reads_images():
+    """Another thread may be at one, whose lock nobody in the child lets go."""
+    image = Image.fromarray(RGB)
+    lock = image_module._at(image)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lock.acquire).result()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            load_image(image)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        pool.submit(lock.release).result()
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_decoders_that_call_it_damage_are_asked_again(short, monkeypatch):
+    def damaged(*_: object) -> None:
+        raise OSError("broken data stream when reading image file")
+
+    def full(size: int, *_: object) -> None:
+        assert size == 10 * RGB[..., 0].size
+        if short:
+            raise MemoryError
+
+    content = encoded(Image.fromarray(RGB))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", damaged)
+    monkeypatch.setattr(np, "empty", full)
+    with pytest.raises(MemoryError if short else ImageError, match=r"expected memory|truncated or corrupt"):
+        load_image(content)

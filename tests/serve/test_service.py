@@ -269,6 +269,24 @@ def test_want_of_memory_is_no_fault_of_the_image(model, photo, caplog, monkeypat
         assert post(client, photo).status_code == 200
 
 
+def test_want_of_memory_for_one_image_leaves_the_others_their_answers(model, photo, monkeypatch):
+    loads, big = ImageFile.ImageFile.load, encoded(np.zeros((78, 77, 3), np.uint8))
+
+    def short(image: ImageFile.ImageFile) -> object:
+        if image.size == (77, 78):
+            raise MemoryError
+        return loads(image)
+
+    with running(Service(model)) as client:
+        monkeypatch.setattr(ImageFile.ImageFile, "load", short)
+        first, second = post(client, photo, big).json()["images"]
+        assert first["error"] is None
+        assert second["error"]["type"] == f"{TYPE_PREFIX}busy"
+        assert post(client, b"no image", big).status_code == 503
+        refused = 'crossfer_images_total{outcome="refused"} 3.0'
+        assert refused in client.get("/metrics").text
+
+
 def test_every_answer_carries_the_security_headers(client, photo):
     for response in (client.get("/"), client.get("/none"), post(client, photo), post(client, b"")):
         assert {name: response.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS

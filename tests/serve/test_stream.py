@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import ImageFile
 from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -73,6 +74,19 @@ def test_a_bad_frame_is_answered_and_the_stream_goes_on(client, photo):
             socket.send(frame)
             answer = json.loads(socket.recv(30))
         assert (answer["frame"], answer["error"]) == (3, None)
+
+
+def test_so_is_one_that_there_is_no_memory_for(model, photo, monkeypatch):
+    def short(_: object) -> None:
+        raise MemoryError
+
+    with running(Service(model)) as client, connect(url(client)) as websocket:
+        with monkeypatch.context() as patch:
+            patch.setattr(ImageFile.ImageFile, "load", short)
+            websocket.send(photo)
+            assert json.loads(websocket.recv(timeout=30))["error"]["type"].endswith(":busy")
+        websocket.send(photo)
+        assert json.loads(websocket.recv(timeout=30))["error"] is None
 
 
 def test_what_cannot_be_kept_up_with_is_dropped_and_the_newest_answered(model, photo):

@@ -29,7 +29,7 @@ _NO_LETTER = "\uffff"  # drawn as what a font draws for letters that it lacks
 
 
 def font_for(text: str, size: float) -> Font:
-    """The built-in font; where it lacks a letter of the text, the first of the system's that has all of them.
+    """The built-in font; where it lacks a letter of the text, the one of the system's that lacks the fewest.
 
     Args:
         text: what is to be drawn.
@@ -48,8 +48,8 @@ def boxes_in_words(texts: Iterable[str]) -> str:
     if not lacking:
         return ""
     return (
-        f"no font was found for {''.join(sorted(lacking))}, which pictures show as boxes; install one, such "
-        "as DejaVu Sans, or Noto Sans CJK for Chinese, Japanese and Korean"
+        f"pictures show {''.join(sorted(lacking))} as boxes: no font was found that has all letters of a "
+        "name; install one, such as DejaVu Sans, or Noto Sans CJK for Chinese, Japanese and Korean"
     )
 
 
@@ -59,12 +59,14 @@ def _beyond_ascii(text: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _font_with(letters: frozenset[str]) -> str | None:
-    """The path of a font that has these letters; None for the built-in one, also where there is no other."""
-    if _lacking(None, letters):
-        for path in filter(None, map(_place, OF_SYSTEMS)):
-            if not _lacking(path, letters):
-                return path
-    return None
+    """The path of the font that has most of these letters; None for the built-in one."""
+    best, lacking = None, _lacking(None, letters)
+    for path in filter(None, map(_place, OF_SYSTEMS)):
+        if not lacking:
+            break
+        if len(found := _lacking(path, letters)) < len(lacking):
+            best, lacking = path, found
+    return best
 
 
 def _lacking(path: str | None, letters: Iterable[str]) -> set[str]:

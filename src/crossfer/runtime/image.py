@@ -24,8 +24,7 @@ _EIGHT_BIT_MODES = frozenset({"1", "L", "RGB", "RGBX", "CMYK", "YCbCr"})
 _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B"})
 
 _PART = 1 << 18  # pixels
-# Pillow reads pixels and EXIF when they are first asked for, which two threads must not do at once.
-_AT_ONE_IMAGE = tuple(threading.Lock() for _ in range(64))
+_DECODERS_NEED = 10  # bytes a pixel at most, those of progressive JPEG for one
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda pixels: pixels[:, ::-1],
@@ -66,7 +65,7 @@ def load_image(source: ImageSource) -> np.ndarray:
             return _check_array(source)
         case Image.Image():
             _check_size(source.width, source.height, "PIL image")
-            with _AT_ONE_IMAGE[id(source) // 16 % len(_AT_ONE_IMAGE)]:
+            with _at(source):
                 return to_pixels(source, "PIL image")
         case bytes():
             return decode(source, "image bytes")
@@ -77,6 +76,25 @@ def load_image(source: ImageSource) -> np.ndarray:
         "expected a path, bytes, a PIL image or a uint8 RGB array of shape (H, W, 3), "
         f"got {type(source).__name__}"
     )
+
+
+def _at(image: Image.Image) -> threading.RLock:
+    """Pillow reads pixels and EXIF when they are first asked for, which two threads must not do at once."""
+    return _locks[id(image) // 64 % len(_locks)]  # images lie 64 bytes apart
+
+
+def _renew_locks() -> None:
+    """In the child of a fork a lock that another thread held would be held for ever."""
+    _locks[:] = _new_locks()
+
+
+def _new_locks() -> list[threading.RLock]:
+    return [threading.RLock() for _ in range(256)]  # reentrant: the file of one image may read another
+
+
+_locks = _new_locks()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _check_array(array: np.ndarray) -> np.ndarray:
@@ -195,6 +213,7 @@ def to_pixels(image: Image.Image, name: str) -> np.ndarray:
     except MemoryError as error:
         raise _no_memory(name) from error
     except Exception as error:  # decoders raise nearly anything when the data is damaged
+        _need_memory(image, name)
         raise _corrupt(name, error) from error
 
 
@@ -254,6 +273,14 @@ def _too_large_for_pillow(name: str, error: Exception, max_pixels: int) -> Image
         f"{name}: expected at most {allowed / 10**6:.4g} megapixels, found more; it is Pillow's limit that "
         f"is so low here (PIL.Image.MAX_IMAGE_PIXELS = {limit}): raise that, or scale the image down"
     )
+
+
+def _need_memory(image: Image.Image, name: str) -> None:
+    """Some decoders say that the data is damaged where they get no memory."""
+    try:
+        np.empty(_DECODERS_NEED * image.width * image.height, np.uint8)
+    except MemoryError as error:
+        raise _no_memory(name) from error
 
 
 def _no_memory(name: str) -> MemoryError:

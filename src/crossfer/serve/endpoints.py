@@ -15,7 +15,6 @@ from starlette.responses import JSONResponse, Response
 from crossfer.defaults import LEAST_COVERAGE, MOST_COVERAGE
 from crossfer.runtime.bundle import BundleError
 from crossfer.runtime.decision import Decision
-from crossfer.runtime.image import ImageError
 from crossfer.serve import schema
 from crossfer.serve.access import PROTOCOL
 from crossfer.serve.answer import Answer, AnswerOptions, failed, write
@@ -168,27 +167,30 @@ class Endpoints:
             self._monitoring.images.labels("late").inc(len(uploads))
             detail = f"No answer within {seconds:g} seconds; try again later, or with a smaller image."
             raise Problem("timeout", detail, {"Retry-After": "5"}) from error
-        errors = [one for one in found if isinstance(one, ImageError)]
-        self._monitoring.images.labels("refused").inc(len(errors))
-        self._monitoring.images.labels("answered").inc(len(found) - len(errors))
-        if len(errors) == len(found):
-            raise Problem("unusable-image", " ".join(f"{error}." for error in errors))
+        problems = [one for one in found if isinstance(one, Problem)]
+        self._monitoring.images.labels("refused").inc(len(problems))
+        self._monitoring.images.labels("answered").inc(len(found) - len(problems))
+        if len(problems) == len(found):
+            raise _joined(problems)
         return await write(found, lambda: self._render(uploads, found, options))
 
-    async def _try(self, upload: Upload) -> Answer | ImageError:
+    async def _try(self, upload: Upload) -> Answer | Problem:
         try:
             return await self._engine.recognize(upload.data, upload.name)
-        except ImageError as error:
-            return error
+        except Problem as problem:
+            return problem
 
     def _render(
-        self, uploads: Sequence[Upload], found: Sequence[Answer | ImageError], options: AnswerOptions
+        self, uploads: Sequence[Upload], found: Sequence[Answer | Problem], options: AnswerOptions
     ) -> bytes:
         images = []
         for upload, one in zip(uploads, found, strict=True):
-            if isinstance(one, ImageError):
-                values = failed(Problem("unusable-image", f"{one}.").to_dict())
-            else:
-                values = one.to_dict(options, self._meta)
+            values = failed(one.to_dict()) if isinstance(one, Problem) else one.to_dict(options, self._meta)
             images.append({"name": upload.name, **values})
         return json.dumps({"model": self._meta.name, "images": images}).encode()
+
+
+def _joined(problems: Sequence[Problem]) -> Problem:
+    """What a request gets of whose images none was answered: to try again, if that may help one of them."""
+    passing = [problem for problem in problems if problem.name != "unusable-image"]
+    return passing[0] if passing else Problem("unusable-image", " ".join(one.detail for one in problems))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 from crossfer.runtime.cost import check_cost
-from crossfer.runtime.image import open_image, to_pixels
+from crossfer.runtime.image import ImageError, open_image, to_pixels
 from crossfer.runtime.recognizer import Found, Recognizer
 from crossfer.serve.answer import Answer
 from crossfer.serve.batcher import Batcher, LaterError
 from crossfer.serve.monitoring import Monitoring
+from crossfer.serve.problems import Problem
 from crossfer.serve.service import Service
+
+logger = logging.getLogger("crossfer.serve")
 
 
 class Engine:
@@ -46,9 +50,16 @@ class Engine:
         """The faces in the bytes of an image file; ``name`` is what errors call it.
 
         Raises:
-            ImageError: if the image cannot be used.
+            Problem: if the image cannot be used, or memory is too short for it.
         """
-        return await asyncio.wrap_future(self._batcher.submit((data, name)))
+        try:
+            return await asyncio.wrap_future(self._batcher.submit((data, name)))
+        except ImageError as error:
+            raise Problem("unusable-image", f"{error}.") from error
+        except MemoryError as error:
+            logger.exception("not enough memory for an image")
+            detail = "There is too little memory for it now; try again later, or with a smaller image."
+            raise Problem("busy", detail, {"Retry-After": "5"}) from error
 
     def warm_up(self, image: bytes) -> None:
         """Loads what is loaded at the first image; it counts for nothing."""

@@ -79,10 +79,6 @@ class Guard:
             await exchange.refuse(problem, receive)
         except ClientDisconnect:
             return
-        except MemoryError:
-            logger.exception("not enough memory for an answer")
-            detail = "There is too little memory for it now; try again later, or with a smaller image."
-            await exchange.refuse(Problem("busy", detail, {"Retry-After": "5"}), receive)
         except Exception:
             mark = uuid.uuid4()
             logger.exception("unhandled error %s", mark)

@@ -10,7 +10,6 @@ from functools import partial
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from crossfer.runtime.image import ImageError
 from crossfer.serve.answer import Answer, AnswerOptions, failed, write
 from crossfer.serve.engine import Engine
 from crossfer.serve.limits import IDLE_STREAM_SECONDS, STALLED_SECONDS
@@ -127,8 +126,8 @@ async def _recognize(engine: Engine, data: bytes, name: str) -> Answer | Problem
     try:
         async with asyncio.timeout(engine.limits.timeout):
             return await engine.recognize(data, name)
-    except ImageError as error:
-        return Problem("unusable-image", f"{error}.")
+    except Problem as problem:
+        return problem
     except TimeoutError:
         return Problem("timeout", f"No answer within {engine.limits.timeout:g} seconds.")
 
