@@ -159,7 +159,7 @@ def test_a_number_that_a_class_has_for_its_name_is_that_class(numbered: bool, na
     assert [scale.expressions[sample.label] for sample in dataset.samples] == ["10", "2"]
 
 
-@pytest.mark.parametrize("classes", ["1,2,4", "none,1", "-1,0,+1", "0.5,1.5"])
+@pytest.mark.parametrize("classes", ["1,2,4", "none,1", "-1,0,+1", "0.5,1.5", ".5,.6"])
 def test_beside_a_class_with_a_number_for_its_name_no_number_is_a_position(classes: str, tmp_path: Path):
     path = write(tmp_path / "t.csv", ("path", "label"), (("faces/a.png", "3.0"), ("faces/b.png", 2)))
     with pytest.raises(DataError, match=r"row 1: unknown expression '3' .* expected one of "):

@@ -330,11 +330,12 @@ def test_one_network_is_not_two_seeds():
 
 
 def test_a_calibrated_copy_is_no_other_seed():
-    """Its file and probabilities are others, its logits the same; its images may stand in another order."""
+    """Its file and probabilities are others, its logits the same; images and classes may stand otherwise."""
     a, b, c = (run(name, coin(50, 0.7, seed)) for seed, name in enumerate("abc"))
     a.predictions.logits[0] = a.predictions.probabilities[0] = np.nan
     answers = a.predictions.select(np.arange(50)[::-1])
-    about = replace(answers.about, model_sha256="calibrated")
+    spelled = tuple(map(str.upper, answers.about.labels))
+    about = replace(answers.about, model_sha256="calibrated", labels=spelled)
     answers = replace(answers, about=about, probabilities=answers.probabilities**2)
     copy = Run("copy", a.result, replace(answers, logits=answers.logits + np.float32(1e-5)))
     for compare in (

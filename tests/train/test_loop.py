@@ -440,6 +440,17 @@ def test_other_classes_are_refused_on_resuming(whole: Path, tmp_path: Path) -> N
         run(toy_recipe(), tmp_path, resume=True)
 
 
+def test_classes_in_the_other_unicode_form_are_the_same_on_resuming(whole: Path, tmp_path: Path) -> None:
+    """Runs of earlier versions have the names as macOS wrote those of folders."""
+    tensors, meta = checkpoint.load(whole / "last.safetensors")
+    checkpoint.save(tmp_path / "last.safetensors", tensors, meta | {"label_set": "a\u0308rger,froh"})
+    with pytest.raises(TrainingError, match="the data now has toy"):
+        run(toy_recipe(), tmp_path, resume=True)
+    labels = replace(LABELS, name="\u00e4rger,froh")
+    faces = toy_faces(48), toy_faces(24, seed=1)
+    assert len(train(toy_recipe(), labels, *faces, tmp_path, resume=True).history) == 3
+
+
 def test_records_are_plain_values(whole: Path) -> None:
     history = run(toy_recipe(), whole, resume=True).history
     assert all(isinstance(v, int | float) for record in history for v in asdict(record).values())

@@ -47,7 +47,7 @@ SPLIT_NAMES = {name: split for split, names in SPLIT_FOLDERS.items() for name in
 
 Row = Mapping[str, Any]
 _WHOLE = re.compile(r"(-?\d+)(\.0*)?")  # pandas writes 3.0 where a column of whole numbers has a gap
-_NUMBER = re.compile(r"[+-]?\d+([.,]\d*)?")
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)")
 
 
 @dataclass(frozen=True)

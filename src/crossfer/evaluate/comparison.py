@@ -240,7 +240,7 @@ def _require_seeds(runs: Sequence[Run]) -> None:
 
 def _same_logits(first: Predictions, second: Predictions) -> bool:
     """Whether two runs on the same images have the same logits, but for how machines round."""
-    if first.about.labels != second.about.labels:
+    if [*map(canonical, first.about.labels)] != [*map(canonical, second.about.labels)]:
         return False
     one, other = (answers.logits[_order(answers)] for answers in (first, second))
     return np.allclose(one, other, rtol=0, atol=ROUNDING, equal_nan=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.optim.swa_utils import AveragedModel
 
-from crossfer.labels import LabelSet
+from crossfer.labels import LabelSet, canonical
 from crossfer.method import CrossLayerLoss, CrossLayerNet, collectives
 from crossfer.method.losses import soft_cross_entropy
 from crossfer.provenance import code_commit
@@ -139,7 +139,7 @@ class RunState:
 
     def _take_up(self, last: Path) -> None:
         tensors, meta = checkpoint.load(last)
-        if meta["label_set"] != self.labels.name:
+        if canonical(meta["label_set"]) != canonical(self.labels.name):
             raise TrainingError(
                 f"{self.folder}: was trained for {meta['label_set']}, the data now has {self.labels.name}; "
                 "put the class folders back as they were, or name another folder"
