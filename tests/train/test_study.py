@@ -28,7 +28,6 @@ from crossfer.train.study import (
     paired_difference,
     read_result,
     read_results,
-    require_faces,
     run_trial,
     trials,
 )
@@ -97,19 +96,6 @@ def test_results_of_other_data_are_not_set_side_by_side(
         StudyError, match=rf"-s0\.json: came from other faces than a-s0\.json \({change}\); rem"
     ):
         read_results(tmp_path, rows)
-
-
-def test_rows_that_ask_for_other_data_stand_side_by_side(tmp_path: Path) -> None:
-    whole = toy_recipe()
-    part = whole.model_copy(update={"data": whole.data.model_copy(update={"limit": 24})})
-    for row, recipe, n in (("whole", whole, 48), ("part", part, 24)):
-        made = replace(result(row, 0, 0.5), train_n=n, valid_n=24, recipe=recipe.model_dump(mode="json"))
-        (tmp_path / f"{row}-s0.json").write_text(json.dumps(asdict(made)))
-    found = read_results(tmp_path, [("whole", whole), ("part", part)])
-    assert [r.train_n for r in found] == [24, 48]
-    require_faces(found, tmp_path, part, toy_faces(24), toy_faces(24, seed=1))
-    with pytest.raises(StudyError, match=r"part-s0\.json: came from other faces than the data has now"):
-        require_faces(found, tmp_path, part, toy_faces(20), toy_faces(24, seed=1))
 
 
 def test_a_trial_leaves_one_result_file_and_no_run(whole: tuple[Path, TrialResult]) -> None:

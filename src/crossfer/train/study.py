@@ -15,7 +15,7 @@ from crossfer.labels import LabelSet
 from crossfer.metrics import t_quantile
 from crossfer.system.atomic import write_atomically
 from crossfer.train.checkpoint import CheckpointError
-from crossfer.train.config import OF_THE_MACHINE, DataConfig, Recipe
+from crossfer.train.config import OF_THE_MACHINE, Recipe
 from crossfer.train.device import choose_device, device_name
 from crossfer.train.loop import train
 from crossfer.train.observer import Observer
@@ -237,28 +237,24 @@ def read_results(
 
 
 def _require_same_faces(results: Mapping[Path, TrialResult]) -> None:
-    """Refuse to set side by side what should have been learnt from, and judged on, the same data."""
-    before = dict[str, tuple[Path, TrialResult]]()
+    """Refuse to set side by side what was learnt from, or judged on, other data."""
+    before: tuple[Path, TrialResult] | None = None
     for path, found in results.items():
-        data = _data_of(found.recipe)
-        if data in before and (change := _other_faces(found, before[data][1].known_faces)):
+        if before and (change := _other_faces(found, before[1].known_faces)):
             raise StudyError(
-                f"{path}: came from other faces than {before[data][0].name} ({change}); remove what is not "
-                "meant, or name another --results folder"
+                f"{path}: came from other faces than {before[0].name} ({change}); remove what is not meant, "
+                "or name another --results folder"
             )
-        if data not in before or found.faces:
-            before[data] = path, found
+        if before is None or found.faces:
+            before = path, found
 
 
-def require_faces(
-    results: Sequence[TrialResult], folder: Path, recipe: Recipe, learnt: Faces, held_out: Faces
-) -> None:
+def require_faces(results: Sequence[TrialResult], folder: Path, learnt: Faces, held_out: Faces) -> None:
     """Refuse to train beside results that came from other data.
 
     Args:
-        results: what is there of the study; those of recipes that ask for other data do not matter.
+        results: what is there of the study.
         folder: of their files.
-        recipe: that is to be trained.
         learnt: the training faces.
         held_out: the validation faces.
 
@@ -266,9 +262,8 @@ def require_faces(
         StudyError: names the first result that came from others.
     """
     now = {"train": fingerprint(learnt), "valid": fingerprint(held_out)}
-    data = _data_of(recipe.model_dump(mode="json"))
     for found in results:
-        if _data_of(found.recipe) == data and (change := _other_faces(found, now)):
+        if change := _other_faces(found, now):
             raise StudyError(
                 f"{folder / f'{found.row}-s{found.seed}.json'}: came from other faces than the data has now "
                 f"({change}); put the data back, remove the result, or name another --results folder"
@@ -357,12 +352,6 @@ def _first_change(noted: dict[str, str], others: dict[str, str]) -> str | None:
         if (other := others.get(name, digest)) != digest:
             return f"{name}: SHA-256 {digest[:8]}..., now {other[:8]}..."
     return None
-
-
-def _data_of(recipe: dict[str, Any]) -> str:
-    """The data that a recipe asks for, wherever it lies; as text, to be compared."""
-    asked = {key: value for key, value in recipe["data"].items() if key not in OF_THE_MACHINE}
-    return DataConfig.model_validate(asked).model_dump_json()
 
 
 def _other_faces(found: TrialResult, others: dict[str, str]) -> str | None:
