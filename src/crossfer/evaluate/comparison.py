@@ -252,7 +252,7 @@ def _order(answers: Predictions) -> np.ndarray:
 
 
 def _names(answers: Predictions) -> np.ndarray:
-    """The true class of each image (N,): networks may order their classes otherwise, and spell them so."""
+    """The true class of each image (N,): networks may order and spell their classes otherwise."""
     return np.array([canonical(name) for name in answers.about.labels])[answers.truth]
 
 
