@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from crossfer.runtime.detector import CenterFace, Detection
+from crossfer.runtime.centerface import CenterFace
+from crossfer.runtime.detection import Detection
 
 FRAME, PAD = 48, 24
 ENLARGEMENTS = (1.5, 2, 3, 4, 6)  # faces of about 70 to 290 pixels, as in photos scaled to 640

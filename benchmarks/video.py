@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from crossfer.bench.photo import sample_portrait
-from crossfer.runtime.detector import CenterFace
+from crossfer.runtime.centerface import CenterFace
 from crossfer.runtime.image import load_image
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.video.draw import draw_frame

@@ -22,7 +22,7 @@ from crossfer.method.coding import encode, top_two_positions
 from crossfer.method.contrast import assign, deep_centroids, has_direction
 from crossfer.method.model import CrossLayerNet, Output
 from crossfer.runtime.align import crop_face
-from crossfer.runtime.detector import CenterFace
+from crossfer.runtime.centerface import CenterFace
 from crossfer.runtime.image import load_image
 from crossfer.runtime.preprocess import InputContract, resize_crop, standardize
 from crossfer.train import checkpoint

@@ -15,7 +15,8 @@ SHARED_WITH_TRAINING = {f"runtime.{name}" for name in ("image", "align", "prepro
 # What each room may import of crossfer; a room also imports itself. Nothing imports train but cli.
 ALLOWED = {
     "__init__": EVERYONE
-    | {"runtime.recognizer", "runtime.image", "runtime.bundle", "runtime.detector", "video"},
+    | {f"runtime.{name}" for name in ("recognizer", "image", "bundle", "detection", "centerface")}
+    | {"video"},
     "__main__": {"cli"},
     "labels": EVERYONE,
     "types": EVERYONE,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crossfer.labels import LabelSet
     from crossfer.runtime.bundle import BundleError
-    from crossfer.runtime.detector import Detection, Detector, DetectorError
+    from crossfer.runtime.centerface import DetectorError
+    from crossfer.runtime.detection import Detection, Detector
     from crossfer.runtime.image import ImageError
     from crossfer.runtime.recognizer import Recognizer
     from crossfer.types import Box, Face, Prediction
@@ -35,9 +36,9 @@ __all__ = [
 _LATE = {
     "Box": "crossfer.types",
     "BundleError": "crossfer.runtime.bundle",
-    "Detection": "crossfer.runtime.detector",
-    "Detector": "crossfer.runtime.detector",
-    "DetectorError": "crossfer.runtime.detector",
+    "Detection": "crossfer.runtime.detection",
+    "Detector": "crossfer.runtime.detection",
+    "DetectorError": "crossfer.runtime.centerface",
     "Face": "crossfer.types",
     "ImageError": "crossfer.runtime.image",
     "LabelSet": "crossfer.labels",

@@ -10,7 +10,7 @@ from PIL import Image, JpegImagePlugin
 
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.bundle import read_bundle
-from crossfer.runtime.detector import CenterFace
+from crossfer.runtime.centerface import CenterFace
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from crossfer.evaluate.tables import evaluation_tables
 from crossfer.labels import FER2013, FERPLUS, RAFDB, LabelSet
 from crossfer.metrics import wilson_interval
 from crossfer.runtime.bundle import BundleMeta
-from crossfer.runtime.detector import Detection
+from crossfer.runtime.detection import Detection
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.types import Box, Face, Prediction
 from reference import metrics as naive

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from crossfer.runtime.align import CropGeometry, Square, crop_face, crop_square, cut_square
-from crossfer.runtime.detector import CenterFace, Detection
+from crossfer.runtime.centerface import CenterFace
+from crossfer.runtime.detection import Detection
 from crossfer.stored import from_plain, to_plain
 from crossfer.types import Box
 

@@ -8,7 +8,7 @@ import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
 
 from crossfer.runtime.bundle import read_bundle
-from crossfer.runtime.detector import CenterFace
+from crossfer.runtime.centerface import CenterFace
 from crossfer.runtime.inference import run_session, session_options
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from crossfer.runtime.detector import INPUT, weights_path
+from crossfer.runtime.centerface import INPUT, weights_path
 from crossfer.runtime.onnx_shapes import free_shapes
 
 

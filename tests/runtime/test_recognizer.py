@@ -17,8 +17,9 @@ from crossfer.labels import FERPLUS
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.annotate import annotate
 from crossfer.runtime.bundle import BundleError
+from crossfer.runtime.centerface import CenterFace
 from crossfer.runtime.decision import Decision
-from crossfer.runtime.detector import CenterFace, Detection
+from crossfer.runtime.detection import Detection
 from crossfer.runtime.image import ImageError
 from crossfer.types import Box
 from support.bundles import calibrated_bundle, calibration

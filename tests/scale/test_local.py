@@ -13,7 +13,7 @@ import pytest
 
 from crossfer.runtime import recognizer
 from crossfer.runtime.bundle import read_bundle
-from crossfer.runtime.detector import DetectorError
+from crossfer.runtime.centerface import DetectorError
 from crossfer.scale import local, work
 from crossfer.scale.entries import to_table
 from crossfer.scale.faults import ScoreError

@@ -17,7 +17,7 @@ from PIL import Image
 from websockets.sync.client import connect
 
 from crossfer import Box, Recognizer
-from crossfer.runtime.detector import Detection
+from crossfer.runtime.detection import Detection
 from crossfer.serve import connection, server
 from crossfer.serve.limits import Limits
 from crossfer.serve.service import Service

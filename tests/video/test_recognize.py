@@ -7,7 +7,8 @@ import pytest
 
 import crossfer
 from crossfer import Recognizer
-from crossfer.runtime.detector import CenterFace, Detection
+from crossfer.runtime.centerface import CenterFace
+from crossfer.runtime.detection import Detection
 from crossfer.types import Box
 from crossfer.video import RecognizedFrame, VideoError, VideoRecognizer, recognize_video
 from crossfer.video.frames import Frame

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossfer.runtime.detector import Detection
+from crossfer.runtime.detection import Detection
 from crossfer.types import Box
 from crossfer.video.between import faces_at, faces_of
 from crossfer.video.tracks import Look, Tracks, look_from_dict

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from crossfer.runtime.align import CropGeometry, crop_face
-from crossfer.runtime.detector import CenterFace, Detection
+from crossfer.runtime.centerface import CenterFace
+from crossfer.runtime.detection import Detection
 from crossfer.runtime.image import ImageError, load_image, scaled
 
 LONG_SIDES = (640, 1920)

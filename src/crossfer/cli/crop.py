@@ -31,8 +31,8 @@ def crop(
     """
     from crossfer.console import counting, say, stderr_console
     from crossfer.runtime.bundle import read_bundle
+    from crossfer.runtime.centerface import CenterFace
     from crossfer.runtime.crops import crop_photos
-    from crossfer.runtime.detector import CenterFace
     from crossfer.runtime.files import OTHER_PICTURES, find_images, in_words
 
     if not photos.is_dir():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossfer.runtime.detector import Detection, Point
+from crossfer.runtime.detection import Detection, Point
 from crossfer.types import Box
 
 

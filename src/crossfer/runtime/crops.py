@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from crossfer.runtime.align import CropGeometry, crop_face
-from crossfer.runtime.detector import Detector
+from crossfer.runtime.detection import Detector
 from crossfer.runtime.files import find_images
 from crossfer.runtime.image import load_image
 from crossfer.system.atomic import write_atomically

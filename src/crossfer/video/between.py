@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crossfer.runtime.detector import Detection
+from crossfer.runtime.detection import Detection
 from crossfer.types import Box
 from crossfer.video.tracks import Look
 

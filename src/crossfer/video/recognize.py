@@ -12,7 +12,7 @@ import numpy as np
 
 from crossfer.defaults import DETECT_EVERY, MIN_FACE_SCORE, MOST_EVERY, SMOOTHING
 from crossfer.runtime.align import crop_face
-from crossfer.runtime.detector import Detection, detect
+from crossfer.runtime.detection import Detection, detect
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.types import Prediction
 from crossfer.video.between import faces_at, faces_of

@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from supervision import Detections
 from trackers import BIoU, ByteTrackTracker
 
-from crossfer.runtime.detector import Detection
+from crossfer.runtime.detection import Detection
 from crossfer.types import Box
 
 # How long somebody who is out of sight is waited for; where looks are rare on average, that many intervals

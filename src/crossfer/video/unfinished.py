@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from crossfer.runtime.detector import Detection
+from crossfer.runtime.detection import Detection
 from crossfer.system.atomic import write_atomically
 from crossfer.system.lock import lock_folder
 from crossfer.video.tracks import Look, look_from_dict

