@@ -25,8 +25,8 @@ import numpy as np
 from PIL import Image
 
 from crossfer.bench.photo import sample_portrait
+from crossfer.images.read import load_image
 from crossfer.runtime.centerface import CenterFace
-from crossfer.runtime.image import load_image
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.video.draw import draw_frame
 from crossfer.video.encode import SegmentWriter

@@ -17,13 +17,13 @@ import torch
 from matplotlib.figure import Figure
 
 from crossfer.bench.photo import sample_portrait
+from crossfer.images.read import load_image
 from crossfer.labels import label_set
 from crossfer.method.coding import encode, top_two_positions
 from crossfer.method.contrast import assign, deep_centroids, has_direction
 from crossfer.method.model import CrossLayerNet, Output
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.centerface import CenterFace
-from crossfer.runtime.image import load_image
 from crossfer.runtime.preprocess import InputContract, resize_crop, standardize
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from crossfer.bench.photo import sample_portrait
-from crossfer.runtime.image import load_image
+from crossfer.images.read import load_image
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.video.command import run_video
 from crossfer.video.options import VideoOptions

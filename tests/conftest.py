@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from crossfer.runtime.image import load_image
+from crossfer.images.read import load_image
 from support.bundles import tiny_bundle
 
 settings.register_profile("untimed", deadline=None)  # no test is judged by its time

@@ -11,11 +11,11 @@ from support.clips import background, write_clip
 
 PACKAGE = Path(__file__).parents[1] / "src" / "crossfer"
 EVERYONE = {"labels", "types", "figure", "stored", "defaults", "system"}
-SHARED_WITH_TRAINING = {f"runtime.{name}" for name in ("image", "align", "preprocess", "bundle")}
+SHARED_WITH_TRAINING = {"runtime.preprocess", "runtime.bundle"}
 # What each room may import of crossfer; a room also imports itself. Nothing imports train but cli.
 ALLOWED = {
     "__init__": EVERYONE
-    | {f"runtime.{name}" for name in ("recognizer", "image", "bundle", "detection", "centerface")}
+    | {"images.read", "runtime.recognizer", "runtime.bundle", "runtime.detection", "runtime.centerface"}
     | {"video"},
     "__main__": {"cli"},
     "labels": EVERYONE,
@@ -30,19 +30,21 @@ ALLOWED = {
     "page": set(),
     "printable": set(),
     "console": {"printable"},
-    "runtime": EVERYONE | {"calibration", "models", "console", "printable"},
-    "bench": EVERYONE | {"runtime", "provenance", "console"},
+    "images": EVERYONE,
+    "runtime": EVERYONE | {"images", "calibration", "models", "console", "printable"},
+    "bench": EVERYONE | {"images", "runtime", "provenance", "console"},
     # One decoding for what is learnt from and what is recognised.
-    "data": EVERYONE | {"runtime.image", "console", "printable"},
+    "data": EVERYONE | {"images", "console", "printable"},
     "method": set(),
     "train": EVERYONE
     | {"method", "data", "models", "metrics", "calibration", "provenance", "console"}
     | SHARED_WITH_TRAINING,
-    "evaluate": EVERYONE | {"runtime", "data", "metrics", "calibration", "provenance", "page", "console"},
+    "evaluate": EVERYONE
+    | {"images", "runtime", "data", "metrics", "calibration", "provenance", "page", "console"},
     "quantize": EVERYONE | {"runtime", "data", "evaluate", "metrics", "calibration", "provenance", "console"},
-    "serve": EVERYONE | {"runtime"},
-    "scale": EVERYONE | {"runtime", "page", "printable"},
-    "video": EVERYONE | {"runtime", "console", "printable"},
+    "serve": EVERYONE | {"images", "runtime"},
+    "scale": EVERYONE | {"images", "runtime", "page", "printable"},
+    "video": EVERYONE | {"images", "runtime", "console", "printable"},
     "models": set(),
 }
 TORCH = {

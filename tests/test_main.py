@@ -79,7 +79,7 @@ def test_results_in_files_and_pipes_are_utf_8(
 @pytest.mark.parametrize(
     ("words", "kind"),
     [
-        (["broken.png"], "crossfer.runtime.image.ImageError: "),
+        (["broken.png"], "crossfer.images.read.ImageError: "),
         (["--model", "none.onnx", "broken.png"], "crossfer.runtime.bundle.BundleError: "),
         (["https://example.org/a.jpg"], "crossfer.cli.errors.UsageError: "),
     ],

@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crossfer.images.read import ImageError
     from crossfer.labels import LabelSet
     from crossfer.runtime.bundle import BundleError
     from crossfer.runtime.centerface import DetectorError
     from crossfer.runtime.detection import Detection, Detector
-    from crossfer.runtime.image import ImageError
     from crossfer.runtime.recognizer import Recognizer
     from crossfer.types import Box, Face, Prediction
 
@@ -40,7 +40,7 @@ _LATE = {
     "Detector": "crossfer.runtime.detection",
     "DetectorError": "crossfer.runtime.centerface",
     "Face": "crossfer.types",
-    "ImageError": "crossfer.runtime.image",
+    "ImageError": "crossfer.images.read",
     "LabelSet": "crossfer.labels",
     "Prediction": "crossfer.types",
     "Recognizer": "crossfer.runtime.recognizer",

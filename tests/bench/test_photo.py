@@ -10,8 +10,8 @@ from PIL import Image
 
 from crossfer.bench import photo
 from crossfer.bench.photo import LONG_SIDES, open_photo
+from crossfer.images.read import ImageError, load_image
 from crossfer.runtime.align import CropGeometry
-from crossfer.runtime.image import ImageError, load_image
 
 
 def test_the_install_brings_a_picture_with_a_face():

@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 
 import crossfer
 from crossfer import Recognizer, cli
+from crossfer.images.read import load_image
 from crossfer.runtime import recognizer
 from crossfer.runtime.bundle import BundleError
-from crossfer.runtime.image import load_image
 from support.bundles import calibrated_bundle, calibration, tiny_graph, tiny_meta, write_bundle
 from support.command import run_main
 from support.system_fonts import system_with

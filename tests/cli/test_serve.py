@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from crossfer import Recognizer, cli
 from crossfer.cli.serve import MEGAPIXEL, MOST_MEGAPIXELS
-from crossfer.runtime.image import open_image
+from crossfer.images.read import open_image
 from crossfer.serve.access import is_loopback, read_token
 from serve.conftest import encoded
 from support.command import run_main

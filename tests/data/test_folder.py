@@ -14,8 +14,8 @@ from crossfer.data.folder import found_classes
 from crossfer.data.names import Split
 from crossfer.data.sample import DataError
 from crossfer.data.source import open_dataset, splits_of
+from crossfer.images.read import load_image
 from crossfer.labels import FER2013, FERPLUS, LabelSet, label_set
-from crossfer.runtime.image import load_image
 from data.layouts import write_class_folders
 
 

@@ -12,7 +12,7 @@ import pytest
 from crossfer.console import as_json
 from crossfer.data.source import open_dataset
 from crossfer.evaluate.examples import read_again
-from crossfer.runtime.image import load_image
+from crossfer.images.read import load_image
 from data.layouts import write_class_folders
 
 

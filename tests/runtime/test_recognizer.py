@@ -13,6 +13,7 @@ from PIL import Image
 import crossfer
 from crossfer import Recognizer
 from crossfer.calibration import softmax
+from crossfer.images.read import ImageError
 from crossfer.labels import FERPLUS
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.annotate import annotate
@@ -20,7 +21,6 @@ from crossfer.runtime.bundle import BundleError
 from crossfer.runtime.centerface import CenterFace
 from crossfer.runtime.decision import Decision
 from crossfer.runtime.detection import Detection
-from crossfer.runtime.image import ImageError
 from crossfer.types import Box
 from support.bundles import calibrated_bundle, calibration
 

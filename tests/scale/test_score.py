@@ -415,9 +415,9 @@ def test_an_image_that_ends_its_process_gets_a_row_and_the_others_are_scored(
     """A decoder that crashes on one image, as native code may."""
     (tmp_path / "sitecustomize.py").write_text(
         "import os\n"
-        "from crossfer.runtime import image\n"
-        "decode = image.decode\n"
-        "image.decode = lambda data, name: os._exit(9) if data == b'crash' else decode(data, name)\n"
+        "from crossfer.images import read\n"
+        "decode = read.decode\n"
+        "read.decode = lambda data, name: os._exit(9) if data == b'crash' else decode(data, name)\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT / 'src'}")
     corpus = tmp_path / "images"

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from crossfer.runtime.image import ImageError, decode, open_image, to_pixels
+from crossfer.images.read import ImageError, decode, open_image, to_pixels
 from crossfer.serve.service import Service
 from serve.test_service import is_problem, post
 from support.live import process, running

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from crossfer.images.read import ImageError, load_image, scaled
 from crossfer.runtime.align import CropGeometry, crop_face
 from crossfer.runtime.centerface import CenterFace
 from crossfer.runtime.detection import Detection
-from crossfer.runtime.image import ImageError, load_image, scaled
 
 LONG_SIDES = (640, 1920)
 FACE_SIDE = 48

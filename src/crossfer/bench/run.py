@@ -16,8 +16,8 @@ from crossfer.bench.photo import Photo, Photos, open_photo
 from crossfer.bench.process import COMMAND, PYTHON, can_tell_memory, peak_bytes, run_to_end
 from crossfer.bench.result import BenchResult, Case, Section, Unit
 from crossfer.bench.timing import Pace, in_turn
+from crossfer.images.read import load_image
 from crossfer.runtime.centerface import CenterFace
-from crossfer.runtime.image import load_image
 from crossfer.runtime.recognizer import Recognizer
 
 FACES, ANSWER = "48 px face to logits", "photo to answer"

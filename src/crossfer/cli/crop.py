@@ -30,10 +30,10 @@ def crop(
     a face, files that cannot be read, and folders without any face left are named on stderr.
     """
     from crossfer.console import counting, say, stderr_console
+    from crossfer.images.files import OTHER_PICTURES, find_images, in_words
     from crossfer.runtime.bundle import read_bundle
     from crossfer.runtime.centerface import CenterFace
     from crossfer.runtime.crops import crop_photos
-    from crossfer.runtime.files import OTHER_PICTURES, find_images, in_words
 
     if not photos.is_dir():
         raise ValueError(

@@ -80,8 +80,8 @@ def predict(
     Results go to stdout, everything else to stderr. Exit status 1 if an image could not be used; the others
     are still answered. An expression is what a face shows, not what a person feels.
     """
+    from crossfer.images.files import in_words
     from crossfer.runtime.command import STANDARD_INPUT, drawing_paths, list_images, recognize_files
-    from crossfer.runtime.files import in_words
     from crossfer.runtime.fonts import boxes_in_words
     from crossfer.runtime.recognizer import Recognizer
     from crossfer.runtime.results import result_format

@@ -11,8 +11,8 @@ from crossfer.data.listing import is_image, list_in_tree
 from crossfer.data.names import NAME_OWN
 from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
 from crossfer.data.tree import Tree, list_some, open_tree, trees_to_try
+from crossfer.images.read import SUFFIXES
 from crossfer.labels import FERPLUS, LabelSet, canonical
-from crossfer.runtime.image import SUFFIXES
 
 SPLIT_FOLDERS = {
     "train": ("train", "training"),

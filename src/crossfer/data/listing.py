@@ -11,8 +11,8 @@ import numpy as np
 from crossfer.data.columns import SampleColumns, as_is, pack
 from crossfer.data.sample import DataError, Dataset, Faults, Sample
 from crossfer.data.tree import Tree
+from crossfer.images.read import SUFFIXES
 from crossfer.labels import LabelSet
-from crossfer.runtime.image import SUFFIXES
 
 MAX_CELL = 1 << 24  # characters; Python's own limit is 131,072
 

@@ -14,7 +14,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 
 from crossfer.data.sample import DataError
-from crossfer.runtime.image import ImageError, decode
+from crossfer.images.read import ImageError, decode
 from crossfer.system.regular import open_regular
 
 # What operating systems leave in folders and zips that people look at; names that begin with a dot as well.

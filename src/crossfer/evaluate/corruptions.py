@@ -27,7 +27,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageFilter
 
-from crossfer.runtime.image import scaled
+from crossfer.images.read import scaled
 
 STRENGTHS = (1, 2, 3, 4, 5)
 MID_GREY = 128

@@ -11,7 +11,7 @@ import numpy as np
 from crossfer.data.sample import DataError
 from crossfer.data.tree import ZipTree
 from crossfer.evaluate.predictions import Predictions
-from crossfer.runtime.image import ImageError, load_image
+from crossfer.images.read import ImageError, load_image
 from crossfer.runtime.recognizer import Recognizer
 
 _ESCAPED = re.compile(r"\\u(dc[89a-f][0-9a-f])")

@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from crossfer.figure import ANNOTATED, BLUE, GREEN, ORANGE, PURPLE, SKY, SOFTWARE, VERMILION, YELLOW
+from crossfer.images.read import scaled
 from crossfer.runtime.align import CropGeometry, Square, crop_square, cut_square
 from crossfer.runtime.fonts import Font, font_for
-from crossfer.runtime.image import scaled
 from crossfer.runtime.percent import percent
 from crossfer.system.atomic import write_atomically
 from crossfer.types import Face

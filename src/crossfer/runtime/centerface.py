@@ -16,8 +16,8 @@ import onnxruntime
 from PIL import Image
 
 from crossfer.defaults import DETECTOR_SIDE, MIN_FACE_SCORE
+from crossfer.images.read import scaled
 from crossfer.runtime.detection import Detection
-from crossfer.runtime.image import scaled
 from crossfer.runtime.inference import run_session, session_options
 from crossfer.runtime.onnx_shapes import free_shapes
 from crossfer.types import Box

@@ -11,10 +11,10 @@ from typing import TypeVar
 import numpy as np
 
 from crossfer.console import counting, stderr_console
+from crossfer.images.files import annotated_paths, find_images
+from crossfer.images.read import MAX_BYTES, ImageError, decode, load_image
 from crossfer.printable import one_line
 from crossfer.runtime.annotate import annotate, save_png
-from crossfer.runtime.files import annotated_paths, find_images
-from crossfer.runtime.image import MAX_BYTES, ImageError, decode, load_image
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.runtime.results import ImageResult
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from crossfer.images.files import find_images
+from crossfer.images.read import load_image
 from crossfer.runtime.align import CropGeometry, crop_face
 from crossfer.runtime.detection import Detector
-from crossfer.runtime.files import find_images
-from crossfer.runtime.image import load_image
 from crossfer.system.atomic import write_atomically
 
 

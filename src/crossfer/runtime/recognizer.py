@@ -15,12 +15,12 @@ from PIL import Image
 
 from crossfer.calibration import softmax
 from crossfer.defaults import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName, set_in_vain
+from crossfer.images.read import ImageError, ImageSource, load_image
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.centerface import MULTIPLE, CenterFace
 from crossfer.runtime.decision import Decision
 from crossfer.runtime.detection import Detection, Detector, detect
-from crossfer.runtime.image import ImageError, ImageSource, load_image
 from crossfer.runtime.preprocess import normalize, resize_crop
 from crossfer.types import Box, Face, Prediction
 

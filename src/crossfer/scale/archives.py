@@ -15,7 +15,7 @@ from tarfile import InvalidHeaderError, ReadError  # type: ignore[attr-defined]
 from typing import IO, BinaryIO, Self
 from zipfile import ZipFile, ZipInfo
 
-from crossfer.runtime.image import SUFFIXES
+from crossfer.images.read import SUFFIXES
 from crossfer.scale.entries import Entry, entry_name, fault_entry
 from crossfer.scale.faults import Fault
 from crossfer.scale.names import is_address, shown, suffix

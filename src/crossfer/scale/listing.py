@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from crossfer.runtime.image import SUFFIXES
+from crossfer.images.read import SUFFIXES
 from crossfer.scale.archives import TARS, list_tar, list_zip
 from crossfer.scale.entries import Entry, fault_entry, file_entry
 from crossfer.scale.faults import ScoreError

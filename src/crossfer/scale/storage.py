@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 import fsspec
 import pyarrow as pa
 
+from crossfer.images.read import MAX_BYTES
 from crossfer.printable import without_password
-from crossfer.runtime.image import MAX_BYTES
 from crossfer.scale.faults import Fault, ScoreError
 from crossfer.scale.names import is_address, shown
 from crossfer.system.regular import NotRegularError, open_regular

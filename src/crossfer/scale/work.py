@@ -19,8 +19,8 @@ import pyarrow as pa
 from pyarrow.parquet import read_table, write_table
 
 from crossfer import __version__
-from crossfer.runtime.cost import check_cost
-from crossfer.runtime.image import ImageError, decode
+from crossfer.images.cost import check_cost
+from crossfer.images.read import ImageError, decode
 from crossfer.runtime.recognizer import Found, Recognizer
 from crossfer.scale.entries import Entry, entry_name, from_table
 from crossfer.scale.faults import Fault, InputGoneError, ScoreError

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
-from crossfer.runtime.cost import check_cost
-from crossfer.runtime.image import ImageError, open_image, to_pixels
+from crossfer.images.cost import check_cost
+from crossfer.images.read import ImageError, open_image, to_pixels
 from crossfer.runtime.recognizer import Found, Recognizer
 from crossfer.serve.answer import Answer
 from crossfer.serve.batcher import Batcher, LaterError

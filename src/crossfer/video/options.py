@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crossfer.figure import FIGURE
-from crossfer.runtime.files import drawn_as
+from crossfer.images.files import drawn_as
 from crossfer.system.writable import need_file, need_folder
 from crossfer.video.encode import SUFFIXES as COPIES
 from crossfer.video.recognize import VideoSettings

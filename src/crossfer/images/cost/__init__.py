@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from crossfer.runtime.cost import bmp, jpeg, png, tiff
-from crossfer.runtime.image import ImageError
+from crossfer.images.cost import bmp, jpeg, png, tiff
+from crossfer.images.read import ImageError
 
 
 def check_cost(data: bytes, name: str) -> None:

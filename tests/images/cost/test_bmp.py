@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from crossfer.runtime.cost.bmp import fault, is_run_length_encoded
+from crossfer.images.cost.bmp import fault, is_run_length_encoded
 
 
 def header(size: int, compression: int) -> bytes:

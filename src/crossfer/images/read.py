@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from crossfer.runtime.signatures import what_it_is
+from crossfer.images.signatures import what_it_is
 
 ImageSource = str | Path | bytes | Image.Image | np.ndarray
 

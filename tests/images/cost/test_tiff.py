@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from crossfer.runtime.cost.tiff import most_values
+from crossfer.images.cost.tiff import most_values
 
 
 def tiff(order: str, count: int, kind: int = 4) -> bytes:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, features
 
-from crossfer.runtime.image import FORMATS, ImageError, load_image
-from crossfer.runtime.signatures import what_it_is
+from crossfer.images.read import FORMATS, ImageError, load_image
+from crossfer.images.signatures import what_it_is
 from support.clips import background, write_clip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crossfer.runtime.cost.limits import MAX_PARTS
+from crossfer.images.cost.limits import MAX_PARTS
 
 _TEXT_OR_BYTES = {1, 2, 6, 7}  # types of one byte a value, which are read at once however many there are
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from crossfer.runtime.cost.limits import MAX_PARTS, MAX_SCANS
+from crossfer.images.cost.limits import MAX_PARTS, MAX_SCANS
 
 _SOI, _EOI, _SOS, _DQT = 0xD8, 0xD9, 0xDA, 0xDB
 # Inside a scan 0xff is followed by 0x00 or a restart marker; before a marker it may be repeated. TEM and SOI

@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from crossfer.figure import picture
-from crossfer.runtime import files
+from crossfer.images import files
+from crossfer.images.files import annotated_paths, find_images, in_words
 from crossfer.runtime.annotate import save_png
-from crossfer.runtime.files import annotated_paths, find_images, in_words
 
 
 def touch(root: Path, *names: str) -> None:

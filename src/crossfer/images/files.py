@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from crossfer.figure import ANNOTATED, FIGURE, SOFTWARE
-from crossfer.runtime.image import SUFFIXES
+from crossfer.images.read import SUFFIXES
 
 OTHER_PICTURES = frozenset(
     {

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, PngImagePlugin
 
-from crossfer.runtime import image as image_module
-from crossfer.runtime.image import FORMATS, ImageError, load_image, open_image
+from crossfer.images import read
+from crossfer.images.read import FORMATS, ImageError, load_image, open_image
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 17, 3), dtype=np.uint8)
 
@@ -265,7 +265,7 @@ def test_a_bomb_in_a_text_chunk():
 
 
 def test_too_many_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(image_module, "MAX_BYTES", 100)
+    monkeypatch.setattr(read, "MAX_BYTES", 100)
     path = tmp_path / "large.png"
     path.write_bytes(bytes(101))
     for source in (path, bytes(101)):
@@ -396,7 +396,7 @@ def test_the_file_of_an_image_may_read_another_meanwhile():
 
     outer = Image.open(File(encoded(Image.fromarray(RGB), "PNG")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(image_module, "_at", lambda _: image_module._locks[0])
+        patch.setattr(read, "_at", lambda _: read._locks[0])
         assert np.array_equal(load_image(outer), RGB)
 
 
@@ -404,7 +404,7 @@ def test_the_file_of_an_image_may_read_another_meanwhile():
 def test_a_process_forked_meanwhile_reads_images():
     """Another thread may be at one, whose lock nobody in the child lets go."""
     image = Image.fromarray(RGB)
-    lock = image_module._at(image)
+    lock = read._at(image)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(lock.acquire).result()
         child = os.fork()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crossfer.runtime.cost.limits import MAX_PARTS
+from crossfer.images.cost.limits import MAX_PARTS
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _AROUND = 12  # bytes of a chunk's length, type and checksum

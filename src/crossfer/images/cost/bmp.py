@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crossfer.runtime.cost.limits import MAX_RUN_PIXELS
+from crossfer.images.cost.limits import MAX_RUN_PIXELS
 
 _OS2_HEADER = 12  # the only header without a field for the compression
 _RLE8, _RLE4 = 1, 2

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from crossfer.runtime.cost.png import count_chunks, fault
+from crossfer.images.cost.png import count_chunks, fault
 
 
 def png(mode: str, **options: object) -> bytes:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from crossfer.runtime.cost.jpeg import fault, scans_and_parts
-from crossfer.runtime.cost.limits import MAX_SCANS
+from crossfer.images.cost.jpeg import fault, scans_and_parts
+from crossfer.images.cost.limits import MAX_SCANS
 
 
 def jpeg(astronaut: np.ndarray, **options: object) -> bytes:
