@@ -8,7 +8,7 @@ from PIL import Image
 
 from crossfer.figure import picture
 from crossfer.images import files
-from crossfer.images.files import annotated_paths, find_images, in_words
+from crossfer.images.files import annotated_paths, find_images, passed_over_in_words
 from crossfer.runtime.annotate import save_png
 
 
@@ -80,11 +80,11 @@ def test_what_looks_like_a_picture_and_is_not_read_is_told(tmp_path):
         tmp_path / "a.jfif",
         tmp_path / "elsewhere" / "e.png",
     ]
-    assert in_words(passed_over) == (
+    assert passed_over_in_words(passed_over) == (
         "3 files not looked at (.heic 2, .gif 1): convert them to JPEG or PNG; "
         f"links to folders are not followed ({tmp_path / 'sub' / 'link'}): name what they lead to"
     )
-    assert in_words([]) == ""
+    assert passed_over_in_words([]) == ""
 
 
 def test_a_folder_that_cannot_be_looked_into_is_not_passed_over(tmp_path, monkeypatch):
@@ -118,7 +118,7 @@ def test_drawings_of_ours_are_left_out_of_a_searched_folder_and_told(tmp_path):
     Image.new("RGB", (2, 2)).save(tmp_path / "drawn" / "own.png")
     passed_over: list[Path] = []
     assert list(find_images([tmp_path], passed_over)) == [tmp_path / "a.png", tmp_path / "drawn" / "own.png"]
-    assert in_words(passed_over) == (
+    assert passed_over_in_words(passed_over) == (
         "1 file not looked at (.heic 1): convert them to JPEG or PNG; 3 drawings by crossfer not looked at"
     )
     assert list(find_images([tmp_path / "drawn" / "a.png"])) == [tmp_path / "drawn" / "a.png"]

@@ -30,7 +30,7 @@ def crop(
     a face, files that cannot be read, and folders without any face left are named on stderr.
     """
     from crossfer.console import counting, say, stderr_console
-    from crossfer.images.files import OTHER_PICTURES, find_images, in_words
+    from crossfer.images.files import OTHER_PICTURES, find_images, passed_over_in_words
     from crossfer.runtime.bundle import read_bundle
     from crossfer.runtime.centerface import CenterFace
     from crossfer.runtime.crops import crop_photos
@@ -46,7 +46,7 @@ def crop(
     passed_over: list[Path] = []
     total = sum(path != photos for path in find_images([photos], passed_over))
     if passed_over:
-        remark(in_words(passed_over))
+        remark(passed_over_in_words(passed_over))
     if not total:
         raise ValueError(f"{photos}: expected photos in it, found none")
     seen, cut = Counter[Path](), Counter[Path]()  # by folder

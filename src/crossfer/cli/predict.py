@@ -80,7 +80,7 @@ def predict(
     Results go to stdout, everything else to stderr. Exit status 1 if an image could not be used; the others
     are still answered. An expression is what a face shows, not what a person feels.
     """
-    from crossfer.images.files import in_words
+    from crossfer.images.files import passed_over_in_words
     from crossfer.runtime.command import STANDARD_INPUT, drawing_paths, list_images, recognize_files
     from crossfer.runtime.fonts import boxes_in_words
     from crossfer.runtime.recognizer import Recognizer
@@ -102,7 +102,7 @@ def predict(
     images, passed_over = list_images(paths)
     need_other("--output", output, (image for image in images if image is not STANDARD_INPUT))
     if passed_over:
-        remark(in_words(passed_over))
+        remark(passed_over_in_words(passed_over))
     drawings = drawing_paths(images, annotate)
     if annotate is not None and (boxes := boxes_in_words(recognizer.meta.labels)):
         remark(boxes)

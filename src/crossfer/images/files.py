@@ -69,10 +69,10 @@ def _images_in(folder: Path, passed_over: list[Path]) -> Iterator[Path]:
     yield from closed
 
 
-def in_words(passed_over: Sequence[Path]) -> str:
+def passed_over_in_words(passed_over: Sequence[Path]) -> str:
     """What was passed over, counted by kind, in a sentence; empty for nothing.
 
-    >>> in_words([Path("a.heic"), Path("b.HEIC"), Path("c.gif")])
+    >>> passed_over_in_words([Path("a.heic"), Path("b.HEIC"), Path("c.gif")])
     '3 files not looked at (.heic 2, .gif 1): convert them to JPEG or PNG'
     """
     links = [path for path in passed_over if path.is_dir()]

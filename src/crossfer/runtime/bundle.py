@@ -148,12 +148,12 @@ def resolve_model(model: str | Path) -> Path:
         BundleError: if there is no such file, or none that may be read, or it is a run's folder or weights,
             which are to be exported.
     """
-    with _in_words(model):
+    with _explained(model):
         return _resolve(model)
 
 
 @contextmanager
-def _in_words(model: str | Path) -> Iterator[None]:
+def _explained(model: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -201,7 +201,7 @@ def read_bundle(model: str | Path | bytes, *, threads: int | None = None) -> Bun
         path, name, content = None, "model", model
     else:
         path = resolve_model(model)
-        with _in_words(path):
+        with _explained(path):
             name, content = str(path), path.read_bytes()
     session = _open_session(content, name, threads)
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)

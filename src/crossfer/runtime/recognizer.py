@@ -28,7 +28,7 @@ Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFaces:
     """The faces of one image, cut out and ready for the model.
 
     Attributes:
@@ -170,7 +170,7 @@ class Recognizer:
         _require_faces(faces)
         return annotate(load_image(image), faces, self.meta.input.crop)
 
-    def find(self, image: ImageSource, max_faces: int | None = None) -> Found:
+    def find(self, image: ImageSource, max_faces: int | None = None) -> FoundFaces:
         """Finds and cuts out the faces of one image: the half of ``recognize`` before the model.
 
         With ``answer``, the faces of images that come at different times can go through the model together.
@@ -191,9 +191,9 @@ class Recognizer:
         inputs = np.empty((len(kept), *self.meta.input.shape), np.uint8)
         for index, place in enumerate(kept):
             inputs[index] = resize_crop(self._cut(pixels, place), self.meta.input)
-        return Found(pixels.shape[1], pixels.shape[0], tuple(kept), inputs, len(places) - len(kept))
+        return FoundFaces(pixels.shape[1], pixels.shape[0], tuple(kept), inputs, len(places) - len(kept))
 
-    def answer(self, found: Sequence[Found]) -> list[list[Face]]:
+    def answer(self, found: Sequence[FoundFaces]) -> list[list[Face]]:
         """Recognises what ``find`` found, all faces together: the half of ``recognize`` that is the model."""
         if not found:
             return []

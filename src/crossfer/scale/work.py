@@ -21,7 +21,7 @@ from pyarrow.parquet import read_table, write_table
 from crossfer import __version__
 from crossfer.images.cost import check_cost
 from crossfer.images.read import ImageError, decode
-from crossfer.runtime.recognizer import Found, Recognizer
+from crossfer.runtime.recognizer import FoundFaces, Recognizer
 from crossfer.scale.entries import Entry, entry_name, from_table
 from crossfer.scale.faults import Fault, InputGoneError, ScoreError
 from crossfer.scale.names import is_address, shown
@@ -217,7 +217,7 @@ class _Pass:
     recognizer: Recognizer
     rows: Rows
     seconds: dict[str, float]
-    waiting: list[tuple[Image, str | None, tuple[int, int], Found | Fault]] = field(default_factory=list)
+    waiting: list[tuple[Image, str | None, tuple[int, int], FoundFaces | Fault]] = field(default_factory=list)
     lost: list[tuple[bytes, Fault]] = field(default_factory=list)
     faces: int = 0
     read: int = 0
@@ -244,11 +244,11 @@ class _Pass:
         with _timed(self.seconds, "read"):
             sha256 = hashlib.sha256(image.data).hexdigest()
         size, located = self._locate(image, image.data)
-        self.faces += len(located.places) if isinstance(located, Found) else 0
+        self.faces += len(located.places) if isinstance(located, FoundFaces) else 0
         # The bytes have been used; only the faces are kept.
         self.waiting.append((image._replace(data=b""), sha256, size, located))
 
-    def _locate(self, image: Image, data: bytes) -> tuple[tuple[int, int], Found | Fault]:
+    def _locate(self, image: Image, data: bytes) -> tuple[tuple[int, int], FoundFaces | Fault]:
         name = entry_name(image.entry.path, image.member)
         try:
             with _timed(self.seconds, "decode"):
@@ -282,7 +282,7 @@ class _Pass:
 
     def _flush(self) -> None:
         with _timed(self.seconds, "classify"):
-            located = [one for *_, one in self.waiting if isinstance(one, Found)]
+            located = [one for *_, one in self.waiting if isinstance(one, FoundFaces)]
             faces = iter(self.recognizer.answer(located))
         with _timed(self.seconds, "write"):
             for image, sha256, size, found in self.waiting:

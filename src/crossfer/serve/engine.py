@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 
 from crossfer.images.cost import check_cost
 from crossfer.images.read import ImageError, open_image, to_pixels
-from crossfer.runtime.recognizer import Found, Recognizer
+from crossfer.runtime.recognizer import FoundFaces, Recognizer
 from crossfer.serve.answer import Answer
 from crossfer.serve.batcher import Batcher, LaterError
 from crossfer.serve.monitoring import Monitoring
@@ -37,7 +37,7 @@ class Engine:
         self.recognizer, self.limits = recognizer, service.limits
         self._monitoring = monitoring
         self._large = threading.Lock()
-        self._batcher: Batcher[tuple[bytes, str], Found, Answer] = Batcher(
+        self._batcher: Batcher[tuple[bytes, str], FoundFaces, Answer] = Batcher(
             lambda source: self._find(*source),
             self._classify,
             lambda found: len(found.places),
@@ -73,7 +73,7 @@ class Engine:
         """Finishes what was taken on, for as long as clients wait for it, and ends all threads."""
         self._batcher.close(self.limits.timeout)
 
-    def _find(self, data: bytes, name: str) -> Found:
+    def _find(self, data: bytes, name: str) -> FoundFaces:
         check_cost(data, name)
         image = open_image(data, name, self.limits.pixels)
         large = 2 * image.width * image.height > self.limits.pixels
@@ -92,7 +92,7 @@ class Engine:
         finally:
             self._large.release()
 
-    def _classify(self, found: Sequence[Found]) -> list[Answer]:
+    def _classify(self, found: Sequence[FoundFaces]) -> list[Answer]:
         answers = [
             Answer(one.width, one.height, faces, one.left_out)
             for one, faces in zip(found, self.recognizer.answer(found), strict=True)
