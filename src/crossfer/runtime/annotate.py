@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from crossfer.figure import ANNOTATED, BLUE, GREEN, ORANGE, PURPLE, SKY, SOFTWARE, VERMILION, YELLOW
 from crossfer.images.read import scaled
-from crossfer.runtime.align import CropGeometry, Square, crop_square, cut_square
+from crossfer.runtime.align import CropGeometry, crop_square, cut_square
 from crossfer.runtime.fonts import Font, font_for
 from crossfer.runtime.percent import percent
 from crossfer.system.atomic import write_atomically
@@ -248,8 +248,7 @@ def _seen(image: np.ndarray, face: Face, geometry: CropGeometry) -> Image.Image:
     """What the model saw of a face, in colour."""
     if not face.landmarks:
         return Image.fromarray(image)
-    square: Square = crop_square(face.box, face.landmarks, geometry)
-    return Image.fromarray(cut_square(image, square))
+    return Image.fromarray(cut_square(image, crop_square(face.box, face.landmarks, geometry)))
 
 
 def _color(number: int) -> str:
