@@ -1,4 +1,4 @@
-"""Runs compared by all that they leave."""
+"""Runs of toys, and runs compared by all that they leave."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ import torch
 from lightning_fabric.plugins import MixedPrecision
 
 from crossfer.train import checkpoint
+from crossfer.train.config import Recipe
+from crossfer.train.loop import train
+from crossfer.train.record import RunResult
+from support.toy_faces import LABELS, toy_faces
+
+
+def toy_run(recipe: Recipe, folder: Path, **options: Any) -> RunResult:
+    return train(recipe, LABELS, toy_faces(48), toy_faces(24, seed=1), folder, **options)
 
 
 def tensors_of(folder: Path) -> dict[str, torch.Tensor]:

@@ -8,11 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from crossfer.train.loop import train
 from support.runs import assert_same_run
-from support.toy_faces import LABELS, toy_faces, toy_recipe
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -93,15 +90,6 @@ go()
 print(kills)
 """
 )
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an uninterrupted toy run."""
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    torch.set_num_threads(1)
-    train(toy_recipe(), LABELS, toy_faces(48), toy_faces(24, seed=1), folder)
-    return folder
 
 
 def killed(script: str, folder: Path, *arguments: int) -> str:

@@ -5,44 +5,26 @@ import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 
 from crossfer.runtime.preprocess import standardize
-from crossfer.system.lock import FolderInUseError
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import Recipe
 from crossfer.train.loader import FaceTensors
 from crossfer.train.loop import (
     Progress,
-    RunResult,
     TrainingError,
     train,
 )
 from crossfer.train.network import input_contract, network
 from crossfer.train.record import EpochRecord, write_log
-from crossfer.train.state import RunState, alone_in
+from crossfer.train.state import RunState
 from support.observers import EachStep
-from support.runs import assert_same_run, tensors_of
+from support.runs import assert_same_run, tensors_of, toy_run
 from support.toy_faces import LABELS, toy_faces, toy_recipe
-from support.windows import keep_open_files
-
-
-def run(recipe: Recipe, folder: Path, **options: Any) -> RunResult:
-    return train(recipe, LABELS, toy_faces(48), toy_faces(24, seed=1), folder, **options)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an uninterrupted toy run."""
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    torch.set_num_threads(1)
-    run(toy_recipe(), folder)
-    return folder
-
 
 # Learning
 
@@ -57,7 +39,7 @@ def test_a_tiny_run_learns_a_separable_task(tmp_path: Path) -> None:
 
 def test_progress_is_told_after_every_step(tmp_path: Path) -> None:
     seen: list[Progress] = []
-    result = run(toy_recipe(), tmp_path / "run", observers=[EachStep(seen.append)])
+    result = toy_run(toy_recipe(), tmp_path / "run", observers=[EachStep(seen.append)])
     assert [(p.epoch, p.step) for p in seen] == [(e, s) for e in (1, 2, 3) for s in (1, 2, 3)]
     assert all((p.epochs, p.steps) == (3, 3) for p in seen)
     for p in seen:
@@ -86,7 +68,7 @@ def test_what_a_run_leaves(whole: Path) -> None:
 
 def test_epochs_are_judged_by_the_averaged_weights(tmp_path: Path) -> None:
     recipe = toy_recipe(optim={"epochs": 2, "ema_decay": 0.999})
-    result = run(recipe, tmp_path)
+    result = toy_run(recipe, tmp_path)
     tensors = checkpoint.load(tmp_path / "last.safetensors")[0]
     valid, losses = toy_faces(24, seed=1), []
     for name in ("averaged.module", "model"):
@@ -112,7 +94,7 @@ def test_the_rate_follows_its_schedule_from_step_to_step(
         return 0.001 * epoch
 
     monkeypatch.setattr("crossfer.train.loop.learning_rate", rate)
-    result = run(toy_recipe(optim={"epochs": 2}), tmp_path)
+    result = toy_run(toy_recipe(optim={"epochs": 2}), tmp_path)
     thirds = [0, 1, 2, 2, 3, 4, 5, 5]  # the last of an epoch is logged
     assert asked == pytest.approx([number / 3 for number in thirds])
     assert [record.learning_rate for record in result.history] == pytest.approx([0.002 / 3, 0.005 / 3])
@@ -127,16 +109,6 @@ def test_of_equally_good_epochs_the_later_is_the_best(by: str, chosen: int) -> N
     ]
     state = SimpleNamespace(recipe=SimpleNamespace(best_by=by), history=history)
     assert RunState.best.fget(state).epoch == chosen
-
-
-def test_one_process_trains_into_a_folder(tmp_path: Path) -> None:
-    def another(_: Progress) -> None:
-        with pytest.raises(FolderInUseError, match=r"another run is writing there now"):
-            run(toy_recipe(), tmp_path / "run")
-
-    result = run(toy_recipe(optim={"epochs": 1}), tmp_path / "run", observers=[EachStep(another)])
-    assert len(result.history) == 1
-    run(toy_recipe(optim={"epochs": 1}), tmp_path / "run", resume=True)
 
 
 @pytest.mark.parametrize("split", ["train", "valid"])
@@ -159,7 +131,7 @@ def test_the_commit_is_that_with_which_a_run_began(tmp_path: Path, monkeypatch: 
     def lands(_: Progress) -> None:
         monkeypatch.setattr("crossfer.train.state.code_commit", lambda: "landed since")
 
-    result = run(toy_recipe(optim={"epochs": 1}), tmp_path / "run", observers=[EachStep(lands)])
+    result = toy_run(toy_recipe(optim={"epochs": 1}), tmp_path / "run", observers=[EachStep(lands)])
     assert result.commit == checkpoint.load_meta(tmp_path / "run" / "best.safetensors")["commit"] == "began"
 
 
@@ -186,9 +158,9 @@ def test_a_set_smaller_than_a_batch_trains(tmp_path: Path) -> None:
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(whole: Path, tmp_path: Path) -> None:
     torch.manual_seed(123)
-    run(toy_recipe(), tmp_path / "again")
+    toy_run(toy_recipe(), tmp_path / "again")
     assert_same_run(whole, tmp_path / "again")
-    run(toy_recipe().model_copy(update={"seed": 1}), tmp_path / "other")
+    toy_run(toy_recipe().model_copy(update={"seed": 1}), tmp_path / "other")
     name = "last.model.encoder.conv1.weight"
     assert not torch.equal(tensors_of(whole)[name], tensors_of(tmp_path / "other")[name])
 
@@ -200,19 +172,10 @@ def test_adam_resumed_equals_uninterrupted(tmp_path: Path) -> None:
 
     recipe = toy_recipe(optim={"optimizer": "adam", "lr": 0.003, "schedule": "exponential"})
     with pytest.raises(KeyboardInterrupt):
-        run(recipe, tmp_path / "stopped", observers=[EachStep(stop)])
-    run(recipe, tmp_path / "stopped", resume=True)
-    run(recipe, tmp_path / "whole")
+        toy_run(recipe, tmp_path / "stopped", observers=[EachStep(stop)])
+    toy_run(recipe, tmp_path / "stopped", resume=True)
+    toy_run(recipe, tmp_path / "whole")
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
-
-
-def test_a_run_of_another_format_is_named(whole: Path, tmp_path: Path) -> None:
-    tensors, meta = checkpoint.load(whole / "last.safetensors")
-    checkpoint.save(tmp_path / "last.safetensors", tensors, {**meta, "format": 1})
-    with pytest.raises(
-        CheckpointError, match=r"expected a run of format 2, found 1, .* start again in another"
-    ):
-        run(toy_recipe(), tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("at", [(1, 2), (2, 1), (2, 3), (3, 2)])
@@ -225,10 +188,10 @@ def test_stopped_by_an_exception_and_resumed_equals_uninterrupted(
 
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        run(toy_recipe(), folder, observers=[EachStep(stop)])
+        toy_run(toy_recipe(), folder, observers=[EachStep(stop)])
     torch.manual_seed(99)
     seen: list[int] = []
-    result = run(toy_recipe(), folder, resume=True, observers=[EachStep(lambda p: seen.append(p.epoch))])
+    result = toy_run(toy_recipe(), folder, resume=True, observers=[EachStep(lambda p: seen.append(p.epoch))])
     assert seen[0] == at[0]
     assert [record.epoch for record in result.history] == [1, 2, 3]
     assert_same_run(whole, folder)
@@ -237,39 +200,21 @@ def test_stopped_by_an_exception_and_resumed_equals_uninterrupted(
 def test_resume_of_a_finished_run_changes_nothing(whole: Path) -> None:
     before = {name: (whole / name).read_bytes() for name in ("last.safetensors", "log.csv")}
     (whole / "log.csv").unlink()  # as where it was stopped between the two
-    result = run(toy_recipe(), whole, resume=True)
+    result = toy_run(toy_recipe(), whole, resume=True)
     assert len(result.history) == 3
     assert {name: (whole / name).read_bytes() for name in before} == before
 
 
 def test_resume_without_a_run_starts_one(tmp_path: Path) -> None:
-    assert len(run(toy_recipe(optim={"epochs": 1}), tmp_path / "a" / "b", resume=True).history) == 1
-
-
-@pytest.mark.parametrize(
-    ("tables", "message"),
-    [
-        ({"optim": {"lr": 0.01}}, "was trained with optim.lr = 0.05, the recipe now says 0.01"),
-        ({"model": {"dim": 4}}, "was trained with model.dim = 8, the recipe now says 4"),
-        (
-            {"method": {"lambdas": [0.1, 0.2, 0.1]}},
-            r"method.lambdas = \[0.0, 0.1, 0.0\], .* \[0.1, 0.2, 0.1\]",
-        ),
-        ({"augment": {"flip": 0.0}}, "was trained with augment.flip = 0.5"),
-        ({"data": {"target": "label"}}, "was trained with data.target = 'votes'"),
-    ],
-)
-def test_resume_with_another_recipe_names_the_key(whole: Path, tables: dict[str, Any], message: str) -> None:
-    with pytest.raises(TrainingError, match=f"{whole.name}: .*{message}"):
-        run(toy_recipe(**tables), whole, resume=True)
+    assert len(toy_run(toy_recipe(optim={"epochs": 1}), tmp_path / "a" / "b", resume=True).history) == 1
 
 
 def test_the_data_may_move_between_stop_and_resume(whole: Path) -> None:
-    run(toy_recipe(data={"root": "/elsewhere"}), whole, resume=True)
+    toy_run(toy_recipe(data={"root": "/elsewhere"}), whole, resume=True)
 
 
 def test_how_the_data_is_read_may_change_too(whole: Path) -> None:
-    run(toy_recipe(data={"memory_gb": 0, "workers": 3}), whole, resume=True)
+    toy_run(toy_recipe(data={"memory_gb": 0, "workers": 3}), whole, resume=True)
 
 
 def test_a_run_from_before_a_key_existed_goes_on(whole: Path, tmp_path: Path) -> None:
@@ -278,37 +223,9 @@ def test_a_run_from_before_a_key_existed_goes_on(whole: Path, tmp_path: Path) ->
     for record in meta["history"]:
         del record["data_wait"]
     checkpoint.save(tmp_path / "last.safetensors", tensors, meta)
-    assert len(run(toy_recipe(), tmp_path, resume=True).history) == 3
+    assert len(toy_run(toy_recipe(), tmp_path, resume=True).history) == 3
     with pytest.raises(TrainingError, match=r"optim.accumulate = 1, the recipe now says 2"):
-        run(toy_recipe(optim={"accumulate": 2}), tmp_path, resume=True)
-
-
-def test_a_folder_that_holds_a_run_is_refused(whole: Path) -> None:
-    before = {p.name: p.read_bytes() for p in whole.iterdir()}
-    with pytest.raises(TrainingError, match=r"whole: holds a run already; add --resume to go on with it"):
-        run(toy_recipe(), whole)
-    assert {p.name: p.read_bytes() for p in whole.iterdir()} == before
-
-
-@pytest.mark.parametrize("resume", [False, True])
-def test_chosen_weights_that_are_left_of_a_run_are_not_overwritten(
-    resume: bool, whole: Path, tmp_path: Path
-) -> None:
-    best = tmp_path / "best.safetensors"
-    tensors, meta = checkpoint.load(whole / "best.safetensors")
-    for left in ({"epoch": 2}, {"epoch": 1, "recipe": {**meta["recipe"], "seed": 7}}, {"recipe": None}):
-        checkpoint.save(best, tensors, meta | left)
-        before = best.read_bytes()
-        with pytest.raises(TrainingError, match=r"holds the best\.safetensors of a run, .* another folder"):
-            run(toy_recipe(), tmp_path, resume=resume)
-        assert best.read_bytes() == before
-
-
-def test_a_run_that_was_killed_between_its_first_two_files_begins_anew(whole: Path, tmp_path: Path) -> None:
-    tensors, meta = checkpoint.load(whole / "best.safetensors")
-    checkpoint.save(tmp_path / "best.safetensors", tensors, {**meta, "epoch": 1})
-    run(toy_recipe(), tmp_path, resume=True)
-    assert_same_run(whole, tmp_path)
+        toy_run(toy_recipe(optim={"accumulate": 2}), tmp_path, resume=True)
 
 
 def test_a_last_checkpoint_that_is_truncated_or_of_something_else_is_named(
@@ -317,33 +234,15 @@ def test_a_last_checkpoint_that_is_truncated_or_of_something_else_is_named(
     last = tmp_path / "last.safetensors"
     last.write_bytes((whole / "last.safetensors").read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=r"last.safetensors: not a whole safetensors file"):
-        run(toy_recipe(), tmp_path, resume=True)
+        toy_run(toy_recipe(), tmp_path, resume=True)
     tensors, meta = checkpoint.load(whole / "last.safetensors")
     del tensors["averaged.module.head.bias"]
     checkpoint.save(last, tensors, meta)
     with pytest.raises(CheckpointError, match=r"last.safetensors: averaged does not fit .* in 1 tensors: "):
-        run(toy_recipe(), tmp_path, resume=True)
+        toy_run(toy_recipe(), tmp_path, resume=True)
     checkpoint.save(last, {"w": torch.zeros(1)}, {})
     with pytest.raises(CheckpointError, match=r"last.safetensors: no run to resume: .*recipe.*history"):
-        run(toy_recipe(), tmp_path, resume=True)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"label_set": 3}, "its metadata lacks label_set"),
-        ({"recipe": "x"}, "its metadata lacks recipe"),
-        ({"history": []}, "its metadata lacks history"),
-        ({"history": [{"epoch": 1}]}, "its history: .*missing"),
-    ],
-)
-def test_damaged_metadata_of_a_run_is_named(
-    changes: dict[str, Any], message: str, whole: Path, tmp_path: Path
-) -> None:
-    tensors, meta = checkpoint.load(whole / "last.safetensors")
-    checkpoint.save(tmp_path / "last.safetensors", tensors, meta | changes)
-    with pytest.raises(CheckpointError, match=f"last.safetensors: no run to resume: {message}"):
-        run(toy_recipe(), tmp_path, resume=True)
+        toy_run(toy_recipe(), tmp_path, resume=True)
 
 
 def test_a_precision_found_by_measuring_stays_that_of_the_run(
@@ -364,8 +263,8 @@ def test_a_precision_found_by_measuring_stays_that_of_the_run(
 
     monkeypatch.setattr("crossfer.train.loop.choose_precision", choose)
     with pytest.raises(KeyboardInterrupt):
-        run(recipe, tmp_path / "run", observers=[EachStep(stop)])
-    run(recipe, tmp_path / "run", resume=True)
+        toy_run(recipe, tmp_path / "run", observers=[EachStep(stop)])
+    toy_run(recipe, tmp_path / "run", resume=True)
     assert found == ["32-true", "32-true"]
 
 
@@ -393,7 +292,7 @@ def test_diverging_keeps_the_last_whole_epoch(
     kept = "last whole epoch is kept" if whole_epochs else "no epoch was whole yet, so nothing is kept"
     place = rf"epoch {whole_epochs + 1}, step \d"
     with pytest.raises(TrainingError, match=rf"^{place}: .*(finite|NaN).*{kept}"):
-        run(toy_recipe(optim={"clip_norm": 1e30, "epochs": 5}), tmp_path / "run")
+        toy_run(toy_recipe(optim={"clip_norm": 1e30, "epochs": 5}), tmp_path / "run")
     assert (tmp_path / "run" / "last.safetensors").exists() == bool(whole_epochs)
 
 
@@ -402,7 +301,7 @@ def test_a_run_starts_from_other_weights(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "w.safetensors", weights, {})
     still = {"lr": 1e-30, "epochs": 1}
     recipe = toy_recipe(model={"init": str(tmp_path / "w.safetensors")}, optim=still)
-    run(recipe, tmp_path / "run")
+    toy_run(recipe, tmp_path / "run")
     found = checkpoint.under("model", checkpoint.load(tmp_path / "run" / "last.safetensors")[0])
     assert torch.equal(found["encoder.layer4.0.conv1.weight"], weights["layer4.0.conv1.weight"])
 
@@ -417,27 +316,27 @@ def test_a_run_goes_on_without_the_weights_that_it_started_from(tmp_path: Path) 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(recipe, tmp_path / "stopped", observers=[EachStep(stop)])
-    run(recipe, tmp_path / "whole")
+        toy_run(recipe, tmp_path / "stopped", observers=[EachStep(stop)])
+    toy_run(recipe, tmp_path / "whole")
     init.unlink()
-    run(recipe, tmp_path / "stopped", resume=True)
+    toy_run(recipe, tmp_path / "stopped", resume=True)
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
     with pytest.raises(CheckpointError, match=r"w\.safetensors: no such checkpoint"):
-        run(recipe, tmp_path / "new", resume=True)
+        toy_run(recipe, tmp_path / "new", resume=True)
 
 
 def test_a_run_from_before_a_key_was_there_goes_on(whole: Path, tmp_path: Path) -> None:
     tensors, meta = checkpoint.load(whole / "last.safetensors")
     del meta["recipe"]["data"]["valid_share"]
     checkpoint.save(tmp_path / "last.safetensors", tensors, meta)
-    assert len(run(toy_recipe(), tmp_path, resume=True).history) == 3
+    assert len(toy_run(toy_recipe(), tmp_path, resume=True).history) == 3
 
 
 def test_other_classes_are_refused_on_resuming(whole: Path, tmp_path: Path) -> None:
     tensors, meta = checkpoint.load(whole / "last.safetensors")
     checkpoint.save(tmp_path / "last.safetensors", tensors, meta | {"label_set": "sadness,bored"})
     with pytest.raises(TrainingError, match="was trained for sadness,bored, the data now has toy; put the"):
-        run(toy_recipe(), tmp_path, resume=True)
+        toy_run(toy_recipe(), tmp_path, resume=True)
 
 
 def test_classes_in_the_other_unicode_form_are_the_same_on_resuming(whole: Path, tmp_path: Path) -> None:
@@ -445,22 +344,12 @@ def test_classes_in_the_other_unicode_form_are_the_same_on_resuming(whole: Path,
     tensors, meta = checkpoint.load(whole / "last.safetensors")
     checkpoint.save(tmp_path / "last.safetensors", tensors, meta | {"label_set": "a\u0308rger,froh"})
     with pytest.raises(TrainingError, match="the data now has toy"):
-        run(toy_recipe(), tmp_path, resume=True)
+        toy_run(toy_recipe(), tmp_path, resume=True)
     labels = replace(LABELS, name="\u00e4rger,froh")
     faces = toy_faces(48), toy_faces(24, seed=1)
     assert len(train(toy_recipe(), labels, *faces, tmp_path, resume=True).history) == 3
 
 
 def test_records_are_plain_values(whole: Path) -> None:
-    history = run(toy_recipe(), whole, resume=True).history
+    history = toy_run(toy_recipe(), whole, resume=True).history
     assert all(isinstance(v, int | float) for record in history for v in asdict(record).values())
-
-
-def test_a_run_ends_well_where_an_open_file_cannot_be_removed(tmp_path, monkeypatch):
-    keep_open_files(monkeypatch)
-    with alone_in(tmp_path / "run"):
-        (tmp_path / "run" / "log.csv").touch()
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["log.csv"]
-    with alone_in(tmp_path / "empty"):
-        pass
-    assert not (tmp_path / "empty").exists()

@@ -70,6 +70,7 @@ def run(
     from crossfer.train.ranks import this_rank
     from crossfer.train.recipe_file import load_recipe
     from crossfer.train.run import run_recipe
+    from crossfer.train.run_folder import BEST
 
     rank = this_rank()
     console = stderr_console()
@@ -82,7 +83,7 @@ def run(
         with _told_how_to_go_on(folder, console), _observers(folder, tensorboard=tensorboard) as observers:
             result = run_recipe(plan, folder, root=root, resume=resume, console=console, observers=observers)
     if rank.number == 0:
-        best = folder / "best.safetensors"
+        best = folder / BEST
         if not best.exists():
             raise ValueError(
                 f"{best}: expected the chosen weights of epoch {result.best_epoch}, found nothing; put them "
@@ -127,11 +128,12 @@ def _one_voice(rank: Rank) -> Iterator[None]:
 @contextmanager
 def _told_how_to_go_on(folder: Path, console: Console) -> Iterator[None]:
     from crossfer.console import say
+    from crossfer.train.run_folder import LAST
 
     try:
         yield
     except KeyboardInterrupt:
-        if (folder / "last.safetensors").exists():
+        if (folder / LAST).exists():
             said = f"what was learnt up to the last whole epoch is in {folder}: go on with --resume"
         else:
             said = "no epoch was whole yet, so nothing is kept"

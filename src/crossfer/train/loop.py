@@ -22,8 +22,9 @@ from crossfer.train.observer import Observer
 from crossfer.train.optim import learning_rate
 from crossfer.train.ranks import seed_of, this_rank
 from crossfer.train.record import EpochRecord, Progress, RunResult
+from crossfer.train.run_folder import LAST, alone_in, recorded_precision
 from crossfer.train.start import start_from
-from crossfer.train.state import RunState, alone_in, recorded_precision
+from crossfer.train.state import RunState
 from crossfer.train.step import Step
 from crossfer.train.stream import Faces
 from crossfer.train.teachers import Teachers, load_teachers
@@ -123,7 +124,7 @@ def _open_run(recipe: Recipe, labels: LabelSet, folder: Path, resume: bool, targ
     fabric = open_fabric(device, precision)
     torch.manual_seed(recipe.seed)
     bare = network(recipe.model, recipe.outputs(len(labels)))
-    if recipe.model.init is not None and not (resume and (folder / "last.safetensors").exists()):
+    if recipe.model.init is not None and not (resume and (folder / LAST).exists()):
         start_from(recipe, bare, labels)
     run = RunState(recipe, labels, bare, fabric, folder, precision=precision, targets=targets)
     run.start(resume)

@@ -24,9 +24,9 @@ from crossfer.train.network import input_contract, network
 from crossfer.train.observer import Observer
 from crossfer.train.ranks import this_rank
 from crossfer.train.record import RunResult
+from crossfer.train.run_folder import BEST, LAST, require_folder
 from crossfer.train.source import cut_valid, data_of_run, open_split, placed
 from crossfer.train.start import start_from
-from crossfer.train.state import require_folder
 from crossfer.train.stream import Faces, stream_faces
 from crossfer.train.study import (
     StudyError,
@@ -68,7 +68,7 @@ def run_recipe(
     choose_device(recipe.optim.device)  # before the images are read
     # Only what is loaded by: the run itself keeps the recipe as it was written.
     data = placed(recipe.data, root)
-    if not (folder / "last.safetensors").exists():
+    if not (folder / LAST).exists():
         _begin(recipe, data, folder, console)
     data = data_of_run(data, folder)
     learnt, held_out = open_split(data, "train"), open_split(data, "valid")
@@ -155,7 +155,7 @@ def run_study(
     """
     if this_rank().count > 1:
         raise TrainingError("a study runs in one process; only 'crossfer train' is shared by ranks")
-    if any((runs / name).exists() for name in ("last.safetensors", "best.safetensors")):
+    if any((runs / name).exists() for name in (LAST, BEST)):
         raise StudyError(
             f"{runs}: holds a run, whose validation split a study may replace; name another --runs folder"
         )

@@ -20,6 +20,7 @@ from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import ModelConfig, Recipe
 from crossfer.train.network import network
 from crossfer.train.recipe_file import parse_recipe
+from crossfer.train.run_folder import BEST
 
 ROWS = ("head.weight", "head.bias", "head.pooled_weight")  # a row for each class
 Tensors = dict[str, Tensor]
@@ -108,7 +109,7 @@ def _best_of(run: Path) -> Path:
     """
     if not run.is_dir():
         return run
-    best = run / "best.safetensors"
+    best = run / BEST
     if not best.is_file():
         raise CheckpointError(
             f"{run}: expected the folder of a run, found no best.safetensors in it, which is written with "

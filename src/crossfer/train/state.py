@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from crossfer.labels import LabelSet, canonical
 from crossfer.method import CrossLayerLoss, CrossLayerNet, collectives
 from crossfer.method.losses import soft_cross_entropy
 from crossfer.provenance import code_commit
-from crossfer.system.lock import lock_folder
 from crossfer.train import checkpoint
 from crossfer.train.balance import BalancedCrossEntropy
 from crossfer.train.config import Recipe
@@ -27,14 +25,11 @@ from crossfer.train.device import Precision
 from crossfer.train.faults import Place, TrainingError
 from crossfer.train.optim import averaging, build_optimizer
 from crossfer.train.ranks import seed_of, this_rank
-from crossfer.train.recipe_file import first_difference
 from crossfer.train.record import EpochRecord, write_log
+from crossfer.train.run_folder import BEST, FORMAT, LAST, require_folder
 from crossfer.train.start import fill
 from crossfer.train.stream import Faces, fingerprint
 from crossfer.train.views import ViewContrast
-
-LOCK = ".lock"
-FORMAT = 2  # of a run's checkpoints; 1 kept the momentum under other names
 
 
 class RunState:
@@ -134,7 +129,7 @@ class RunState:
         """Make the folder, or take up the run in it."""
         require_folder(self.folder, self.recipe, resume=resume)
         self.folder.mkdir(parents=True, exist_ok=True)
-        if resume and (last := self.folder / "last.safetensors").exists():
+        if resume and (last := self.folder / LAST).exists():
             self._take_up(last)
 
     def _take_up(self, last: Path) -> None:
@@ -220,96 +215,17 @@ class RunState:
         }
         if self.best is record:
             weights = dict(self.averaged.module.state_dict())
-            checkpoint.save(self.folder / "best.safetensors", weights, meta)
+            checkpoint.save(self.folder / BEST, weights, meta)
         tensors = {
             **checkpoint.with_prefix("model", self.bare.state_dict()),
             **checkpoint.with_prefix("loss", self.loss.state_dict()),
             **checkpoint.with_prefix("averaged", self.averaged.state_dict()),
             **checkpoint.with_prefix("optimizer", checkpoint.optimizer_tensors(self.optimizer)),
         }
-        checkpoint.save(
-            self.folder / "last.safetensors", tensors, {**meta, "history": [asdict(r) for r in self.history]}
-        )
+        checkpoint.save(self.folder / LAST, tensors, {**meta, "history": [asdict(r) for r in self.history]})
         self.place.saved = True  # even if the log cannot be written
         write_log(self.folder / "log.csv", self.history)
 
 
 def _cross_entropy(recipe: Recipe, targets: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     return BalancedCrossEntropy(targets, recipe.balance) if recipe.balance else soft_cross_entropy
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes from training into a folder; of several ranks the first one does.
-
-    Raises:
-        FolderInUseError: if another one does now.
-    """
-    if this_rank().number:
-        yield
-        return
-    made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    with lock_folder(folder, LOCK):
-        try:
-            yield
-        finally:
-            (folder / LOCK).unlink(missing_ok=True)
-            with suppress(OSError):  # a run that left something
-                if made:
-                    folder.rmdir()
-
-
-def recorded_precision(folder: Path) -> Precision | None:
-    """The precision of the run in a folder, if there is one that says."""
-    last = folder / "last.safetensors"
-    return checkpoint.load_meta(last).get("precision") if last.exists() else None
-
-
-def require_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
-    """Refuse a folder that a run can neither begin nor go on in, so that none is overwritten.
-
-    Raises:
-        TrainingError: says what is there and what to do; of a run of another recipe, the first key that
-            differs with both values.
-        CheckpointError: if what is there is no run that could go on.
-    """
-    last, best = folder / "last.safetensors", folder / "best.safetensors"
-    if last.exists():
-        if not resume:
-            raise TrainingError(
-                f"{folder}: holds a run already; add --resume to go on with it or name another folder"
-            )
-        _refuse_other_recipe(checkpoint.load_meta(last), last, recipe)
-    elif best.exists() and not (resume and _is_of_first_epoch(checkpoint.load_meta(best), recipe)):
-        raise TrainingError(
-            f"{folder}: holds the best.safetensors of a run, which would be lost, and no last.safetensors to "
-            "go on from; name another folder"
-        )
-
-
-def _is_of_first_epoch(meta: dict[str, Any], recipe: Recipe) -> bool:
-    """Whether weights may be those of a run that was stopped in between its first two files."""
-    document = meta.get("recipe")
-    return (
-        meta.get("epoch") == 1 and isinstance(document, dict) and first_difference(document, recipe) is None
-    )
-
-
-def _refuse_other_recipe(meta: dict[str, Any], last: Path, recipe: Recipe) -> None:
-    kinds = {"recipe": dict, "history": list, "label_set": str}
-    if lacking := [
-        key for key, kind in kinds.items() if not isinstance(meta.get(key), kind) or not meta[key]
-    ]:
-        raise checkpoint.CheckpointError(f"{last}: no run to resume: its metadata lacks {', '.join(lacking)}")
-    if meta.get("format") != FORMAT:
-        raise checkpoint.CheckpointError(
-            f"{last}: expected a run of format {FORMAT}, found {meta.get('format')!r}, of another "
-            "version of crossfer; go on with that version, or start again in another folder"
-        )
-    if (difference := first_difference(meta["recipe"], recipe)) is not None:
-        key, theirs, ours = difference
-        raise TrainingError(
-            f"{last.parent}: was trained with {key} = {theirs!r}, the recipe now says {ours!r}; "
-            "resume with the same recipe or name another folder"
-        )

@@ -15,6 +15,7 @@ from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.network import input_contract
 from crossfer.train.recipe_file import placeless
+from crossfer.train.run_folder import BEST, LAST
 from crossfer.train.start import find_weights, load_network
 
 MOST_CHANGE = 0.05  # of a logit
@@ -91,8 +92,8 @@ def require_place(output: Path, weights: Path) -> None:
     """
     if output.is_dir():
         raise CheckpointError(f"{output}: expected a file to write, found a folder; name a file in it")
-    beside = output.resolve().parent / "last.safetensors"
-    of_a_run = output.resolve().name in {"best.safetensors", "last.safetensors"} and beside.exists()
+    beside = output.resolve().parent / LAST
+    of_a_run = output.resolve().name in {BEST, LAST} and beside.exists()
     if output.exists() and (of_a_run or output.samefile(weights)):
         raise CheckpointError(f"{output}: is the file of a run, which would be lost; name another to write")
     need_folder("--output", output.parent)
