@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from crossfer.runtime.preprocess import standardize
 from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import Recipe
@@ -64,24 +63,6 @@ def test_what_a_run_leaves(whole: Path) -> None:
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
     for row, record in zip(rows, history, strict=True):
         assert float(row["valid_accuracy"]) == pytest.approx(record["valid_accuracy"], abs=1e-6)
-
-
-def test_epochs_are_judged_by_the_averaged_weights(tmp_path: Path) -> None:
-    recipe = toy_recipe(optim={"epochs": 2, "ema_decay": 0.999})
-    result = toy_run(recipe, tmp_path)
-    tensors = checkpoint.load(tmp_path / "last.safetensors")[0]
-    valid, losses = toy_faces(24, seed=1), []
-    for name in ("averaged.module", "model"):
-        net = network(recipe.model, len(LABELS))
-        net.load_state_dict(checkpoint.under(name, tensors))
-        logits = net.eval()(standardize(valid.images.float() / 255, input_contract(recipe.model))).logits
-        losses.append(float(torch.nn.functional.cross_entropy(logits.detach(), valid.labels)))
-        if name == "averaged.module":
-            accuracy = float((logits.argmax(dim=1) == valid.labels).float().mean())
-    assert (result.history[-1].valid_loss, result.history[-1].valid_accuracy) == pytest.approx(
-        (losses[0], accuracy), abs=1e-5
-    )
-    assert abs(losses[1] - losses[0]) > 1e-3
 
 
 def test_the_rate_follows_its_schedule_from_step_to_step(

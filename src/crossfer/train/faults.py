@@ -98,6 +98,13 @@ def enough_memory(what: str, remedy: str) -> Iterator[None]:
         raise _of_rank(this_rank(), f"out of memory for {what}{_in_brackets(error)}; {remedy}") from error
 
 
+@contextmanager
+def room_for_the_network() -> Iterator[None]:
+    """Raise a lack of memory inside as one that a smaller network, or smaller images, would help."""
+    with enough_memory("the network", f"take {SMALLER_NETWORK}"):
+        yield
+
+
 def _of_rank(rank: Rank, message: str) -> TrainingError:
     return RankError(f"rank {rank.number}, {message}") if rank.count > 1 else TrainingError(message)
 

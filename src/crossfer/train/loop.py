@@ -8,19 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from crossfer.labels import LabelSet
 from crossfer.method import collectives
-from crossfer.metrics import accuracy, mean_class_accuracy
 from crossfer.train.config import Recipe
 from crossfer.train.device import choose_device, choose_precision, open_fabric, part_at_exit
-from crossfer.train.faults import SMALLER_NETWORK, STREAM_THEM, TrainingError, enough_memory, in_words
+from crossfer.train.faults import STREAM_THEM, TrainingError, enough_memory, in_words, room_for_the_network
 from crossfer.train.loader import Waited, in_order, shuffled
 from crossfer.train.network import input_contract, network
 from crossfer.train.observer import Observer
 from crossfer.train.optim import learning_rate
-from crossfer.train.ranks import seed_of, this_rank
+from crossfer.train.ranks import this_rank
 from crossfer.train.record import EpochRecord, Progress, RunResult
 from crossfer.train.run_folder import LAST, alone_in, recorded_precision
 from crossfer.train.start import start_from
@@ -28,6 +27,7 @@ from crossfer.train.state import RunState
 from crossfer.train.step import Step
 from crossfer.train.stream import Faces
 from crossfer.train.teachers import Teachers, load_teachers
+from crossfer.train.validate import validate, validate_views
 
 
 def train(
@@ -64,7 +64,7 @@ def train(
     observed = any(observer.sees_gradients for observer in observers)
     _refuse_what_does_not_fit(recipe, len(train_faces), observed=observed)
     with alone_in(folder):
-        with enough_memory("the network", f"take {SMALLER_NETWORK}"):
+        with room_for_the_network():
             run = _open_run(recipe, labels, folder, resume, train_faces.targets)
             run.work_on({"train": train_faces, "valid": valid_faces})
             teachers = _open_teachers(run)
@@ -83,7 +83,7 @@ def _learn(
 ) -> None:
     """The epochs that are left."""
     recipe, fixed = run.recipe, run.recipe.distill.teaching == "fixed"
-    with enough_memory("the network", f"take {SMALLER_NETWORK}"):
+    with room_for_the_network():
         learn = Step(run, input_contract(recipe.model), None if fixed else teachers, observers)
     for observer in observers:
         observer.begin(run.bare, run.folder, run.epoch)
@@ -173,55 +173,6 @@ def _learn_epoch(run: RunState, learn: Step, faces: Faces) -> tuple[list[float],
         for observer in learn.observers:
             observer.after_step(_progress(run, sums / (step + 1), len(images), spent, waited=batches.seconds))
     return (sums / run.steps).tolist(), batches.seconds / (time.perf_counter() - began)
-
-
-@torch.no_grad()
-def validate(run: RunState, faces: Faces, learn: Step) -> dict[str, float]:
-    """Accuracies in 0..1 and mean negative log-likelihood of the labels, of the averaged weights.
-
-    Each rank judges some of the faces, as many at once as it learns from, which need more memory.
-    """
-    net, fabric = run.averaged.module.eval(), run.fabric
-    scores = torch.zeros(faces.targets.shape, device=fabric.device)
-    plan = in_order(len(faces), _at_once(run), run.rank)
-    for rows, (pixels, _) in zip(plan, faces.read(plan), strict=True):
-        with fabric.autocast():
-            scores[rows.to(fabric.device)] = net(learn.as_input(pixels.float() / 255)).logits.float()
-    scores = collectives.total(scores)  # of each face one rank has them, the others have zeros
-    truth, predicted = (values.cpu().numpy() for values in (faces.labels, scores.argmax(dim=1)))
-    return {
-        "valid_accuracy": accuracy(truth, predicted),
-        "valid_mean_class_accuracy": mean_class_accuracy(truth, predicted),
-        "valid_loss": float(nn.functional.cross_entropy(scores, faces.labels)),
-    }
-
-
-@torch.no_grad()
-def validate_views(run: RunState, faces: Faces, learn: Step) -> dict[str, float]:
-    """Share of views (0..1) that find the same face's other one first in their group, and their mean loss.
-
-    The share goes by the name of the accuracy. Of the averaged weights, and the same views in the same groups
-    of ``optim.batch_size`` faces after every epoch, whatever the ranks and the parts that batches are learnt
-    in; each rank judges some of the groups.
-    """
-    net, fabric, views = run.averaged.module.eval(), run.fabric, run.views
-    assert views is not None  # noqa: S101
-    sums = torch.zeros(2, device=fabric.device)
-    groups = in_order(len(faces), run.recipe.optim.batch_size, run.rank)
-    for turn, (pixels, _) in enumerate(faces.read(groups)):
-        torch.manual_seed(seed_of(run.recipe.seed, run.rank.number + turn * run.rank.count))
-        images = learn.as_input(learn.augment(pixels.repeat_interleave(2, dim=0).float() / 255))
-        with fabric.autocast():
-            hidden = torch.cat([net(part).logits for part in images.split(2 * _at_once(run))])
-        sums += torch.stack(views.judge(hidden))
-    found, loss = (collectives.total(sums) / (2 * len(faces))).tolist()
-    return {"valid_accuracy": found, "valid_loss": loss}
-
-
-def _at_once(run: RunState) -> int:
-    """How many faces this rank learns from at once, and so judges."""
-    optim = run.recipe.optim
-    return optim.batch_size // (optim.accumulate * run.rank.count)
 
 
 def _progress(run: RunState, means: Tensor, images: int, spent: float, waited: float) -> Progress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from crossfer.method import CrossLayerNet, build_model
 from crossfer.runtime.preprocess import CHANNELS, InputContract
 from crossfer.train.config import ModelConfig
-from crossfer.train.faults import SMALLER_NETWORK, enough_memory
+from crossfer.train.faults import room_for_the_network
 
 
 def input_contract(config: ModelConfig) -> InputContract:
@@ -13,7 +13,7 @@ def input_contract(config: ModelConfig) -> InputContract:
     return InputContract(size=config.image_size, color=config.color)
 
 
-@enough_memory("the network", f"take {SMALLER_NETWORK}")
+@room_for_the_network()
 def network(config: ModelConfig, num_classes: int) -> CrossLayerNet:
     """The network of a recipe, freshly initialised.
 
