@@ -16,7 +16,7 @@ from pathlib import Path
 
 from crossfer.train.ablate import ablation_table
 from crossfer.train.intensity import intensity_table, verdict
-from crossfer.train.study import TrialResult, read_result
+from crossfer.train.trial_result import TrialResult, read_result
 
 ROOT = Path(__file__).parents[1]
 PLACE = re.compile(r"(<!-- study: (\S+) less (\S+) -->\n)(.*?)(<!-- /study -->)", re.DOTALL)

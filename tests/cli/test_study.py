@@ -9,7 +9,7 @@ import pytest
 
 from crossfer.cli.ablate import ablate
 from crossfer.cli.intensity import intensity
-from crossfer.train.study import StudyError
+from crossfer.train.trial_result import StudyError
 from support.command import crossfer
 
 BASE = """

@@ -7,7 +7,7 @@ import pytest
 
 from crossfer.train.ablate import ablation_table, load_rows
 from crossfer.train.config import RecipeError
-from crossfer.train.study import TrialResult
+from crossfer.train.trial_result import TrialResult
 
 
 def result(row: str, seed: int, accuracy: float) -> TrialResult:

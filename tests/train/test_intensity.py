@@ -22,7 +22,7 @@ from crossfer.train.intensity import (
 from crossfer.train.loop import train
 from crossfer.train.observer import Observer
 from crossfer.train.record import Progress
-from crossfer.train.study import TrialResult
+from crossfer.train.trial_result import TrialResult
 from support.observers import EachStep
 from support.runs import scaled_from
 from support.toy_faces import LABELS, toy_faces, toy_recipe

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -9,32 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scipy import stats
+from rich.console import Console
 
+from crossfer.data.splitfile import SplitFile, read_split_file
 from crossfer.labels import LabelSet, label_set
 from crossfer.system.processor import processor
-from crossfer.train.ablate import load_rows
+from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import Recipe
-from crossfer.train.intensity import conditions
+from crossfer.train.faults import TrainingError
 from crossfer.train.loader import FaceTensors
 from crossfer.train.loop import train
-from crossfer.train.recipe_file import load_recipe
 from crossfer.train.record import Progress
+from crossfer.train.source import CUT_FOR
 from crossfer.train.stream import fingerprint
-from crossfer.train.study import (
-    StudyError,
-    Trial,
-    TrialResult,
-    paired_difference,
-    read_result,
-    read_results,
-    run_trial,
-    trials,
-)
+from crossfer.train.study import run_study, run_trial, trials
+from crossfer.train.trial_result import StudyError, Trial, TrialResult, read_results
+from data.layouts import write_class_folders
 from support.observers import EachStep
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 
-ROOT = Path(__file__).parents[2]
 ANOTHER = r"toy-s0\.json: came from another recipe \(optim\.lr = 0\.05, now 0\.01\); remove it, or name"
 
 
@@ -44,10 +38,6 @@ def faces(_: Recipe) -> tuple[LabelSet, FaceTensors, FaceTensors]:
 
 def run(trial: Trial, folder: Path, **options: Any) -> TrialResult:
     return run_trial(trial, faces, results=folder / "results", runs=folder / "runs", **options)
-
-
-def result(row: str, seed: int, accuracy: float) -> TrialResult:
-    return TrialResult(row, seed, accuracy, accuracy, 1.0, 10, 5, 2, 1.0, "32-true", "abc", {})
 
 
 @pytest.fixture(scope="module")
@@ -60,42 +50,6 @@ def test_every_row_comes_with_every_seed_seed_by_seed() -> None:
     planned = trials([("a", toy_recipe()), ("b", toy_recipe())], range(2))
     assert [t.name for t in planned] == ["a-s0", "b-s0", "a-s1", "b-s1"]
     assert [t.recipe.seed for t in planned] == [0, 0, 1, 1]
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "change"),
-    [
-        ({}, {}, None),
-        ({"faces": None}, {}, None),
-        ({}, {"faces": None}, None),
-        (
-            {},
-            {"faces": {"train": "48 faces, targets b", "valid": "24 faces, targets b"}},
-            "train: 48 faces, t.*",
-        ),
-        ({}, {"faces": {"train": "48 faces, targets a", "valid": "24 faces, targets a"}}, "valid: .*"),
-        ({}, {"faces": None, "valid_n": 23}, "valid: 23 faces, against 24 faces, targets b"),
-        ({"faces": None}, {"faces": None, "train_n": 480}, "train: 480 faces, against 48 faces"),
-        ({"faces": None, "train_n": 4}, {}, "train: 48 faces, against 4 faces"),
-    ],
-)
-def test_results_of_other_data_are_not_set_side_by_side(
-    first: dict[str, Any], second: dict[str, Any], change: str | None, tmp_path: Path
-) -> None:
-    """Also where one, or both, note no more than how many faces there were, as older versions did."""
-    recipe = toy_recipe()
-    noted = {"faces": {"train": "48 faces, targets a", "valid": "24 faces, targets b"}}
-    for row, differs in (("a", first), ("b", {"faces": None}), ("c", second)):
-        made = replace(result(row, 0, 0.5), train_n=48, valid_n=24, recipe=recipe.model_dump(mode="json"))
-        (tmp_path / f"{row}-s0.json").write_text(json.dumps(asdict(made) | noted | differs))
-    rows = [(row, recipe) for row in "abc"]
-    if change is None:
-        assert len(read_results(tmp_path, rows)) == 3
-        return
-    with pytest.raises(
-        StudyError, match=rf"-s0\.json: came from other faces than a-s0\.json \({change}\); rem"
-    ):
-        read_results(tmp_path, rows)
 
 
 def test_a_trial_leaves_one_result_file_and_no_run(whole: tuple[Path, TrialResult]) -> None:
@@ -124,34 +78,6 @@ def test_a_result_of_another_recipe_is_named(whole: tuple[Path, TrialResult]) ->
     folder, _ = whole
     with pytest.raises(StudyError, match=ANOTHER):
         run(Trial("toy", toy_recipe(optim={"lr": 0.01})), folder)
-
-
-def test_results_are_those_of_the_recipes_alone(whole: tuple[Path, TrialResult]) -> None:
-    folder = whole[0] / "results"
-    assert read_results(folder, [("other", toy_recipe())]) == []
-    changed = toy_recipe(optim={"lr": 0.01})
-    with pytest.raises(StudyError, match=ANOTHER):
-        read_results(folder, [("other", toy_recipe()), ("toy", changed)])
-
-
-def test_a_copied_result_does_not_count_as_a_seed(whole: tuple[Path, TrialResult], tmp_path: Path) -> None:
-    shutil.copy(whole[0] / "results" / "toy-s0.json", tmp_path / "toy-s0 (copy).json")
-    with pytest.raises(StudyError, match=r"\(copy\)\.json: expected the name toy-s0\.json"):
-        read_results(tmp_path, [("toy", toy_recipe())])
-
-
-def test_a_result_without_what_an_observer_notes_is_named(whole: tuple[Path, TrialResult]) -> None:
-    with pytest.raises(StudyError, match=r"toy-s0\.json: expected a run whose intensity was noted, .*remove"):
-        read_results(whole[0] / "results", [("toy", toy_recipe())], observed="intensity")
-
-
-@pytest.mark.parametrize("study", ["ablation", "gain", "gain-balance", "intensity"])
-def test_the_results_that_are_kept_are_those_of_the_recipes_that_are_kept(study: str) -> None:
-    whole = load_recipe(ROOT / "recipes" / "ablation" / "all.toml", ["optim.precision=32-true"])
-    recipes = sorted((ROOT / "recipes" / study).glob("*.toml"))
-    rows = conditions(whole) if study == "intensity" else load_rows(recipes)
-    files = list((ROOT / "results" / study).glob("*.json"))
-    assert len(read_results(ROOT / "results" / study, rows)) == len(files) > 0
 
 
 def test_a_result_from_before_a_key_existed_counts_as_having_its_default(
@@ -257,29 +183,97 @@ def test_a_run_that_no_study_made_is_neither_taken_up_nor_deleted(finished: bool
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"row": "a"}'])
-def test_a_file_that_is_no_result_is_named(tmp_path: Path, text: str) -> None:
-    (tmp_path / "x.json").write_text(text)
-    with pytest.raises(StudyError, match=r"x\.json: expected the result file of a run, found another"):
-        read_result(tmp_path / "x.json")
+def test_a_study_cuts_its_validation_split_as_a_run_does(tmp_path: Path) -> None:
+    root = write_class_folders(tmp_path / "faces", {"Bored": 20, "Happy": 20}, size=(32, 32))
+    data = {"name": "folder", "target": "label", "classes": "found", "valid_share": 0.2, "class_limit": 12}
+    rows = [("mine", toy_recipe(data=data, optim={"epochs": 1, "batch_size": 8}))]
+    told = io.StringIO()
+    folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    (tmp_path / "runs").mkdir()
+    other = SplitFile("folder", "of another study", {"a.png": "valid"}, purpose=CUT_FOR)
+    (tmp_path / "runs" / "split.csv").write_text(other.to_text())
+    run_study(trials(rows, range(2)), root=root, console=Console(file=told), **folders)
+    found = read_results(folders["results"], rows)
+    assert [(result.train_n, result.valid_n) for result in found] == [(24, 8), (24, 8)]
+    assert told.getvalue().count("20 % of each class cut out of train for validation: ") == 1
+    parts = list(read_split_file(tmp_path / "runs" / "split.csv").split_of.values())
+    assert (parts.count("train"), parts.count("valid")) == (32, 8)
 
 
-def test_differences_are_paired_by_seed_and_agree_with_scipy() -> None:
-    ours = [result("a", s, x) for s, x in enumerate((0.80, 0.82, 0.85))]
-    theirs = [result("b", s, x) for s, x in enumerate((0.79, 0.80, 0.84, 0.1))]
-    found = paired_difference(ours, theirs)
-    expected = stats.ttest_rel([0.80, 0.82, 0.85], [0.79, 0.80, 0.84])
-    interval = expected.confidence_interval(0.95)
-    assert found is not None
-    assert found.margin is not None
-    assert found.seeds == 3
-    assert found.mean - found.margin == pytest.approx(interval.low, abs=1e-6)
-    assert found.mean + found.margin == pytest.approx(interval.high, abs=1e-6)
-    assert found.excludes_zero == (expected.pvalue < 0.05)
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_study_does_not_go_on_with_other_data(noted: bool, tmp_path: Path) -> None:
+    """Results of older versions say how many faces there were, and nothing more of them."""
+    data = {"name": "folder", "target": "label", "classes": "found", "valid_share": 0.2}
+    rows = [(row, toy_recipe(data=data, optim={"epochs": 1, "batch_size": 8})) for row in ("one", "two")]
+    folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+
+    def go_on(root: Path, seeds: int) -> list[TrialResult]:
+        run_study(trials(rows, range(seeds)), root=root, console=Console(file=io.StringIO()), **folders)
+        return read_results(folders["results"], rows)
+
+    first = write_class_folders(tmp_path / "first", {"Bored": 20, "Happy": 20}, size=(32, 32))
+    other = write_class_folders(
+        tmp_path / "other", {"Bored": 21 if noted else 30, "Happy": 20}, size=(32, 32)
+    )
+    found = go_on(first, 1)
+    if not noted:
+        for path in (tmp_path / "results").iterdir():
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"faces": None}))
+    with pytest.raises(
+        StudyError, match=r"one-s0\.json: came from other faces than the data has now \(train: "
+    ):
+        go_on(other, 2)
+    assert len(list((tmp_path / "results").iterdir())) == 2
+    again = go_on(first, 2)
+    assert {result.faces["valid"] for result in again if result.faces} == {found[0].known_faces["valid"]}
+    assert len(go_on(tmp_path / "nowhere", 2)) == 4, "what has a result needs no data"
 
 
-def test_without_a_common_seed_there_is_no_difference() -> None:
-    assert paired_difference([result("a", 0, 0.5)], [result("b", 1, 0.5)]) is None
-    single = paired_difference([result("a", 0, 0.5)], [result("b", 0, 0.25)])
-    assert single is not None
-    assert (single.mean, single.margin, single.excludes_zero) == (0.25, None, False)
+@pytest.mark.parametrize(
+    "missing", [{"model": {"init": "no.safetensors"}}, {"distill": {"teachers": ["no.safetensors"]}}]
+)
+def test_a_study_misses_weights_of_its_last_row_before_it_runs_the_first(
+    tmp_path: Path, missing: dict[str, dict[str, object]]
+) -> None:
+    data = {"data": {"name": "synthetic", "samples": 16}}
+    rows = [("first", toy_recipe(**data)), ("second", toy_recipe(**data, **missing))]
+    folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    with pytest.raises(CheckpointError, match=r"no\.safetensors"):
+        run_study(trials(rows, range(1)), root=None, console=Console(file=io.StringIO()), **folders)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_run_in_the_way_of_a_study_s_last_row_is_named_before_the_first_is_trained(tmp_path: Path) -> None:
+    rows = [(name, toy_recipe(data={"name": "synthetic", "samples": 16})) for name in ("first", "second")]
+    (tmp_path / "runs" / "second-s0").mkdir(parents=True)
+    folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    with pytest.raises(StudyError, match=r"second-s0: .* a folder that no study made"):
+        run_study(trials(rows, range(1)), root=None, console=Console(file=io.StringIO()), **folders)
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("kept", ["best.safetensors", "last.safetensors"])
+def test_a_study_does_not_work_in_the_folder_of_a_run(kept: str, tmp_path: Path) -> None:
+    (tmp_path / kept).touch()
+    (tmp_path / "split.csv").write_text(
+        SplitFile("folder", "", {"a.png": "valid"}, purpose=CUT_FOR).to_text()
+    )
+    before = (tmp_path / "split.csv").read_bytes()
+    planned = trials([("mine", toy_recipe(data={"name": "synthetic", "samples": 16}))], range(1))
+    with pytest.raises(StudyError, match=r": holds a run, .*; name another --runs folder"):
+        run_study(
+            planned,
+            root=None,
+            results=tmp_path / "results",
+            runs=tmp_path,
+            console=Console(file=io.StringIO()),
+        )
+    assert (tmp_path / "split.csv").read_bytes() == before
+
+
+def test_a_study_of_runs_without_labels_is_refused(tmp_path: Path) -> None:
+    rows = [("labels", toy_recipe()), ("views", toy_recipe(objective="views", augment={"mixup": 0.0}))]
+    folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    with pytest.raises(TrainingError, match=r"^views: learns without labels .*, so has no accuracy"):
+        run_study(trials(rows, range(1)), root=None, console=Console(file=io.StringIO()), **folders)
+    assert not list(tmp_path.iterdir())

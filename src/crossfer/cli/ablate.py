@@ -40,8 +40,8 @@ def ablate(
     from crossfer.console import stderr_console
     from crossfer.train.ablate import ablation_table, load_rows
     from crossfer.train.plots import plot_ablation
-    from crossfer.train.run import run_study
-    from crossfer.train.study import read_results, trials
+    from crossfer.train.study import run_study, trials
+    from crossfer.train.trial_result import read_results
 
     rows = load_rows(recipes)
     names = [name for name, _ in rows]

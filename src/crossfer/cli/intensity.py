@@ -39,8 +39,8 @@ def intensity(
     from crossfer.train.intensity import conditions, intensity_table, verdict
     from crossfer.train.plots import plot_intensity
     from crossfer.train.recipe_file import load_recipe
-    from crossfer.train.run import run_study
-    from crossfer.train.study import read_results, trials
+    from crossfer.train.study import run_study, trials
+    from crossfer.train.trial_result import read_results
 
     plan = load_recipe(recipe, set_ or ())
     if not any(plan.method.lambdas) or plan.method.target != "clusters":

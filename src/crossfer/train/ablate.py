@@ -7,11 +7,12 @@ from pathlib import Path
 from statistics import mean, median
 
 from crossfer.train.config import Recipe, RecipeError
+from crossfer.train.paired import Metric, paired_difference, plus_minus
 from crossfer.train.recipe_file import load_recipe
-from crossfer.train.study import Figure, TrialResult, paired_difference, plus_minus
+from crossfer.train.trial_result import TrialResult
 
-# Heads of their columns; a figure that no run has noted has none.
-FIGURES: dict[Figure, str] = {
+# Heads of their columns; a metric that no run has noted has none.
+METRICS: dict[Metric, str] = {
     "valid_accuracy": "valid accuracy %",
     "valid_mean_class_accuracy": "mean over the classes %",
 }
@@ -51,32 +52,32 @@ def ablation_table(rows: Sequence[str], results: Sequence[TrialResult], referenc
     """
     by_row = {row: [r for r in results if r.row == row] for row in rows}
     compared = by_row.get(reference) or results
-    noted: list[Figure] = [f for f in FIGURES if any(getattr(r, f) is not None for r in compared)]
-    figures = noted or ["valid_accuracy"]
-    columns = "".join(f" {FIGURES[f]} | less {reference} (95 %, paired) |" for f in figures)
-    lines = [f"| row | seeds |{columns} seconds a run |", "| --- " * (3 + 2 * len(figures)) + "|"]
+    noted: list[Metric] = [m for m in METRICS if any(getattr(r, m) is not None for r in compared)]
+    metrics = noted or ["valid_accuracy"]
+    columns = "".join(f" {METRICS[m]} | less {reference} (95 %, paired) |" for m in metrics)
+    lines = [f"| row | seeds |{columns} seconds a run |", "| --- " * (3 + 2 * len(metrics)) + "|"]
     for row, found in by_row.items():
         if not found:
-            lines.append(f"| {row} | 0 | not run |" + " |" * 2 * len(figures))
+            lines.append(f"| {row} | 0 | not run |" + " |" * 2 * len(metrics))
             continue
         cells = [row, str(len(found))]
-        for figure in figures:
+        for metric in metrics:
             cells += [
-                _accuracy(found, figure),
-                "" if row == reference else _difference(found, by_row.get(reference, []), figure),
+                _accuracy(found, metric),
+                "" if row == reference else _difference(found, by_row.get(reference, []), metric),
             ]
         seconds = mean(r.seconds for r in found)
         lines.append(f"| {' | '.join(cells)} | {seconds:.0f} |")
     return "\n".join(lines) + "\n\n" + _budget(by_row, reference)
 
 
-def _accuracy(found: Sequence[TrialResult], figure: Figure) -> str:
-    values = [100 * value for r in found if (value := getattr(r, figure)) is not None]
+def _accuracy(found: Sequence[TrialResult], metric: Metric) -> str:
+    values = [100 * value for r in found if (value := getattr(r, metric)) is not None]
     return plus_minus(values, 2) if values else "not noted"
 
 
-def _difference(found: Sequence[TrialResult], reference: Sequence[TrialResult], figure: Figure) -> str:
-    difference = paired_difference(found, reference, figure)
+def _difference(found: Sequence[TrialResult], reference: Sequence[TrialResult], metric: Metric) -> str:
+    difference = paired_difference(found, reference, metric)
     if difference is None:
         return "no seed in both"
     if difference.margin is None:

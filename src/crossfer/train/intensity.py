@@ -22,7 +22,8 @@ from crossfer.system.atomic import write_atomically
 from crossfer.train.config import Recipe
 from crossfer.train.faults import TrainingError
 from crossfer.train.observer import Observer
-from crossfer.train.study import TrialResult, paired_difference, plus_minus
+from crossfer.train.paired import paired_difference, plus_minus
+from crossfer.train.trial_result import TrialResult
 
 FILE = "intensity.json"
 # Each condition, and what it changes in the recipe's [method].

@@ -11,7 +11,8 @@ from crossfer.figure import BLUE, ORANGE, PURPLE, picture
 from crossfer.method.encoder import STAGES
 from crossfer.system.atomic import write_atomically
 from crossfer.train.intensity import CONDITIONS
-from crossfer.train.study import TrialResult, paired_difference
+from crossfer.train.paired import paired_difference
+from crossfer.train.trial_result import TrialResult
 
 COLORS = {"classification": "#000000", "whole": BLUE, "permuted": ORANGE, "random": PURPLE}
 

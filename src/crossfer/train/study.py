@@ -4,108 +4,146 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Any, Literal
 
+from rich.console import Console
+
+from crossfer.console import say
 from crossfer.labels import LabelSet
-from crossfer.metrics import t_quantile
 from crossfer.system.atomic import write_atomically
-from crossfer.train.checkpoint import CheckpointError
-from crossfer.train.config import OF_THE_MACHINE, Recipe
+from crossfer.system.writable import need_folder
+from crossfer.train.config import OF_THE_MACHINE, DataConfig, Recipe
 from crossfer.train.device import choose_device, device_name
+from crossfer.train.display import Display
+from crossfer.train.faults import TrainingError
+from crossfer.train.intensity import GradientProbe
 from crossfer.train.loop import train
+from crossfer.train.network import input_contract
 from crossfer.train.observer import Observer
-from crossfer.train.recipe_file import first_difference
+from crossfer.train.ranks import this_rank
+from crossfer.train.record import RunResult
+from crossfer.train.run import cut_held_out, load_split, weights_of_others, whole_train
+from crossfer.train.run_folder import BEST, LAST
+from crossfer.train.source import open_split, placed
 from crossfer.train.start import weights_sha256
 from crossfer.train.stream import Faces, fingerprint
+from crossfer.train.trial_result import (
+    StudyError,
+    Trial,
+    TrialResult,
+    read_result,
+    read_results,
+    require_faces,
+    require_weights,
+    same_trial,
+)
 
 MARK = ".study"  # in the folder of an unfinished run that a study made, and may delete; notes its weights
-
-
-class StudyError(ValueError):
-    """A study that cannot go on; the message says why and what to do."""
-
-
-Figure = Literal["valid_accuracy", "valid_mean_class_accuracy"]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One run of a study.
-
-    Attributes:
-        row: what it belongs to, as it is called in the table.
-        recipe: what is trained, with the trial's seed.
-    """
-
-    row: str
-    recipe: Recipe
-
-    @property
-    def name(self) -> str:
-        """Name of its result file and of its run's folder."""
-        return f"{self.row}-s{self.recipe.seed}"
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """What a run of a study gave; accuracies (0..1) are those of the averaged weights on validation faces.
-
-    Attributes:
-        row: what it belongs to.
-        seed: its seed.
-        valid_accuracy: after the last epoch, so that no epoch is picked by its luck.
-        best_accuracy: of the best epoch.
-        valid_loss: negative log-likelihood after the last epoch.
-        train_n: faces learnt from.
-        valid_n: faces of the validation split.
-        epochs: epochs trained.
-        seconds: time of training and validation.
-        precision: arithmetic of the run, such as ``"bf16-mixed"``.
-        commit: of the code.
-        recipe: the whole recipe, but for what concerns the machine alone.
-        observed: what an observer noted, by its own keys.
-        valid_mean_class_accuracy: after the last epoch; None in the files of older versions.
-        processor: what it was trained on, as ``crossfer.system.processor`` says, or the name of the GPU; None
-            in the files of older versions.
-        weights: SHA-256 of the file of each teacher and of the weights to start from, by the name that the
-            recipe gives it; None in the files of older versions.
-        faces: number and checksum of the faces of each split, as ``crossfer.train.stream.fingerprint`` gives
-            them; None in the files of older versions.
-    """
-
-    row: str
-    seed: int
-    valid_accuracy: float
-    best_accuracy: float
-    valid_loss: float
-    train_n: int
-    valid_n: int
-    epochs: int
-    seconds: float
-    precision: str
-    commit: str
-    recipe: dict[str, Any]
-    observed: dict[str, Any] = field(default_factory=dict)
-    valid_mean_class_accuracy: float | None = None
-    processor: str | None = None
-    weights: dict[str, str] | None = None
-    faces: dict[str, str] | None = None
-
-    @property
-    def known_faces(self) -> dict[str, str]:
-        """What is known of the faces of each split: in the files of older versions their number alone."""
-        return self.faces or {"train": f"{self.train_n:,} faces", "valid": f"{self.valid_n:,} faces"}
 
 
 def trials(rows: Iterable[tuple[str, Recipe]], seeds: Sequence[int]) -> list[Trial]:
     """Every row with every seed, seed by seed, so that a study that is stopped has whole rows to compare."""
     rows = list(rows)
     return [Trial(row, recipe.model_copy(update={"seed": seed})) for seed in seeds for row, recipe in rows]
+
+
+def run_study(
+    trials: Sequence[Trial],
+    *,
+    root: Path | None,
+    results: Path,
+    runs: Path,
+    console: Console,
+    probe: bool = False,
+) -> None:
+    """Run what of a study has no result yet, one trial after the other.
+
+    Args:
+        trials: what to run.
+        root: where the data lies, instead of the recipes' ``data.root``.
+        results: folder of the result files, one a trial.
+        runs: where unfinished runs lie, and the validation split that was cut where a recipe asks for one.
+        console: where progress goes.
+        probe: note the learning intensity of every stage.
+
+    Raises:
+        StudyError: if a run that is no study's is in the way, or what is there came from something else.
+        TrainingError: if a recipe learns without labels, or training cannot go on.
+        CheckpointError: if weights that a recipe names cannot be used.
+    """
+    if this_rank().count > 1:
+        raise TrainingError("a study runs in one process; only 'crossfer train' is shared by ranks")
+    if any((runs / name).exists() for name in (LAST, BEST)):
+        raise StudyError(
+            f"{runs}: holds a run, whose validation split a study may replace; name another --runs folder"
+        )
+    for trial in trials:
+        _check(trial, root, results, runs, console)
+    kept = read_results(results, [(trial.row, trial.recipe) for trial in trials])
+    shelf = _Shelf(root, runs, console)
+
+    def load(recipe: Recipe) -> tuple[LabelSet, Faces, Faces]:
+        labels, learnt, held_out = shelf.faces(recipe)
+        require_faces(kept, results, learnt, held_out)
+        return labels, learnt, held_out
+
+    for number, trial in enumerate(trials, start=1):
+        say(console, f"{number}/{len(trials)}  {trial.name}")
+        with Display(console, trial.recipe.optim.epochs) as display:
+            observers = [display, GradientProbe()] if probe else [display]
+            done = run_trial(trial, load, results=results, runs=runs, observers=observers)
+        say(console, f"    validation accuracy {100 * done.valid_accuracy:.2f} %")
+
+
+def _check(trial: Trial, root: Path | None, results: Path, runs: Path, console: Console) -> None:
+    """What would stop a trial, told before the first one is run."""
+    if trial.recipe.objective == "views":
+        raise TrainingError(
+            f"{trial.row}: learns without labels (objective = 'views'), so has no accuracy to compare; "
+            "compare runs that start from it, with model.init"
+        )
+    if (kept := results / f"{trial.name}.json").exists():
+        require_weights(read_result(kept).weights, trial.recipe, kept)
+        return
+    _require_own(runs / trial.name)
+    need_folder("--results", results)
+    need_folder("--runs", runs)
+    choose_device(trial.recipe.optim.device)
+    if trial.recipe.distill.teachers or trial.recipe.model.init is not None:
+        labels = whole_train(placed(trial.recipe.data, root)).labels
+        for line in weights_of_others(trial.recipe, labels):
+            say(console, f"{trial.name}: {line}")
+
+
+class _Shelf:
+    """The faces of the recipe loaded last; the trials of a study mostly share theirs."""
+
+    def __init__(self, root: Path | None, runs: Path, console: Console) -> None:
+        self.root, self.runs, self.console = root, runs, console
+        self._key: str | None = None
+
+    def faces(self, recipe: Recipe) -> tuple[LabelSet, Faces, Faces]:
+        """Label set, training and validation faces."""
+        key = f"{recipe.data!r} {input_contract(recipe.model)!r}"
+        if key != self._key:
+            data = self._with_valid(placed(recipe.data, self.root))
+            learnt, held_out = open_split(data, "train"), open_split(data, "valid")
+            self._faces = (
+                learnt.labels,
+                load_split(recipe, "train", learnt, self.console),
+                load_split(recipe, "valid", held_out, self.console),
+            )
+            self._key = key
+        return self._faces
+
+    def _with_valid(self, config: DataConfig) -> DataConfig:
+        """Cut anew at each start of a study: always the same, and never that of another data set."""
+        if not config.valid_share:
+            return config
+        path = cut_held_out(config, whole_train(config), self.runs, self.console)
+        return config if path is None else config.model_copy(update={"split_file": path})
 
 
 def run_trial(
@@ -132,24 +170,32 @@ def run_trial(
     """
     path, folder = results / f"{trial.name}.json", runs / trial.name
     if path.exists():
-        found = _same_trial(read_result(path), trial, path)
+        found = same_trial(read_result(path), trial, path)
         require_weights(found.weights, trial.recipe, path)
         return found
-    require_own(folder)
+    _require_own(folder)
     labels, learnt, held_out = faces(trial.recipe)
     folder.mkdir(parents=True, exist_ok=True)
     weights = _weights_of(folder, trial.recipe)
-    done = train(
-        trial.recipe,
-        labels,
-        learnt,
-        held_out,
-        folder,
-        resume=True,
-        observers=observers,
-    )
+    done = train(trial.recipe, labels, learnt, held_out, folder, resume=True, observers=observers)
+    result = _result(trial, done, learnt, held_out, weights=weights, observers=observers)
+    results.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(asdict(result), indent=1) + "\n").encode())
+    shutil.rmtree(folder)
+    return result
+
+
+def _result(
+    trial: Trial,
+    done: RunResult,
+    learnt: Faces,
+    held_out: Faces,
+    *,
+    weights: dict[str, str],
+    observers: Sequence[Observer],
+) -> TrialResult:
     last = done.history[-1]
-    result = TrialResult(
+    return TrialResult(
         row=trial.row,
         seed=trial.recipe.seed,
         valid_accuracy=last.valid_accuracy,
@@ -168,13 +214,9 @@ def run_trial(
         weights=weights,
         faces={"train": fingerprint(learnt), "valid": fingerprint(held_out)},
     )
-    results.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(asdict(result), indent=1) + "\n").encode())
-    shutil.rmtree(folder)
-    return result
 
 
-def require_own(folder: Path) -> None:
+def _require_own(folder: Path) -> None:
     """Refuse a folder that no study made, since a study deletes its runs once their results are kept.
 
     Raises:
@@ -185,182 +227,6 @@ def require_own(folder: Path) -> None:
             f"{folder}: expected nothing, or an unfinished run of a study, found a folder that no study "
             "made, which would be deleted in the end; name another --runs folder"
         )
-
-
-def read_result(path: Path) -> TrialResult:
-    """A result file.
-
-    Raises:
-        StudyError: if it is not one.
-    """
-    try:
-        return TrialResult(**json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise StudyError(f"{path}: expected the result file of a run, found another file ({error})") from None
-
-
-def read_results(
-    folder: Path, rows: Iterable[tuple[str, Recipe]], *, observed: str | None = None
-) -> list[TrialResult]:
-    """The results of a study's rows that are there, of all seeds, by the names of their files.
-
-    Args:
-        folder: of the result files; those of other rows may lie there too.
-        rows: what each row trains.
-        observed: what an observer has to have noted.
-
-    Raises:
-        StudyError: if a result of a row came from another recipe, is a copy, or nothing was noted, if two of
-            a row came from other weights, or any two from other faces.
-    """
-    recipes, weights, results = dict(rows), dict[str, dict[str, str]](), dict[Path, TrialResult]()
-    for path in sorted(folder.glob("*.json")):
-        found = read_result(path)
-        if found.row not in recipes:
-            continue
-        recipe = recipes[found.row].model_copy(update={"seed": found.seed})
-        results[path] = _same_trial(found, Trial(found.row, recipe), path)
-        if observed is not None and not found.observed.get(observed):
-            raise StudyError(
-                f"{path}: expected a run whose {observed} was noted, found one without; remove it, or name "
-                "another --results folder"
-            )
-        known = weights.setdefault(found.row, {})
-        if change := _first_change(known, found.weights or {}):
-            raise StudyError(
-                f"{path}: came from other weights than the results of its row before it ({change}); remove "
-                "the one that is not meant, or name another --results folder"
-            )
-        known.update(found.weights or {})
-    _require_same_faces(results)
-    return list(results.values())
-
-
-def _require_same_faces(results: Mapping[Path, TrialResult]) -> None:
-    """Refuse to set side by side what was learnt from, or judged on, other data."""
-    before: tuple[Path, TrialResult] | None = None
-    for path, found in results.items():
-        if before and (change := _other_faces(found, before[1].known_faces)):
-            raise StudyError(
-                f"{path}: came from other faces than {before[0].name} ({change}); remove what is not meant, "
-                "or name another --results folder"
-            )
-        if before is None or found.faces:
-            before = path, found
-
-
-def require_faces(results: Sequence[TrialResult], folder: Path, learnt: Faces, held_out: Faces) -> None:
-    """Refuse to train beside results that came from other data.
-
-    Args:
-        results: what is there of the study.
-        folder: of their files.
-        learnt: the training faces.
-        held_out: the validation faces.
-
-    Raises:
-        StudyError: names the first result that came from others.
-    """
-    now = {"train": fingerprint(learnt), "valid": fingerprint(held_out)}
-    for found in results:
-        if change := _other_faces(found, now):
-            raise StudyError(
-                f"{folder / f'{found.row}-s{found.seed}.json'}: came from other faces than the data has now "
-                f"({change}); put the data back, remove the result, or name another --results folder"
-            )
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A row against another one over the seeds that both have.
-
-    Attributes:
-        mean: mean of the differences.
-        margin: half the width of its 95 % interval (Student's t over seeds); None with a single seed.
-        seeds: how many both have.
-    """
-
-    mean: float
-    margin: float | None
-    seeds: int
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval does."""
-        return self.margin is not None and abs(self.mean) > self.margin
-
-
-def paired_difference(
-    row: Sequence[TrialResult], reference: Sequence[TrialResult], figure: Figure = "valid_accuracy"
-) -> Difference | None:
-    """Difference of a figure of two rows, paired by seed; None if no seed has it in both."""
-    ours, theirs = (
-        {r.seed: value for r in results if (value := getattr(r, figure)) is not None}
-        for results in (row, reference)
-    )
-    differences = [value - theirs[seed] for seed, value in ours.items() if seed in theirs]
-    if not differences:
-        return None
-    n = len(differences)
-    margin = t_quantile(n - 1) * stdev(differences) / n**0.5 if n > 1 else None
-    return Difference(mean(differences), margin, n)
-
-
-def plus_minus(values: Sequence[float], digits: int) -> str:
-    """Mean and sample standard deviation with so many decimals; a single value has no deviation."""
-    deviation = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{mean(values):.{digits}f}{deviation}"
-
-
-def _same_trial(found: TrialResult, trial: Trial, path: Path) -> TrialResult:
-    if path.stem != trial.name:
-        raise StudyError(
-            f"{path}: expected the name {trial.name}.json of the run in it, which counts once; remove "
-            "the copy, or rename it back"
-        )
-    if (difference := first_difference(found.recipe, trial.recipe)) is not None:
-        key, theirs, ours = difference
-        raise StudyError(
-            f"{path}: came from another recipe ({key} = {theirs!r}, now {ours!r}); remove it, or name "
-            "another --results folder"
-        )
-    return found
-
-
-def require_weights(noted: dict[str, str] | None, recipe: Recipe, where: Path) -> None:
-    """Refuse what came from other files than a recipe's teachers and ``model.init`` name now.
-
-    Args:
-        noted: SHA-256 of the files that it came from; None if that is not known.
-        recipe: what is to be trained beside it, or on from it.
-        where: what errors name.
-
-    Raises:
-        StudyError: if one of the files is another now; one that is gone can start nothing that differs.
-    """
-    with suppress(CheckpointError):
-        if change := _first_change(noted or {}, weights_sha256(recipe)):
-            raise StudyError(
-                f"{where}: came from other weights than lie there now ({change}); put that file back, remove "
-                "the result or run, or name another --results and --runs folder"
-            )
-
-
-def _first_change(noted: dict[str, str], others: dict[str, str]) -> str | None:
-    """The first file of one name that is not the same, in words."""
-    for name, digest in noted.items():
-        if (other := others.get(name, digest)) != digest:
-            return f"{name}: SHA-256 {digest[:8]}..., now {other[:8]}..."
-    return None
-
-
-def _other_faces(found: TrialResult, others: dict[str, str]) -> str | None:
-    """The first split whose faces are not the same, in words; one side may know no more than their number."""
-    for split, faces in found.known_faces.items():
-        other = others.get(split, faces)
-        if not (faces.startswith(other) or other.startswith(faces)):
-            return f"{split}: {faces}, against {other}"
-    return None
 
 
 def _weights_of(folder: Path, recipe: Recipe) -> dict[str, str]:
