@@ -14,7 +14,7 @@ import torch
 from crossfer.data.synthetic import load_synthetic
 from crossfer.runtime.preprocess import InputContract
 from crossfer.train import checkpoint
-from crossfer.train.faults import Place, RankError, TrainingError, in_words
+from crossfer.train.faults import Place, RankError, TrainingError, explained
 from crossfer.train.loader import load_faces
 from crossfer.train.loop import _refuse_what_does_not_fit, train
 from crossfer.train.network import network
@@ -74,13 +74,13 @@ def test_what_the_machine_cannot_do_is_named_and_the_last_epoch_stays(
 
 
 def test_a_fault_that_is_not_known_stays_as_it_is() -> None:
-    with pytest.raises(RuntimeError, match=r"^shapes differ$"), in_words(Place(), toy_recipe(), ALONE):
+    with pytest.raises(RuntimeError, match=r"^shapes differ$"), explained(Place(), toy_recipe(), ALONE):
         raise RuntimeError("shapes differ")
 
 
 def test_a_rank_says_who_it_is() -> None:
     recipe, message = toy_recipe(optim={"accumulate": 2}), r"^rank 1, epoch 1, step 1: out of .* 4 faces of"
-    with pytest.raises(RankError, match=message), in_words(Place(), recipe, Rank(1, 2, 2)):
+    with pytest.raises(RankError, match=message), explained(Place(), recipe, Rank(1, 2, 2)):
         raise MemoryError
 
 
@@ -94,7 +94,7 @@ def test_what_is_advised_is_smaller_and_is_not_refused(
     monkeypatch.setattr("crossfer.train.loop.this_rank", lambda: Rank(0, count, count))
     with (
         pytest.raises(TrainingError) as caught,
-        in_words(Place(), toy_recipe(optim=optim), Rank(0, count, count)),
+        explained(Place(), toy_recipe(optim=optim), Rank(0, count, count)),
     ):
         raise MemoryError
     message = str(caught.value)

@@ -14,7 +14,7 @@ from crossfer.data.source import open_dataset
 from crossfer.data.synthetic import load_synthetic
 from crossfer.labels import LabelSet
 from crossfer.runtime.preprocess import InputContract
-from crossfer.train.faults import Place, TrainingError, in_words
+from crossfer.train.faults import Place, TrainingError, explained
 from crossfer.train.loader import Waited, decoded_bytes, in_order, load_faces, shuffled
 from crossfer.train.loop import train
 from crossfer.train.ranks import ALONE
@@ -90,7 +90,7 @@ def test_an_image_that_cannot_be_read_is_named_in_one_line(workers: int) -> None
 def test_a_run_that_an_image_stops_says_how_to_go_on(saved: bool, kept: str) -> None:
     do = "restore the image and go on with --resume, or begin anew with --skip-bad"
     message = rf"^epoch 2, step 3: 5\.png: cannot be read; {kept}: {do}$"
-    with pytest.raises(TrainingError, match=message), in_words(Place(2, 3, saved), toy_recipe(), ALONE):
+    with pytest.raises(TrainingError, match=message), explained(Place(2, 3, saved), toy_recipe(), ALONE):
         raise DataError("5.png: cannot be read")
 
 
@@ -101,7 +101,7 @@ def test_a_worker_that_is_killed_is_named() -> None:
 
     stream = stream_faces(listed(read), CONTRACT, votes=False, workers=1)
     message = r"^epoch 2, step 3: a process that decodes images is gone .* fewer data.workers"
-    with pytest.raises(TrainingError, match=message), in_words(Place(2, 3), toy_recipe(), ALONE):
+    with pytest.raises(TrainingError, match=message), explained(Place(2, 3), toy_recipe(), ALONE):
         list(stream.read(in_order(8, 2)))
 
 

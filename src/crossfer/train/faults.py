@@ -65,7 +65,7 @@ class Place:
 
 
 @contextmanager
-def in_words(place: Place, recipe: Recipe, rank: Rank) -> Iterator[None]:
+def explained(place: Place, recipe: Recipe, rank: Rank) -> Iterator[None]:
     """Raise what goes wrong inside as an error that says it in a sentence; what is not known stays as it is.
 
     Args:

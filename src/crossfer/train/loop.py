@@ -14,7 +14,7 @@ from crossfer.labels import LabelSet
 from crossfer.method import collectives
 from crossfer.train.config import Recipe
 from crossfer.train.device import choose_device, choose_precision, open_fabric, part_at_exit
-from crossfer.train.faults import STREAM_THEM, TrainingError, enough_memory, in_words, room_for_the_network
+from crossfer.train.faults import STREAM_THEM, TrainingError, enough_memory, explained, room_for_the_network
 from crossfer.train.loader import Waited, in_order, shuffled
 from crossfer.train.network import input_contract, network
 from crossfer.train.observer import Observer
@@ -89,7 +89,7 @@ def _learn(
         observer.begin(run.bare, run.folder, run.epoch)
         if run.history:
             observer.after_epoch(run.history[-1])
-    with in_words(run.place, recipe, run.rank):
+    with explained(run.place, recipe, run.rank):
         with enough_memory("the faces on the device", STREAM_THEM):
             train_faces, valid_faces = (faces.to(run.fabric.device) for faces in (train_faces, valid_faces))
         if fixed and teachers is not None and run.epoch < recipe.optim.epochs:
