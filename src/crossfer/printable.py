@@ -15,11 +15,15 @@ def printable(text: str) -> str:
 
 
 def one_line(error: BaseException, place: object = None) -> str:
-    """An error's message on one line, led by the place it concerns if it does not name it itself."""
+    r"""An error's message on one line, led by the place it concerns if it does not name it itself.
+
+    >>> one_line(ValueError("a  b.jpg: no image,\n    but text"), "a  b.jpg")
+    'a  b.jpg: no image, but text'
+    """
     message = str(error)
     if isinstance(error, OSError) and error.strerror:
         message = f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
-    message = " ".join(message.split()) or type(error).__name__
+    message = re.sub(r"\s*\n\s*", " ", message.strip()) or type(error).__name__  # spaces may be a name's
     return printable(message if place is None or str(place) in message else f"{place}: {message}")
 
 
