@@ -11,6 +11,7 @@ from PIL import Image, JpegImagePlugin
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.bundle import read_bundle
 from crossfer.runtime.centerface import CenterFace
+from crossfer.runtime.detection import Detection
 
 
 @pytest.fixture
@@ -51,6 +52,22 @@ def test_a_photo_that_there_is_no_memory_to_decode_is_left_out(run, capsys, phot
     captured = capsys.readouterr()
     assert captured.out == f"{faces}: 1 face from 4 photos\n"
     assert "a.jpg: expected memory to decode it" in captured.err
+
+
+def test_a_photo_at_which_the_detector_fails_is_left_out(run, capsys, photos: Path, monkeypatch):
+    def detect(self: CenterFace, image: np.ndarray) -> list[Detection]:
+        if image.shape[0] == 200:
+            raise MemoryError("expected memory for a run of ONNX Runtime, found too little")
+        return real(self, image)
+
+    real = CenterFace.detect
+    monkeypatch.setattr(CenterFace, "detect", detect)
+    faces = photos.parent / "faces"
+    assert run("data", "crop", photos, "-o", faces) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{faces}: 2 faces from 4 photos\n"
+    wall = photos / "bored" / "wall.png"
+    assert f"left out: {wall}: expected memory for a run of ONNX Runtime, found too little\n" in captured.err
 
 
 def test_small_faces_are_found_by_a_larger_look(run, capsys, tmp_path: Path, astronaut: np.ndarray):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,33 @@ def crop(
     from crossfer.runtime.centerface import CenterFace
     from crossfer.runtime.crops import crop_photos
 
+    _need_folders(photos, output)
+    passed_over: list[Path] = []
+    found = [path for path in find_images([photos], passed_over) if path != photos]
+    if passed_over:
+        remark(passed_over_in_words(passed_over))
+    if not found:
+        raise ValueError(f"{photos}: expected photos in it, found none")
+    console = stderr_console()
+    cut = Counter[Path]()  # faces by folder
+    with counting(console, "cutting", len(found)) as advance:
+        detector = CenterFace(min_score=min_face_score, long_side=detector_side)
+        geometry = read_bundle(model).meta.input.crop
+        for photo, reason in crop_photos(found, photos, output, detector, geometry):
+            advance(1)
+            cut[photo.parent] += not reason
+            if reason:
+                say(console, f"left out: {reason}")
+    others = [path for path in passed_over if path.suffix.lower() in OTHER_PICTURES]
+    for line in _emptied(photos, [*others, *found], cut):
+        remark(line)
+    typer.echo(f"{output}: {counted(cut.total(), 'face')} from {counted(len(found), 'photo')}")
+    if not cut.total():
+        raise typer.Exit(1)
+
+
+def _need_folders(photos: Path, output: Path) -> None:
+    """Refuse what is no folder of photos, and one for faces that is not empty or lies among the photos."""
     if not photos.is_dir():
         raise ValueError(
             f"{photos}: expected a folder of photos, found {'a file' if photos.exists() else 'none'}"
@@ -43,28 +71,10 @@ def crop(
         raise ValueError(f"--output {output}: expected a new or an empty folder, found files in it")
     if output.resolve().is_relative_to(photos.resolve()):
         raise ValueError(f"--output {output}: lies in {photos}, whose photos are read; name another folder")
-    passed_over: list[Path] = []
-    total = sum(path != photos for path in find_images([photos], passed_over))
-    if passed_over:
-        remark(passed_over_in_words(passed_over))
-    if not total:
-        raise ValueError(f"{photos}: expected photos in it, found none")
-    seen, cut = Counter[Path](), Counter[Path]()  # by folder
-    others = (path for path in passed_over if path.suffix.lower() in OTHER_PICTURES)
-    seen.update(path.relative_to(photos).parent for path in others)
-    console = stderr_console()
-    with counting(console, "cutting", total) as advance:
-        detector = CenterFace(min_score=min_face_score, long_side=detector_side)
-        for photo, reason in crop_photos(photos, output, detector, read_bundle(model).meta.input.crop):
-            advance(1)
-            folder = photo.relative_to(photos).parent
-            seen[folder] += 1
-            cut[folder] += not reason
-            if reason:
-                say(console, f"left out: {reason}")
-    for folder, count in seen.items():
-        if not cut[folder] and folder.name:
-            remark(f"folder {folder}: no face left in {counted(count, 'photo')}")
-    typer.echo(f"{output}: {counted(cut.total(), 'face')} from {counted(total, 'photo')}")
-    if not cut.total():
-        raise typer.Exit(1)
+
+
+def _emptied(root: Path, pictures: Iterable[Path], cut: Counter[Path]) -> Iterator[str]:
+    """A line for each folder below ``root`` with pictures of which no face was cut."""
+    for folder, count in Counter(path.parent for path in pictures).items():
+        if folder != root and not cut[folder]:
+            yield f"folder {folder.relative_to(root)}: no face left in {counted(count, 'photo')}"

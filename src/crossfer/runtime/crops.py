@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from errno import ENAMETOOLONG
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
-from crossfer.images.files import find_images
 from crossfer.images.read import load_image
+from crossfer.printable import one_line
 from crossfer.runtime.align import CropGeometry, crop_face
 from crossfer.runtime.detection import Detector
 from crossfer.system.atomic import write_atomically
 
 
 def crop_photos(
-    source: Path, output: Path, detector: Detector, geometry: CropGeometry
+    photos: Sequence[Path], source: Path, output: Path, detector: Detector, geometry: CropGeometry
 ) -> Iterator[tuple[Path, str]]:
-    """Cut the largest face out of every photo below a folder; the folders below it stay as they are.
+    """Cut the largest face out of each of the photos below a folder; the folders below it stay as they are.
 
     Each face becomes a PNG named after its photo, suffix included, so that no two photos meet.
 
     Args:
-        source: the folder; photos are found by their suffix.
+        photos: the files, as ``find_images`` finds them in the folder.
+        source: the folder.
         output: a folder to write to, not below ``source``.
         detector: finds the faces.
         geometry: the frame.
 
     Yields:
-        Each photo, and why nothing was cut from it; an empty text where a face was.
+        Each photo, and in one line why nothing was cut from it; an empty text where a face was.
     """
-    for photo in find_images([source]):
+    for photo in photos:
         try:
             image = load_image(photo)
+            faces = detector.detect(image)
         except (ValueError, OSError, MemoryError) as error:
-            yield photo, str(error)
+            yield photo, one_line(error, photo)
             continue
-        faces = detector.detect(image)
         if not faces:
             yield photo, f"{photo}: no face found"
             continue
