@@ -6,7 +6,7 @@ import shlex
 import sys
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,6 +30,10 @@ from crossfer.cli.output import give, result_form, terminal_width
 from crossfer.data.names import DatasetName, Split
 from crossfer.defaults import DETECTOR_SIDE, MIN_FACE_SCORE, DetectorName
 from crossfer.system.writable import need_file
+
+if TYPE_CHECKING:
+    from crossfer.data.sample import Dataset
+    from crossfer.labels import LabelSet
 
 
 def evaluate(
@@ -88,37 +92,31 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled images; the numbers stand beside data, protocol and model."""
     asked = DatasetOptions(data, root, protocol, labels, split_file, classes, skip_bad)
-    need_file("--output", output)
-    need_file("--predictions", predictions)
+    places = {"--output": output, "--predictions": predictions}
+    for option, file in places.items():
+        need_file(option, file)
     need_apart("--output", output, "--predictions", predictions)
     detector = detector or ("none" if asked.crops else "centerface")
     need_detector(detector, min_face_score, detector_side)
     if evidence_test and detector != "none":
         raise UsageError("--evidence-test: expected face crops, found a detector; add --detector none")
-    from crossfer import __version__
     from crossfer.console import as_json, as_text
     from crossfer.data.source import set_files
     from crossfer.evaluate.command import EvaluationOptions, run_evaluation
-    from crossfer.evaluate.result import Provenance
     from crossfer.evaluate.run_file import write_run
     from crossfer.evaluate.subsets import read_subset, subset_file
     from crossfer.evaluate.tables import evaluation_tables
-    from crossfer.provenance import code_commit
     from crossfer.runtime.bundle import resolve_model
     from crossfer.runtime.recognizer import Recognizer
 
     read = [resolve_model(model), split_file, *(subset_file(given, root) for given in subset or ())]
-    for option, file in (("--output", output), ("--predictions", predictions)):
+    for option, file in places.items():
         need_other(option, file, chain(read, set_files(data, root)))
     recognizer = Recognizer(model, detector, min_face_score, detector_side=detector_side)
     asked.warn_of_learnt(recognizer.meta)
     dataset = asked.open(split, recognizer.meta.labelset)
-    others = asked.open_others(split, recognizer.meta.labelset) if leaks else []
-    if leaks and not others:
-        raise ValueError(
-            f"--leaks: expected train or valid beside {split} of {data}, found neither; leave it out"
-        )
-    for option, file in (("--output", output), ("--predictions", predictions)):
+    others = _others(asked, split, recognizer.meta.labelset) if leaks else []
+    for option, file in places.items():
         need_no_image(option, file, dataset, *others)
     options = EvaluationOptions(
         others=others,
@@ -127,12 +125,8 @@ def evaluate(
         evidence=evidence_test,
         seed=seed,
     )
-    result, answers = run_evaluation(
-        recognizer,
-        dataset,
-        options,
-        provenance=Provenance(__version__, code_commit(), shlex.join(["crossfer", *sys.argv[1:]])),
-    )
+    command = shlex.join(["crossfer", *sys.argv[1:]])
+    result, answers = run_evaluation(recognizer, dataset, options, command=command)
     if predictions is not None:
         write_run(result, answers, predictions)
     text = (
@@ -141,6 +135,15 @@ def evaluate(
         else as_text(evaluation_tables(result, _width(output)))
     )
     give(text, output)
+
+
+def _others(asked: DatasetOptions, split: Split, known: LabelSet) -> list[Dataset]:
+    """The splits to look for copies in, of which there has to be one."""
+    if others := asked.open_others(split, known):
+        return others
+    raise ValueError(
+        f"--leaks: expected train or valid beside {split} of {asked.data}, found neither; leave it out"
+    )
 
 
 def _width(output: Path | None) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from rich.console import Console
 
+from crossfer import __version__
 from crossfer.console import counting, say, stderr_console
 from crossfer.data.duplicates import TABLES
 from crossfer.data.sample import Dataset
@@ -17,6 +18,7 @@ from crossfer.evaluate.predictions import Predictions, predict
 from crossfer.evaluate.result import EvaluationResult, Provenance, SubsetResult
 from crossfer.evaluate.robustness import PASSES, measure_robustness
 from crossfer.evaluate.subsets import Subset, find_subset, require_own_names
+from crossfer.provenance import code_commit
 from crossfer.runtime.recognizer import Recognizer
 
 
@@ -44,7 +46,7 @@ def run_evaluation(
     dataset: Dataset,
     options: EvaluationOptions,
     *,
-    provenance: Provenance | None = None,
+    command: str,
 ) -> tuple[EvaluationResult, Predictions]:
     """Predicts once, scores, and measures what else is wished for.
 
@@ -55,12 +57,12 @@ def run_evaluation(
         recognizer: the model.
         dataset: labelled images.
         options: what else to measure.
-        provenance: stands in the result.
+        command: the command line, for the result.
 
     Raises:
         DataError: if two subsets have one name, one fits no image, or an image cannot be read.
     """
-    console = stderr_console()
+    console, provenance = stderr_console(), Provenance(__version__, code_commit(), command)
     _look_up_subsets(dataset, options.subsets, console)
     predictions = predict_with_progress(recognizer, dataset, console)
     result = replace(measure(predictions, recognizer.meta.calibration), provenance=provenance)
