@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from crossfer.cli.options import Detector, DetectorSide, MinFaceScore, Model, ne
 from crossfer.cli.output import remark
 from crossfer.defaults import DETECTOR_SIDE, LEAST_COVERAGE, MIN_FACE_SCORE, MOST_COVERAGE
 from crossfer.serve.limits import BATCH_DELAY, BATCH_SIZE, Limits
+
+if TYPE_CHECKING:
+    from crossfer.serve.server import Certificate
 
 MIB, MEGAPIXEL = 1 << 20, 1_000_000
 MOST_MEGAPIXELS = 178  # Pillow opens nothing larger, since it allocates some images before it says their size
@@ -108,14 +111,11 @@ def serve(
     from crossfer.runtime.bundle import resolve_model
     from crossfer.serve.access import Access, check_host, read_origin, read_token
     from crossfer.serve.model_info import evaluation_fault
-    from crossfer.serve.server import Certificate, address, bind
     from crossfer.serve.server import serve as run
     from crossfer.serve.service import Service
     from crossfer.system.cores import usable_cores
 
-    if (tls_cert is None) != (tls_key is None):
-        raise UsageError("expected both --tls-cert and --tls-key, or neither")
-    certificate = None if tls_cert is None or tls_key is None else Certificate(tls_cert, tls_key)
+    certificate = _certificate(tls_cert, tls_key)
     with usage():
         origins = tuple(map(read_origin, allow_origin or ()))
     token = read_token(token_file)
@@ -145,12 +145,13 @@ def serve(
     )
     if fault := evaluation_fault(resolve_model(model)):
         remark(fault)
-    with bind(host, port) as listening:
-        place = address(listening, certificate)
-        guarded = ", with the token" if token else ", for this machine only"
-        run(
-            service,
-            listening,
-            certificate,
-            lambda: remark(f"serving at {place}{guarded}; Ctrl-C stops"),
-        )
+    guarded = ", with the token" if token else ", for this machine only"
+    run(service, port, certificate, lambda place: remark(f"serving at {place}{guarded}; Ctrl-C stops"))
+
+
+def _certificate(chain: Path | None, key: Path | None) -> Certificate | None:
+    from crossfer.serve.server import Certificate
+
+    if (chain is None) != (key is None):
+        raise UsageError("expected both --tls-cert and --tls-key, or neither")
+    return None if chain is None or key is None else Certificate(chain, key)

@@ -88,25 +88,24 @@ def address(listening: socket.socket, certificate: Certificate | None = None) ->
 
 
 def serve(
-    service: Service,
-    listening: socket.socket,
-    certificate: Certificate | None = None,
-    started: Callable[[], None] = lambda: None,
+    service: Service, port: int, certificate: Certificate | None, started: Callable[[str], None]
 ) -> None:
     """Serves until a signal (SIGINT, SIGTERM) ends it; what was taken on is finished first.
 
     Args:
-        service: what is served and how.
-        listening: from ``bind``.
-        certificate: for HTTPS.
-        started: is called when it answers, and stops cleanly.
+        service: what is served and how; its access names the host to listen on.
+        port: 0 for any that is free.
+        certificate: for HTTPS; None for HTTP.
+        started: is given the address once it answers, and stops cleanly.
 
     Raises:
         BundleError: if the model cannot be used as the service says.
+        OSError: if it cannot listen there.
     """
-    server = _Server(configure(create_app(service), service, certificate))
-    server.tell = started
-    server.run(sockets=[listening])
+    with bind(service.access.host, port) as listening:
+        server = _Server(configure(create_app(service), service, certificate))
+        server.tell = lambda: started(address(listening, certificate))
+        server.run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
