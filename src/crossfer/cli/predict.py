@@ -103,16 +103,11 @@ def predict(
     need_other("--output", output, (image for image in images if image is not STANDARD_INPUT))
     if passed_over:
         remark(passed_over_in_words(passed_over))
-    drawings = drawing_paths(images, annotate)
-    if annotate is not None and (boxes := boxes_in_words(recognizer.meta.labels)):
+    drawings, labels = drawing_paths(images, annotate), recognizer.meta.labels
+    if annotate is not None and (boxes := boxes_in_words(labels)):
         remark(boxes)
     shown = result_format(
-        form,
-        recognizer.meta.labels,
-        top_k=top_k,
-        columns=terminal_width(output),
-        sets=coverage is not None,
-        answers=abstain,
+        form, labels, top_k=top_k, columns=terminal_width(output), sets=coverage is not None, answers=abstain
     )
     kept: list[str] = []
     write = to_stdout if output is None else kept.append
