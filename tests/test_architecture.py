@@ -3,6 +3,8 @@
 import ast
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -90,11 +92,25 @@ def offences(room: str, source: str) -> list[str]:
         if package != "crossfer":
             if package in FORBIDDEN[room]:
                 found.append(name)
-        elif room != "cli" and not inner.startswith("__"):
-            allowed = ALLOWED[room] | {room}
-            if not any(inner == rule or inner.startswith(f"{rule}.") for rule in allowed):
-                found.append(name)
+        elif not (
+            room == "cli"
+            or inner.startswith("__")
+            or any(covers(rule, inner) for rule in ALLOWED[room] | {room})
+        ):
+            found.append(name)
     return found
+
+
+def covers(rule: str, name: str) -> bool:
+    """Whether a module is the one that a rule names, or lies in it."""
+    return name == rule or name.startswith(f"{rule}.")
+
+
+def unused(room: str, sources: Iterable[str]) -> set[str]:
+    """What ``room`` may import beyond what every room may, and does not."""
+    names = {name for source in sources for name in imports(source)}
+    rules = ALLOWED[room] - EVERYONE
+    return {rule for rule in rules if not any(covers(f"crossfer.{rule}", name) for name in names)}
 
 
 def sources() -> list[Path]:
@@ -125,6 +141,16 @@ def test_every_module_imports_only_what_its_room_may(path):
 )
 def test_the_check_can_fail(room, source, offence):
     assert offences(room, source) == [offence]
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_every_room_uses_what_it_may_import(room):
+    assert unused(room, [path.read_text("utf-8") for path in sources() if room_of(path) == room]) == set()
+
+
+def test_the_check_of_what_is_used_can_fail():
+    used = [f"from crossfer.{rule}.inner import name" for rule in ALLOWED["bench"] - {"runtime"}]
+    assert unused("bench", [*used, "import runtime"]) == {"runtime"}
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=lambda path: path.name)
@@ -237,3 +263,50 @@ def test_the_check_of_loaded_modules_can_fail():
 def test_there_is_no_drawer_for_odds_and_ends():
     names = {path.stem for path in sources()}
     assert not names & {"utils", "util", "helpers", "misc", "common"}
+
+
+SCREEN = 50  # lines
+
+
+def long_functions(source: str) -> list[str]:
+    """The functions whose body, without signature and docstring, does not fit on a screen."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[ast.get_docstring(node) is not None :]
+            if body and (body[-1].end_lineno or 0) - body[0].lineno >= SCREEN:
+                found.append(node.name)
+    return found
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_function_fits_on_a_screen(path):
+    assert long_functions(path.read_text(encoding="utf-8")) == []
+
+
+def test_the_check_of_lengths_can_fail():
+    head, line = 'def f(\n    x,\n):\n    """Says.\n\n    More.\n    """\n', "    x += 1\n"
+    assert long_functions(head + SCREEN * line) == []
+    assert long_functions(head + (SCREEN + 1) * line) == ["f"]
+
+
+def deep_classes(sources: Iterable[str]) -> list[str]:
+    """The classes that inherit from one that inherits itself from one of the same sources; by bare names."""
+    bases: defaultdict[str, set[str]] = defaultdict(set)
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ClassDef):
+                names = (ast.unparse(base).partition("[")[0] for base in node.bases)
+                bases[node.name] |= {name.rpartition(".")[2] for name in names}
+    ours = bases.keys()
+    return [name for name, own in bases.items() if any(bases[base] & ours for base in own & ours)]
+
+
+def test_inheritance_is_one_class_deep():
+    assert deep_classes(path.read_text(encoding="utf-8") for path in sources()) == []
+
+
+def test_the_check_of_inheritance_can_fail():
+    first = "class Base(Generic[T]): ...\nclass Middle(Base[int]): ..."
+    assert deep_classes([first]) == []
+    assert deep_classes([first, "class Deep(module.Middle, Other): ..."]) == ["Deep"]
