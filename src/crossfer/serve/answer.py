@@ -13,6 +13,7 @@ from crossfer.runtime.align import CropGeometry
 from crossfer.runtime.annotate import seen_region
 from crossfer.runtime.bundle import BundleMeta
 from crossfer.runtime.decision import Decision
+from crossfer.serve.problems import Problem
 from crossfer.types import Face
 
 FEW = 4  # faces whose text, evidence included, takes less than half a millisecond to write
@@ -67,9 +68,11 @@ async def write(answers: Sequence[object], text: Callable[[], Text]) -> Text:
     return text() if faces <= FEW else await asyncio.to_thread(text)
 
 
-def failed(problem: dict[str, Any]) -> dict[str, Any]:
-    """What a client gets for an image that could not be used, in the form of ``Answer.to_dict``."""
-    return {"width": None, "height": None, "faces": [], "faces_left_out": 0, "error": problem}
+def values_of(found: Answer | Problem, options: AnswerOptions, meta: BundleMeta) -> dict[str, Any]:
+    """Plain values for JSON, with the same keys for an image that could not be used."""
+    if isinstance(found, Answer):
+        return found.to_dict(options, meta)
+    return {"width": None, "height": None, "faces": [], "faces_left_out": 0, "error": found.to_dict()}
 
 
 def _face(face: Face, options: AnswerOptions, meta: BundleMeta) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from crossfer.runtime.bundle import BundleError
 from crossfer.runtime.decision import Decision
 from crossfer.serve import schema
 from crossfer.serve.access import PROTOCOL
-from crossfer.serve.answer import Answer, AnswerOptions, failed, write
+from crossfer.serve.answer import Answer, AnswerOptions, values_of, write
 from crossfer.serve.engine import Engine
 from crossfer.serve.model_info import model_info
 from crossfer.serve.monitoring import Monitoring
@@ -183,10 +183,10 @@ class Endpoints:
     def _render(
         self, uploads: Sequence[Upload], found: Sequence[Answer | Problem], options: AnswerOptions
     ) -> bytes:
-        images = []
-        for upload, one in zip(uploads, found, strict=True):
-            values = failed(one.to_dict()) if isinstance(one, Problem) else one.to_dict(options, self._meta)
-            images.append({"name": upload.name, **values})
+        images = [
+            {"name": upload.name, **values_of(one, options, self._meta)}
+            for upload, one in zip(uploads, found, strict=True)
+        ]
         return json.dumps({"model": self._meta.name, "images": images}).encode()
 
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from crossfer.serve.answer import Answer, AnswerOptions, failed, write
+from crossfer.serve.answer import Answer, AnswerOptions, values_of, write
 from crossfer.serve.engine import Engine
 from crossfer.serve.limits import IDLE_STREAM_SECONDS, STALLED_SECONDS
 from crossfer.serve.monitoring import Monitoring
@@ -139,6 +139,4 @@ def _outcome(found: Answer | Problem) -> str:
 
 
 def _render(count: dict[str, int], found: Answer | Problem, options: AnswerOptions, engine: Engine) -> str:
-    if isinstance(found, Problem):
-        return json.dumps({**count, **failed(found.to_dict())})
-    return json.dumps({**count, **found.to_dict(options, engine.recognizer.meta)})
+    return json.dumps({**count, **values_of(found, options, engine.recognizer.meta)})
