@@ -104,25 +104,12 @@ def calibrate(
     Raises:
         DataError: if fewer than ``FEWEST`` images are left.
     """
-    clean = [leaks is None or path not in leaks.nearly for path in predictions.paths]
-    kept = predictions.answered & np.array(clean)
-    used = predictions.select(kept)
-    if len(used) < FEWEST:
-        raise DataError(
-            f"expected at least {FEWEST} images to calibrate on that do not occur in train, "
-            f"found {len(used)} of {len(predictions)}; use more validation images"
-        )
-    near = None if leaks is None else leaks.groups
-    groups = used.groups if near is None else np.array([near[path] for path in used.paths])
-    trial = try_bias(used.logits, used.truth, groups)
-    temperature, bias = fit_temperature(used.logits, used.truth), np.zeros(0)
+    used = _usable(predictions, leaks)
+    trial = try_bias(used.logits, used.truth, _fold_groups(used, leaks))
     trained = balance_in_training(meta)
     balance = trained if balance is None else balance
-    if trial.helps or trained:  # it has to know how frequent classes are before it can be told otherwise
-        temperature, bias = fit_bias(used.logits, used.truth)
-    if balance:
-        bias = (bias if len(bias) else 0) + _evening(used, balance)
-    temperature, bias = round(temperature, 4), np.round(bias, 4)
+    # What learnt a balance has to know how frequent classes are before it can be told otherwise.
+    temperature, bias = _scale(used, with_bias=trial.helps or trained > 0, balance=balance)
     fitted = _reread(used, temperature, bias)
     calibration = Calibration(
         bias=tuple(bias.tolist()),
@@ -137,6 +124,35 @@ def calibrate(
     new = replace(meta, temperature=temperature, calibration=calibration)
     new = _restated(meta, new, balance, _reread(predictions, temperature, bias))
     return Calibrated(new, trial, measure(_reread(used, meta.temperature, meta.bias)), measure(fitted))
+
+
+def _usable(predictions: Predictions, leaks: Leaks | None) -> Predictions:
+    """Those that were answered and occur in no other split."""
+    clean = [leaks is None or path not in leaks.nearly for path in predictions.paths]
+    used = predictions.select(predictions.answered & np.array(clean))
+    if len(used) < FEWEST:
+        raise DataError(
+            f"expected at least {FEWEST} images to calibrate on that do not occur in train, "
+            f"found {len(used)} of {len(predictions)}; use more validation images"
+        )
+    return used
+
+
+def _fold_groups(used: Predictions, leaks: Leaks | None) -> np.ndarray:
+    """For each image a number that images share which go into one fold (N,)."""
+    near = None if leaks is None else leaks.groups
+    return used.groups if near is None else np.array([near[path] for path in used.paths])
+
+
+def _scale(used: Predictions, *, with_bias: bool, balance: float) -> tuple[float, np.ndarray]:
+    """Temperature and bias (K,), which is empty for none, in the digits that are stored."""
+    if with_bias:
+        temperature, bias = fit_bias(used.logits, used.truth)
+    else:
+        temperature, bias = fit_temperature(used.logits, used.truth), np.zeros(0)
+    if balance:
+        bias = (bias if len(bias) else 0) + _evening(used, balance)
+    return round(temperature, 4), np.round(bias, 4)
 
 
 def _reread(predictions: Predictions, temperature: float, bias: Sequence[float] | np.ndarray) -> Predictions:
