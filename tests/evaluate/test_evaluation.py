@@ -11,7 +11,7 @@ from rich.console import Console
 from sklearn import metrics as sklearn_metrics
 
 from crossfer.data.sample import DataError, Dataset, Sample
-from crossfer.evaluate import evaluate
+from crossfer.evaluate.evaluation import evaluate
 from crossfer.evaluate.predictions import CHUNK, About
 from crossfer.evaluate.tables import evaluation_tables
 from crossfer.labels import FER2013, FERPLUS, RAFDB, LabelSet
