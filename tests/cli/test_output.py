@@ -1,10 +1,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from crossfer.cli.output import give, remark, to_stdout
+from crossfer.cli import errors
+from crossfer.cli.output import give, need_plot, remark, to_stdout
 from data.layouts import write_class_folders
 
 NAME = "caf\udce9.json"  # as Python has a file's name that is no UTF-8
@@ -23,6 +25,15 @@ def test_without_a_file_it_goes_to_standard_output_as_it_is(capsys):
 def test_a_remark_is_a_line_on_stderr_whose_escapes_are_escaped(capsys):
     remark("no image at \x1b[2Ja.png")
     assert capsys.readouterr() == ("", "crossfer: no image at \\x1b[2Ja.png\n")
+
+
+def test_a_plot_needs_one_part_of_its_extra_which_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(errors, "find_spec", lambda name: None)
+    need_plot(None, Path("table.txt"))
+    with pytest.raises(
+        ValueError, match=r'^--plot needs matplotlib: pip install "\.\[report\]" in a checkout$'
+    ):
+        need_plot(tmp_path / "rows.png", None)
 
 
 def test_a_reader_gets_each_piece_at_once(monkeypatch):

@@ -42,11 +42,17 @@ def usage() -> Iterator[None]:
         raise UsageError(str(error)) from error
 
 
-def need_extra(extra: str) -> None:
-    """Stop with the command that installs an extra if a part of it is missing."""
-    missing = [name for name in EXTRAS[extra] if not find_spec(name)]
+def need_extra(extra: str, *names: str, what: str = "this command") -> None:
+    """Stop with the command that installs an extra if a part of it is missing.
+
+    Args:
+        extra: key of ``EXTRAS``.
+        names: the parts that are needed, by import name; none for all.
+        what: needs them.
+    """
+    missing = [name for name in names or EXTRAS[extra] if not find_spec(name)]
     if missing:
-        raise ValueError(f'this command needs {", ".join(missing)}: pip install ".[{extra}]" in a checkout')
+        raise ValueError(f'{what} needs {", ".join(missing)}: pip install ".[{extra}]" in a checkout')
 
 
 def need_suffix(option: str, file: Path, *suffixes: str) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 import typer
 
-from crossfer.cli.errors import need_apart, need_suffix
+from crossfer.cli.errors import need_apart, need_extra, need_suffix
 from crossfer.figure import FORMATS
 from crossfer.printable import printable
 from crossfer.system.writable import need_file
@@ -59,8 +58,7 @@ def need_plot(plot: Path | None, output: Path | None) -> None:
     need_suffix("--plot", plot, *(f".{form}" for form in FORMATS))
     need_file("--plot", plot)
     need_apart("--output", output, "--plot", plot)
-    if find_spec("matplotlib") is None:
-        raise ValueError('--plot needs matplotlib: pip install ".[report]" in a checkout')
+    need_extra("report", "matplotlib", what="--plot")
 
 
 def remark(message: str) -> None:
