@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 DatasetName = Literal["ferplus", "rafdb", "sfew", "affectnet7", "affectnet8", "folder", "table"]
 Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 Protocol = Literal["majority", "argmax"]
 LabelVersion = Literal["fer2013new", "label-csv"]
 # Of FERPlus where nothing else is asked for, as in its paper.

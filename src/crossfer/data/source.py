@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import get_args
 
 from crossfer.data.affectnet import LIST_FOLDERS, LISTS, list_affectnet
 from crossfer.data.ferplus import list_ferplus
@@ -16,6 +15,7 @@ from crossfer.data.names import (
     LABEL_VERSION,
     OWN,
     PROTOCOL,
+    SPLITS,
     DatasetName,
     LabelVersion,
     Protocol,
@@ -29,8 +29,6 @@ from crossfer.data.splitfile import carve, read_split_file
 from crossfer.data.subset import keep_readable
 from crossfer.data.table import list_table, split_values
 from crossfer.labels import AFFECTNET7, AFFECTNET8, FERPLUS, RAFDB, SFEW, LabelSet, label_set
-
-SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)

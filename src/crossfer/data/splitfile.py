@@ -22,16 +22,14 @@ from functools import cached_property
 from hashlib import blake2b
 from itertools import takewhile
 from pathlib import Path
-from typing import get_args
 
 from crossfer.data.listing import csv_lines
-from crossfer.data.names import Split
+from crossfer.data.names import SPLITS, Split
 from crossfer.data.sample import DataError, Dataset, Faults
 from crossfer.data.subset import take
 
 FIRST_LINE = "# crossfer split 1"
 MAX_BYTES = 1 << 28
-SPLITS = get_args(Split)
 
 
 @dataclass(frozen=True)
