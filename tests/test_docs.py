@@ -84,7 +84,7 @@ def test_figures_in_the_readme_are_those_of_the_result_file() -> None:
     assert f"images | {100 * scores['mean_class_accuracy']:.2f} % |" in readme
     rare = [f"{100 * scores['per_class'][name]['recall']:.0f}" for name in ("fear", "contempt", "disgust")]
     assert f"(recall {rare[0]}, {rare[1]} and {rare[2]} %;" in readme
-    assert f"| {100 * scores['accuracy']:.2f} % (test)" not in readme, ()
+    assert f"| {100 * scores['accuracy']:.2f} % (test)" not in readme
     assert f"without the {scores['leaks']['leaked']['n']} test images that also occur in train" in readme
     assert f"{100 * clean['accuracy']:.2f} % (n = {clean['n']:,})" in readme
 

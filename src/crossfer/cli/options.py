@@ -1,7 +1,8 @@
 """Options that several commands share: declared once, they read and are checked alike everywhere.
 
 A command that means something else by an option declares its own: ``serve`` answers many clients, so there
-coverage and abstention are for requests that do not say; ``evaluate`` chooses a detector by the data.
+coverage and abstention are for requests that do not say; ``video`` gives the sets of each frame alone;
+``evaluate`` chooses a detector by the data.
 """
 
 from __future__ import annotations
