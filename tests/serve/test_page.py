@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 from starlette.datastructures import Headers
 from websockets.sync.client import connect
 
@@ -183,6 +183,104 @@ def test_the_box_lies_on_the_face(open_page, recognizer, photo):
     )
     expected = [face.box.x, face.box.x + face.box.width, face.box.y + face.box.height]
     assert place == pytest.approx(expected, abs=2.5)
+
+
+def drawn(page, size: tuple[int, int], boxes: list, name: str = "happiness", chosen: int | None = None):
+    """Outlines and labels in the order in which they are drawn over a picture of this size."""
+    return page.evaluate(
+        """async ([[width, height], boxes, name, chosen]) => {
+        const { draw } = await import("/drawing.js");
+        const context = new OffscreenCanvas(width, height).getContext("2d");
+        const drawn = [];
+        let rectangle;
+        context.roundRect = (x, y, width, height) => { rectangle = { x, y, width, height }; };
+        context.stroke = () => drawn.push({ ...rectangle, ground: context.strokeStyle });
+        context.fill = () => drawn.push({ ...rectangle, ground: context.fillStyle });
+        context.fillText = (text) => Object.assign(drawn.at(-1), { text, ink: context.fillStyle });
+        const canvas = { getBoundingClientRect: () => ({ width, height }), getContext: () => context };
+        const faces = boxes.map(([x, y, width, height]) =>
+          ({ box: { x, y, width, height }, label: { name, share: "99.9 %" } }));
+        draw(canvas, { width, height }, faces, { evidence: false, mirrored: false, chosen });
+        return [drawn.filter((one) => !one.text), drawn.filter((one) => one.text), drawn];
+        }""",
+        [size, boxes, name, chosen],
+    )
+
+
+def overlap(a: dict, b: dict) -> bool:
+    return all(
+        a[at] < b[at] + b[length] and b[at] < a[at] + a[length]
+        for at, length in (("x", "width"), ("y", "height"))
+    )
+
+
+CROWD = [[18 + 55 * column, 12 + 54 * row, 20, 24] for row in range(4) for column in range(5)]
+
+
+@pytest.mark.parametrize(("size", "zoom", "named"), [((290, 216), 1, 0), ((720, 540), 2.5, 4)])
+def test_no_label_in_a_group_hides_another_face_or_its_number(open_page, size, zoom, named):
+    boxes = [[zoom * value for value in box] for box in CROWD]
+    outlines, labels, everything = drawn(open_page(), size, boxes)
+    assert everything == outlines + labels, "a box is drawn over a label"
+    outlines.reverse()
+    labels.reverse()
+    assert [int(label["text"].split()[0]) for label in labels] == list(range(1, 21))
+    assert sum("happiness 99.9 %" in label["text"] for label in labels) >= named
+    for at, label in enumerate(labels):
+        assert not [other["text"] for other in labels[:at] if overlap(label, other)], labels
+        assert not any(overlap(label, box) for place, box in enumerate(outlines) if place != at)
+        assert 0 <= label["x"] <= size[0] - label["width"]
+        assert 0 <= label["y"] <= size[1] - label["height"]
+
+
+def test_the_label_of_the_face_that_is_pointed_at_is_whole_and_on_top(open_page):
+    outlines, labels, _ = drawn(open_page(), (290, 216), CROWD, chosen=7)
+    assert labels[-1]["text"] == "8  happiness 99.9 %"
+    assert outlines[-1]["x"] == CROWD[7][0]
+
+
+@pytest.mark.parametrize(("width", "text"), [(290, r"1  a_l[a_long]*… 99\.9 %"), (60, "1")])
+def test_a_label_too_long_for_the_picture_loses_the_end_of_the_name(open_page, width, text):
+    for chosen in (None, 0):
+        _, (label,), _ = drawn(open_page(), (width, 216), [[20, 90, 30, 40]], "a_long" * 20, chosen)
+        assert re.fullmatch(text, label["text"])
+        assert 0 <= label["x"] <= width - label["width"]
+
+
+def contrast(a: tuple[int, ...], b: tuple[int, ...]) -> float:
+    """As WCAG 2 defines it, of two colours of 0 to 255."""
+
+    def luminance(color: tuple[int, ...]) -> float:
+        shares = [value / 255 for value in color]
+        linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(a), luminance(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_labels_are_written_in_the_ink_that_is_read_best(open_page):
+    _, labels, _ = drawn(open_page(), (1000, 216), [[10 + 130 * at, 90, 90, 90] for at in range(7)])
+    for label in labels:
+        ground, ink = (ImageColor.getrgb(label[key]) for key in ("ground", "ink"))
+        assert contrast(ground, ink) == max(contrast(ground, one) for one in ((16, 20, 24), (255, 255, 255)))
+        assert contrast(ground, ink) >= 4.5
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_where_a_bar_ends_is_seen_whatever_its_colour(open_page, photo, scheme):
+    page = open_page(color_scheme=scheme)
+    choose(page, photo)
+    answered(page)
+    width, border, track = page.evaluate(
+        """() => {
+        const bar = getComputedStyle(document.querySelector(".first .bar"));
+        const track = getComputedStyle(document.querySelector(".track"));
+        return [bar.borderRightWidth, bar.borderRightColor, track.backgroundColor];
+        }"""
+    )
+    assert width == "1px"
+    assert contrast(ImageColor.getrgb(border), ImageColor.getrgb(track)) >= 3
 
 
 @pytest.mark.parametrize("size", [(1000, 50), (100, 900), (30, 30)])

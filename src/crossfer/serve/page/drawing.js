@@ -2,7 +2,7 @@
 
 // One colour a face: the Okabe-Ito palette stays distinct under every common colour-vision deficiency.
 export const COLORS = ["#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2"];
-const LIGHT = new Set(["#56B4E9", "#E69F00", "#F0E442", "#CC79A7"]);
+const DARK = new Set(["#0072B2"]); // white is read better on it than black, unlike on the others
 const FOR = [255, 150, 0];
 const AGAINST = [20, 90, 255];
 const STRONGEST = 170; // opacity of the strongest cell, of 255: the face must stay visible
@@ -12,7 +12,8 @@ export const color = (index) => COLORS[index % COLORS.length];
 /**
  * Draws faces over a picture.
  * canvas: lies exactly over it; size: {width, height} of the picture in its own pixels;
- * faces: with box, expression, evidence, and the label to write; mirrored: the picture is shown flipped.
+ * faces: largest first, with box, expression, evidence, and as label the {name, share} to write;
+ * mirrored: the picture is shown flipped; chosen: index of the face that stands out, or null.
  */
 export function draw(canvas, size, faces, { evidence, mirrored, chosen }) {
   const place = canvas.getBoundingClientRect();
@@ -23,32 +24,81 @@ export function draw(canvas, size, faces, { evidence, mirrored, chosen }) {
   context.scale(ratio, ratio);
   const scale = place.width / size.width;
   const across = (box) => (mirrored ? place.width - (box.x + box.width) * scale : box.x * scale);
-  const shown = faces.map((face, index) => ({ face, index })).reverse(); // largest last, on top
-  if (evidence) for (const { face } of shown) if (face.evidence) drawEvidence(context, face, scale, across, mirrored);
-  for (const { face, index } of shown) drawFace(context, face, index, scale, across, index === chosen, place);
+  const boxes = faces.map(({ box }) => ({
+    x: across(box), y: box.y * scale, width: box.width * scale, height: box.height * scale,
+  }));
+  const labels = layLabels(context, faces, boxes, place, chosen);
+  const order = [...faces.keys()].reverse().sort((a, b) => (a === chosen) - (b === chosen)); // largest, then chosen on top
+  if (evidence) for (const at of order) if (faces[at].evidence) drawEvidence(context, faces[at], scale, across, mirrored);
+  for (const at of order) drawBox(context, boxes[at], color(at), at === chosen);
+  for (const at of order) drawLabel(context, labels[at], color(at));
 }
 
-function drawFace(context, face, index, scale, across, chosen, place) {
-  const [x, y, width, height] = [across(face.box), face.box.y * scale, face.box.width * scale, face.box.height * scale];
+/**
+ * Where each face's label stands, and what it says. It covers neither another label nor another face while there is
+ * room: else it is the number alone, by which the card beside the picture is found. The chosen face's says all.
+ */
+function layLabels(context, faces, boxes, place, chosen) {
+  const labels = [];
+  const free = (label, at) => label.width <= place.width && [boxes, labels].every((taken) =>
+    taken.every((other, index) => index === at || !overlap(label, other)));
+  faces.forEach((_, at) => {
+    const spots = spotsFor(context, () => `${at + 1}`, boxes[at], place, true);
+    labels[at] = spots.find((spot) => free(spot, at)) ?? spots[0];
+  });
+  faces.forEach((face, at) => {
+    const spots = spotsFor(context, (room) => inFull(context, at + 1, face.label, room), boxes[at], place);
+    const spot = spots.find((one) => free(one, at)) ?? (at === chosen && spots[0].width <= place.width && spots[0]);
+    if (spot) labels[at] = spot;
+  });
+  return labels;
+}
+
+const overlap = (a, b) =>
+  a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+
+/** A label above its box or below, where the picture has room, else over the face; if need be anywhere about it. */
+function spotsFor(context, write, box, place, anywhere = false) {
+  const letters = Math.max(12, Math.min(17, box.width * 0.16));
+  context.font = `600 ${letters}px system-ui, "Noto Sans CJK SC", sans-serif`;
+  const text = write(place.width - letters);
+  const [width, height] = [context.measureText(text).width + letters, letters * 1.6];
+  const x = Math.max(0, Math.min(box.x, place.width - width));
+  const corners = [[x, box.y - height - 4], [x, box.y + box.height + 4]];
+  if (anywhere) corners.push([box.x + box.width + 4, box.y], [box.x - width - 4, box.y]);
+  const spots = corners.filter(([left, top]) =>
+    left >= 0 && left + width <= place.width && top >= 0 && top + height <= place.height);
+  if (anywhere || spots.length === 0) spots.push([x, Math.max(0, box.y + 4)]);
+  return spots.map(([left, top]) => ({ x: left, y: top, width, height, text, font: context.font, padding: letters / 2 }));
+}
+
+/** Number, name and share; a name that has not enough room, in pixels, is cut: the share tells more than its end. */
+function inFull(context, number, { name, share }, room) {
+  const written = (some) => `${number}  ${some} ${share}`.trimEnd();
+  const fits = (some) => context.measureText(written(some)).width <= room;
+  if (fits(name)) return written(name);
+  const characters = [...name];
+  do characters.pop(); while (characters.length && !fits(`${characters.join("")}…`));
+  return written(`${characters.join("").trimEnd()}…`);
+}
+
+function drawBox(context, { x, y, width, height }, stroke, chosen) {
   context.lineWidth = chosen ? 5 : 3;
-  context.strokeStyle = color(index);
+  context.strokeStyle = stroke;
   context.beginPath();
   context.roundRect(x, y, width, height, 8);
   context.stroke();
-  const letters = Math.max(12, Math.min(17, width * 0.16));
-  context.font = `600 ${letters}px system-ui, "Noto Sans CJK SC", sans-serif`;
-  const wide = context.measureText(face.label).width + letters;
-  const high = letters * 1.6;
-  const left = Math.max(0, Math.min(x, place.width - wide));
-  const [above, below] = [y - high - 4, y + height + 4]; // inside, over the face, where there is no room
-  const top = above >= 0 ? above : below + high <= place.height ? below : Math.max(0, y + 4);
-  context.fillStyle = color(index);
+}
+
+function drawLabel(context, { x, y, width, height, text, font, padding }, ground) {
+  context.fillStyle = ground;
   context.beginPath();
-  context.roundRect(left, top, wide, high, 6);
+  context.roundRect(x, y, width, height, 6);
   context.fill();
-  context.fillStyle = LIGHT.has(color(index)) ? "#101418" : "#ffffff";
+  context.fillStyle = DARK.has(ground) ? "#ffffff" : "#101418";
+  context.font = font;
   context.textBaseline = "middle";
-  context.fillText(face.label, left + letters / 2, top + high / 2 + 1);
+  context.fillText(text, x + padding, y + height / 2 + 1);
 }
 
 function drawEvidence(context, face, scale, across, mirrored) {

@@ -36,9 +36,10 @@ function showProblem(name, detail = "") {
 
 function showAnswer() {
   const faces = state.answer?.faces ?? [];
-  for (const [index, face] of faces.entries()) {
-    const text = isUncertain(face) ? say("uncertain") : `${expressionName(face.expression)} ${percent(face.confidence)}`;
-    face.label = `${index + 1}  ${text}`;
+  for (const face of faces) {
+    face.label = isUncertain(face)
+      ? { name: say("uncertain"), share: "" }
+      : { name: expressionName(face.expression), share: percent(face.confidence) };
   }
   $("key").hidden = !$("evidence").checked;
   showCards(faces);
