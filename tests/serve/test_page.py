@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from crossfer.serve.limits import Limits
 from crossfer.serve.problems import PROBLEMS
 from crossfer.serve.service import Service
 from serve.conftest import encoded
+from support.bundles import calibration, tiny_graph, tiny_meta, write_bundle
 from support.live import TOKEN, running
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -977,6 +979,57 @@ def test_on_a_narrow_screen_nothing_is_cut_off(open_page, photo, locale):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(OUTSIDE) == []
+
+
+LONG_NAMES = (
+    "a_long_class_name_without_any_spaces_that_goes_on_and_on", "pleasantly_surprised",
+    "pleasantly surprised by good news", "calm", "sad", "angry", "afraid", "disdainful",
+)  # fmt: skip
+
+
+def test_long_names_of_classes_leave_room_for_the_bars(open_page, photo, tmp_path):
+    meta = dataclasses.replace(
+        tiny_meta(), label_set="custom", labels=LONG_NAMES, name="model" * 20, calibration=calibration()
+    )
+    own = write_bundle(tmp_path / "own.onnx", tiny_graph(meta), meta.to_json())
+    with running(Service(own, coverage=0.9)) as client:
+        page = open_page(str(client.base_url))
+        choose(page, photo)
+        page.wait_for_selector(".set")
+        page.evaluate(
+            """(name) => {
+            for (const element of document.querySelectorAll(".face h3 span:nth-child(2), .set b, #status"))
+              element.textContent = name;
+            }""",
+            LONG_NAMES[0],
+        )
+        for width in (1240, 1024, 320):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate(OUTSIDE) == []
+            assert page.evaluate(PLACE, ".track")["width"] >= 60
+
+
+@pytest.fixture(scope="module")
+def group(astronaut: np.ndarray) -> bytes:
+    """A PNG file of 640 x 480 pixels with twelve faces."""
+    return encoded(np.tile(astronaut[20:180, 140:300], (3, 4, 1)))
+
+
+@pytest.mark.parametrize("size", [(1366, 620), (1093, 500), (900, 480), (1280, 450), (821, 500)])
+def test_the_options_of_a_group_can_be_reached_in_a_short_window(open_page, group, size):
+    page = open_page(viewport={"width": size[0], "height": size[1]})
+    choose(page, group)
+    answered(page)
+    assert page.locator(".face").count() == 12
+    page.focus("#abstain")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "coverage"
+    page.wait_for_timeout(100)
+    assert page.evaluate(PLACE, "#coverage")["top"] >= 0
+    assert page.evaluate(PLACE, "#coverage")["bottom"] <= size[1]
+    page.evaluate("document.querySelector('#key').scrollIntoView({ block: 'end' })")
+    assert page.evaluate(PLACE, "#key")["bottom"] <= size[1] + 1
 
 
 @pytest.fixture(scope="module")
