@@ -1193,6 +1193,28 @@ def test_no_rule_of_accessibility_is_broken_on_an_empty_phone(open_page, scheme)
     assert found.violations_count == 0, found.generate_report()
 
 
+def pixel(page, selector: str, across: float, down: float = 0.5) -> tuple[int, ...]:
+    """The colour of an element at a place, in shares of its width and height."""
+    taken = Image.open(BytesIO(page.locator(selector).first.screenshot())).convert("RGB")
+    return taken.getpixel((int(across * taken.width), int(down * taken.height)))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_bars_and_colours_that_mean_something_are_left_in_forced_colours(open_page, photo, scheme):
+    page = open_page(forced_colors="active", color_scheme=scheme, reduced_motion="reduce")
+    choose(page, photo)
+    answered(page)
+    page.evaluate("for (const bar of document.querySelectorAll('.bar')) bar.style.width = '50%'")
+    for row in (".first", "tr:nth-child(2)"):
+        bar, rest, edge = (pixel(page, f"{row} .track", across) for across in (0.25, 0.75, 0.999))
+        assert contrast(bar, rest) >= 3
+        assert contrast(edge, rest) >= 3, "the track has no end"
+    pressed, other = (f".bars button[aria-pressed={pressed}]" for pressed in ("true", "false"))
+    assert contrast(pixel(page, pressed, 0.97), pixel(page, other, 0.97)) >= 3
+    assert pixel(page, ".swatch.for", 0.5) == (255, 150, 0)
+    assert pixel(page, ".swatch.against", 0.5) == (20, 90, 255)
+
+
 def test_the_policy_forbids_every_address_but_its_own(site):
     policy = site.get("/").headers["content-security-policy"]
     assert "default-src 'none'" in policy
