@@ -377,6 +377,36 @@ def test_a_set_keeps_what_it_promises_until_the_next_one_comes(open_page, photo)
     says(page, ".set", "95 %")
 
 
+HEARD = """
+window.heard = [];
+addEventListener("DOMContentLoaded", () => {
+  const status = document.getElementById("status");
+  new MutationObserver(() => window.heard.push(status.textContent)).observe(status, { childList: true });
+});
+"""  # what a screen reader is told of the status
+
+
+def test_waiting_and_the_possible_expressions_are_read_out(open_page, photo):
+    page = open_page(script=HELD + HEARD)
+    page.evaluate("hold()")
+    choose(page, photo)
+    says(page, "#status", "Looking …")
+    page.evaluate("release()")
+    says(page, "#status", "1 face")
+    assert "One of" not in page.inner_text("#status")
+    for coverage in ("0.9", "0.95"):
+        page.evaluate("window.heard = []")
+        page.select_option("#coverage", coverage)
+        says(page, ".set", coverage.removeprefix("0.").ljust(2, "0"))
+        heard = page.evaluate("window.heard")
+        names = ", ".join(page.locator(".set b").all_inner_texts())
+        assert heard[0] == "Looking …"
+        assert heard[-1].startswith("1 face")
+        assert heard[-1].endswith(f". One of: {names}."), "the same set is read out again"
+        assert page.get_attribute("#photo", "alt") == heard[-1]
+    assert page.get_attribute("#busy", "aria-hidden") == "true", "said twice"
+
+
 @pytest.mark.parametrize(("coverage", "shown"), [(0.9, "90 %"), (0.55, "55 %")])
 def test_sets_that_the_service_gives_by_default_are_chosen_and_can_be_hidden(
     open_page, model, photo, coverage, shown
@@ -761,7 +791,7 @@ def test_the_answer_for_a_photo_goes_when_another_is_chosen(open_page, photo):
     page.wait_for_selector("#busy:not([hidden])")
     assert page.locator(".face").count() == 0
     assert not painted(page), "the other photo's faces are drawn over this one"
-    assert page.inner_text("#status") == ""
+    assert page.inner_text("#status") == "Looking …"
     assert page.get_attribute("#photo", "alt") == ""
     page.route("**/v1/recognize*", refusal(413, problem("too-large")))
     page.evaluate("release()")

@@ -48,19 +48,25 @@ function showAnswer() {
 }
 
 function showStatus(faces) {
-  if (!state.answer) {
-    $("photo").alt = "";
-    $("status").textContent = state.problem || state.file || state.stream ? "" : say("nothing");
-    return;
-  }
-  const first = faces.length ? inWords(faces[0]) : "";
-  let text = faces.length === 0 ? say("none") : say(faces.length === 1 ? "one" : "many", { count: faces.length, first });
-  if (state.answer.faces_left_out) text += ` ${say("left", { count: state.answer.faces_left_out })}`;
-  $("photo").alt = text;
+  const result = state.answer ? resultInWords(faces) : "";
+  $("photo").alt = result;
+  const nothing = state.problem || state.file || state.stream ? "" : say("nothing");
+  const text = $("busy").hidden ? result || nothing : say("looking");
   const now = performance.now();
-  if (state.stream && now - state.spoken < SPOKEN_MS) return;
-  state.spoken = now;
+  if (state.stream && result && now - state.spoken < SPOKEN_MS) return;
+  if (result) state.spoken = now;
   if ($("status").textContent !== text) $("status").textContent = text;
+}
+
+/** How many faces there are, and what the largest shows, as it is read out. */
+function resultInWords(faces) {
+  const parts = [];
+  if (faces.length === 0) parts.push(say("none"));
+  else parts.push(say(faces.length === 1 ? "one" : "many", { count: faces.length, first: inWords(faces[0]) }));
+  const set = Number(state.answer.coverage) ? faces[0]?.prediction_set : null;
+  if (set) parts.push(say("one-of", { names: set.map(expressionName).join(", ") }));
+  if (state.answer.faces_left_out) parts.push(say("left", { count: state.answer.faces_left_out }));
+  return parts.join(" ");
 }
 
 function showCards(faces) {
@@ -224,6 +230,7 @@ async function ask() {
   const mine = (asking = new AbortController());
   showProblem(null);
   $("busy").hidden = false;
+  showStatus(state.answer?.faces ?? []);
   try {
     await meet();
     const wanted = wish();
