@@ -18,8 +18,9 @@ from crossfer.runtime.fonts import boxes_in_words
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.system.atomic import whole_file
 from crossfer.video.draw import draw_frame
-from crossfer.video.encode import Segment, SegmentWriter, join
+from crossfer.video.encode import Segment, SegmentWriter
 from crossfer.video.frames import RecognizedFrame
+from crossfer.video.join import join
 from crossfer.video.options import VideoOptions, check_outputs, timelines_in, with_parents
 from crossfer.video.people import People, Person, most_seen
 from crossfer.video.recognize import VideoRecognizer, read_frames

@@ -10,7 +10,7 @@ from pathlib import Path
 from crossfer.figure import FIGURE
 from crossfer.images.files import drawn_as
 from crossfer.system.writable import need_file, need_folder
-from crossfer.video.encode import SUFFIXES as COPIES
+from crossfer.video.join import SUFFIXES as COPIES
 from crossfer.video.recognize import VideoSettings
 from crossfer.video.rows import RowFormat
 
