@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import copyfile
@@ -21,12 +20,12 @@ from crossfer.video.draw import draw_frame
 from crossfer.video.encode import Segment, SegmentWriter
 from crossfer.video.frames import RecognizedFrame
 from crossfer.video.join import join
-from crossfer.video.options import VideoOptions, check_outputs, timelines_in, with_parents
+from crossfer.video.options import VideoOptions, check_outputs, is_complete, make_folder
 from crossfer.video.people import People, Person, most_seen
 from crossfer.video.recognize import VideoRecognizer, read_frames
-from crossfer.video.rows import Columns, RowFormat, has_rows, read_rows, row_lines, write_csv, write_parquet
+from crossfer.video.rows import Columns, RowFormat, read_rows, row_lines, write_csv, write_parquet
 from crossfer.video.source import VideoError, VideoSource
-from crossfer.video.unfinished import Unfinished, remove_waste, source_id, unfinished_folder
+from crossfer.video.unfinished import Unfinished, remove_waste, source_id
 
 COMMIT_FRAMES = 250  # about so many frames, at most, are done again after an interruption
 MOST_TIMELINES = 200
@@ -88,56 +87,14 @@ def run_video(
             raise ValueError(f"--resume: only a file can be taken up again, not {opened.name}")
         if options.target is not None:
             remove_waste(options.target)
-        if options.resume and _is_complete(options):
+        if options.resume and is_complete(options):
             return None
         if options.timeline is not None:
-            _make_folder(options.timeline, unwanted)
+            make_folder(options.timeline, unwanted)
         outcome = _Run(opened, recognizer, options, write).go(progress)
         if not outcome.interrupted:
             unwanted.pop_all()
         return outcome
-
-
-def _is_complete(options: VideoOptions) -> bool:
-    """Whether the outputs are there and no run of theirs is unfinished.
-
-    Raises:
-        ValueError: if only some are there, so that another run made them.
-    """
-    outputs = [path for path in (options.output, options.annotate, options.timeline) if path is not None]
-    made = [path for path in outputs if path.is_file() or any(timelines_in(path))]
-    if not made or options.target is None or unfinished_folder(options.target).exists():
-        return False
-    lacking = [str(path) for path in outputs if not os.path.lexists(path)]
-    if not lacking and _lacks_timelines(options):
-        lacking = [f"timeline in {options.timeline}"]
-    if lacking:
-        raise ValueError(
-            f"--resume: expected an unfinished run, found {made[0]} complete and no {lacking[0]}; leave out "
-            "--resume to make them anew"
-        )
-    return True
-
-
-def _lacks_timelines(options: VideoOptions) -> bool:
-    """Whether the folder for timelines is empty although there are rows, so that somebody was seen."""
-    rows, folder = options.output, options.timeline
-    if rows is None or folder is None or not rows.is_file() or any(timelines_in(folder)):
-        return False
-    return has_rows(rows, options.format)
-
-
-def _make_folder(folder: Path, unwanted: ExitStack) -> None:
-    """Makes a folder; what was not there before is removed with the stack, where it is still empty."""
-
-    def remove(made: Path) -> None:
-        with suppress(OSError):  # an unfinished run lies there
-            made.rmdir()
-
-    for one in reversed(with_parents(folder)):
-        if not os.path.lexists(one):
-            one.mkdir(exist_ok=True)
-            unwanted.callback(remove, one)
 
 
 class _Run:

@@ -1,9 +1,10 @@
-"""What to make of a video, and whether that can be written."""
+"""What to make of a video, whether that can be written, and whether it is there already."""
 
 from __future__ import annotations
 
 import os
 import re
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from crossfer.images.files import drawn_as
 from crossfer.system.writable import need_file, need_folder
 from crossfer.video.join import SUFFIXES as COPIES
 from crossfer.video.recognize import VideoSettings
-from crossfer.video.rows import RowFormat
+from crossfer.video.rows import RowFormat, has_rows
+from crossfer.video.unfinished import unfinished_folder
 
 _TIMELINE = re.compile(r"person-\d+\.png")
 
@@ -85,7 +87,7 @@ def check_outputs(options: VideoOptions, source: str | Path | int) -> None:
                     f"--timeline {options.timeline}: {path} is not known as a timeline by crossfer and might "
                     "be replaced; remove it or choose another folder"
                 )
-        for folder in with_parents(Path(os.path.realpath(options.timeline))):
+        for folder in _with_parents(Path(os.path.realpath(options.timeline))):
             if str(folder) in taken:
                 raise ValueError(
                     f"--timeline {options.timeline}: {folder} is {taken[str(folder)]}; choose another folder"
@@ -98,11 +100,61 @@ def _need_file(option: str, path: Path) -> None:
     need_file(option, path)
 
 
+def is_complete(options: VideoOptions) -> bool:
+    """Whether the outputs are there and no run of theirs is unfinished.
+
+    Raises:
+        ValueError: if only some are there, so that another run made them.
+    """
+    outputs = [path for path in (options.output, options.annotate, options.timeline) if path is not None]
+    made = [path for path in outputs if path.is_file() or any(timelines_in(path))]
+    if not made or options.target is None or unfinished_folder(options.target).exists():
+        return False
+    lacking = [str(path) for path in outputs if not os.path.lexists(path)]
+    if not lacking and _lacks_timelines(options):
+        lacking = [f"timeline in {options.timeline}"]
+    if lacking:
+        raise ValueError(
+            f"--resume: expected an unfinished run, found {made[0]} complete and no {lacking[0]}; leave out "
+            "--resume to make them anew"
+        )
+    return True
+
+
+def _lacks_timelines(options: VideoOptions) -> bool:
+    """Whether the folder for timelines is empty although there are rows, so that somebody was seen."""
+    rows, folder = options.output, options.timeline
+    if rows is None or folder is None or not rows.is_file() or any(timelines_in(folder)):
+        return False
+    return has_rows(rows, options.format)
+
+
+def make_folder(folder: Path, unwanted: ExitStack) -> None:
+    """Makes a folder, with those that it lies in.
+
+    Args:
+        folder: to make; may be there.
+        unwanted: removes what was not there before, where it is still empty.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+
+    def remove(made: Path) -> None:
+        with suppress(OSError):  # an unfinished run lies there
+            made.rmdir()
+
+    for one in reversed(_with_parents(folder)):
+        if not os.path.lexists(one):
+            one.mkdir(exist_ok=True)
+            unwanted.callback(remove, one)
+
+
 def timelines_in(folder: Path) -> list[Path]:
     """What has the name of a timeline in a folder."""
     return sorted(path for path in folder.glob("*.png") if _TIMELINE.fullmatch(path.name))
 
 
-def with_parents(folder: Path) -> tuple[Path, ...]:
+def _with_parents(folder: Path) -> tuple[Path, ...]:
     """A folder, and those that it lies in."""
     return folder, *folder.parents
