@@ -113,12 +113,12 @@ class VideoRecognizer:
 
     def finish(self) -> list[RecognizedFrame]:
         """After the last frame: those that are still held."""
-        before = last = self._tracks.last
-        if before is None or last is None:
+        last = self._tracks.last
+        if last is None:
             return []
         done: list[RecognizedFrame] = []
         if len(self._waiting) > 1:
-            last = self._look(self._waiting[-1])
+            before, last = last, self._look(self._waiting[-1])
             self._tracks.close()
             done = self._ready(before, last)
         self._tracks.close()

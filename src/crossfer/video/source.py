@@ -7,11 +7,12 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import av
 import numpy as np
@@ -73,9 +74,9 @@ class VideoSource:
     """
 
     def __init__(self, source: str | Path | int) -> None:
-        self.name, address, options = _address(source)
-        self._container = _open(self.name, address, options)
-        self.file = None if options["network"] else Path(str(source))
+        given = _input(source)
+        self.name, self.file = given.name, given.file
+        self._container = _open(given)
         try:
             self._stream, self._decoder = self._video_stream()
         except VideoError:
@@ -297,8 +298,26 @@ def packets_of(container: InputContainer, *streams: Stream) -> Iterator[av.Packe
             yield packet
 
 
-def _address(source: str | Path | int) -> tuple[str, str, dict[str, Any]]:
-    """The name for messages, what FFmpeg opens, and with which options."""
+@dataclass(frozen=True)
+class _Input:
+    """What FFmpeg opens, and how.
+
+    Attributes:
+        name: as errors call it.
+        address: as FFmpeg takes it.
+        options: of the format.
+        format: its name; None to have it found out.
+        file: the path of a file; None for a camera or stream.
+    """
+
+    name: str
+    address: str
+    options: dict[str, str] = field(default_factory=dict)
+    format: str | None = None
+    file: Path | None = None
+
+
+def _input(source: str | Path | int) -> _Input:
     text = str(source)
     scheme = re.match(r"([a-zA-Z][\w+.-]*)://", text)
     if scheme and not os.path.exists(text):
@@ -308,9 +327,9 @@ def _address(source: str | Path | int) -> tuple[str, str, dict[str, Any]]:
         options = {"protocol_whitelist": _STREAM_PROTOCOLS}
         if scheme[1].lower().startswith("rtsp"):
             options["rtsp_transport"] = "tcp"  # UDP loses packets, and firewalls block it
-        return without_password(text), text, {"network": True, "options": options}
+        return _Input(without_password(text), text, options)
     if isinstance(source, int) or (text.isdecimal() and not Path(text).exists()):
-        return f"camera {text}", _camera(int(text)), {"network": True, "format": "v4l2"}
+        return _Input(f"camera {text}", _camera(int(text)), format="v4l2")
     path = Path(text)
     try:
         if path.is_dir():
@@ -323,7 +342,7 @@ def _address(source: str | Path | int) -> tuple[str, str, dict[str, Any]]:
             pass
     except OSError as error:
         raise VideoError(f"{text}: cannot be read ({error.strerror}); check its permissions") from error
-    return text, f"file:{path}", {"network": False, "options": {"protocol_whitelist": _FILE_PROTOCOLS}}
+    return _Input(text, f"file:{path}", {"protocol_whitelist": _FILE_PROTOCOLS}, file=path)
 
 
 def _camera(number: int) -> str:
@@ -339,22 +358,22 @@ def _camera(number: int) -> str:
     return str(device)
 
 
-def _open(name: str, address: str, how: dict[str, Any]) -> InputContainer:
+def _open(given: _Input) -> InputContainer:
     try:
         return av.open(
-            address,
-            format=how.get("format"),
-            options=how.get("options", {}),
-            timeout=_TIMEOUT if how["network"] else None,
+            given.address,
+            format=given.format,
+            options=given.options,
+            timeout=_TIMEOUT if given.file is None else None,
             metadata_errors="replace",
         )
     except FFmpegError as error:
-        if how["network"]:
+        if given.file is None:
             raise VideoError(
-                f"{name}: cannot be opened ({_reason(error)}); check that it is there and not in use"
+                f"{given.name}: cannot be opened ({_reason(error)}); check that it is there and not in use"
             ) from error
         raise VideoError(
-            f"{name}: expected a video, found none ({_reason(error)}); "
+            f"{given.name}: expected a video, found none ({_reason(error)}); "
             "it may be no video, or cut off before the index that some files keep at their end"
         ) from error
 
