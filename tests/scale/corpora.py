@@ -1,4 +1,4 @@
-"""The same few images in every form in which a corpus comes."""
+"""The same few images in every form in which a corpus comes, and what is found in one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import io
 import os
 import tarfile
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from zipfile import ZipFile
 
 import pyarrow as pa
 from pyarrow.parquet import write_table
+
+from crossfer.scale.entries import Entry
+from crossfer.scale.faults import Fault
+from crossfer.scale.listing import Listing
+from crossfer.scale.reading import Reader
 
 
 def contents(images: list[Path]) -> list[bytes]:
@@ -74,3 +80,12 @@ def as_csv(images: list[Path], target: Path) -> Path:
 def as_path_table(images: list[Path], target: Path) -> Path:
     write_table(pa.table({"subject": [1] * len(images), "file_name": [str(path) for path in images]}), target)
     return target
+
+
+def entries(*inputs: object, column: str | None = None) -> list[Entry]:
+    return list(Listing([str(given) for given in inputs], column))
+
+
+def read(listed: list[Entry]) -> list[bytes | Fault]:
+    with closing(Reader()) as reader:
+        return [image.data for image in reader.images(listed, 0)]

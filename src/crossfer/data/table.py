@@ -12,12 +12,10 @@ Columns are found by name, without regard to case:
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -28,10 +26,11 @@ import numpy as np
 
 from crossfer.data.columns import SampleColumns, pack
 from crossfer.data.folder import SPLIT_FOLDERS
-from crossfer.data.listing import csv_lines, note_twins, read_from
+from crossfer.data.listing import note_twins, read_from
 from crossfer.data.names import NAME_OWN
 from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
-from crossfer.data.tree import FolderTree, Tree, ZipTree, list_some
+from crossfer.data.table_rows import Row, open_table, require_usable
+from crossfer.data.tree import Tree, list_some
 from crossfer.labels import SYNONYMS, LabelSet, canonical
 
 PATHS = ("path", "file", "filename", "file_name", "image", "image_path")
@@ -39,13 +38,11 @@ LABELS = ("label", "expression", "emotion", "class")
 SPLITS = ("split", "usage")
 SUBJECTS = ("subject", "subject_id", "identity", "person")
 NO_CLASS = ("unknown", "nf")  # columns of votes of FER+ that are for no class
-SUFFIXES = (".csv", ".parquet")
 SPLIT_NAMES = {name: split for split, names in SPLIT_FOLDERS.items() for name in names} | {
     "publictest": "valid",
     "privatetest": "test",
 }
 
-Row = Mapping[str, Any]
 _WHOLE = re.compile(r"(-?\d+)(\.0*)?")  # pandas writes 3.0 where a column of whole numbers has a gap
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)")
 
@@ -94,7 +91,7 @@ def list_table(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
         DataError: if there is no such table, a column is missing, or it has no image of the split.
     """
     labels, split = options.classes, options.split
-    rows, tree, where = _open_table(root, faults)
+    rows, tree, where = open_table(root, faults)
     columns = _columns(next(rows), labels, where)
     entries = list(_entries(rows, columns, options, where, faults))
     note_twins(where, [entry.member for entry in entries], faults)
@@ -111,20 +108,13 @@ def list_table(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
 
 def split_values(root: Path) -> set[str]:
     """The splits that a table names; none where it has no column for them."""
-    rows, _, where = _open_table(root, Faults(True))
+    rows, _, where = open_table(root, Faults(True))
     header = next(rows)
     if (column := _named(SPLITS, list(header))) is None:
         return set()
-    _require_usable(header, [column], where)
+    require_usable(header, [column], where)
     values = {_text(row.get(column)).lower() for row in rows}
     return {SPLIT_NAMES[value] for value in values if value in SPLIT_NAMES}
-
-
-def _open_table(root: Path, faults: Faults) -> tuple[Iterator[Row], Tree, str]:
-    """A table's rows (the first one is as ``_header`` gives it), the tree of its paths, and its place."""
-    tree, name = _find_table(root)
-    rows = _parquet_rows(tree, name) if name.lower().endswith(".parquet") else _csv_rows(tree, name, faults)
-    return rows, tree, f"{tree.where}/{name}"
 
 
 def _samples(tree: Tree, entries: Sequence[_Entry], split: str) -> SampleColumns:
@@ -139,95 +129,6 @@ def _samples(tree: Tree, entries: Sequence[_Entry], split: str) -> SampleColumns
     )
 
 
-# ---- tables as rows ----
-
-
-def _find_table(root: Path) -> tuple[Tree, str]:
-    """The tree that a table's paths are relative to, and the table's name in it."""
-    if root.is_file() and root.suffix.lower() in SUFFIXES:
-        return FolderTree(root.parent), root.name
-    tree: Tree | None = None
-    tables: list[str] = []
-    if root.is_dir():
-        tree = FolderTree(root)
-        tables = sorted(p.name for p in root.iterdir() if p.suffix.lower() in SUFFIXES)
-    elif root.is_file() and root.suffix.lower() == ".zip":
-        tree = ZipTree(root)
-        tables = sorted(n for n in tree.names if "/" not in n and n.lower().endswith(SUFFIXES))
-    if tree is None:
-        found = f"a file {root.suffix or 'without suffix'}" if root.exists() else "nothing"
-        raise DataError(f"{root}: expected a table (.csv or .parquet), found {found}; check the path")
-    if len(tables) != 1:
-        raise DataError(
-            f"{root}: expected one table (.csv or .parquet), "
-            f"found {list_some(tables) if tables else 'none'}; name the file itself"
-        )
-    return tree, tables[0]
-
-
-def _header(names: Sequence[str], nested: Mapping[str, str] | None = None) -> Row:
-    """For each column what speaks against using it, or None.
-
-    Args:
-        names: of the columns, as often as they come.
-        nested: types of the columns that hold neither text nor numbers.
-    """
-    faults = {
-        name: f"expected text or numbers in column {name}, found {held[:80]}; "
-        "if it holds the images themselves, save them as files and write their paths"
-        for name, held in (nested or {}).items()
-    }
-    count = Counter(name.strip().lower() for name in names)
-    for name in names:
-        if (times := count[name.strip().lower()]) > 1:
-            faults[name] = f"expected one column {name}, found {times} of that name; leave one"
-    return {name: faults.get(name) for name in names}
-
-
-def _require_usable(header: Row, columns: Iterable[str | None], where: str) -> None:
-    for column in columns:
-        if column is not None and (fault := header[column]):
-            raise DataError(f"{where}: {fault}")
-
-
-def _csv_rows(tree: Tree, name: str, faults: Faults) -> Iterator[Row]:
-    """First the header, then each row."""
-    text = io.TextIOWrapper(io.BytesIO(tree.bytes_of(name) or b""), "utf-8-sig", newline="")
-    lines = csv_lines(text, f"{tree.where}/{name}")
-    try:
-        header = next(lines, [])
-        yield _header(header)
-        for number, cells in enumerate(lines, start=1):
-            if len(cells) in {0, len(header)}:
-                yield dict(zip(header, cells, strict=False))
-            else:
-                faults.add(
-                    f"{tree.where}/{name}, row {number}: expected {len(header)} cells, found {len(cells)}"
-                )
-    except UnicodeDecodeError as error:
-        raise DataError(f"{tree.where}/{name}: expected a CSV table in UTF-8 ({error})") from error
-
-
-def _parquet_rows(tree: Tree, name: str) -> Iterator[Row]:
-    """First the header, then each row."""
-    try:
-        from pyarrow import ArrowException, types  # noqa: PLC0415 - an extra
-        from pyarrow.parquet import ParquetFile  # noqa: PLC0415
-    except ImportError:
-        needs = 'reading Parquet needs pyarrow: pip install ".[data]" in a checkout'
-        raise DataError(f"{tree.where}/{name}: {needs}") from None
-    try:
-        file = ParquetFile(io.BytesIO(tree.bytes_of(name) or b""))
-        kinds = (types.is_nested, types.is_binary, types.is_large_binary)
-        fields = list(file.schema_arrow)
-        nested = {field.name: str(field.type) for field in fields if any(is_(field.type) for is_ in kinds)}
-        yield _header([field.name for field in fields], nested)
-        for batch in file.iter_batches(batch_size=8192):
-            yield from batch.to_pylist()
-    except (ArrowException, OSError) as error:
-        raise DataError(f"{tree.where}/{name}: expected a whole Parquet file ({error})") from error
-
-
 def _columns(header: Row, labels: LabelSet, where: str) -> _Columns:
     names = [name for name in header if name]
     path, label = _named(PATHS, names), _named(LABELS, names)
@@ -238,7 +139,7 @@ def _columns(header: Row, labels: LabelSet, where: str) -> _Columns:
         )
     votes = _vote_columns(names, labels, where, beside=label)
     columns = _Columns(path, label, votes, _named(SPLITS, names), _named(SUBJECTS, names))
-    _require_usable(header, [path, label, *votes, columns.split, columns.subject], where)
+    require_usable(header, [path, label, *votes, columns.split, columns.subject], where)
     return columns
 
 
@@ -297,9 +198,6 @@ def _votes_missing(names: Sequence[str], labels: LabelSet) -> str:
         f"expected a column of votes for each of the {len(labels)} classes, found none for {told}; mend the "
         "header, or name as the classes exactly those that have a column"
     )
-
-
-# ---- rows as images ----
 
 
 def _note_missing(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
-from crossfer.scale.faults import Cause
+from crossfer.scale.faults import Cause, Fault
 from crossfer.scale.names import shown
 from crossfer.scale.storage import Listed
 
 Kind = Literal["file", "zip", "tar", "stream", "parquet", "fault"]
+PassOver = Callable[[bytes], object]  # is given the name of a member that is no image
 
 # As a table: the plan's columns. Names are bytes, because file systems know no text.
 SCHEMA = pa.schema(
@@ -74,6 +76,20 @@ def fault_entry(path: bytes, cause: Cause, message: str, member: bytes | None = 
 def entry_name(path: bytes, member: bytes | None) -> str:
     """What messages call an image."""
     return shown(path) if member is None else f"{shown(path)}/{shown(member)}"
+
+
+def is_hidden(member: bytes) -> bool:
+    """Whether a member of an archive is hidden, or litter of macOS.
+
+    A name is only a name, ``../x.png`` too: nothing is written where it points.
+    """
+    parts = (part for part in member.split(b"/") if part not in {b".", b".."})
+    return any(part.startswith((b".", b"__MACOSX")) for part in parts)
+
+
+def no_file(path: bytes, member: bytes, found: str) -> Fault:
+    """What is wrong with a member of an archive that has the name of an image and is no file."""
+    return Fault("archive", f"{entry_name(path, member)}: expected a file that can be read, found {found}")
 
 
 def to_table(entries: list[Entry]) -> pa.Table:

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crossfer.images.read import SUFFIXES
-from crossfer.scale.archives import TARS, list_tar, list_zip
 from crossfer.scale.entries import Entry, fault_entry, file_entry
 from crossfer.scale.faults import ScoreError
 from crossfer.scale.names import input_name, is_address, shown, suffix
 from crossfer.scale.storage import Listed, filesystem, kind_of, look_at, naming, reason, walk
 from crossfer.scale.tables import holds_images, list_csv, list_names, list_parquet
+from crossfer.scale.tars import TARS, list_tar
+from crossfer.scale.zips import list_zip
 
 LISTS = frozenset({".txt", ".lst", ".list"})
 LINKED = "linked folders"  # among what is passed over

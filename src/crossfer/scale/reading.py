@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-from crossfer.scale.archives import ZipReader, read_tar_member, stream_tar
 from crossfer.scale.entries import Entry, entry_name
 from crossfer.scale.faults import Fault
 from crossfer.scale.names import is_address
 from crossfer.scale.storage import open_file, read_whole, reason
 from crossfer.scale.tables import ParquetReader
+from crossfer.scale.tars import read_tar_member, stream_tar
+from crossfer.scale.zips import ZipReader
 
 AT_ONCE = 16  # requests to an object store; each takes long and little else
 

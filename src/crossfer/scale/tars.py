@@ -1,4 +1,4 @@
-"""Images in zip and tar files: how they are listed, and how their bytes are read."""
+"""Images in tar files: how they are listed, and how their bytes are read."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import bz2
 import gzip
 import lzma
 import re
-import stat
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import PurePosixPath
 from tarfile import InvalidHeaderError, ReadError  # type: ignore[attr-defined]
 from typing import IO, BinaryIO, Self
-from zipfile import ZipFile, ZipInfo
 
 from crossfer.images.read import SUFFIXES
-from crossfer.scale.entries import Entry, entry_name, fault_entry
+from crossfer.scale.entries import Entry, PassOver, entry_name, fault_entry, is_hidden, no_file
 from crossfer.scale.faults import Fault
 from crossfer.scale.names import is_address, shown, suffix
 from crossfer.scale.storage import Listed, check_size, open_file, reason
@@ -31,86 +29,6 @@ _UNPACKERS = (
     (re.compile(rb"\xfd7zXZ\0"), lzma.open),
 )
 _START = 16  # bytes that tell
-_ENCRYPTED = 1  # of the flags of a zip's member
-
-
-PassOver = Callable[[bytes], object]  # is given the name of a member that is no image
-
-
-def _is_hidden(name: bytes) -> bool:
-    """Whether a member is hidden, or litter of macOS.
-
-    A name is only a name, ``../x.png`` too: nothing is written where it points.
-    """
-    parts = (part for part in name.split(b"/") if part not in {b".", b".."})
-    return any(part.startswith((b".", b"__MACOSX")) for part in parts)
-
-
-def _no_file(path: bytes, name: bytes, found: str) -> Fault:
-    return Fault("archive", f"{entry_name(path, name)}: expected a file that can be read, found {found}")
-
-
-# ---- zip ----
-
-
-def list_zip(found: Listed, pass_over: PassOver) -> Iterator[Entry]:
-    """The images of a zip, in the order of its directory."""
-    try:
-        with open_file(found.path) as file, ZipFile(file) as archive:
-            for number, info in enumerate(archive.infolist()):
-                name = info.filename.encode("utf-8", "surrogateescape")
-                if info.is_dir() or _is_hidden(name):
-                    continue
-                if suffix(name) in SUFFIXES:
-                    yield _zip_entry(found.path, name, number, info)
-                else:
-                    pass_over(name)
-    except Exception as error:  # a damaged directory raises whatever it leads to
-        message = f"{shown(found.path)}: expected a whole zip file ({reason(error)}); obtain it again"
-        yield fault_entry(found.path, "archive", message)
-
-
-def _zip_entry(path: bytes, name: bytes, number: int, info: ZipInfo) -> Entry:
-    if info.flag_bits & _ENCRYPTED:
-        fault = _no_file(path, name, "an encrypted one; unpack it with its password and score the folder")
-    elif stat.S_ISLNK(info.external_attr >> 16):
-        fault = _no_file(path, name, "a link, which is not followed")
-    else:
-        return Entry("zip", path, name, number, size=info.file_size, stamp=f"{info.CRC:08x}")
-    return fault_entry(path, fault.cause, fault.message, name)
-
-
-class ZipReader:
-    """Reads members of one zip; its directory is read once."""
-
-    def __init__(self, path: bytes) -> None:
-        self._file = open_file(path)
-        try:
-            self._archive = ZipFile(self._file)
-            self._infos: list[ZipInfo] = self._archive.infolist()
-        except BaseException:
-            self._file.close()
-            raise
-
-    def read(self, entry: Entry) -> bytes:
-        """The bytes of a member.
-
-        Raises:
-            Exception: whatever a damaged member leads to.
-        """
-        info = self._infos[entry.place or 0]
-        if info.filename.encode("utf-8", "surrogateescape") != entry.member:
-            raise ValueError("the zip is no longer the one that was listed")
-        check_size(info.file_size, entry_name(entry.path, entry.member))
-        return self._archive.read(info)
-
-    def close(self) -> None:
-        """Lets the file go."""
-        self._archive.close()
-        self._file.close()
-
-
-# ---- tar ----
 
 
 def list_tar(found: Listed, pass_over: PassOver) -> Iterator[Entry]:
@@ -252,7 +170,7 @@ def _members(
         last = info.offset
         vars(archive)["members"].clear()  # which would otherwise hold a description of each member read
         name = str(PurePosixPath(info.name)).encode("utf-8", "surrogateescape")
-        if info.isdir() or _is_hidden(name):
+        if info.isdir() or is_hidden(name):
             continue
         if suffix(name) in SUFFIXES:
             yield name, info
@@ -285,9 +203,9 @@ def _check_regular(path: bytes, name: bytes, info: tarfile.TarInfo) -> None:
     """
     if info.issym() or info.islnk():
         target = shown(info.linkname.encode("utf-8", "surrogateescape"))
-        raise _no_file(path, name, f"a link to {target}, which is not followed")
+        raise no_file(path, name, f"a link to {target}, which is not followed")
     if not info.isreg():
-        raise _no_file(path, name, "a device or pipe")
+        raise no_file(path, name, "a device or pipe")
 
 
 def _broken_tar(path: bytes, error: BaseException) -> str:
