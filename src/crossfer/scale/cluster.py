@@ -24,7 +24,6 @@ from ray.exceptions import RayError
 from crossfer.runtime.bundle import BundleError
 from crossfer.scale.faults import InputGoneError, ScoreError
 from crossfer.scale.plan import SHARDS_A_FILE, Shard
-from crossfer.scale.rows import Tally
 from crossfer.scale.work import Engine, Scored, Scorer, Setup
 
 STORE_BYTES = 256 << 20  # of the object store that is started here; a shard and a part are some 100 kB each
@@ -123,15 +122,7 @@ def _through(tables: list[pa.Table], setup: Any, workers: int) -> Iterator[Score
     for row in results.iter_rows():
         if row["stopped"] is not None:
             raise (InputGoneError if row["gone"] else ScoreError)(row["stopped"])
-        record = json.loads(row["record"])
-        yield Scored(
-            record["shard"],
-            row["part"],
-            record["rows"],
-            Tally.from_dict(record["tally"]),
-            record["seconds"],
-            record["peak"],
-        )
+        yield Scored.from_dict(json.loads(row["record"]), row["part"])
 
 
 def _to_table(shard: Shard) -> pa.Table:

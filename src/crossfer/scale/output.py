@@ -7,6 +7,7 @@ and its line after that, so a run that ends anywhere leaves whole parts, and at 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -105,7 +106,8 @@ class OutputFolder:
         """
         start = time.perf_counter()
         write_atomically(self.path / PARTS / part_name(scored.shard), scored.part, alone=True)
-        record = scored.to_dict()
+        sha256 = hashlib.sha256(scored.part).hexdigest()
+        record = scored.to_dict() | {"bytes": len(scored.part), "sha256": sha256}
         record["seconds"]["write"] = round(scored.seconds["write"] + time.perf_counter() - start, 6)
         self._append(_line(record | {"finished": round(time.time(), 3)}))
 

@@ -91,16 +91,19 @@ class Scored:
     peak: int
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the part, as plain values for JSON."""
+        """All but the part, as plain values for JSON; the inverse is ``from_dict``."""
         return {
             "shard": self.shard,
             "rows": self.rows,
-            "bytes": len(self.part),
-            "sha256": hashlib.sha256(self.part).hexdigest(),
             "seconds": {stage: round(value, 6) for stage, value in self.seconds.items()},
             "peak": self.peak,
             "tally": self.tally.to_dict(),
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], part: bytes) -> Scored:
+        """The inverse of ``to_dict``, of values that were written as JSON, with the part beside them."""
+        return cls(**{**values, "part": part, "tally": Tally.from_dict(values["tally"])})
 
 
 # Shards, how, and by how many workers -> what came of each shard.
