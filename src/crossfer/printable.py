@@ -1,4 +1,4 @@
-"""Texts of others, as names of files and messages of errors, on the way to a terminal or a file passed on."""
+"""Texts on the way to a terminal or a file passed on: those of others made harmless, numbers in words."""
 
 from __future__ import annotations
 
@@ -34,3 +34,12 @@ def without_password(text: str) -> str:
     'rtsp://camera/1'
     """
     return re.sub(r"(://)[^/]*@", r"\1", text)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, in words.
+
+    >>> counted(1, "face"), counted(1200, "face")
+    ('1 face', '1,200 faces')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from crossfer.cli.options import DetectorSide, MinFaceScore
-from crossfer.cli.output import counted, remark
+from crossfer.cli.output import remark
 from crossfer.defaults import DETECTOR_SIDE, MIN_FACE_SCORE
+from crossfer.printable import counted
 
 
 def crop(

@@ -11,8 +11,8 @@ from crossfer.cli.crop import crop
 from crossfer.cli.dataset import need_no_image, need_own_classes
 from crossfer.cli.errors import need_other
 from crossfer.cli.options import DataRoot
-from crossfer.cli.output import counted
 from crossfer.data.names import LABEL_VERSION, PROTOCOL, DatasetName, LabelVersion, Protocol
+from crossfer.printable import counted
 from crossfer.system.writable import need_file
 
 if TYPE_CHECKING:

@@ -70,12 +70,3 @@ def tell_written(*written: tuple[Path | None, str]) -> None:
     """Say on stderr in one line what was written where, of what was asked for."""
     if parts := [f"{path}: {what}" for path, what in written if path is not None]:
         remark("; ".join(parts))
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things, in words.
-
-    >>> counted(1, "face"), counted(1200, "face")
-    ('1 face', '1,200 faces')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

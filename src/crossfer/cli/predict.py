@@ -19,8 +19,9 @@ from crossfer.cli.options import (
     Model,
     need_detector,
 )
-from crossfer.cli.output import counted, remark, tell_written, terminal_width, to_file, to_stdout
+from crossfer.cli.output import remark, tell_written, terminal_width, to_file, to_stdout
 from crossfer.defaults import DETECTOR_SIDE, MAX_THREADS, MIN_FACE_SCORE
+from crossfer.printable import counted
 from crossfer.system.writable import need_file
 
 Form = Literal["text", "json", "csv"]

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from crossfer.cli.errors import UsageError, need_extra, need_other, need_suffix
-from crossfer.cli.output import counted, remark, to_file
+from crossfer.cli.output import remark, to_file
+from crossfer.printable import counted
 from crossfer.system.writable import need_file
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,7 +22,7 @@ from crossfer.cli.options import (
     Model,
     need_detector,
 )
-from crossfer.cli.output import counted, remark
+from crossfer.cli.output import remark
 from crossfer.defaults import DETECTOR_SIDE, MIN_FACE_SCORE, MOST_IN_A_SHARD, SHARD_SIZE
 from crossfer.printable import one_line
 
@@ -93,13 +93,15 @@ def score(
     """
     need_extra("scale")
     need_detector(detector, min_face_score, detector_side)
+    from crossfer.scale.report import write_report
     from crossfer.scale.run import ScoreOptions
     from crossfer.scale.run import score as run
+    from crossfer.scale.text import summary_lines
 
     if not inputs:
         if not report:
             raise UsageError("INPUT: expected an input, or --report for a run that is there")
-        _report(output)
+        typer.echo(str(write_report(output)))
         return
     options = ScoreOptions(
         tuple(inputs),
@@ -119,10 +121,10 @@ def score(
     )
     with _told_how_to_go_on(output), _progress() as tell:
         summary = run(options, tell)
-    for line in _lines(summary, output):
+    for line in summary_lines(summary, output):
         typer.echo(line)
     if report:
-        _report(output)
+        typer.echo(str(write_report(output)))
 
 
 @contextmanager
@@ -188,37 +190,3 @@ def _pace(progress: Progress) -> str:
     rate = progress.images / max(progress.seconds, 1e-9)
     left = timedelta(seconds=round((progress.entries - progress.done) / rate))
     return f"{rate:,.1f} images/s, {left} left"
-
-
-def _lines(summary: dict[str, Any], output: Path) -> Iterator[str]:
-    """What came out, for people; the same stands in ``summary.json``."""
-    from crossfer.scale.output import PARTS
-    from crossfer.scale.summary import commonest
-
-    errors = summary["errors"]
-    yield (
-        f"{output / PARTS}: {counted(summary['rows'], 'row')}; {counted(summary['images'], 'image')}, "
-        f"{counted(summary['faces'], 'face')}, "
-        f"{counted(summary['images_without_face'], 'image')} without a face, "
-        f"{sum(errors.values()):,} with an error"
-    )
-    for cause, count in sorted(errors.items(), key=lambda item: -item[1]):
-        yield f"  {cause}: {count:,}, as {summary['error_examples'][cause]}"
-    if passed := summary["passed_over"]:
-        yield f"  passed over: {commonest(passed)}"
-    for stint in summary["stints"][-1:]:
-        yield (
-            f"  {stint['images_per_second'] or 0:,.1f} images/s by {counted(stint['workers'], 'worker')}, "
-            f"{stint['seconds']:,.1f} s"
-        )
-
-
-def _report(output: Path) -> None:
-    from crossfer.scale.output import REPORT
-    from crossfer.scale.report import html_report
-    from crossfer.scale.summary import summarise
-    from crossfer.system.atomic import write_atomically
-
-    path = output / REPORT
-    write_atomically(path, html_report(summarise(output), str(output)).encode())
-    typer.echo(str(path))

@@ -13,7 +13,7 @@ import typer
 
 from crossfer.cli.errors import UsageError, need_extra, usage
 from crossfer.cli.options import Abstain, DetectorSide, MinFaceScore, Model
-from crossfer.cli.output import counted, remark, tell_written, terminal_width, to_stdout
+from crossfer.cli.output import remark, tell_written, terminal_width, to_stdout
 from crossfer.defaults import (
     DETECT_EVERY,
     DETECTOR_SIDE,
@@ -23,7 +23,7 @@ from crossfer.defaults import (
     MOST_EVERY,
     SMOOTHING,
 )
-from crossfer.printable import printable, without_password
+from crossfer.printable import counted, printable, without_password
 
 if TYPE_CHECKING:
     from crossfer.video.command import Outcome

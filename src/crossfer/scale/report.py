@@ -4,14 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from crossfer.figure import BLUE
 from crossfer.page import Rows, html_page, html_table
+from crossfer.scale.output import REPORT
 from crossfer.scale.rows import BINS, MOST_FACES
-from crossfer.scale.summary import commonest
+from crossfer.scale.summary import commonest, summarise
+from crossfer.system.atomic import write_atomically
 
 WIDTH, HEIGHT, LINE = 640, 160, 22
+
+
+def write_report(folder: Path) -> Path:
+    """Writes the page about a run into its folder.
+
+    Args:
+        folder: of the run, finished or not.
+
+    Returns:
+        The page.
+
+    Raises:
+        ScoreError: if there is no run, or what it wrote is damaged.
+        OSError: if the page cannot be written.
+    """
+    path = folder / REPORT
+    write_atomically(path, html_report(summarise(folder), str(folder)).encode())
+    return path
 
 
 def html_report(summary: Mapping[str, Any], where: str) -> str:
