@@ -6,7 +6,7 @@ import math
 import os
 import platform
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import PIL
 
 from crossfer import __version__
 from crossfer.provenance import code_commit
+from crossfer.stored import to_plain
 from crossfer.system.cores import share_of_time, usable_cores
 from crossfer.system.processor import cpu_name, instructions, read_cpuinfo, text_of
 
@@ -31,7 +32,8 @@ class Machine:
         cores: logical ones that this process may use, and has processor time for.
         cores_there: all of the machine.
         quota: processor time that the container may use, in cores; None for no limit.
-        instructions: those of ``INSTRUCTIONS`` that it has; empty where the system does not tell.
+        instructions: those of ``crossfer.system.processor.INSTRUCTIONS`` that it has; empty where the system
+            does not tell.
         memory: bytes; None where the system does not tell.
         system: name and release, and the kind of processor.
         python: version.
@@ -77,7 +79,7 @@ class Machine:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self) | {"instructions": list(self.instructions)}
+        return to_plain(self)
 
 
 @dataclass(frozen=True)

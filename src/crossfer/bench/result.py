@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from crossfer.bench.contender import Contender
 from crossfer.bench.machine import Machine
 from crossfer.bench.photo import Photos
 from crossfer.bench.timing import LEAST_ROUNDS, Spread, paired_ratio
+from crossfer.stored import to_plain
 
 Unit = Literal["faces/s", "ms", "MB"]
 FORMAT = 1
@@ -35,8 +36,7 @@ class Case:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is None is left out."""
-        values = {key: value for key, value in asdict(self).items() if value is not None}
-        return values if self.size is None else values | {"size": list(self.size)}
+        return {key: value for key, value in to_plain(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Section:
 
     def _ratio(self, case: Case, other: Case) -> dict[str, float]:
         pair = (self.samples[case], self.samples[other])
-        return asdict(paired_ratio(*(reversed(pair) if self.unit == "ms" else pair)))
+        return to_plain(paired_ratio(*(reversed(pair) if self.unit == "ms" else pair)))
 
 
 @dataclass(frozen=True)

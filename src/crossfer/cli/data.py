@@ -67,6 +67,7 @@ def check(
 
     from crossfer.console import as_json, bars, stderr_console
     from crossfer.data.check import check_dataset
+    from crossfer.data.check_tables import check_tables
 
     with bars(stderr_console()) as shown:
         report = check_dataset(
@@ -76,7 +77,7 @@ def check(
         typer.echo(as_json(report.to_dict()), nl=False)
     else:
         page = Console(highlight=False, soft_wrap=True)
-        page.print(report.to_tables())
+        page.print(check_tables(report))
     if report.fatal:
         raise typer.Exit(1)
 

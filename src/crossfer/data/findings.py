@@ -1,17 +1,11 @@
-"""What a check of a data set found, as plain values and as tables for people."""
+"""What a check of a data set found, as plain values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
-
-from crossfer.console import text_table
-from crossfer.printable import printable
+from crossfer.stored import to_plain
 
 Severity = Literal["fatal", "warning"]
 
@@ -130,11 +124,8 @@ class CheckReport:
             "fatal": self.fatal,
             "splits": {count.split: self._count_values(count) for count in self.splits},
             "overlaps": [self._overlap_values(overlap) for overlap in self.overlaps],
-            "findings": [
-                {"severity": f.severity, "kind": f.kind, "message": f.message, "examples": list(f.examples)}
-                for f in self.findings
-            ],
-            "duplicates": [{"images": list(g.images), "identical": g.identical} for g in self.groups],
+            "findings": to_plain(self.findings),
+            "duplicates": to_plain(self.groups),
         }
 
     def _count_values(self, count: SplitCount) -> dict[str, Any]:
@@ -150,69 +141,4 @@ class CheckReport:
         }
 
     def _overlap_values(self, overlap: Overlap) -> dict[str, Any]:
-        near = overlap.near if self.near else None
-        return {
-            "split": overlap.split,
-            "other": overlap.other,
-            "identical": overlap.identical,
-            "near": near,
-        }
-
-    def to_tables(self) -> Group:
-        """What ``to_dict`` gives, as tables for people."""
-        return Group(
-            f"{self.data} in {_plain(self.root)} ({self.protocol})",
-            self._counts(),
-            self._classes(),
-            self._overlaps(),
-            *self._findings(),
-        )
-
-    def _counts(self) -> Table:
-        table = text_table("images", "split", "there", "labelled", "published", "repeats", "nearly")
-        for count in self.splits:
-            published = " or ".join(f"{n:,}" for n in count.published) or "-"
-            near = f"{count.near_repeats:,}" if self.near else "-"
-            repeats = f"{count.repeats:,}"
-            table.add_row(count.split, f"{count.images:,}", f"{count.labelled:,}", published, repeats, near)
-        return table
-
-    def _classes(self) -> Table:
-        table = text_table("labelled images by class (published)", "class", *(c.split for c in self.splits))
-        for k, name in enumerate(self.labels):
-            table.add_row(_plain(name), *(_with_published(count, k) for count in self.splits))
-        return table
-
-    def _overlaps(self) -> RenderableType:
-        if not self.overlaps:
-            return "one part alone: nothing to compare it with\n"
-        table = text_table(
-            "images that occur in another part",
-            "of",
-            "in",
-            "identical",
-            "or nearly, or mirrored",
-            left={"in"},
-        )
-        for overlap in self.overlaps:
-            near = f"{overlap.near:,}" if self.near else "-"
-            table.add_row(overlap.split, overlap.other, f"{overlap.identical:,}", near)
-        return table
-
-    def _findings(self) -> Iterator[str]:
-        styles = {"fatal": "bold red", "warning": "yellow"}
-        for finding in self.findings:
-            yield f"[{styles[finding.severity]}]{finding.severity}[/]: {_plain(finding.message)}"
-            yield from (f"  {_plain(example)}" for example in finding.examples)
-        if not self.findings:
-            yield "nothing wrong was found"
-
-
-def _plain(text: str) -> str:
-    """A text with names of others in it, which rich and the terminal show as it is."""
-    return escape(printable(text))
-
-
-def _with_published(count: SplitCount, k: int) -> str:
-    found = f"{count.per_class[k]:,}"
-    return found if count.published_per_class is None else f"{found} ({count.published_per_class[k]:,})"
+        return to_plain(overlap) | {"near": overlap.near if self.near else None}
