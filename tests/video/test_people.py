@@ -114,7 +114,6 @@ def test_a_picture_a_person_and_none_of_before(tmp_path, monkeypatch):
     monkeypatch.setattr("crossfer.video.timeline._AT_ONCE", 1)
     for name in ("person-7.png", "person-anna.png"):
         (tmp_path / name).write_bytes(timeline_picture(timeline([row(1, 2.0)]), LABELS))
-    written = draw_timelines(People(talk()).all(), talk, tmp_path, labels=LABELS, step=1 / 25)
-    assert [path.name for path in written] == ["person-1.png", "person-2.png"]
+    draw_timelines(People(talk()).all(), talk, tmp_path, labels=LABELS, step=1 / 25)
     found = {path.name for path in tmp_path.iterdir()}
     assert found == {"person-1.png", "person-2.png", "person-anna.png"}

@@ -78,7 +78,7 @@ def draw_timelines(
     *,
     labels: Sequence[str],
     step: float,
-) -> list[Path]:
+) -> None:
     """Writes ``person-N.png`` for each person, a few people a pass over the rows; removes those of before.
 
     Args:
@@ -88,7 +88,7 @@ def draw_timelines(
         labels: the model's expressions in class order.
         step: seconds between two frames, roughly.
     """
-    written = []
+    written: set[Path] = set()
     for start in range(0, len(people), _AT_ONCE):
         group = people[start : start + _AT_ONCE]
         timelines = {person.track: Timeline(person, step, len(labels)) for person in group}
@@ -99,10 +99,9 @@ def draw_timelines(
         for track, timeline in timelines.items():
             path = folder / f"person-{track}.png"
             write_atomically(path, timeline_picture(timeline, labels))
-            written.append(path)
-    for path in set(timelines_in(folder)) - set(written):
+            written.add(path)
+    for path in set(timelines_in(folder)) - written:
         path.unlink()
-    return written
 
 
 def timeline_picture(timeline: Timeline, labels: Sequence[str]) -> bytes:
