@@ -10,6 +10,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from crossfer.cli import app
+from crossfer.cli.help import NARROW
 from crossfer.data.names import DatasetName
 from crossfer.models import names
 from support.command import crossfer
@@ -24,10 +25,12 @@ def commands(group: Any, *before: str) -> Iterator[tuple[str, ...]]:
             yield *before, name
 
 
-def help_of(*words: str, option: str = "--help") -> str:
-    """What the help says in a terminal of 80 columns, words apart by one space, without lines."""
-    result = CliRunner().invoke(app, [*words, option], env={"COLUMNS": "80", "TERM": "dumb"})
+def help_of(*words: str, option: str = "--help", columns: int = 80) -> str:
+    """What the help says in a terminal, words apart by one space, without lines."""
+    terminal = {"COLUMNS": str(columns), "LINES": "24", "TERM": "dumb"}
+    result = CliRunner().invoke(app, [*words, option], env=terminal)
     assert result.exit_code == 0, result.output
+    assert max(map(len, result.stdout.splitlines())) <= columns
     return " ".join(result.stdout.replace("│", " ").split())
 
 
@@ -36,6 +39,18 @@ def test_values_are_shown_by_a_word_and_flags_without(words):
     shown = help_of(*words)
     assert not [odd for odd in ("<bool>", "<=", "range>", "|none", "...]") if odd in shown]
     assert help_of(*words) == shown
+
+
+@pytest.mark.parametrize("columns", [40, NARROW])
+@pytest.mark.parametrize("words", [*commands(get_command(app))], ids=" ".join)
+def test_no_option_is_cut_however_narrow_the_terminal(words, columns):
+    command = get_command(app)
+    for word in words:
+        command = command.commands[word]
+    shown = help_of(*words, columns=columns).split()
+    assert {name for parameter in command.params for name in parameter.opts if name[0] == "-"} <= {
+        word.rstrip(",") for word in shown
+    }
 
 
 def test_a_help_lists_choices_and_bounds_in_whole_words():

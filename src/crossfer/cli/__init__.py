@@ -21,7 +21,7 @@ from crossfer.cli.distill import distill
 from crossfer.cli.errors import UsageError, show_traceback
 from crossfer.cli.evaluate import evaluate
 from crossfer.cli.export import export
-from crossfer.cli.help import ReadableGroup
+from crossfer.cli.help import ReadableCommand, ReadableGroup
 from crossfer.cli.intensity import intensity
 from crossfer.cli.output import remark
 from crossfer.cli.predict import predict
@@ -65,7 +65,7 @@ PANELS = {
 }
 for panel, commands in PANELS.items():  # in the order of the help
     for command in commands:
-        app.command(rich_help_panel=panel)(command)
+        app.command(cls=ReadableCommand, rich_help_panel=panel)(command)
 app.add_typer(data, name="data", cls=ReadableGroup, rich_help_panel="Data")
 
 

@@ -10,6 +10,7 @@ import typer
 from crossfer.cli.crop import crop
 from crossfer.cli.dataset import need_no_image, need_own_classes
 from crossfer.cli.errors import need_other
+from crossfer.cli.help import ReadableCommand
 from crossfer.cli.options import DataRoot
 from crossfer.data.names import LABEL_VERSION, PROTOCOL, DatasetName, LabelVersion, Protocol
 from crossfer.printable import counted
@@ -27,7 +28,7 @@ data = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-data.command()(crop)
+data.command(cls=ReadableCommand)(crop)
 
 Name = Annotated[
     DatasetName, typer.Argument(help="Data set; folder: a folder per class; table: CSV or Parquet.")
@@ -43,7 +44,7 @@ Classes = Annotated[
 Version = Annotated[LabelVersion, typer.Option(help="Version of the FERPlus labels.")]
 
 
-@data.command()
+@data.command(cls=ReadableCommand)
 def check(
     name: Name,
     root: DataRoot,
@@ -82,7 +83,7 @@ def check(
         raise typer.Exit(1)
 
 
-@data.command()
+@data.command(cls=ReadableCommand)
 def split(
     name: Name,
     root: DataRoot,

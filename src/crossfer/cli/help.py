@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from typer.core import TyperArgument, TyperGroup, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+NARROW = 72  # columns; in less, panels cut names of options
+_BESIDE = 9  # characters of an option that shares its line with its help in plain text
 
 
 class ReadableGroup(TyperGroup):
@@ -14,12 +18,24 @@ class ReadableGroup(TyperGroup):
         """The group's own parameters."""
         return _readable(super().get_params(ctx))
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """One of the commands, by its name; None if there is no such."""
-        command = super().get_command(ctx, cmd_name)
-        if command is not None:
-            _readable(command.get_params(ctx))
-        return command
+
+class ReadableCommand(TyperCommand):
+    """A command whose parameters are shown alike, and whole where the terminal is narrow."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Its parameters."""
+        return _readable(super().get_params(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The help, in panels where these have room and as plain text where they would cut names."""
+        from rich.console import Console  # for the help alone
+
+        columns = Console().width
+        if columns >= NARROW:
+            return super().format_help(ctx, formatter)
+        formatter.width = columns
+        formatter.write_dl = partial(formatter.write_dl, col_max=_BESIDE)
+        return super(TyperCommand, self).format_help(ctx, formatter)  # past Typer, which draws the panels
 
 
 def _readable(parameters: list[Any]) -> list[Any]:
