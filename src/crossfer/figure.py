@@ -24,6 +24,18 @@ _STAMPS = {
 FORMATS = tuple(_STAMPS)
 
 
+def ink_on(color: str) -> str:
+    """Black or white, whichever has the higher contrast with a colour by the measure of WCAG 2.
+
+    >>> ink_on(GREEN), ink_on(BLUE)
+    ('#000000', '#FFFFFF')
+    """
+    shares = (int(color[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    red, green, blue = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#FFFFFF"
+
+
 def picture(figure: Figure, form: str = "png", dpi: int = 130) -> bytes:
     """The file of a figure, without the lines above and at the right of its axes.
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
+from crossfer.figure import ink_on
 from crossfer.runtime.align import CropGeometry, crop_square
 from crossfer.runtime.annotate import (
     FACE_COLORS,
@@ -145,3 +146,11 @@ def test_a_label_lies_over_its_face_only_where_there_is_no_room_elsewhere(top, h
     assert filled[row]
     others = {top - 5, top + height + 5, top + 5} - {row}
     assert not any(filled[y] for y in others if 0 <= y < 200)
+
+
+def test_a_label_is_written_in_the_ink_that_its_colour_asks_for():
+    for number, color in enumerate(FACE_COLORS, start=1):
+        photo = Image.new("RGB", (400, 400), "#808080")
+        draw_face(photo, face(box=Box(20, 200, 300, 100)), number, 1.0, 10.0)
+        label = [found for _, found in photo.crop((30, 170, 200, 196)).getcolors(100_000)]
+        assert ImageColor.getrgb(ink_on(color)) in label, number

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
-from crossfer.figure import ANNOTATED, BLUE, GREEN, ORANGE, PURPLE, SKY, SOFTWARE, VERMILION, YELLOW
+from crossfer.figure import ANNOTATED, BLUE, GREEN, ORANGE, PURPLE, SKY, SOFTWARE, VERMILION, YELLOW, ink_on
 from crossfer.images.read import scaled
 from crossfer.runtime.align import CropGeometry, crop_square, cut_square
 from crossfer.runtime.fonts import Font, font_for
@@ -150,7 +150,7 @@ def draw_face(photo: Image.Image, face: Face, number: int, zoom: float, unit: fl
     above, below = top - height - line, max(bottom, top) + line
     y = above if above >= 0 else below if below + height <= photo.height else max(0, top + line)
     draw.rounded_rectangle((x, y, x + width, y + height), radius=height * 0.3, fill=color)
-    draw.text((x + width / 2, y + height / 2), text, fill=_ink_on(color), font=font, anchor="mm")
+    draw.text((x + width / 2, y + height / 2), text, fill=ink_on(color), font=font, anchor="mm")
 
 
 def _panel(
@@ -253,8 +253,3 @@ def _seen(image: np.ndarray, face: Face, geometry: CropGeometry) -> Image.Image:
 
 def _color(number: int) -> str:
     return FACE_COLORS[(number - 1) % len(FACE_COLORS)]
-
-
-def _ink_on(color: str) -> str:
-    red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))
-    return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 110 else "#FFFFFF"
