@@ -6,7 +6,14 @@ from PIL import Image
 
 from crossfer.labels import FERPLUS
 from crossfer.video.people import MOST_LINES, People, clock, most_seen, people_table
-from crossfer.video.timeline import COLORS, MOST_POINTS, Timeline, draw_timelines, timeline_picture
+from crossfer.video.timeline import (
+    COLORS,
+    MOST_POINTS,
+    Timeline,
+    draw_timelines,
+    looks_of,
+    timeline_picture,
+)
 
 LABELS = FERPLUS.expressions
 
@@ -108,6 +115,25 @@ def test_the_picture_shows_the_expressions_in_their_colours():
         for name, color in COLORS.items()
     }
     assert counts["happiness"] > 2 * counts["neutral"] > 20 * max(counts["sadness"], 1)
+
+
+def test_classes_of_a_models_own_are_drawn_apart():
+    labels = [f"class {number}" for number in range(54)]
+    values = np.full(len(labels), 1 / 8) * (np.arange(len(labels)) < 8)
+    (person,) = People([row(1, 0.0)]).all()
+    found = Timeline(person, 1 / 25, len(labels))
+    found.add(0.0, values)
+    picture = Image.open(io.BytesIO(timeline_picture(found, labels))).convert("RGB")
+    counts = sorted((count for count, _ in picture.getcolors(picture.width * picture.height)), reverse=True)
+    assert counts[8] > 0.5 * counts[1], "white and eight more, each an eighth of the area"
+    assert len(set(looks_of(labels))) == len(labels)
+
+
+def test_expressions_keep_their_colours_beside_classes_of_a_models_own():
+    assert looks_of(LABELS) == [(color, "") for color in COLORS.values()]
+    looks = looks_of(["calm", "happiness", "bored", "fear", "awake"])
+    assert (looks[1][0], looks[3][0]) == (COLORS["happiness"], COLORS["fear"])
+    assert len({color for color, _ in looks}) == len(looks)
 
 
 def test_a_picture_a_person_and_none_of_before(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from crossfer.figure import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW, picture
+from crossfer.figure import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW, ink_on, picture
 from crossfer.system.atomic import write_atomically
 from crossfer.video.options import timelines_in
 from crossfer.video.people import Person, clock
@@ -26,9 +27,11 @@ COLORS = {
     "fear": PURPLE,
     "contempt": GREY,
 }
-_OTHER = SKY  # an expression of a model with other classes
+_HATCHES = ("", "///", "..", "xxx", "---", "||")
+_LOOKS = [(color, hatch) for hatch in _HATCHES for color in (SKY, *COLORS.values())]  # of other classes
 MOST_POINTS = 1200  # of a timeline: more than a picture shows
 _HELD = 0.5  # seconds for which the last value is drawn where frames come slowly
+_IN_A_COLUMN = 14  # names of the legend: as many as stand beside the picture
 _AT_ONCE = 64  # people whose timelines are held at once
 
 
@@ -109,15 +112,15 @@ def timeline_picture(timeline: Timeline, labels: Sequence[str]) -> bytes:
     edges, values = timeline.edges, timeline.probabilities
     figure = Figure(figsize=(10, 3.6))
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(8, 1))
-    bottom = np.zeros(len(values))
+    bottom, looks = np.zeros(len(values)), looks_of(labels)
     for k, label in enumerate(labels):
         top = bottom + np.nan_to_num(values[:, k])
-        upper.stairs(top, edges, baseline=bottom, fill=True, color=_color(label), label=label, linewidth=0)
+        upper.stairs(top, edges, baseline=bottom, label=label, **_fill(looks[k]))
         bottom = top
     seen = ~np.isnan(values[:, 0])
     answers = np.where(seen, np.nan_to_num(values).argmax(axis=1), -1)
-    for k, label in enumerate(labels):
-        lower.stairs((answers == k).astype(float), edges, fill=True, color=_color(label), linewidth=0)
+    for k, look in enumerate(looks):
+        lower.stairs((answers == k).astype(float), edges, **_fill(look))
     _dress(figure, upper, lower, timeline.person, (edges[0], edges[-1]))
     return picture(figure)
 
@@ -131,10 +134,25 @@ def _dress(figure: Figure, upper: Axes, lower: Axes, person: Person, ends: tuple
     lower.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: clock(seconds)))
     handles, names = upper.get_legend_handles_labels()
     upper.legend(
-        handles[::-1], names[::-1], frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9
+        handles[::-1],
+        names[::-1],
+        frameon=False,
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        fontsize=9,
+        ncols=1 + (len(names) - 1) // _IN_A_COLUMN,
     )
     figure.align_ylabels()
 
 
-def _color(label: str) -> str:
-    return COLORS.get(label, _OTHER)
+def looks_of(labels: Sequence[str]) -> list[tuple[str, str]]:
+    """A colour and a hatch for each label, no two alike up to 54 labels; known ones keep their colours."""
+    known = {label: (COLORS[label], "") for label in labels if label in COLORS}
+    others = cycle([look for look in _LOOKS if look not in known.values()])
+    return [known.get(label) or next(others) for label in labels]
+
+
+def _fill(look: tuple[str, str]) -> dict[str, Any]:
+    """How matplotlib draws it; the edge, of no width, gives the hatch its colour."""
+    color, hatch = look
+    return {"fill": True, "facecolor": color, "hatch": hatch, "edgecolor": ink_on(color), "linewidth": 0}
