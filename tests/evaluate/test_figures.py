@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageColor
 
 from crossfer.calibration import softmax
 from crossfer.evaluate import figures
@@ -87,6 +88,25 @@ def test_the_map_has_each_answered_image_once_and_is_the_same_again(
     monkeypatch.setattr(figures, "MOST_POINTS", 20)
     few = drawn("map_figure", run).axes[0].collections
     assert sum(len(points.get_offsets()) for points in few) == 20
+
+
+def test_runs_and_classes_are_told_apart_by_more_than_colour(drawn, run: Run) -> None:
+    lines = drawn("risk_coverage_figure", [run] * 24).axes[0].lines
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 24
+    assert lines[0].get_linestyle() != lines[1].get_linestyle()
+    labels = tuple(map(str, range(56)))
+    about, logits = replace(run.predictions.about, labels=labels), np.zeros((N, 56), np.float32)
+    many = replace(run.predictions, about=about, truth=np.arange(N) % 56, logits=logits + np.eye(N, 56))
+    classes = drawn("map_figure", replace(run, predictions=many)).axes[0].collections
+    looks = {(str(points.get_paths()[0]), *points.get_facecolor()[0]) for points in classes}
+    assert len(looks) == 56
+    assert len({mark for mark, *_ in looks}) == len(figures.MARKS)
+
+
+@pytest.mark.parametrize("color", figures.COLORS)
+def test_colours_are_seen_on_white(color: str) -> None:
+    red, green, blue = (share / 255 for share in ImageColor.getrgb(color))
+    assert 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 < 0.45
 
 
 def test_a_face_is_coloured_where_the_evidence_lies() -> None:

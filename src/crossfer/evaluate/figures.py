@@ -14,12 +14,15 @@ from crossfer.evaluate.corruptions import STRENGTHS
 from crossfer.evaluate.result import EvaluationResult
 from crossfer.evaluate.robustness import curves
 from crossfer.evaluate.run_file import Run
-from crossfer.figure import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW, picture
+from crossfer.figure import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, picture
 from crossfer.metrics import reliability_bins, risk_coverage
 from crossfer.runtime.annotate import evidence_layers
 
-COLORS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, YELLOW, GREY)
-MARKS = "os^vDPX"  # one for each kind of corruption
+OLIVE = "#8C8400"  # in place of yellow, which is hard to see on white
+# Each line or class takes the next colour and the next style or mark. The numbers of these share no divisor
+# with that of the colours, so that the first 24 lines and 56 classes look different.
+COLORS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, GREY, OLIVE)
+STYLES, MARKS = ("-", "--", ":"), "os^vDPX"
 MOST_POINTS = 1000  # of a map: more take long and hide each other
 FACE_SIDE = 144  # of the picture of a face, in pixels
 
@@ -61,7 +64,8 @@ def risk_coverage_figure(runs: Sequence[Run]) -> bytes:
     axes = figure.subplots()
     for number, run in enumerate(runs):
         curve = risk_coverage(run.predictions.confidence, run.predictions.right)
-        axes.plot(curve.coverage, curve.risk, color=COLORS[number % len(COLORS)], label=run.name)
+        color, style = COLORS[number % len(COLORS)], STYLES[number % len(STYLES)]
+        axes.plot(curve.coverage, curve.risk, color=color, linestyle=style, label=run.name)
     axes.set(xlabel="coverage (share answered, surest first)", ylabel="risk (share wrong)", xlim=(0, 1))
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
@@ -74,8 +78,7 @@ def robustness_figure(result: EvaluationResult) -> bytes:
     axes = figure.subplots()
     strengths = (0, *STRENGTHS)
     axes.axhline(result.accuracy, color="#999999", linewidth=1, linestyle="--", label="uncorrupted")
-    shades = (*COLORS[:6], COLORS[7])  # a thin yellow line is hard to see
-    for (kind, accuracies), color, mark in zip(curves(result).items(), shades, MARKS, strict=True):
+    for (kind, accuracies), color, mark in zip(curves(result).items(), COLORS, MARKS, strict=False):
         axes.plot(strengths, accuracies, f"{mark}-", color=color, label=kind, markersize=4)
     axes.set(xlabel="strength of the corruption", ylabel="accuracy", ylim=(0, 1), xticks=strengths)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -83,7 +86,7 @@ def robustness_figure(result: EvaluationResult) -> bytes:
 
 
 def map_figure(run: Run) -> bytes:
-    """The images in the plane by t-SNE (van der Maaten and Hinton 2008) of their logits, coloured by truth.
+    """The images in the plane by t-SNE (van der Maaten and Hinton 2008) of their logits, marked by truth.
 
     Logits, since a bundle gives no other features; near means answered alike.
     """
@@ -96,9 +99,10 @@ def map_figure(run: Run) -> bytes:
     axes = figure.subplots()
     for k, label in enumerate(seen.about.labels):
         mine = places[truth == k]
-        axes.scatter(mine[:, 0], mine[:, 1], s=6, color=COLORS[k % len(COLORS)], label=label, linewidths=0)
+        color, mark = COLORS[k % len(COLORS)], MARKS[k % len(MARKS)]
+        axes.scatter(mine[:, 0], mine[:, 1], s=14, color=color, marker=mark, label=label, linewidths=0)
     axes.set(xticks=[], yticks=[])
-    axes.legend(frameon=False, markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.legend(frameon=False, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
     return picture(figure)
 
 

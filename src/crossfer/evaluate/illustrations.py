@@ -22,7 +22,9 @@ def figures_of(runs: Sequence[Run]) -> dict[str, list[tuple[str, bytes]]]:
                 ("Robustness: accuracy by strength of corruption", figures.robustness_figure(run.result))
             )
         if run.predictions.answered.sum() > 10:
-            pictures.append(("Map of the logits by t-SNE, coloured by truth", figures.map_figure(run)))
+            pictures.append(
+                ("Map of the logits by t-SNE, coloured and marked by truth", figures.map_figure(run))
+            )
         found[run.name] = pictures
     return found
 
