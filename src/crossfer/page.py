@@ -9,10 +9,11 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; max-width: 60rem;
   margin: 2rem auto; padding: 0 1rem }
 h1, h2, h3 { line-height: 1.2 } h2 { margin-top: 3rem; border-top: 1px solid #d0d7de; padding-top: 1rem }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums;
-  display: block; overflow-x: auto }
+.table { margin: 1rem 0; overflow-x: auto }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #e3e7eb }
-th:first-child, td:first-child { text-align: left } th { font-weight: 600; background: #f6f8fa }
+th:first-child { text-align: left } th[scope=col] { font-weight: 600; background: #f6f8fa }
+th[scope=row] { font-weight: inherit }
 img { max-width: 100% } figure { display: inline-block; margin: .5rem .5rem .5rem 0; vertical-align: top }
 figcaption, .note { color: #57606a; font-size: .875rem } figure.face { width: 150px }
 code { overflow-wrap: anywhere }
@@ -30,14 +31,24 @@ def html_page(title: str, body: Iterable[str]) -> str:
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
+        f"<style>{STYLE}</style></head>\n<body><main>\n" + "\n".join(body) + "\n</main></body></html>\n"
     )
 
 
-def html_table(heading: Sequence[str], rows: Rows) -> str:
-    """A table of texts."""
+def html_table(name: str, heading: Sequence[str], rows: Rows) -> str:
+    """A table of texts that scrolls on narrow screens, also by the keyboard.
 
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    return "<table>" + line(heading, "th") + "".join(line(row, "td") for row in rows) + "</table>"
+    Args:
+        name: what it is read out as.
+        heading: of the columns.
+        rows: the first cell of each names the row.
+    """
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in heading)
+    lines = [
+        f'<tr><th scope="row">{escape(first)}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        + "</tr>"
+        for first, *cells in rows
+    ]
+    region = f'<div class="table" role="region" aria-label="{escape(name)}" tabindex="0">'
+    return f"{region}<table><tr>{head}</tr>{''.join(lines)}</table></div>"

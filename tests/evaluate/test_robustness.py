@@ -80,7 +80,7 @@ def test_every_form_of_the_report_has_the_curves(run: Run) -> None:
     assert row in text
     assert "(mean of 1 to 5, all kinds: 47.00 %)" in text
     page = html_report([run], {"mine": [("Robustness", b"png")]}, {})
-    assert "<td>blur</td><td>80.00</td><td>70.00</td>" in page
+    assert '<th scope="row">blur</th><td>80.00</td><td>70.00</td>' in page
     found = json.loads(json_report([run]))["robustness"]["mine"]
     assert found["strength"] == [0, 1, 2, 3, 4, 5]
     assert found["accuracy"]["blur"] == pytest.approx([0.8, 0.7, 0.6, 0.5, 0.4, 0.3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from crossfer.console import as_text
 from crossfer.evaluate.calibrate import FEWEST, Calibrated, calibrate
 from crossfer.evaluate.corruptions import CORRUPTIONS, STRENGTHS
 from crossfer.evaluate.evaluation import measure, measure_part
+from crossfer.evaluate.examples import Example
 from crossfer.evaluate.predictions import About, Predictions
 from crossfer.evaluate.report import html_report, markdown_report
 from crossfer.evaluate.result import (
@@ -101,6 +103,34 @@ def test_a_terminal_and_both_pages_show_the_same_tables(result: EvaluationResult
             assert f"| {' | '.join(row)} |" in markdown
             assert all(f"{cell}</t" in html for cell in row)
     assert titles == ["parts", "prediction", "answers", "robustness:", "evidence", "each"]
+
+
+def test_pages_have_the_confusion_matrix_in_figures(result: EvaluationResult, predictions: Predictions):
+    result = replace(result, confusion=tuple(tuple(1000 * i + j for j in range(8)) for i in range(8)))
+    run = Run("run", result, predictions)
+    markdown, html = markdown_report([run]), html_report([run], {}, {})
+    title = "Confusion: rows are the truth, columns the answers"
+    assert f"### {title}\n\n| true | {' | '.join(result.about.labels)} |" in markdown
+    assert f"<h3>{title}</h3>" in html
+    for label, row in zip(result.about.labels, result.confusion, strict=True):
+        cells = [f"{count:,}" for count in row]
+        assert f"| {label} | {' | '.join(cells)} |" in markdown
+        assert f'<th scope="row">{label}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>' in html
+
+
+def test_a_page_is_read_out_without_repeating_itself_and_scrolled_by_the_keyboard(
+    result: EvaluationResult, predictions: Predictions
+):
+    example = Example("a.png", "fear", "fear", 0.9999, None, None)
+    html = html_report(
+        [Run("a <b>", result, predictions)], {"": [("Risk", b"png")]}, {"a <b>": [(example, b"png")]}
+    )
+    assert html.count("<main>") == html.count("</main>") == 1
+    scrolled = re.findall('<div class="table" role="region" aria-label="(.+?)" tabindex="0"><table>', html)
+    assert len(set(scrolled)) == html.count("<table>")
+    assert "a &lt;b&gt;: Each class" in scrolled
+    assert html.count('<img alt="" ') == html.count("<img ") == html.count("<figcaption>") == 2
+    assert "<figcaption>fear, right (&gt;99.9%)</figcaption>" in html
 
 
 def test_a_terminal_shows_the_digits_of_a_run_that_was_saved(result: EvaluationResult):

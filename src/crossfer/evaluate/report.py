@@ -16,6 +16,7 @@ from crossfer.evaluate.robustness import curves
 from crossfer.evaluate.run_file import Run, RunError
 from crossfer.evaluate.tables import decimal, per_hundred, result_tables, span
 from crossfer.page import Rows, html_page, html_table
+from crossfer.runtime.percent import percent
 
 
 def json_report(runs: Sequence[Run]) -> str:
@@ -55,13 +56,13 @@ def html_report(
         figures: for each run's name titles and PNG files; under ``""`` those about all runs.
         examples: for each run's name examples with their pictures.
     """
-    body = ["<h1>Evaluation report</h1>", html_table(*_overview(runs))]
+    body = ["<h1>Evaluation report</h1>", html_table("All runs", *_overview(runs))]
     body += [f"<p>{escape(statement)}</p>" for statement in _statements(runs)]
     body += [_html_figure(title, png) for title, png in figures.get("", ())]
     for run in runs:
         body += [f"<h2>{escape(run.name)}</h2>", f"<p>{escape(_headline(run.result))}</p>"]
         for title, heading, rows in _tables(run.result):
-            body += [f"<h3>{escape(title)}</h3>", html_table(heading, rows)]
+            body += [f"<h3>{escape(title)}</h3>", html_table(f"{run.name}: {title}", heading, rows)]
         body += [_html_figure(title, png) for title, png in figures.get(run.name, ())]
         body += _html_examples(examples.get(run.name, ()))
         body.append(f'<p class="note">Made by <code>{escape(_origin(run.result))}</code></p>')
@@ -118,6 +119,15 @@ def _tables(result: EvaluationResult) -> Iterator[tuple[str, Sequence[str], Rows
     """The tables of a result, with titles that begin as headings of a page do."""
     for title, heading, rows in result_tables(result):
         yield title[0].upper() + title[1:], heading, rows
+    labels = result.about.labels
+    yield (
+        "Confusion: rows are the truth, columns the answers",
+        ("true", *labels),
+        [
+            (name, *(f"{count:,}" for count in row))
+            for name, row in zip(labels, result.confusion, strict=True)
+        ],
+    )
 
 
 def _markdown_table(heading: Sequence[str], rows: Rows) -> str:
@@ -126,7 +136,8 @@ def _markdown_table(heading: Sequence[str], rows: Rows) -> str:
 
 
 def _html_figure(title: str, png: bytes, kind: str = "") -> str:
-    picture = f'<img alt="{escape(title)}" src="data:image/png;base64,{b64encode(png).decode()}">'
+    # The caption would be read out twice; the figures themselves stand in the tables or in the run's file.
+    picture = f'<img alt="" src="data:image/png;base64,{b64encode(png).decode()}">'
     return f'<figure class="{kind}">{picture}<figcaption>{escape(title)}</figcaption></figure>'
 
 
@@ -141,4 +152,4 @@ def _html_examples(examples: Sequence[tuple[Example, bytes]]) -> Iterator[str]:
     )
     for example, png in examples:
         verdict = "right" if example.truth == example.predicted else f"taken for {example.predicted}"
-        yield _html_figure(f"{example.truth}, {verdict} ({example.confidence:.0%})", png, "face")
+        yield _html_figure(f"{example.truth}, {verdict} ({percent(example.confidence)})", png, "face")

@@ -67,6 +67,7 @@ def _headline(summary: Mapping[str, Any], where: str) -> Iterator[str]:
     )
     failed = sum(summary["errors"].values())
     yield html_table(
+        "Images",
         ("", "images", "share"),
         [
             ("with faces", *_share(summary["images"] - failed - summary["images_without_face"], summary)),
@@ -118,7 +119,7 @@ def _errors(summary: Mapping[str, Any]) -> Iterator[str]:
         (cause, f"{count:,}", summary["error_examples"].get(cause, ""))
         for cause, count in sorted(summary["errors"].items(), key=lambda item: -item[1])
     ]
-    yield html_table(("cause", "images", "for example"), rows)
+    yield html_table("Errors by cause", ("cause", "images", "for example"), rows)
 
 
 def _stages(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -128,7 +129,9 @@ def _stages(summary: Mapping[str, Any]) -> Iterator[str]:
         (stage, f"{value:,.1f}", f"{value / total:.1%}", f"{1000 * value / images:.3f}")
         for stage, value in seconds.items()
     ]
-    yield html_table(("stage", "seconds of workers", "share", "ms an image"), rows)
+    yield html_table(
+        "Where the time was spent", ("stage", "seconds of workers", "share", "ms an image"), rows
+    )
     slowest = max(seconds, key=seconds.__getitem__)
     yield f"<p>Most of the time went into <b>{slowest}</b>.</p>"
     yield (
@@ -144,6 +147,7 @@ def _held(peak: int | None) -> str:
 def _throughput(summary: Mapping[str, Any]) -> Iterator[str]:
     stints = summary["stints"]
     yield html_table(
+        "Throughput",
         ("stint", "engine", "workers", "images", "seconds", "images/s", "first rows after, s"),
         [
             (
