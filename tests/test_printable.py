@@ -25,7 +25,15 @@ def test_user_and_password_are_left_out_and_nothing_else(text, shown):
         ("no image,\r\n\n   but text\n", "a  b.jpg", "a  b.jpg: no image, but text"),
         ("a\tb.jpg: no image", "a\tb.jpg", "a\\tb.jpg: no image"),
         (" \n", "a.jpg", "a.jpg: ValueError"),
+        (" l.jpg: no\nimage", " l.jpg", " l.jpg: no image"),
+        ("a\n b.jpg: no\nimage", "a\n b.jpg", "a\\n b.jpg: no image"),
+        ("cannot read a \n.jpg \n", "a \n.jpg ", "cannot read a \\n.jpg "),
     ],
 )
 def test_an_error_in_one_line_names_its_place_once_with_all_its_spaces(message, place, line):
     assert one_line(ValueError(message), place) == line
+
+
+def test_an_error_of_many_spaces_is_one_line_at_once():
+    spaces = " " * 10**6
+    assert one_line(ValueError(f"a{spaces}b\n{spaces}c")) == f"a{spaces}b c"

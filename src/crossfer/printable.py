@@ -23,8 +23,14 @@ def one_line(error: BaseException, place: object = None) -> str:
     message = str(error)
     if isinstance(error, OSError) and error.strerror:
         message = f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
-    message = re.sub(r"\s*\n\s*", " ", message.strip()) or type(error).__name__  # spaces may be a name's
-    return printable(message if place is None or str(place) in message else f"{place}: {message}")
+    name = "" if place is None else str(place)
+    named = bool(name) and name in message
+    if named:  # its spaces and line breaks are its own; no path holds a NUL
+        message = message.replace(name, "\0")
+    message = " ".join(filter(None, map(str.strip, message.split("\n")))) or type(error).__name__
+    if named:
+        return printable(message.replace("\0", name))
+    return printable(f"{name}: {message}" if name else message)
 
 
 def without_password(text: str) -> str:
