@@ -21,6 +21,7 @@ from crossfer.train.network import network
 from crossfer.train.ranks import ALONE, Rank
 from crossfer.train.record import Progress
 from support.observers import EachStep
+from support.runs import scaled_from
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 
 CUDA_LOST = "CUDA error: unspecified launch failure\nCUDA kernel errors might be asynchronously reported"
@@ -142,6 +143,37 @@ def test_a_gradient_that_is_not_finite_is_named(tmp_path: Path, monkeypatch: pyt
 
 
 NOTHING = "no epoch was whole yet, so nothing is kept"
+OTHER_TYPE = "start again with --set optim.precision=32-true or bf16-mixed$"
+
+
+@pytest.mark.parametrize(
+    ("begin", "where"),
+    [
+        (
+            2.0**5,
+            r"epoch 2, step 3: .* in float16 even where it is scaled down; the last whole epoch is kept",
+        ),
+        (2.0**60, r"epoch 3, step 3: .* in float16 in every step; the last whole epoch is kept"),
+    ],
+)
+def test_a_gradient_that_is_never_finite_in_float16_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: float, where: str
+) -> None:
+    """Three steps an epoch: the scale halves with each step that is left out."""
+    monkeypatch.setattr("crossfer.train.device.MixedPrecision", scaled_from(begin))
+    recipe = toy_recipe(method={"lambdas": [0, 1e30, 0]}, optim={"precision": "16-mixed"})
+    with pytest.raises(TrainingError, match=rf"^{where}: {OTHER_TYPE}"):
+        train(recipe, LABELS, toy_faces(48), toy_faces(6), tmp_path)
+
+
+def test_steps_left_out_in_float16_stop_no_run_that_learns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From 2**20 whole epochs of one step are left out, and then one is learnt from."""
+    monkeypatch.setattr("crossfer.train.device.MixedPrecision", scaled_from(2.0**20))
+    recipe = toy_recipe(optim={"precision": "16-mixed", "epochs": 12})
+    train(recipe, LABELS, toy_faces(16), toy_faces(6), tmp_path)
+    assert 1 < checkpoint.load(tmp_path / "last.safetensors")[1]["scaler"]["scale"] < 2.0**19
 
 
 def test_before_the_first_epoch_is_whole_nothing_is_said_to_be_kept(

@@ -29,6 +29,8 @@ DEVICE_LOST = ("CUDA error", "HIP error", "device-side assert")
 RANK_LOST = ("gloo", "Connection closed by peer", "NCCL")
 WORKER_LOST = ("DataLoader worker",)
 STREAM_THEM = "stream them from disk with --set data.memory_gb=0"
+# A gradient that overflows in float16, whatever it is scaled by, may be finite in a type of more range.
+MORE_RANGE = "start again with --set optim.precision=32-true or bf16-mixed"
 SMALLER_NETWORK = "a smaller network or smaller images (model.width, model.image_size)"
 Kinds = type | UnionType | tuple[type, ...]
 

@@ -20,7 +20,7 @@ from crossfer.method import CrossLayerNet
 from crossfer.method.encoder import STAGES
 from crossfer.system.atomic import write_atomically
 from crossfer.train.config import Recipe
-from crossfer.train.faults import TrainingError
+from crossfer.train.faults import MORE_RANGE, TrainingError
 from crossfer.train.observer import Observer
 from crossfer.train.paired import paired_difference, plus_minus
 from crossfer.train.trial_result import TrialResult
@@ -93,7 +93,7 @@ class GradientProbe(Observer):
         if not self._steps:
             raise TrainingError(
                 f"epoch {len(self._rows) + 1}: the gradient overflows in float16 in every step, so there is "
-                "no intensity; start again with --set optim.precision=32-true or bf16-mixed"
+                f"no intensity; {MORE_RANGE}"
             )
         means = (self._sums / self._steps).tolist()
         self._rows.append({"maps": means[:STAGES], "parameters": means[STAGES:]})

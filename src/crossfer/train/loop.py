@@ -99,6 +99,8 @@ def _learn(
             terms, data_wait = _learn_epoch(run, learn, train_faces)
             for observer in observers:
                 observer.before_checkpoint()
+            if run.epoch + 1 == recipe.optim.epochs:
+                learn.require_change()
             run.place.step = 0
             judge = validate if run.views is None else validate_views
             judged = judge(run, valid_faces, learn)

@@ -10,7 +10,7 @@ from torch import Tensor
 from crossfer.method import Output, collectives
 from crossfer.runtime.preprocess import InputContract, standardize
 from crossfer.train.augment import Augment, mixup
-from crossfer.train.faults import TrainingError
+from crossfer.train.faults import MORE_RANGE, TrainingError
 from crossfer.train.observer import Observer
 from crossfer.train.state import RunState
 from crossfer.train.teachers import Teachers
@@ -36,6 +36,8 @@ class Step:
         self.run, self.contract, self.observers = run, contract, observers
         self.teachers = None if teachers is None else teachers.to(run.fabric.device)
         self.augment = Augment(run.recipe.augment).to(run.fabric.device)
+        # Whether a step has changed the weights: in float16 some are left out. Earlier starts are trusted.
+        self.changed = run.epoch > 0
 
     def __call__(self, images: Tensor, targets: Tensor, rate: float) -> Tensor:
         """Learn from this rank's share of a batch, where views are compared from two views of each face.
@@ -72,7 +74,7 @@ class Step:
                 terms += self._accumulate(part, answers, share=len(part) / len(faces))
         run.average_gradients_of_loss()
         self._clip(run.recipe.optim.clip_norm)
-        run.optimizer.step()
+        self._change()
         run.average_statistics()
         run.averaged.update_parameters(run.bare)
         return terms
@@ -111,6 +113,30 @@ class Step:
         # In float16 a gradient may overflow; the scaler then leaves out the step and scales less.
         if run.precision != "16-mixed" and not (found is None or torch.isfinite(found)):
             self._stop("the gradient is no longer finite")
+
+    def _change(self) -> None:
+        """Change the weights; in float16 the scale falls instead where the gradient is not finite."""
+        run = self.run
+        before = run.gradient_scale
+        run.optimizer.step()
+        after = run.gradient_scale
+        if after >= before:
+            self.changed = True
+        elif after < 1:
+            self._stop_in_float16("even where it is scaled down")
+
+    def require_change(self) -> None:
+        """Refuse to end a run none of whose steps has changed the weights.
+
+        Raises:
+            TrainingError: if the gradient overflowed in all steps that were made here.
+        """
+        if not self.changed:
+            self._stop_in_float16("in every step")
+
+    def _stop_in_float16(self, when: str) -> None:
+        place = self.run.place
+        raise TrainingError(f"{place}: the gradient overflows in float16 {when}; {place.kept}: {MORE_RANGE}")
 
     def _stop(self, why: str) -> None:
         place = self.run.place
