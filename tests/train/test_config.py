@@ -45,7 +45,9 @@ def test_unknown_key_names_itself_and_those_allowed_there(
     [
         ("optim", "lr", -0.1, "greater than 0"),
         ("optim", "lr", float("nan"), "finite"),
+        ("optim", "lr", 1e300, "less than or equal to 1000000"),
         ("optim", "weight_decay", -1e-4, "greater than or equal to 0"),
+        ("optim", "weight_decay", 1e300, "less than or equal to 1000000"),
         ("optim", "epochs", 0, "greater than 0"),
         ("optim", "batch_size", 1, "greater than 1"),
         ("optim", "ema_decay", 1.0, "less than 1"),

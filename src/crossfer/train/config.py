@@ -284,10 +284,10 @@ class OptimConfig(Section):
     accumulate: int = Field(
         default=1, gt=0, description="parts in which a batch is computed one by one, to save memory"
     )
-    lr: float = Field(default=0.1, gt=0, description="highest learning rate")
+    lr: float = Field(default=0.1, gt=0, le=1e6, description="highest learning rate")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of SGD")
     weight_decay: float = Field(
-        default=5e-4, ge=0, description="of matrices and kernels; not of biases and norms"
+        default=5e-4, ge=0, le=1e6, description="of matrices and kernels; not of biases and norms"
     )
     warmup_epochs: float = Field(default=1.0, ge=0, description="the learning rate rises from zero in these")
     clip_norm: float = Field(default=5.0, gt=0, description="largest norm of the gradient")
