@@ -50,6 +50,7 @@ def test_unknown_key_names_itself_and_those_allowed_there(
         ("optim", "weight_decay", 1e300, "less than or equal to 1000000"),
         ("optim", "epochs", 0, "greater than 0"),
         ("optim", "batch_size", 1, "greater than 1"),
+        ("optim", "batch_size", 10**23, "less than or equal to 2147483648"),
         ("optim", "ema_decay", 1.0, "less than 1"),
         ("optim", "momentum", 1.5, "less than 1"),
         ("optim", "precision", "fp8", "'auto', '32-true', 'bf16-mixed' or '16-mixed'"),

@@ -280,7 +280,9 @@ class OptimConfig(Section):
     decay: float = Field(default=0.9, gt=0, le=1, description="the factor of the exponential schedule")
 
     epochs: int = Field(default=40, gt=0, description="passes over the training faces")
-    batch_size: int = Field(default=128, gt=1, description="faces a step learns from, over all ranks")
+    batch_size: int = Field(
+        default=128, gt=1, le=2**31, description="faces a step learns from, over all ranks"
+    )
     accumulate: int = Field(
         default=1, gt=0, description="parts in which a batch is computed one by one, to save memory"
     )
