@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
+import pytest
 from rich.console import Console
 
 from crossfer.data.splitfile import SplitFile, read_split_file
@@ -45,3 +47,23 @@ def test_the_split_file_that_a_run_is_told_to_use_stays(tmp_path: Path) -> None:
     run_recipe(recipe, mine.parent, root=root, console=Console(file=told, width=500))
     assert "valid: 6 faces" in told.getvalue()
     assert read_split_file(mine).split_of == names
+
+
+@pytest.mark.parametrize(
+    ("tables", "told"),
+    [
+        ({"optim": {"batch_size": 4, "accumulate": 2}}, "CLBS makes 2 clusters and not 8 (method.k_batch; "),
+        ({"data": {"samples": 5}}, "by optim.batch_size 16, optim.accumulate 1 and 5 training faces\n"),
+        ({"optim": {"batch_size": 4}, "objective": "views", "augment": {"mixup": 0.0}}, ""),
+        ({"optim": {"batch_size": 4}, "method": {"batch": False}}, ""),
+    ],
+)
+def test_fewer_clusters_than_classes_are_told_once_with_their_keys(
+    tmp_path: Path, tables: dict[str, Any], told: str
+) -> None:
+    recipe = toy_recipe(**{"data": {"name": "synthetic", "samples": 8}} | tables)
+    recipe = recipe.model_copy(update={"optim": recipe.optim.model_copy(update={"epochs": 1})})
+    text = io.StringIO()
+    run_recipe(recipe, tmp_path / "run", console=Console(file=text, width=500))
+    assert told in text.getvalue()
+    assert text.getvalue().count("CLBS") == bool(told)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +27,7 @@ from crossfer.train.record import RunResult
 from crossfer.train.run_folder import LAST, require_folder
 from crossfer.train.source import cut_valid, data_of_run, open_split, placed
 from crossfer.train.start import start_from
+from crossfer.train.step import compared_at_once
 from crossfer.train.stream import Faces, stream_faces
 from crossfer.train.teachers import load_teachers
 
@@ -60,7 +63,8 @@ def run_recipe(
     data = data_of_run(data, folder)
     learnt, held_out = open_split(data, "train"), open_split(data, "valid")
     faces = load_split(recipe, "train", learnt, console), load_split(recipe, "valid", held_out, console)
-    with Display(console, recipe.optim.epochs) as display:
+    short = _told_of_clusters(recipe, len(learnt.labels), len(faces[0]), console)
+    with short, Display(console, recipe.optim.epochs) as display:
         return train(
             recipe,
             learnt.labels,
@@ -86,6 +90,24 @@ def weights_of_others(recipe: Recipe, labels: LabelSet) -> Iterator[str]:
     if recipe.model.init is not None:
         net = network(recipe.model, recipe.outputs(len(labels)))
         yield f"starts from {start_from(recipe, net, labels)}"
+
+
+@contextmanager
+def _told_of_clusters(recipe: Recipe, classes: int, images: int, console: Console) -> Iterator[None]:
+    """Say once, with its keys, that CLBS makes fewer clusters than asked for; its own warning is off."""
+    method, found = recipe.method, compared_at_once(recipe, images)
+    asked = method.k_batch or classes
+    # The released variant does not go on with fewer.
+    if method.batch and any(method.lambdas) and recipe.variant == "corrected" and asked > found > 1:
+        say(
+            console,
+            f"CLBS makes {found} clusters and not {asked} (method.k_batch; the number of classes if not "
+            f"given): it compares {found} at once, by optim.batch_size {recipe.optim.batch_size}, "
+            f"optim.accumulate {recipe.optim.accumulate} and {images:,} training faces",
+        )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="CLBS: ")
+        yield
 
 
 def whole_train(config: DataConfig) -> Dataset:

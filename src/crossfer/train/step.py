@@ -10,8 +10,10 @@ from torch import Tensor
 from crossfer.method import Output, collectives
 from crossfer.runtime.preprocess import InputContract, standardize
 from crossfer.train.augment import Augment, mixup
+from crossfer.train.config import Recipe
 from crossfer.train.faults import MORE_RANGE, TrainingError
 from crossfer.train.observer import Observer
+from crossfer.train.ranks import this_rank
 from crossfer.train.state import RunState
 from crossfer.train.teachers import Teachers
 
@@ -141,6 +143,18 @@ class Step:
     def _stop(self, why: str) -> None:
         place = self.run.place
         raise TrainingError(f"{place}: {why}; {place.kept}: lower optim.lr and start again")
+
+
+def compared_at_once(recipe: Recipe, images: int) -> int:
+    """How many faces, or views of them, the loss compares at once where they are fewest.
+
+    Args:
+        recipe: what is trained.
+        images: there are to learn from, two at least for each rank.
+    """
+    ranks = this_rank().count
+    share = min(recipe.optim.batch_size, images) // ranks
+    return ranks * min(_parts(share, recipe.optim.accumulate)) * (2 if recipe.objective == "views" else 1)
 
 
 def _parts(faces: int, wanted: int) -> list[int]:
