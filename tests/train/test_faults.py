@@ -24,6 +24,8 @@ from support.observers import EachStep
 from support.runs import scaled_from
 from support.toy_faces import LABELS, toy_faces, toy_recipe
 
+NOTHING = "no epoch was whole yet, so nothing is kept"
+METHOD = "method.temperature, method.lambdas"
 CUDA_LOST = "CUDA error: unspecified launch failure\nCUDA kernel errors might be asynchronously reported"
 
 
@@ -138,11 +140,38 @@ def test_a_full_disk_leaves_the_last_whole_epoch(tmp_path: Path) -> None:
 def test_a_gradient_that_is_not_finite_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = torch.nn.utils.clip_grad_norm_
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *a, **k: whole(*a, **k) * torch.inf)
-    with pytest.raises(TrainingError, match=r"^epoch 1, step 1: the gradient is no longer finite; "):
+    with pytest.raises(TrainingError, match=r"^epoch 1, step 1: the gradient is not finite; "):
         train(toy_recipe(), LABELS, toy_faces(48), toy_faces(6), tmp_path)
 
 
-NOTHING = "no epoch was whole yet, so nothing is kept"
+@pytest.mark.parametrize(
+    ("tables", "what", "keys"),
+    [
+        ({"method": {"temperature": 1e-300}}, r"loss .*\(total, feature_map, batch\)", METHOD),
+        ({"method": {"lambdas": [0, 1e30, 0]}}, "gradient is not finite", METHOD),
+        (
+            {"objective": "views", "views": {"temperature": 1e-300}, "augment": {"mixup": 0.0}},
+            r"loss .*\(total, classification\)",
+            "views.temperature",
+        ),
+        ({"model": {"init": "broken.safetensors"}}, "features of stage 1: expected finite", "model.init"),
+    ],
+)
+def test_what_is_not_finite_before_any_weight_has_changed_is_not_laid_to_the_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tables: dict[str, Any], what: str, keys: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    weights = network(toy_recipe().model, 3).encoder.state_dict()
+    weights["conv1.weight"].fill_(torch.nan)
+    checkpoint.save(Path("broken.safetensors"), weights, {})
+    recipe = toy_recipe(**tables)
+    place = r"^epoch 1, step 1: "
+    with pytest.raises(
+        TrainingError, match=rf"{place}.*{what}.*; {NOTHING}: look at {keys} and start again$"
+    ):
+        train(recipe, LABELS, toy_faces(48), toy_faces(6), Path("run"))
+
+
 OTHER_TYPE = "start again with --set optim.precision=32-true or bf16-mixed$"
 
 

@@ -138,6 +138,14 @@ def test_a_student_learns_what_its_teacher_says_and_not_the_labels(tmp_path: Pat
     assert result.best_accuracy > 0.9
 
 
+def test_a_temperature_that_leaves_no_answer_is_named(tmp_path: Path) -> None:
+    recipe = taught(weights(tmp_path / "t.safetensors"), distill={"temperature": 1e-300})
+    with pytest.raises(
+        TrainingError, match=r"^epoch 1, step 1: .*: look at distill.temperature, distill.tea"
+    ):
+        train(recipe, NAMED, toy_faces(16), toy_faces(6), tmp_path / "run")
+
+
 class Answers(Observer):
     def __init__(self, told: list[tuple[int, int]]) -> None:
         self.told = told

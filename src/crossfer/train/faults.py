@@ -61,6 +61,11 @@ class Place:
         return f"epoch {self.epoch}, {f'step {self.step}' if self.step else 'validation'}"
 
     @property
+    def at_the_start(self) -> bool:
+        """Whether this is a run's first step, before which no weight has changed."""
+        return (self.epoch, self.step) == (1, 1)
+
+    @property
     def kept(self) -> str:
         """What is left of the run."""
         return "the last whole epoch is kept" if self.saved else "no epoch was whole yet, so nothing is kept"
@@ -78,7 +83,7 @@ def explained(place: Place, recipe: Recipe, rank: Rank) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError, FeatureError, DataError) as error:
-        told = _told(error, place.kept, recipe, rank)
+        told = _told(error, place, recipe, rank)
         if told is None:
             raise
         raise _of_rank(rank, f"{place}: {told}") from error
@@ -121,10 +126,41 @@ def _in_brackets(error: Exception) -> str:
     return f" ({first})" if first else ""
 
 
-def _told(error: Exception, kept: str, recipe: Recipe, rank: Rank) -> str | None:
-    raised = _in_brackets(error)
+def not_finite(what: str, place: Place, recipe: Recipe, terms: Sequence[str] = ()) -> str:
+    """That the loss or the gradient is not finite, and what to change.
+
+    Args:
+        what: is not finite.
+        place: where the run stands.
+        recipe: what is trained.
+        terms: of the loss that are not finite, as :class:`crossfer.method.LossTerms` names them; none given
+            means that any may be at fault.
+    """
+    still = "is not finite" if place.at_the_start else "is no longer finite"
+    listed = f" ({', '.join(terms)})" if terms else ""
+    parts = {term for term in terms if term != "total"} or {"classification", "feature_map", "batch"}
+    return f"{what} {still}{listed}; {place.kept}: {_remedy(place, recipe, parts)}"
+
+
+def _remedy(place: Place, recipe: Recipe, parts: set[str]) -> str:
+    """What to change: the rate, but for the first step, on which no rate has borne yet."""
+    if not place.at_the_start:
+        return "lower optim.lr and start again"
+    cross_layer, classification = bool({"feature_map", "batch"} & parts), "classification" in parts
+    suspects = {
+        "method.temperature, method.lambdas": cross_layer and any(recipe.method.lambdas),
+        "distill.temperature, distill.teachers": classification and bool(recipe.distill.teachers),
+        "views.temperature": classification and recipe.objective == "views",
+        "model.init": recipe.model.init is not None,
+    }
+    keys = ", ".join(key for key, suspected in suspects.items() if suspected)
+    return f"look at {keys or 'the faces and their labels'} and start again"
+
+
+def _told(error: Exception, place: Place, recipe: Recipe, rank: Rank) -> str | None:
+    raised, kept = _in_brackets(error), place.kept
     sentences = (
-        (FeatureError, (), f"{error}; {kept}: lower optim.lr and start again"),
+        (FeatureError, (), f"{error}; {kept}: {_remedy(place, recipe, set())}"),
         (
             DataError,
             (),

@@ -11,7 +11,7 @@ from crossfer.method import Output, collectives
 from crossfer.runtime.preprocess import InputContract, standardize
 from crossfer.train.augment import Augment, mixup
 from crossfer.train.config import Recipe
-from crossfer.train.faults import MORE_RANGE, TrainingError
+from crossfer.train.faults import MORE_RANGE, TrainingError, not_finite
 from crossfer.train.observer import Observer
 from crossfer.train.ranks import this_rank
 from crossfer.train.state import RunState
@@ -53,7 +53,7 @@ class Step:
             The loss and its terms, means over the batch of all ranks: (4,).
 
         Raises:
-            TrainingError: if loss or gradient is no longer finite.
+            TrainingError: if loss or gradient is not finite.
         """
         run, accumulate = self.run, self.run.recipe.optim.accumulate
         for group in run.optimizer.param_groups:
@@ -100,7 +100,7 @@ class Step:
                 for name, finite in zip(terms._fields, torch.isfinite(values).tolist(), strict=True)
                 if not finite
             ]
-            self._stop(f"the loss is no longer finite ({', '.join(broken)})")
+            self._stop("the loss", broken)
         for observer in self.observers:
             observer.before_backward()
         run.fabric.backward(terms.total * share)
@@ -114,7 +114,7 @@ class Step:
         found = run.fabric.clip_gradients(run.net, run.optimizer, max_norm=norm, error_if_nonfinite=False)
         # In float16 a gradient may overflow; the scaler then leaves out the step and scales less.
         if run.precision != "16-mixed" and not (found is None or torch.isfinite(found)):
-            self._stop("the gradient is no longer finite")
+            self._stop("the gradient")
 
     def _change(self) -> None:
         """Change the weights; in float16 the scale falls instead where the gradient is not finite."""
@@ -140,9 +140,9 @@ class Step:
         place = self.run.place
         raise TrainingError(f"{place}: the gradient overflows in float16 {when}; {place.kept}: {MORE_RANGE}")
 
-    def _stop(self, why: str) -> None:
+    def _stop(self, what: str, terms: Sequence[str] = ()) -> None:
         place = self.run.place
-        raise TrainingError(f"{place}: {why}; {place.kept}: lower optim.lr and start again")
+        raise TrainingError(f"{place}: {not_finite(what, place, self.run.recipe, terms)}")
 
 
 def compared_at_once(recipe: Recipe, images: int) -> int:
