@@ -60,7 +60,8 @@ class CrossLayerLoss(nn.Module):
     """The paper's loss, in its corrected form by default.
 
     Holds CLBS's projection, which is trained with the model. Under ``torch.distributed`` each rank gives its
-    share of a batch, all of one size, and the mean of the ranks' gradients is that of the whole batch.
+    share of a batch, all of one size, and the mean of the ranks' gradients is that of the whole batch, if
+    k-means starts alike.
 
     Args:
         num_classes: K.
