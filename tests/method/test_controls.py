@@ -68,6 +68,20 @@ def test_clfm_controls_pull_as_hard_and_elsewhere(target: str, contrast: str) ->
 
 
 @pytest.mark.parametrize("target", CONTROLS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_clfm_controls_of_maps_in_half_precision_are_those_of_single(target: str, dtype: torch.dtype) -> None:
+    """Gradients at maps with large values are small: below what float16 holds."""
+    maps = [1000 * torch.rand(3, c, s, s) for c, s in ((4, 12), (6, 6), (8, 4), (10, 3))]
+    half = [x.to(dtype).requires_grad_() for x in maps]
+    single = [x.detach().float().requires_grad_() for x in half]
+    found, expected = (
+        clfm_loss(given, [1, 2], k=3, how=Comparison(target=target), generator=generator())
+        for given in (half, single)
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("target", CONTROLS)
 @pytest.mark.parametrize("contrast", ["infonce", "cosine"])
 def test_clbs_controls_pull_as_hard_and_elsewhere(target: str, contrast: str) -> None:
     vectors = [torch.randn(16, 12, requires_grad=True) for _ in range(4)]

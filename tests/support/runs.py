@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric.plugins import MixedPrecision
 
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe
+from crossfer.train.device import HalfPrecision
 from crossfer.train.loop import train
 from crossfer.train.record import RunResult
 from support.toy_faces import LABELS, toy_faces
@@ -35,10 +35,10 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert different == []
 
 
-def scaled_from(begin: float) -> Callable[[Any, str], MixedPrecision]:
-    """In place of Fabric's ``MixedPrecision``: one whose gradients in float16 are scaled so much at first."""
+def scaled_from(begin: float) -> Callable[[Any, str], HalfPrecision]:
+    """In place of ``HalfPrecision``: one whose gradients in float16 are scaled so much at first."""
 
-    def made(precision: Any, device: str) -> MixedPrecision:
-        return MixedPrecision(precision, device, torch.amp.GradScaler(device, init_scale=begin))
+    def made(precision: Any, device: str) -> HalfPrecision:
+        return HalfPrecision(precision, device, torch.amp.GradScaler(device, init_scale=begin))
 
     return made

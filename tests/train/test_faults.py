@@ -189,7 +189,7 @@ def test_a_gradient_that_is_never_finite_in_float16_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: float, where: str
 ) -> None:
     """Three steps an epoch: the scale halves with each step that is left out."""
-    monkeypatch.setattr("crossfer.train.device.MixedPrecision", scaled_from(begin))
+    monkeypatch.setattr("crossfer.train.device.HalfPrecision", scaled_from(begin))
     recipe = toy_recipe(method={"lambdas": [0, 1e30, 0]}, optim={"precision": "16-mixed"})
     with pytest.raises(TrainingError, match=rf"^{where}: {OTHER_TYPE}"):
         train(recipe, LABELS, toy_faces(48), toy_faces(6), tmp_path)
@@ -199,7 +199,7 @@ def test_steps_left_out_in_float16_stop_no_run_that_learns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From 2**20 whole epochs of one step are left out, and then one is learnt from."""
-    monkeypatch.setattr("crossfer.train.device.MixedPrecision", scaled_from(2.0**20))
+    monkeypatch.setattr("crossfer.train.device.HalfPrecision", scaled_from(2.0**20))
     recipe = toy_recipe(optim={"precision": "16-mixed", "epochs": 12})
     train(recipe, LABELS, toy_faces(16), toy_faces(6), tmp_path)
     assert 1 < checkpoint.load(tmp_path / "last.safetensors")[1]["scaler"]["scale"] < 2.0**19

@@ -126,7 +126,7 @@ def test_float16_intensities_are_those_of_single_precision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: float
 ) -> None:
     """Gradients are scaled; from 2**18 the first ones overflow, and those steps are left out."""
-    monkeypatch.setattr("crossfer.train.device.MixedPrecision", scaled_from(begin))
+    monkeypatch.setattr("crossfer.train.device.HalfPrecision", scaled_from(begin))
     still = {"augment": {"mixup": 0.0, "flip": 0.0}}
     single = run(tmp_path / "a", toy_recipe(optim={"epochs": 2, "lr": 1e-6}, **still))
     mixed = run(tmp_path / "b", toy_recipe(optim={"epochs": 2, "lr": 1e-6, "precision": "16-mixed"}, **still))
@@ -138,7 +138,7 @@ def test_float16_intensities_are_those_of_single_precision(
 def test_an_epoch_whose_gradients_all_overflow_has_no_intensity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crossfer.train.device.MixedPrecision", scaled_from(2.0**60))
+    monkeypatch.setattr("crossfer.train.device.HalfPrecision", scaled_from(2.0**60))
     with pytest.raises(TrainingError, match=r"epoch 1: the gradient overflows .*optim.precision=32-true"):
         run(tmp_path, toy_recipe(optim={"precision": "16-mixed"}))
     assert read_rows(tmp_path) == []

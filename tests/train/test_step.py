@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from crossfer.method import CrossLayerLoss, LossTerms, Output
 from crossfer.train import checkpoint
 from crossfer.train.config import Recipe, RecipeError
 from crossfer.train.device import open_fabric
@@ -139,7 +140,7 @@ def stop(progress: Progress) -> None:
 
 def test_float16_goes_on_with_the_scale_it_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The scale begins so high that the first gradients overflow: it falls, and the fall must be kept."""
-    monkeypatch.setattr("crossfer.train.device.MixedPrecision", scaled_from(2.0**20))
+    monkeypatch.setattr("crossfer.train.device.HalfPrecision", scaled_from(2.0**20))
     recipe = toy_recipe(optim={"precision": "16-mixed"})
     train(recipe, LABELS, toy_faces(48), toy_faces(12), tmp_path / "whole")
     meta = checkpoint.load(tmp_path / "whole" / "last.safetensors")[1]
@@ -157,6 +158,24 @@ def test_float16_goes_on_with_the_scale_it_had(tmp_path: Path, monkeypatch: pyte
 def test_controls_take_their_gradients_in_half_precision_too(tmp_path: Path, precision: str) -> None:
     recipe = toy_recipe(method={"target": "permuted"}, optim={"precision": precision, "epochs": 1})
     assert len(train(recipe, LABELS, toy_faces(48), toy_faces(6), tmp_path / "run").history) == 1
+
+
+@pytest.mark.parametrize(("precision", "half"), [("bf16-mixed", torch.bfloat16), ("16-mixed", torch.float16)])
+def test_maps_reach_the_loss_as_the_network_gives_them_and_logits_in_single_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, half: torch.dtype
+) -> None:
+    """Another copy of all maps in single precision is memory for nothing."""
+    whole, seen = CrossLayerLoss.forward, []
+
+    def forward(self: CrossLayerLoss, output: Output, *rest: Any) -> LossTerms:
+        seen.append(output)
+        return whole(self, output, *rest)
+
+    monkeypatch.setattr(CrossLayerLoss, "forward", forward)
+    a_step(toy_recipe(optim={"precision": precision}), tmp_path)
+    (output,) = seen
+    assert {x.dtype for x in (*output.features, *output.embeddings)} == {half}
+    assert (output.logits.dtype, output.evidence.dtype) == (torch.float32, torch.float32)
 
 
 @pytest.mark.parametrize(

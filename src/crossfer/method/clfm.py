@@ -41,7 +41,11 @@ def clfm_loss(
     grid = features[-1].shape[-1]
     deep = encode(features[-1], grid, coding)
     centroids = deep_centroids(deep, k, stop_gradient=how.stop_gradient, generator=generator)
-    codes = [encode(features[j - 1], grid, coding) for j in stages]
+    maps = [features[j - 1] for j in stages]
+    if how.target != "clusters":
+        # Their gradients are measured here, before a scaler has made them larger: too small for float16.
+        maps = [f if f.dtype == torch.float64 else f.float() for f in maps]
+    codes = [encode(f, grid, coding) for f in maps]
 
     def losses(towards: Tensor) -> list[Tensor]:
         return [align(c, towards, how, shared=True) for c in codes]
@@ -49,4 +53,4 @@ def clfm_loss(
     if how.target == "clusters":
         return losses(centroids)
     control = losses(exchanged_centroids(centroids, how.target, generator))
-    return match_gradients(losses(centroids), control, at=[features[j - 1] for j in stages])
+    return match_gradients(losses(centroids), control, at=maps)

@@ -24,6 +24,17 @@ Device = Literal["cpu", "cuda"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
+class HalfPrecision(MixedPrecision):
+    """Gives what the network gives: Fabric would make another copy of all maps, in single precision.
+
+    The losses convert what they look at, once it is small; the head's logits are in single precision anyway.
+    """
+
+    def convert_output(self, data: Any) -> Any:
+        """The same."""
+        return data
+
+
 def choose_device(wanted: Literal["auto"] | Device) -> Device:
     """``"auto"`` takes a CUDA device where there is one.
 
@@ -97,7 +108,7 @@ def open_fabric(device: Device, precision: Precision) -> Fabric:
         num_nodes=rank.count // rank.here,
         strategy=DDPStrategy(**options) if rank.count > 1 else "auto",
         # Made here: left to choose, Fabric takes bfloat16 where float16 was asked for on a CPU.
-        plugins=[] if precision == "32-true" else [MixedPrecision(precision, device)],
+        plugins=[] if precision == "32-true" else [HalfPrecision(precision, device)],
     )
     fabric.launch()
     # Fabric leaves the group of NCCL at exit, even after an error, when other ranks are waited for in vain.
