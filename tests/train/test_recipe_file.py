@@ -82,6 +82,12 @@ def test_overrides(tmp_path: Path) -> None:
         ("optim.lr=-1", "optim.lr = -1: .*greater than 0"),
         ("optim.lr=", "optim.lr = '': .*valid number"),
         ("optim.lr=.1", "optim.lr = '.1': .*valid number.*; as in TOML, numbers are written like 0.1"),
+        ("optim=3", "optim = 3: expected a table, whose keys are set one by one"),
+        ("method.lambdas=0.1", r"method.lambdas = 0.1: expected a list in square brackets"),
+        (
+            "model.channels=[8, 16, 32]",
+            r"model.channels = \[8, 16, 32\]: a value is missing, at position 4",
+        ),
         ("optim.compile=True", "optim.compile = 'True': .*truth values like true"),
     ],
 )

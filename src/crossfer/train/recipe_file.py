@@ -12,6 +12,12 @@ from pydantic import BaseModel, ValidationError
 
 from crossfer.train.config import OF_THE_MACHINE, Recipe, RecipeError
 
+# What a recipe is to have where pydantic speaks of Python's own types.
+TOML_KINDS = {
+    "tuple_type": "a list in square brackets, such as [0.1, 0.2]",
+    "model_type": "a table, whose keys are set one by one, such as optim.lr = 0.1",
+}
+
 
 def placeless(recipe: Recipe) -> dict[str, Any]:
     """A recipe as plain values to pass on: files by their names alone, and not where the data lies."""
@@ -130,10 +136,16 @@ def _describe(error: Any, source: str) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "recipe"
     if error["type"] == "extra_forbidden":
         return f"{source}: unknown key {key!r}; allowed there: {', '.join(_siblings(error['loc']))}"
+    if error["type"] == "missing" and isinstance(error["loc"][-1], int):
+        *whole, place = map(str, error["loc"])
+        given = error["input"]
+        return f"{source}: {'.'.join(whole)} = {given!r}: a value is missing, at position {int(place) + 1}"
     if error["type"] == "missing":
         return f"{source}: key {key!r} is missing"
     if error["type"] == "value_error":  # one of ours, about a whole table: it names key and value itself
         return f"{source}: {key}: {error['msg'].removeprefix('Value error, ')}"
+    if (kind := TOML_KINDS.get(error["type"])) is not None:
+        return f"{source}: {key} = {error['input']!r}: expected {kind}"
     hint = ""
     if isinstance(error["input"], str) and error["type"] in ("float_type", "int_type", "bool_type"):
         hint = "; as in TOML, numbers are written like 0.1 and truth values like true, without quotes"
