@@ -249,6 +249,31 @@ def test_a_label_too_long_for_the_picture_loses_the_end_of_the_name(open_page, w
         assert 0 <= label["x"] <= width - label["width"]
 
 
+@pytest.mark.parametrize("size", [(330, 28), (740, 40)])
+def test_labels_stay_inside_a_picture_that_is_shown_low(open_page, size):
+    _, labels, _ = drawn(open_page(), size, [[30 * at, 9, 25, size[1] - 10] for at in range(10)])
+    assert labels
+    for label in labels:
+        assert 0 <= label["y"] <= size[1] - label["height"]
+
+
+def test_a_name_of_thousands_of_letters_is_cut_in_few_steps(open_page):
+    page = open_page()
+    page.evaluate(
+        """() => {
+        const measure = OffscreenCanvasRenderingContext2D.prototype.measureText;
+        window.measured = 0;
+        OffscreenCanvasRenderingContext2D.prototype.measureText = function (text) {
+          window.measured += 1;
+          return measure.call(this, text);
+        };
+        }"""
+    )
+    _, (label,), _ = drawn(page, (290, 216), [[20, 90, 30, 40]], "long" * 2000)
+    assert re.fullmatch(r"1  [long]{5,}… 99\.9 %", label["text"])
+    assert page.evaluate("window.measured") < 50
+
+
 def contrast(a: tuple[int, ...], b: tuple[int, ...]) -> float:
     """As WCAG 2 defines it, of two colours of 0 to 255."""
 

@@ -68,7 +68,7 @@ function spotsFor(context, write, box, place, anywhere = false) {
   if (anywhere) corners.push([box.x + box.width + 4, box.y], [box.x - width - 4, box.y]);
   const spots = corners.filter(([left, top]) =>
     left >= 0 && left + width <= place.width && top >= 0 && top + height <= place.height);
-  if (anywhere || spots.length === 0) spots.push([x, Math.max(0, box.y + 4)]);
+  if (anywhere || spots.length === 0) spots.push([x, Math.max(0, Math.min(box.y + 4, place.height - height))]);
   return spots.map(([left, top]) => ({ x: left, y: top, width, height, text, font: context.font, padding: letters / 2 }));
 }
 
@@ -78,8 +78,14 @@ function inFull(context, number, { name, share }, room) {
   const fits = (some) => context.measureText(written(some)).width <= room;
   if (fits(name)) return written(name);
   const characters = [...name];
-  do characters.pop(); while (characters.length && !fits(`${characters.join("")}…`));
-  return written(`${characters.join("").trimEnd()}…`);
+  const first = (count) => `${characters.slice(0, count).join("").trimEnd()}…`;
+  let [kept, cut] = [0, characters.length];
+  while (cut - kept > 1) {
+    const middle = Math.floor((kept + cut) / 2);
+    if (fits(first(middle))) kept = middle;
+    else cut = middle;
+  }
+  return written(first(kept));
 }
 
 function drawBox(context, { x, y, width, height }, stroke, chosen) {
