@@ -31,7 +31,7 @@ from crossfer.train.start import recipe_of
 MODELS = Path(str(files("crossfer.models")))
 NAMES = ("base", "tiny")
 BYTES = {"base": 3_500_000, "tiny": 1_000_000}  # at most
-RECIPES = {"base": "ferplus-48-strong", "tiny": "ferplus-48-tiny-strong"}
+RECIPES = {"base": "ferplus-48-strong", "tiny": "ferplus-48-tiny-consistent"}
 
 
 def scores(model: str) -> dict[str, Any]:
