@@ -121,3 +121,11 @@ def test_constant_vectors_give_finite_losses_and_gradients(contrast: str, dtype:
     losses.sum().backward()
     assert losses.isfinite().all()
     assert all(x.grad is not None and x.grad.isfinite().all() for x in v)
+
+
+@pytest.mark.parametrize("project", [EmbeddingProjection(3), StageProjection((3, 3, 3, 3), dim=6)])
+def test_projections_take_half_precision_as_it_is_and_answer_in_their_own(project: torch.nn.Module) -> None:
+    given = [torch.randn(2, 3, 6, 6).bfloat16() for _ in range(4)]
+    whole = project([values.float() for values in given], [2, 4])
+    for found, expected in zip(project(given, [2, 4]), whole, strict=True):
+        assert torch.equal(found, expected)

@@ -92,7 +92,7 @@ def test_impossible_value_names_key_value_and_what_is_allowed(
         ("model", "depth", True, "18 or 34"),
         ("augment", "flip", False, "valid number"),
         ("data", "class_limit", "5", "valid integer"),
-        ("data", "root", 5, "not a valid path"),
+        ("data", "root", 5, "a path in quotes"),
         ("distill", "teachers", "default", "a list in square brackets"),
     ],
 )

@@ -191,8 +191,9 @@ def test_a_gradient_that_is_never_finite_in_float16_is_named(
     """Three steps an epoch: the scale halves with each step that is left out."""
     monkeypatch.setattr("crossfer.train.device.HalfPrecision", scaled_from(begin))
     recipe = toy_recipe(method={"lambdas": [0, 1e30, 0]}, optim={"precision": "16-mixed"})
-    with pytest.raises(TrainingError, match=rf"^{where}: {OTHER_TYPE}"):
-        train(recipe, LABELS, toy_faces(48), toy_faces(6), tmp_path)
+    for resume in (False, True):
+        with pytest.raises(TrainingError, match=rf"^{where}: {OTHER_TYPE}"):
+            train(recipe, LABELS, toy_faces(48), toy_faces(6), tmp_path, resume=resume)
 
 
 def test_steps_left_out_in_float16_stop_no_run_that_learns(

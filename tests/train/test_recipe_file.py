@@ -84,6 +84,9 @@ def test_overrides(tmp_path: Path) -> None:
         ("optim.lr=.1", "optim.lr = '.1': .*valid number.*; as in TOML, numbers are written like 0.1"),
         ("optim=3", "optim = 3: expected a table, whose keys are set one by one"),
         ("method.lambdas=0.1", r"method.lambdas = 0.1: expected a list in square brackets"),
+        ("method.lambdas=[0.1, 0.2, 0.3, 0.4]", r"method.lambdas = .*: expected at most 3 values$"),
+        ("distill.teachers=base", r"distill.teachers = 'base': expected a list in square brackets$"),
+        ("distill.teachers=[3]", r"distill.teachers.0 = 3: expected a path in quotes"),
         (
             "model.channels=[8, 16, 32]",
             r"model.channels = \[8, 16, 32\]: a value is missing, at position 4",

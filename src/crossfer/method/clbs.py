@@ -29,7 +29,8 @@ class EmbeddingProjection(nn.Module):
 
     def forward(self, embeddings: Sequence[Tensor], stages: Sequence[int]) -> list[Tensor]:
         """A vector per sample for each of ``stages`` (1-based), of the embeddings of all stages."""
-        return [self.conv(torch.sigmoid(embeddings[j - 1])).flatten(1) for j in stages]
+        z = (embeddings[j - 1].to(self.conv.weight.dtype) for j in stages)
+        return [self.conv(torch.sigmoid(embedding)).flatten(1) for embedding in z]
 
 
 class StageProjection(nn.Module):
@@ -43,8 +44,9 @@ class StageProjection(nn.Module):
     def forward(self, features: Sequence[Tensor], stages: Sequence[int]) -> list[Tensor]:
         """A vector per sample for each of ``stages`` (1-based), of the feature maps of all stages."""
         # Pooling first: it commutes with a 1x1 convolution and saves nearly all of its cost.
-        pooled = ((self.conv[j - 1], features[j - 1].mean(dim=(2, 3), keepdim=True)) for j in stages)
-        return [F.relu(self.linear(conv(mean).flatten(1))) for conv, mean in pooled]
+        dtype = self.linear.weight.dtype
+        means = ((j, features[j - 1].mean(dim=(2, 3), keepdim=True, dtype=dtype)) for j in stages)
+        return [F.relu(self.linear(self.conv[j - 1](mean).flatten(1))) for j, mean in means]
 
 
 def clbs_loss(

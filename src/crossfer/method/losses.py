@@ -160,8 +160,7 @@ class CrossLayerLoss(nn.Module):
     def _clbs(self, output: Output, generator: torch.Generator | None) -> Tensor:
         assert self.project is not None  # noqa: S101
         source = output.embeddings if self.projection == "embedding" else output.features
-        dtype = next(self.project.parameters()).dtype
-        vectors = self.project([s.to(dtype) for s in source], [*self.lambdas, len(source)])
+        vectors = self.project(source, [*self.lambdas, len(source)])
         stages, k = list(range(1, len(vectors))), self.k_batch  # those that are taught, and the deep one
         if self.variant == "released":
             return self._weigh(released.clbs_loss(vectors, stages, k=k, generator=generator))

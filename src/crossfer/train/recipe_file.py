@@ -14,7 +14,9 @@ from crossfer.train.config import OF_THE_MACHINE, Recipe, RecipeError
 
 # What a recipe is to have where pydantic speaks of Python's own types.
 TOML_KINDS = {
-    "tuple_type": "a list in square brackets, such as [0.1, 0.2]",
+    "tuple_type": "a list in square brackets",
+    "too_long": "at most {max_length} values",
+    "path_type": "a path in quotes",
     "model_type": "a table, whose keys are set one by one, such as optim.lr = 0.1",
 }
 
@@ -145,7 +147,7 @@ def _describe(error: Any, source: str) -> str:
     if error["type"] == "value_error":  # one of ours, about a whole table: it names key and value itself
         return f"{source}: {key}: {error['msg'].removeprefix('Value error, ')}"
     if (kind := TOML_KINDS.get(error["type"])) is not None:
-        return f"{source}: {key} = {error['input']!r}: expected {kind}"
+        return f"{source}: {key} = {error['input']!r}: expected {kind.format_map(error.get('ctx', {}))}"
     hint = ""
     if isinstance(error["input"], str) and error["type"] in ("float_type", "int_type", "bool_type"):
         hint = "; as in TOML, numbers are written like 0.1 and truth values like true, without quotes"

@@ -84,6 +84,7 @@ class RunState:
         self.generator = torch.Generator(fabric.device)
         self.history: list[EpochRecord] = []
         self.teachers: dict[str, str] = {}  # names by checksum
+        self.changed = False  # whether a step has changed the weights: in float16 some are left out
         self.faces: dict[str, str] = {}  # fingerprints by split
         self.commit = code_commit()
 
@@ -148,6 +149,7 @@ class RunState:
         except TypeError as error:
             raise checkpoint.CheckpointError(f"{last}: no run to resume: its history: {error}") from None
         self.place.saved = True
+        self.changed = meta.get("changed", True)  # runs of older versions did not note it
         self.teachers = meta.get("teachers", {})
         self.faces = meta.get("faces", {})  # runs of older versions did not note them
         if self.fabric.is_global_zero:  # it may have been stopped between checkpoint and log
@@ -204,6 +206,7 @@ class RunState:
             "commit": self.commit,
             "precision": self.precision,
             "scaler": self.fabric.strategy.precision.state_dict(),
+            "changed": self.changed,
             "ranks": self.fabric.world_size,
             "teachers": self.teachers,
             "faces": self.faces,

@@ -38,8 +38,6 @@ class Step:
         self.run, self.contract, self.observers = run, contract, observers
         self.teachers = None if teachers is None else teachers.to(run.fabric.device)
         self.augment = Augment(run.recipe.augment).to(run.fabric.device)
-        # Whether a step has changed the weights: in float16 some are left out. Earlier starts are trusted.
-        self.changed = run.epoch > 0
 
     def __call__(self, images: Tensor, targets: Tensor, rate: float) -> Tensor:
         """Learn from this rank's share of a batch, where views are compared from two views of each face.
@@ -123,7 +121,7 @@ class Step:
         run.optimizer.step()
         after = run.gradient_scale
         if after >= before:
-            self.changed = True
+            run.changed = True
         elif after < 1:
             self._stop_in_float16("even where it is scaled down")
 
@@ -131,9 +129,9 @@ class Step:
         """Refuse to end a run none of whose steps has changed the weights.
 
         Raises:
-            TrainingError: if the gradient overflowed in all steps that were made here.
+            TrainingError: if the gradient overflowed in all steps, those before it was resumed too.
         """
-        if not self.changed:
+        if not self.run.changed:
             self._stop_in_float16("in every step")
 
     def _stop_in_float16(self, when: str) -> None:
