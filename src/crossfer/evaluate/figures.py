@@ -78,7 +78,9 @@ def robustness_figure(result: EvaluationResult) -> bytes:
     axes = figure.subplots()
     strengths = (0, *STRENGTHS)
     axes.axhline(result.accuracy, color="#999999", linewidth=1, linestyle="--", label="uncorrupted")
-    for (kind, accuracies), color, mark in zip(curves(result).items(), COLORS, MARKS, strict=False):
+    for (kind, accuracies), color, mark in zip(
+        curves(result).items(), COLORS[: len(MARKS)], MARKS, strict=True
+    ):
         axes.plot(strengths, accuracies, f"{mark}-", color=color, label=kind, markersize=4)
     axes.set(xlabel="strength of the corruption", ylabel="accuracy", ylim=(0, 1), xticks=strengths)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
