@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.main import get_command
 
 from crossfer.bench.tables import bench_text
@@ -172,6 +173,25 @@ def test_the_examples_of_the_python_interface_run(
     shutil.copy(astronaut_path, tmp_path / "photo.png")
     monkeypatch.chdir(tmp_path)
     for code, expected in zip(codes, ("happiness 100.0% Box(x=181.5", "happiness Box(x=180.0"), strict=True):
+        exec(code, {})  # noqa: S102 - our own page
+        assert capsys.readouterr().out.startswith(expected)
+
+
+def test_the_examples_for_users_of_other_libraries_run(
+    astronaut: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes = re.findall(r"```python\n(.*?)```", (ROOT / "docs/switching.md").read_text("utf-8"), re.DOTALL)
+    Image.fromarray(astronaut).save(tmp_path / "photo.jpg")
+    Image.fromarray(astronaut[50:180, 170:290]).save(tmp_path / "crop.jpg")
+    monkeypatch.chdir(tmp_path)
+    subprocess.run([sys.executable, "-m", "crossfer", "predict", "photo.jpg", "-o", "faces.csv"], check=True)
+    printed = (
+        "happiness [{'box': [18",
+        "happiness\n[1, 1]\nhappiness",
+        "p_neutral",
+        "['happiness', 'happiness'] [",
+    )
+    for code, expected in zip(codes, printed, strict=True):
         exec(code, {})  # noqa: S102 - our own page
         assert capsys.readouterr().out.startswith(expected)
 
