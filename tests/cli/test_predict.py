@@ -249,6 +249,15 @@ def test_an_option_of_a_detector_that_is_not_asked_is_a_usage_error(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", [["-o", "-"], ["--output", "-"], ["--output=-"], ["-o-"]])
+@pytest.mark.parametrize("command", [["predict", "a.png"], ["video", "a.mp4"], ["export", "run"]])
+def test_a_dash_for_the_output_is_a_usage_error(command, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = str(run_main(monkeypatch, *command, *words))
+    assert said.startswith("crossfer: --output -: expected a name, found - for standard output")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_address_is_a_usage_error_that_says_how_to_fetch_it(predict, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     address = "https://example.org/a.jpg"

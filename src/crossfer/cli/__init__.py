@@ -35,7 +35,7 @@ from crossfer.printable import one_line
 
 
 class _Commands(ReadableGroup):
-    """All commands; an empty word is refused before it is taken for the current folder."""
+    """All commands; words are refused that would be taken for a file's name, and are meant otherwise."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         for before, word in zip(["crossfer", *args], args, strict=False):
@@ -43,6 +43,11 @@ class _Commands(ReadableGroup):
                 place = f"in {word}" if word else f"after {before}"
                 found = "nothing, as of a variable that is not set"
                 raise UsageError(f"expected a name or value {place}, found {found}; set it")
+            if word in ("--output=-", "-o-") or (word == "-" and before in ("-o", "--output")):
+                raise UsageError(
+                    "--output -: expected a name, found - for standard output, where results go without it; "
+                    "leave it out (a file of that name is ./-)"
+                )
         return super().parse_args(ctx, args)
 
 
