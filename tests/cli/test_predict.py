@@ -258,6 +258,14 @@ def test_a_dash_for_the_output_is_a_usage_error(command, words, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_text_that_is_an_image_is_a_usage_error_that_does_not_repeat_it(monkeypatch):
+    said = str(run_main(monkeypatch, "predict", "photo.png", "data:image/png;base64," + 4000 * "A"))
+    assert said.startswith(
+        "crossfer: expected a path, found a text of 4,022 characters that begins 'data:image"
+    )
+    assert len(said) < 250
+
+
 def test_an_address_is_a_usage_error_that_says_how_to_fetch_it(predict, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     address = "https://example.org/a.jpg"

@@ -40,11 +40,59 @@ def test_every_kind_of_source_agrees(tmp_path):
     content = encoded(Image.fromarray(RGB))
     path = tmp_path / "photo.png"
     path.write_bytes(content)
-    for source in (path, str(path), content, Image.open(path), RGB):
-        loaded = load_image(source)
-        assert loaded.dtype == np.uint8
-        assert loaded.flags.c_contiguous
-        assert np.array_equal(loaded, RGB)
+    with path.open("rb") as file, path.open("rb", buffering=0) as raw:
+        opened = (file, raw, io.BytesIO(content))
+        held = (path, str(path), content, bytearray(content), memoryview(content))
+        for source in (*held, *opened, Image.open(path), RGB):
+            loaded = load_image(source)
+            assert loaded.dtype == np.uint8
+            assert loaded.flags.c_contiguous
+            assert np.array_equal(loaded, RGB)
+
+
+class Upload:
+    """What web frameworks hand over: it can be read, and is nothing else."""
+
+    def __init__(self, content: bytes | str) -> None:
+        self.content, self.given = content, 0
+
+    def read(self, size: int, /) -> bytes:
+        self.given += min(size, 7)
+        return self.content[self.given - min(size, 7) : self.given]  # pyright: ignore[reportReturnType]
+
+
+def test_what_can_be_read_is_read_to_its_end_however_little_comes_at_once():
+    assert np.array_equal(load_image(Upload(encoded(Image.fromarray(RGB)))), RGB)
+
+
+def test_no_more_is_read_than_a_file_may_have(monkeypatch):
+    monkeypatch.setattr(read, "MAX_BYTES", 100)
+    endless = Upload(bytes(1000))
+    with pytest.raises(ImageError, match=r"^open file: expected at most"):
+        load_image(endless)
+    assert endless.given == 101
+
+
+def test_open_files_that_give_no_bytes(tmp_path):
+    path = tmp_path / "photo.png"
+    path.write_bytes(encoded(Image.fromarray(RGB)))
+    with (
+        path.open() as text,
+        pytest.raises(TypeError, match="expected a file opened for bytes, got one opened"),
+    ):
+        load_image(text)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(
+        TypeError, match=r"^expected bytes from Upload.read, got str; give the content itself$"
+    ):
+        load_image(Upload("text"))
+    with path.open("rb") as file:
+        load_image(file)
+        with pytest.raises(
+            ImageError, match=r"^open file: .* nothing left to read; file\.seek\(0\) goes back$"
+        ):
+            load_image(file)
+    with pytest.raises(ImageError, match=r"^open file: cannot be read \(read of closed file\)"):
+        load_image(file)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +149,12 @@ def test_grey_with_alpha_and_palette_with_transparency():
     assert load_image(encoded(palette))[0].tolist() == [[10, 20, 30], [40, 50, 60]]
     content = encoded(palette, transparency=1)
     assert load_image(content)[0].tolist() == [[10, 20, 30], [255, 255, 255]]
+
+
+def test_premultiplied_transparency_lies_over_white():
+    grey = Image.new("LA", (2, 1), (90, 0))
+    grey.putpixel((0, 0), (90, 255))
+    assert load_image(grey.convert("La"))[0].tolist() == [[90] * 3, [255] * 3]
 
 
 def test_cmyk_agrees_with_pillow():
@@ -170,10 +224,26 @@ def test_a_device_is_refused_without_reading_it():
         load_image(os.devnull)
 
 
-@pytest.mark.parametrize("path", ["a\0b.png", "x" * 5000 + ".png"])
+@pytest.mark.parametrize("path", ["a\0b.png", "x" * 4000 + ".png"])
 def test_an_impossible_name(path):
     with pytest.raises(ImageError, match=r"cannot be read|no such file"):
         load_image(path)
+
+
+@pytest.mark.parametrize(
+    "start", ["data:image/png;base64,", "/9j/4AAQSkZJRg", "iVBORw0KGgoAAAANSUhEUg", "A\0" * 2500]
+)
+def test_a_text_that_is_no_path_is_not_repeated(start, tmp_path, monkeypatch):
+    text = start + 400 * "AAAA"
+    with pytest.raises(
+        ImageError, match=r"^expected a path, found a text of [0-9,]+ characters that"
+    ) as wrong:
+        load_image(text)
+    assert "base64.b64decode" in str(wrong.value)
+    assert len(str(wrong.value)) < 250
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(RGB).save("data:a.png")
+    assert np.array_equal(load_image("data:a.png"), RGB)
 
 
 def test_text_is_no_image(tmp_path):
@@ -283,21 +353,57 @@ def test_modes_without_an_agreed_range_are_refused(mode):
     "array",
     [
         RGB.astype(np.float32),
-        RGB[:, :, 0],
         RGB[:, :, :2],
         np.zeros((5, 5, 4), np.uint8),
         np.zeros((0, 5, 3), np.uint8),
+        np.zeros((0, 5), np.uint8),
+        np.zeros((), np.uint8),
+        np.zeros((2, 2, 5, 5, 3), np.uint8),
+        np.array([None, "a"]),
     ],
-    ids=["float", "grey", "two channels", "four channels", "no rows"],
 )
 def test_arrays_of_another_kind_are_refused(array):
     with pytest.raises(ImageError, match="expected"):
         load_image(array)
 
 
+@pytest.mark.parametrize("grey", [RGB[:, :, 0], RGB[:, :, :1], RGB[::-1, ::2, 1]])
+def test_grey_arrays_are_grey_pictures(grey):
+    loaded = load_image(grey)
+    assert loaded.flags.c_contiguous
+    assert np.array_equal(loaded, load_image(Image.fromarray(grey.reshape(grey.shape[:2]))))
+
+
+@pytest.mark.parametrize(
+    ("array", "kind"),
+    [
+        ((RGB / 255).astype(np.float32), "values from 0 to 1"),
+        (RGB / 255, "values from 0 to 1"),
+        (RGB.astype(np.uint16) * 257, "16-bit values"),
+        (RGB.astype(np.int64), "values from 0 to 255"),
+        (RGB.transpose(2, 0, 1), "channels first"),
+        (RGB.transpose(2, 0, 1) / 255, "values from 0 to 1, channels first"),
+        (np.dstack([RGB, RGB[..., :1]]), "four channels"),
+        (np.dstack([RGB, RGB[..., :1]]).transpose(2, 0, 1), "channels first, four channels"),
+        (np.frombuffer(encoded(Image.fromarray(RGB)), np.uint8), "an encoded file"),
+    ],
+)
+def test_the_line_of_code_that_is_told_for_an_array_mends_it(array, kind):
+    with pytest.raises(ImageError, match=rf"; for {kind}, give a?\(?") as wrong:
+        load_image(array)
+    line = str(wrong.value).partition(", give ")[2]
+    assert np.array_equal(load_image(eval(line, {"a": array})), RGB)  # noqa: S307 - our own
+
+
 def test_another_type_is_a_type_error():
     with pytest.raises(TypeError, match="got int"):
         load_image(3)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(
+        TypeError, match=r"got NoneType; cv2\.imread gives None for a file that it cannot read"
+    ):
+        load_image(None)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match="got list; several images go to recognize_batch or classify"):
+        load_image([RGB])  # pyright: ignore[reportArgumentType]
 
 
 @given(st.binary(max_size=300))

@@ -207,7 +207,7 @@ def test_an_image_without_a_name_is_told_by_its_place(recognizer, astronaut, tmp
     for several, name in ((recognizer.recognize_batch, "images"), (recognizer.classify, "crops")):
         with pytest.raises(ImageError, match=rf"^{name}\[1\]: image bytes: expected a JPEG"):
             several([astronaut, b"no image"])
-        with pytest.raises(ImageError, match=rf"^{name}\[2\]: expected uint8 RGB pixels"):
+        with pytest.raises(ImageError, match=rf"^{name}\[2\]: expected uint8 pixels"):
             several(iter([astronaut, astronaut, astronaut.astype(float)]))
         with pytest.raises(ImageError, match=rf"^{tmp_path}/none.png: no such file"):
             several([astronaut, tmp_path / "none.png"])
@@ -341,13 +341,40 @@ def test_only_the_largest_faces_are_kept_and_the_others_counted(recognizer, grou
 
 @pytest.mark.parametrize(
     "one",
-    ["photo.jpg", b"bytes", Path("photo.jpg"), Image.new("RGB", (9, 9)), np.zeros((9, 9, 3), np.uint8)],
+    [
+        "photo.jpg",
+        b"bytes",
+        bytearray(b"bytes"),
+        io.BytesIO(b"bytes"),
+        Path("photo.jpg"),
+        Image.new("RGB", (9, 9)),
+        np.zeros((9, 9, 3), np.uint8),
+        np.zeros((9, 9, 1), np.uint8),
+        np.zeros((9, 9), np.uint8),
+    ],
 )
 def test_one_image_where_several_are_expected_is_told(tiny_model, one):
     recognizer = Recognizer(tiny_model, "none")
     for several in (recognizer.recognize_batch, recognizer.classify):
         with pytest.raises(TypeError, match=r"expected several images, got one \w+; put it into a list"):
             several(one)
+
+
+def test_stacks_of_grey_faces_are_several(tiny_model, astronaut):
+    recognizer = Recognizer(tiny_model, "none", threads=1)
+    grey = astronaut[60:180, 170:290, 0]
+    stack = np.stack([grey, grey[:, ::-1]])
+    expected = recognizer.classify([np.stack([one] * 3, axis=2) for one in stack])
+    assert recognizer.classify(stack) == recognizer.classify(stack[..., None]) == expected
+    assert [[face.prediction] for (face,) in recognizer.recognize_batch(stack)] == [[e] for e in expected]
+    for image in (stack, list(stack), stack[..., None]):
+        with pytest.raises((ImageError, TypeError), match="several images go to recognize_batch or classify"):
+            recognizer.recognize(image)
+
+
+def test_a_text_that_is_no_path_is_told_by_its_place(recognizer):
+    with pytest.raises(ImageError, match=r"^images\[1\]: expected a path, found a text of 5,000 characters"):
+        recognizer.recognize_batch([np.zeros((9, 9, 3), np.uint8), "a" * 5000])
 
 
 def test_what_the_documentation_names_comes_from_the_package():

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from crossfer.cli.errors import UsageError, need_other, show_traceback
+from crossfer.cli.errors import UsageError, need_other, show_traceback, usage
 from crossfer.cli.options import (
     Abstain,
     Coverage,
@@ -131,9 +131,13 @@ def predict(
 
 def _need_files(paths: Sequence[str]) -> None:
     """Refuse what can be no file or folder, before any work is done."""
+    from crossfer.images.read import refuse_text
+
     if paths.count("-") > 1:
         raise UsageError("PATHS: standard input (-) can be read once only")
     for path in paths:
+        with usage():
+            refuse_text(path)
         if "://" in path and not os.path.lexists(path):
             raise UsageError(f"{path}: addresses are not fetched; use curl -L ADDRESS | crossfer predict -")
 

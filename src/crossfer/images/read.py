@@ -5,25 +5,44 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from io import BytesIO
+from io import BytesIO, TextIOBase
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from crossfer.images.signatures import what_it_is
 
-ImageSource = str | Path | bytes | Image.Image | np.ndarray
+
+class Readable(Protocol):
+    """An open file, or what can be read like one: an upload, ``io.BytesIO``."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most so many; none at the end."""
+        ...
+
+
+ImageSource = str | Path | bytes | bytearray | memoryview | Readable | Image.Image | np.ndarray
 
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 1 << 30
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+_SEVERAL = "several images go to recognize_batch or classify"
+_HINTS: dict[type, str] = {
+    type(None): "; cv2.imread gives None for a file that it cannot read: give the path itself",
+    list: f"; {_SEVERAL}",
+    tuple: f"; {_SEVERAL}",
+}
 
 _EIGHT_BIT_MODES = frozenset({"1", "L", "RGB", "RGBX", "CMYK", "YCbCr"})
 _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B"})
 
 _PART = 1 << 18  # pixels
+_PIECE = 1 << 20  # bytes
+_LONGEST_PATH = 4096  # characters
+_NO_PATH = ("data:", "/9j/", "iVBORw0KGgo")  # how data URIs, and JPEG and PNG in base64, begin
 _DECODERS_NEED = 10  # bytes a pixel at most, those of progressive JPEG for one
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -48,7 +67,9 @@ def load_image(source: ImageSource) -> np.ndarray:
     grey is scaled to 8 bit over its full range. Of several frames or pages the first counts.
 
     Args:
-        source: a path; the bytes of an image file; a PIL image; or uint8 RGB pixels of shape (H, W, 3).
+        source: a path; the bytes of an image file; a file that is open for reading bytes, which is read from
+            where it stands; a PIL image; or uint8 pixels of shape (H, W, 3) in RGB, (H, W) or (H, W, 1) in
+            grey.
 
     Returns:
         uint8 RGB, shape (H, W, 3), contiguous; an array that already is comes back as it is.
@@ -67,14 +88,17 @@ def load_image(source: ImageSource) -> np.ndarray:
             _check_size(source.width, source.height, "PIL image")
             with _at(source):
                 return to_pixels(source, "PIL image")
-        case bytes():
-            return decode(source, "image bytes")
+        case bytes() | bytearray() | memoryview():
+            return decode(bytes(source), "image bytes")
         case str() | Path():
+            refuse_text(str(source))
             _refuse_address(str(source))
             return decode(_read(Path(source)), str(source))
+    if hasattr(source, "read"):
+        return decode(_read_open(source), "open file")
     raise TypeError(
-        "expected a path, bytes, a PIL image or a uint8 RGB array of shape (H, W, 3), "
-        f"got {type(source).__name__}"
+        "expected a path, bytes, an open file, a PIL image or a uint8 array, "
+        f"got {type(source).__name__}{_HINTS.get(type(source), '')}"
     )
 
 
@@ -98,13 +122,39 @@ if hasattr(os, "register_at_fork"):
 
 
 def _check_array(array: np.ndarray) -> np.ndarray:
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+    grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
+    if array.dtype != np.uint8 or not (grey or (array.ndim == 3 and array.shape[2] == 3)):
         raise ImageError(
-            f"expected uint8 RGB pixels of shape (H, W, 3), got {array.dtype} of shape {array.shape}; "
-            "convert the array first"
+            f"expected uint8 pixels of shape (H, W, 3) in RGB, or (H, W) in grey, got {array.dtype} of shape "
+            f"{array.shape}; {_as_pixels(array)}"
         )
     _check_size(array.shape[1], array.shape[0], "array")
+    if grey:
+        return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
     return np.ascontiguousarray(array)
+
+
+def _as_pixels(array: np.ndarray) -> str:
+    """What to do about an array that is not what was expected, as a line of code where there is one."""
+    channels_first = array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] > 4
+    if array.ndim == 4 or (array.ndim == 3 and not channels_first and array.shape[2] > 4):
+        return _SEVERAL
+    kind, whole = array.dtype.kind, array.dtype in (np.uint8, np.uint16)
+    four = array.ndim == 3 and array.shape[0 if channels_first else 2] == 4
+    steps = [
+        ("an encoded file", "{}.tobytes()", array.ndim == 1 and array.dtype == np.uint8),
+        ("values from 0 to 1", "(255 * {}).round().astype('uint8')", kind in "fb"),
+        ("16-bit values", "({} // 257).astype('uint8')", array.dtype == np.uint16),
+        ("values from 0 to 255", "{}.astype('uint8')", kind in "iu" and not whole),
+        ("channels first", "{}.transpose(1, 2, 0)", channels_first),
+        ("four channels", "{}[:, :, :3]", four),
+    ]
+    line, found = "a", list[str]()
+    for what, step, holds in steps:
+        if holds:
+            line = step.format(line)
+            found.append(what)
+    return f"for {', '.join(found)}, give {line}" if found else "convert it first"
 
 
 def _check_size(width: int, height: int, name: str, max_pixels: int = MAX_PIXELS) -> None:
@@ -114,6 +164,19 @@ def _check_size(width: int, height: int, name: str, max_pixels: int = MAX_PIXELS
         raise ImageError(
             f"{name}: expected at most {max_pixels / 10**6:g} megapixels, found {width} x {height}; "
             "scale it down first"
+        )
+
+
+def refuse_text(name: str) -> None:
+    """Refuses a text that is no path but may be an image, of which nothing but the beginning is told.
+
+    Raises:
+        ImageError: if it is a data URI, or longer than any path.
+    """
+    if len(name) > _LONGEST_PATH or (name.startswith(_NO_PATH) and not os.path.lexists(name)):
+        raise ImageError(
+            f"expected a path, found a text of {len(name):,} characters that begins {name[:30]!r}; if it is "
+            "base64, give the bytes: base64.b64decode of what follows the comma, if there is one"
         )
 
 
@@ -149,6 +212,31 @@ def _read(path: Path) -> bytes:
             raise
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ImageError(f"{path}: cannot be read ({reason}); check the path and its permissions") from error
+
+
+def _read_open(file: Readable) -> bytes:
+    """What is left in an open file, and no more than the first byte beyond what a file may have."""
+    if isinstance(file, TextIOBase):
+        raise TypeError("expected a file opened for bytes, got one opened for text; open it with mode 'rb'")
+    content = bytearray()
+    try:
+        while len(content) <= MAX_BYTES:
+            piece = file.read(min(_PIECE, MAX_BYTES + 1 - len(content)))
+            if not isinstance(piece, bytes):
+                raise TypeError(
+                    f"expected bytes from {type(file).__name__}.read, got {type(piece).__name__}; "
+                    "give the content itself"
+                )
+            if not piece:
+                break
+            content += piece
+    except MemoryError as error:
+        raise _no_memory("open file") from error
+    except (OSError, ValueError) as error:
+        raise ImageError(f"open file: cannot be read ({error}); open it with mode 'rb'") from error
+    if not content:
+        raise ImageError("open file: expected an image, found nothing left to read; file.seek(0) goes back")
+    return bytes(content)
 
 
 def decode(data: bytes, name: str) -> np.ndarray:
@@ -305,5 +393,6 @@ def _to_eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _over_white(image: Image.Image) -> Image.Image:
-    coloured = image.convert("RGBA")
+    # Pillow knows no way from grey with premultiplied transparency to colour.
+    coloured = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured).convert("RGB")

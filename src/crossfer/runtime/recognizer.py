@@ -124,11 +124,13 @@ class Recognizer:
         """The faces in one image, largest first; an empty list if there are none.
 
         Args:
-            image: a path, the bytes of an image file, a PIL image, or uint8 RGB pixels of shape (H, W, 3).
+            image: a path; the bytes of an image file, or the file opened for bytes; a PIL image; or uint8
+                pixels of shape (H, W, 3) in RGB, or (H, W) or (H, W, 1) in grey.
 
         Raises:
             ImageError: if the image cannot be used.
             MemoryError: if there is too little memory for it; the image may be whole.
+            TypeError: if it is none of these, or several.
         """
         return self.answer([self.find(image)])[0]
 
@@ -296,8 +298,10 @@ def _need(fits: object, expected: str, found: object) -> None:
 
 
 def _several(images: Iterable[ImageSource]) -> Iterable[ImageSource]:
-    pixels = isinstance(images, np.ndarray) and images.ndim == 3  # of one image
-    if pixels or isinstance(images, str | bytes | Path | Image.Image):
+    # Of one image, and not grey ones in a stack.
+    pixels = isinstance(images, np.ndarray) and (images.ndim == 2 or images.shape[2:] in ((1,), (3,), (4,)))
+    one = isinstance(images, str | bytes | bytearray | memoryview | Path | Image.Image)
+    if pixels or one or hasattr(images, "read"):
         raise TypeError(f"expected several images, got one {type(images).__name__}; put it into a list")
     return images
 
@@ -309,7 +313,7 @@ def _each(work: Callable[[ImageSource], Done], images: Iterable[ImageSource], na
         try:
             done.append(work(image))
         except (ImageError, TypeError) as error:
-            if isinstance(image, str | Path):
+            if isinstance(image, str | Path) and str(image) in str(error):
                 raise
             raise type(error)(f"{name}[{index}]: {error}") from error
     return done
