@@ -20,6 +20,22 @@ def test_a_box_in_closed_form():
     assert Box(1 / 3, 2, 3, 4).to_dict() == {"x": 0.33, "y": 2.0, "width": 3.0, "height": 4.0}
 
 
+@pytest.mark.parametrize(
+    ("box", "pixels"),
+    [
+        (Box(10, 20, 30, 40), (10, 20, 40, 60)),
+        (Box(10.4, 20.6, 30.4, 40.1), (10, 20, 41, 61)),  # outwards
+        (Box(181.53, 58.2, 512 - 181.53, 0.4), (181, 58, 512, 59)),
+        (Box(0.1, 0.7, 0.2, 0.1), (0, 0, 1, 1)),
+        (Box(-3.5, -2, 10, 10), (0, 0, 7, 8)),
+        (Box(-30, 5, 10, 1e-9), (0, 5, 1, 6)),
+    ],
+)
+def test_the_pixels_of_a_box_hold_it_and_are_never_empty_or_negative(box, pixels):
+    assert box.pixels == pixels
+    assert all(type(number) is int for number in Box(*np.float32([1.5, 2, 3, 4])).pixels)  # type: ignore[arg-type]
+
+
 def test_a_prediction_orders_its_expressions():
     assert PREDICTION.expression == "happiness"
     assert PREDICTION.confidence == 0.6
@@ -65,6 +81,7 @@ def test_a_face_as_plain_values_is_json():
     assert values["detection_score"] == 0.5
     assert values["expression"] == face.expression == "happiness"
     assert Face(face.box, (), None, PREDICTION).to_dict()["detection_score"] is None
+    assert face.probabilities is face.prediction.probabilities
 
 
 def test_equality_ignores_raw_scores_only():

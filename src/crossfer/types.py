@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -43,6 +44,17 @@ class Box:
     def center(self) -> tuple[float, float]:
         """Centre (x, y) in pixels."""
         return self.x + self.width / 2, self.y + self.height / 2
+
+    @property
+    def pixels(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom as whole numbers, for ``image[top:bottom, left:right]``.
+
+        Rounded outwards, so that the whole face is in them; at least one pixel a side, none of them negative.
+        """
+        # Sums of coordinates miss a whole number by their last bits, which are not worth a pixel.
+        left, top = (max(0, math.floor(round(start, 3))) for start in (self.x, self.y))
+        right, bottom = (math.ceil(round(end, 3)) for end in (self.x + self.width, self.y + self.height))
+        return left, top, max(left + 1, right), max(top + 1, bottom)
 
     def to_dict(self) -> dict[str, float]:
         """``{"x", "y", "width", "height"}``, rounded to a hundredth of a pixel."""
@@ -158,6 +170,11 @@ class Face:
     def confidence(self) -> float:
         """Its probability in 0..1."""
         return self.prediction.confidence
+
+    @property
+    def probabilities(self) -> Mapping[str, float]:
+        """The calibrated probability of each expression, in the model's class order."""
+        return self.prediction.probabilities
 
     def to_dict(self, top_k: int | None = None) -> dict[str, Any]:
         """The face as plain values, as ``crossfer predict --format json`` writes it.
