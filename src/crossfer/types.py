@@ -120,10 +120,10 @@ class Prediction:
         """The ``k`` most probable expressions with their probabilities, best first.
 
         Raises:
-            ValueError: if ``k`` is below 1.
+            ValueError: if ``k`` is no integer of at least 1.
         """
-        if k < 1:
-            raise ValueError(f"expected at least 1 expression to give, got {k}")
+        if not isinstance(k, int | np.integer) or k < 1:
+            raise ValueError(f"expected an integer of at least 1, how many expressions to give, got {k!r}")
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:k]
 
     def to_dict(self, top_k: int | None = None) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class Prediction:
         ``"prediction_set"`` and ``"answer"`` are there where a coverage or abstention was asked for.
 
         Raises:
-            ValueError: if ``top_k`` is below 1; None keeps all.
+            ValueError: if ``top_k`` is no integer of at least 1; None keeps all.
         """
         kept = self.probabilities.items() if top_k is None else self.top(top_k)
         return {

@@ -144,6 +144,15 @@ def test_what_a_detector_of_ones_own_gives_must_be_detections(tiny_model, astron
     with pytest.raises(TypeError, match=r"expected Boxes\.detect to give crossfer\.Detection, got tuple"):
         Recognizer(tiny_model, detector=Boxes()).recognize(astronaut)
 
+    class Nothing:
+        def detect(self, image: np.ndarray) -> None:
+            pass
+
+    with pytest.raises(
+        TypeError, match=r"expected Nothing\.detect to give a list, empty for no face, got None"
+    ):
+        Recognizer(tiny_model, detector=Nothing()).recognize(astronaut)  # pyright: ignore[reportArgumentType]
+
 
 @pytest.mark.parametrize("kind", [list, tuple])
 def test_what_a_detector_of_ones_own_gives_stays_as_it_is(tiny_model, astronaut, kind):

@@ -39,6 +39,8 @@ class Detection:
                 "landmarks: expected five points (x, y), right eye, left eye, nose tip, right and left mouth "
                 f"corner, got {self.landmarks}"
             )
+        if not isinstance(self.box, Box):
+            raise ValueError(f"box: expected a crossfer.Box(x, y, width, height), got {self.box!r}")
         box = Box(*(float(getattr(self.box, key)) for key in ("x", "y", "width", "height")))
         if not (math.isfinite(box.x + box.y + box.area) and box.width > 0 and box.height > 0):
             raise ValueError(f"box: expected one with a width and a height above 0, got {self.box}")
@@ -64,11 +66,13 @@ def detect(detector: Detector, image: np.ndarray) -> tuple[Detection, ...]:
     Raises:
         TypeError: if a detector of one's own gives something else than detections.
     """
-    found = tuple(detector.detect(image))
+    found, name = detector.detect(image), f"{type(detector).__name__}.detect"
+    if found is None:  # as that of facenet-pytorch says that there is no face
+        raise TypeError(f"detector: expected {name} to give a list, empty for no face, got None")
+    found = tuple(found)
     for face in found:
         if not isinstance(face, Detection):
             raise TypeError(
-                f"detector: expected {type(detector).__name__}.detect to give crossfer.Detection, got "
-                f"{type(face).__name__}"
+                f"detector: expected {name} to give crossfer.Detection, got {type(face).__name__}"
             )
     return found
