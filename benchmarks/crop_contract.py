@@ -1,11 +1,15 @@
 """Measures how FER2013 frames a face, in terms of what the detector sees.
 
     python benchmarks/crop_contract.py --root FERPLUS_DIR [--count 1500] [--seed 0]
+    python benchmarks/crop_contract.py --root FERPLUS_DIR --accuracy [--model default]
 
 FERPLUS_DIR holds ``FER2013Train.zip`` or the unpacked ``FER2013Train/``. Only training faces are read. Each
 48 x 48 face is padded, enlarged by a factor drawn from ``ENLARGEMENTS``, and given to the detector; all
 figures are fractions of the frame's side. The constants printed last are the defaults of
 ``crossfer.runtime.align.CropGeometry``.
+
+With ``--accuracy`` all validation faces are padded with their mean grey, enlarged ``PHOTO`` times and found,
+and the model sees each as crossfer cuts it and as those cut who have only boxes.
 """
 
 from __future__ import annotations
@@ -14,17 +18,23 @@ import argparse
 import io
 import random
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from crossfer.data.source import open_dataset
+from crossfer.runtime.align import CropGeometry, crop_face
 from crossfer.runtime.centerface import CenterFace
 from crossfer.runtime.detection import Detection
+from crossfer.runtime.recognizer import Recognizer
+from crossfer.types import Box
 
 FRAME, PAD = 48, 24
 ENLARGEMENTS = (1.5, 2, 3, 4, 6)  # faces of about 70 to 290 pixels, as in photos scaled to 640
+PHOTO = 3
 PADDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "reflect": lambda face: np.pad(face, PAD, mode="reflect"),
     "edge": lambda face: np.pad(face, PAD, mode="edge"),
@@ -46,14 +56,16 @@ def training_faces(root: Path, count: int, seed: int) -> list[np.ndarray]:
         return [np.asarray(Image.open(io.BytesIO(file.read(name)))) for name in chosen]
 
 
-def detect_padded(
-    detector: CenterFace, face: np.ndarray, padding: str, enlargement: float
-) -> Detection | None:
-    """The largest face found after padding and enlarging, in padded and enlarged pixels."""
+def as_photo(face: np.ndarray, padding: str, enlargement: float) -> np.ndarray:
+    """A grey face padded and enlarged, uint8 RGB."""
     padded = Image.fromarray(PADDINGS[padding](face)).convert("RGB")
     side = round(padded.width * enlargement)
-    found = detector.detect(np.asarray(padded.resize((side, side), Image.Resampling.BICUBIC)))
-    return max(found, key=lambda detection: detection.box.area, default=None)
+    return np.asarray(padded.resize((side, side), Image.Resampling.BICUBIC))
+
+
+def detect_largest(detector: CenterFace, photo: np.ndarray) -> Detection | None:
+    """The largest face found, in pixels of the photo."""
+    return max(detector.detect(photo), key=lambda detection: detection.box.area, default=None)
 
 
 def measure(faces: list[np.ndarray], padding: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +74,7 @@ def measure(faces: list[np.ndarray], padding: str, seed: int) -> tuple[np.ndarra
     boxes, landmarks = [], []
     for face in faces:
         enlargement = rng.choice(ENLARGEMENTS)
-        detection = detect_padded(detector, face, padding, enlargement)
+        detection = detect_largest(detector, as_photo(face, padding, enlargement))
         if detection is None:
             continue
         box = detection.box
@@ -135,8 +147,46 @@ def report_edges(faces: list[np.ndarray], strip: int = 7) -> Iterator[str]:
         yield f"  {name:12s} {np.mean(values):6.1f}"
 
 
+def framings(photo: np.ndarray, face: Detection, geometry: CropGeometry) -> dict[str, np.ndarray]:
+    """A face of a photo cut out in several ways."""
+    left, top, right, bottom = face.box.pixels
+    return {
+        "by the landmarks (the crop contract)": crop_face(photo, face, geometry),
+        **{
+            f"{factor:g} x the square": crop_face(photo, only_box(face, factor), geometry)
+            for factor in (0.8, 1, 1.3, 1.6)
+        },
+        "the box itself": photo[top:bottom, left:right],
+    }
+
+
+def only_box(face: Detection, factor: float) -> Detection:
+    """The face without its landmarks, its box grown about its centre."""
+    (x, y), width, height = face.box.center, factor * face.box.width, factor * face.box.height
+    return Detection(Box(x - width / 2, y - height / 2, width, height), face.score)
+
+
+def report_accuracy(root: Path, model: str) -> Iterator[str]:
+    """Lines that tell how often a model is right about validation faces cut out in several ways."""
+    dataset, detector = open_dataset("ferplus", root, split="valid"), CenterFace(threads=1)
+    recognizer, right = Recognizer(model, detector="none", threads=1), Counter[str]()
+    found = 0
+    for sample in dataset.samples:
+        crop = dataset.read(sample)
+        photo = as_photo(crop[..., 0], "mean grey", PHOTO)
+        face = detect_largest(detector, photo)
+        if face is None:
+            continue
+        found += 1
+        crops = {"the data set's own": crop, **framings(photo, face, recognizer.meta.input.crop)}
+        for name, prediction in zip(crops, recognizer.classify(list(crops.values())), strict=True):
+            right[name] += prediction.expression == dataset.labels.expressions[sample.label]
+    yield f"{model} on FERPlus validation ({dataset.protocol}), {found:,} of {len(dataset):,} faces found"
+    yield from (f"  {name:38s} {count / found:7.2%}" for name, count in right.items())
+
+
 def main() -> None:
-    """Prints the detection rate of each padding, then the geometry under the best one."""
+    """Prints the detection rate of each padding, then the geometry under the best one; or accuracies."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -145,7 +195,12 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--accuracy", action="store_true", help="of --model on validation faces")
+    parser.add_argument("--model", default="default")
     args = parser.parse_args()
+    if args.accuracy:
+        print(*report_accuracy(args.root, args.model), sep="\n")
+        return
     faces = training_faces(args.root, args.count, args.seed)
     print(f"{len(faces)} FERPlus training faces, seed {args.seed}")
     measured = {padding: measure(faces, padding, args.seed) for padding in PADDINGS}

@@ -151,7 +151,8 @@ class Face:
     Attributes:
         box: where the detector saw it (for an image that is itself a face crop: the whole image).
         landmarks: five points (x, y) in pixels: right eye, left eye (the person's own), nose tip, right and
-            left mouth corner, so that x grows from the first to the second; empty when no detector ran.
+            left mouth corner, so that x grows from the first to the second; empty when no detector ran, or
+            one that knows none.
         detection_score: the detector's score in 0..1; None when no detector ran.
         prediction: the recognised expression.
     """

@@ -32,6 +32,13 @@ def test_a_square_in_closed_form():
     assert crop_square(FACE.box, FACE.landmarks, CropGeometry(2.0, 0.25, -0.5)) == Square(38, 4, 48)
 
 
+def test_without_landmarks_the_square_is_that_of_the_longer_side_about_the_centre():
+    geometry = CropGeometry(2.0, 0.25, -0.5)
+    assert crop_square(FACE.box, (), geometry) == Square(20, 20, 60)
+    assert crop_square(Box(30, 20, 80, 60), (), geometry) == Square(30, 10, 80)
+    assert crop_square(Box(30, 20, 0.1, 0.2), (), geometry).side == 1
+
+
 def test_the_centre_lies_half_way_to_the_box_in_x_only():
     shifted = Box(FACE.box.x + 8, FACE.box.y + 8, FACE.box.width, FACE.box.height)
     assert crop_square(shifted, FACE.landmarks, CropGeometry(2.0, 0.0, 0.0)) == Square(30, 28, 48)

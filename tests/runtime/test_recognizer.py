@@ -16,7 +16,7 @@ from crossfer.calibration import softmax
 from crossfer.images.read import ImageError
 from crossfer.labels import FERPLUS
 from crossfer.runtime.align import crop_face
-from crossfer.runtime.annotate import annotate
+from crossfer.runtime.annotate import annotate, seen_region
 from crossfer.runtime.bundle import BundleError
 from crossfer.runtime.centerface import CenterFace
 from crossfer.runtime.decision import Decision
@@ -134,6 +134,21 @@ def test_a_detector_of_ones_own(tiny_model, astronaut):
 
     faces = Recognizer(tiny_model, detector=Fixed()).recognize(astronaut)
     assert [face.box.width for face in faces] == [90, 20]
+
+
+def test_a_detector_that_knows_no_landmarks(tiny_model, astronaut):
+    class Boxes:
+        def detect(self, image: np.ndarray) -> list[Detection]:
+            return [Detection(Box(180, 60, 90, 120), 0.4)]
+
+    recognizer = Recognizer(tiny_model, detector=Boxes(), threads=1)
+    (face,) = recognizer.recognize(astronaut)
+    assert (face.landmarks, face.detection_score, face.to_dict()["landmarks"]) == ((), 0.4, [])
+    (alone,) = recognizer.classify([astronaut[60:180, 165:285]])
+    assert face.prediction == alone
+    seen = seen_region(face, recognizer.meta.input.crop)
+    assert seen == (165, 60, 120, 120)
+    assert recognizer.draw(astronaut, [face]).width > 1024
 
 
 def test_what_a_detector_of_ones_own_gives_must_be_detections(tiny_model, astronaut):

@@ -7,6 +7,7 @@ import pytest
 
 import crossfer
 from crossfer import Recognizer
+from crossfer.runtime.align import crop_face
 from crossfer.runtime.centerface import CenterFace
 from crossfer.runtime.detection import Detection
 from crossfer.types import Box
@@ -39,6 +40,18 @@ class Steady:
         self.looks += 1
         points = ((40, 40), (60, 40), (50, 52), (42, 64), (58, 64))
         return [Detection(Box(30.0, 20.0, 40.0, 52.0), 0.9, tuple((float(x), float(y)) for x, y in points))]
+
+
+class Boxes(Steady):
+    """One that sees the same face; it tells the landmarks every second time, or never."""
+
+    def __init__(self, *, ever: bool) -> None:
+        super().__init__()
+        self.ever = ever
+
+    def detect(self, image):
+        (face,) = super().detect(image)
+        return [face if self.ever and self.looks % 2 else Detection(face.box, face.score)]
 
 
 def with_detector(recognizer: Recognizer, detector) -> Recognizer:
@@ -139,6 +152,18 @@ def test_between_looks_faces_are_where_a_look_would_find_them(astronaut, recogni
         (true,), (guessed,) = one.faces, other.faces
         assert distance(guessed.box, Place(*true.box.center)) < 4
         assert np.abs(np.array(guessed.landmarks) - true.landmarks).max() < 6
+
+
+@pytest.mark.parametrize("ever", [False, True])
+def test_a_detector_that_knows_no_landmarks(recognizer, ever):
+    frames = [background(120, 90)] * 9
+    found = through(frames, recognizer, Boxes(ever=ever), detect_every=4)
+    assert [len(frame.faces) for frame in found] == [1] * 9
+    assert [bool(face.landmarks) for frame in found for face in frame.faces] == [ever, *[False] * 7, ever]
+    square = Detection(Box(30.0, 20.0, 40.0, 52.0), 0.9)
+    (alone,) = recognizer.classify([crop_face(frames[0], square, recognizer.meta.input.crop)])
+    assert found[1].faces[0].raw == found[4].faces[0].raw == alone
+    assert found[4].rows()[0]["landmarks"] == []
 
 
 def test_the_expression_of_a_frame_is_that_of_the_photo(astronaut, tiny_model, recognizer, detector):

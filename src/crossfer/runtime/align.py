@@ -55,13 +55,19 @@ class Square:
 
 
 def crop_square(box: Box, landmarks: Sequence[Point], geometry: CropGeometry) -> Square:
-    """The square that a geometry cuts for a face.
+    """The square that a geometry cuts for a face; without landmarks that of the box's longer side.
 
     Args:
         box: the face in pixels.
-        landmarks: right eye, left eye, nose tip, right and left mouth corner as (x, y) in pixels.
-        geometry: where the crop lies relative to them.
+        landmarks: right eye, left eye, nose tip, right and left mouth corner as (x, y) in pixels, or none.
+            The square then lies about the centre of the box, which costs some accuracy
+            (``benchmarks/crop_contract.py --accuracy``).
+        geometry: where the crop lies relative to the landmarks.
     """
+    if not len(landmarks):
+        side = max(1.0, box.width, box.height)
+        x, y = box.center
+        return Square(round(x - side / 2), round(y - side / 2), round(side))
     points = np.asarray(landmarks, dtype=np.float64)
     eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
     # Landmarks that contradict their box must not fill the memory.

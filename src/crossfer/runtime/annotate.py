@@ -93,10 +93,15 @@ def _lay_evidence(photo: Image.Image, face: Face, geometry: CropGeometry, zoom: 
 
 def seen_region(face: Face, geometry: CropGeometry) -> tuple[float, float, float, float]:
     """Left, top, width, height of what the model saw, in pixels of the image."""
-    if not face.landmarks:
+    if _whole(face):
         return face.box.x, face.box.y, face.box.width, face.box.height
     square = crop_square(face.box, face.landmarks, geometry)
     return square.left, square.top, square.side, square.side
+
+
+def _whole(face: Face) -> bool:
+    """Whether the model saw the whole image, as where no detector ran."""
+    return not face.landmarks and face.detection_score is None
 
 
 def evidence_layers(
@@ -246,7 +251,7 @@ def _draw_key(draw: ImageDraw.ImageDraw, left: float, middle: float, unit: float
 
 def _seen(image: np.ndarray, face: Face, geometry: CropGeometry) -> Image.Image:
     """What the model saw of a face, in colour."""
-    if not face.landmarks:
+    if _whole(face):
         return Image.fromarray(image)
     return Image.fromarray(cut_square(image, crop_square(face.box, face.landmarks, geometry)))
 

@@ -22,22 +22,24 @@ class Detection:
         box: the face from forehead to chin, as far as it lies inside the image.
         score: confidence in 0..1 that this is a face.
         landmarks: right eye, left eye, nose tip, right and left mouth corner as (x, y); the person's own
-            right is on the left of an upright image. The crop follows from them.
+            right is on the left of an upright image. The crop follows from them; from the box if there are
+            none.
 
     Raises:
-        ValueError: if the box is empty, the score not in 0..1, or the landmarks are not five points.
+        ValueError: if the box is none or empty, the score not in 0..1, or the landmarks are neither five
+            points nor none.
     """
 
     box: Box
     score: float
-    landmarks: tuple[Point, ...]
+    landmarks: tuple[Point, ...] = ()
 
     def __post_init__(self) -> None:
         points = np.asarray(self.landmarks, np.float64)
-        if points.shape != (5, 2) or not np.isfinite(points).all():
+        if points.shape not in ((5, 2), (0,)) or not np.isfinite(points).all():
             raise ValueError(
                 "landmarks: expected five points (x, y), right eye, left eye, nose tip, right and left mouth "
-                f"corner, got {self.landmarks}"
+                f"corner, or none, got {self.landmarks}"
             )
         if not isinstance(self.box, Box):
             raise ValueError(f"box: expected a crossfer.Box(x, y, width, height), got {self.box!r}")

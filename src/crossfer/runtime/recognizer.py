@@ -62,7 +62,7 @@ class Recognizer:
         model: ``"base"`` (also ``"default"``) or ``"tiny"``, the path of a bundle, or its content.
         detector: ``"centerface"``; ``"none"`` if every image is a face crop in the model's framing; or an
             object of your own whose ``detect`` takes uint8 RGB pixels of shape (H, W, 3) and gives a
-            ``Detection`` a face.
+            ``Detection`` a face, without landmarks if it knows none.
         min_face_score: faces that the CenterFace detector is less sure of (0..1) are left out.
         threads: CPU threads for each of detector and model, 1 to 1024; None for one a core, within a
             container's share.

@@ -37,7 +37,7 @@ def _between(one: Detection, other: Detection, share: float) -> Detection:
     box = _line(_numbers(one.box), _numbers(other.box), share)
     landmarks = tuple(
         (x + (x2 - x) * share, y + (y2 - y) * share)
-        for (x, y), (x2, y2) in zip(one.landmarks, other.landmarks, strict=True)
+        for (x, y), (x2, y2) in zip(one.landmarks, other.landmarks, strict=False)  # a detector may give none
     )
     return Detection(Box(*box), one.score + (other.score - one.score) * share, landmarks)
 
