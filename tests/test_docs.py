@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -171,10 +172,34 @@ def test_the_examples_of_the_python_interface_run(
 ) -> None:
     codes = re.findall(r"```python\n(.*?)```", (ROOT / "docs/predict.md").read_text("utf-8"), re.DOTALL)
     shutil.copy(astronaut_path, tmp_path / "photo.png")
+    (tmp_path / "holiday").mkdir()
+    shutil.copy(astronaut_path, tmp_path / "holiday" / "a.png")
+    (tmp_path / "holiday" / "b.txt").write_text("no image")
     monkeypatch.chdir(tmp_path)
-    for code, expected in zip(codes, ("happiness 100.0% Box(x=181.5", "happiness Box(x=180.0"), strict=True):
+    printed = (
+        r"happiness 100\.0% Box\(x=181\.5",
+        r"holiday/b\.txt: expected a JPEG.*\n +path +face +expression .*\n0 +holiday/a\.png +1 +happiness",
+        r"happiness Box\(x=180\.0",
+    )
+    for code, expected in zip(codes, printed, strict=True):
         exec(code, {})  # noqa: S102 - our own page
-        assert capsys.readouterr().out.startswith(expected)
+        assert re.match(expected, capsys.readouterr().out)
+
+
+def test_the_endpoint_of_ones_own_answers(astronaut_path: Path) -> None:
+    (code,) = re.findall(
+        r"### An endpoint of your own\n.*?```python\n(.*?)```",
+        (ROOT / "docs/serve.md").read_text("utf-8"),
+        re.DOTALL,
+    )
+    page: dict = {}
+    exec(code, page)  # noqa: S102 - our own page
+    upload, refused = page["UploadFile"], page["HTTPException"]
+    (face,) = page["faces"](upload(BytesIO(astronaut_path.read_bytes())))
+    assert face["expression"] == "happiness"
+    with pytest.raises(refused, match="open file: expected a JPEG") as wrong:
+        page["faces"](upload(BytesIO(b"no image")))
+    assert wrong.value.status_code == 422
 
 
 def test_the_examples_for_users_of_other_libraries_run(
