@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crossfer.data.fingerprint import pixel_digest
 from crossfer.data.sample import DataError
 from crossfer.data.tree import ZipTree
 from crossfer.evaluate.predictions import Predictions
@@ -26,7 +27,8 @@ class Example:
         truth: its expression.
         predicted: the answer.
         confidence: of the answer, in 0..1.
-        pixels: uint8 RGB (H, W, 3); None if it is not at hand.
+        pixels: uint8 RGB (H, W, 3); None if the image is not at hand, or has other pixels than the answer
+            was given to.
         evidence: (G, G), for the answer beyond the mean of all classes; None without a model.
     """
 
@@ -58,6 +60,8 @@ def choose_examples(predictions: Predictions, recognizer: Recognizer | None = No
 def _example(predictions: Predictions, row: int, recognizer: Recognizer | None) -> Example:
     labels, path = predictions.about.labels, predictions.paths[row]
     pixels, evidence = read_again(path), None
+    if pixels is not None and pixel_digest(pixels).tobytes().hex() != predictions.digests[row]:
+        pixels = None  # changed since; or a face was cut out of it, and run files hold no boxes
     if pixels is not None and recognizer is not None:
         (answer,) = recognizer.classify([pixels])
         evidence = answer.evidence_for(labels[predictions.predicted[row]])

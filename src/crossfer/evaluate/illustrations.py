@@ -55,7 +55,8 @@ def example_pictures(
         if len(at_hand) < len(chosen):
             tell(
                 f"{run.name}: {len(chosen) - len(at_hand)} of {len(chosen)} examples are not "
-                f"shown: no image at {next(e.path for e in chosen if e.pixels is None)}"
+                f"shown: no image at {next(e.path for e in chosen if e.pixels is None)}, or another than "
+                "was answered"
             )
         shown[run.name] = [
             (e, figures.face_picture(e.pixels, e.evidence)) for e in at_hand if e.pixels is not None
