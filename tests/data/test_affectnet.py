@@ -12,7 +12,7 @@ from crossfer.data.columns import SampleColumns, pack
 from crossfer.data.sample import DataError, Dataset
 from crossfer.data.source import open_dataset
 from crossfer.labels import AFFECTNET8
-from data.layouts import write_affectnet_arrays, write_affectnet_lists, zip_folder
+from data.layouts import picture, save, write_affectnet_arrays, write_affectnet_lists, zip_folder
 
 LAYOUTS = pytest.mark.parametrize("write", [write_affectnet_lists, write_affectnet_arrays])
 
@@ -117,6 +117,16 @@ def test_a_header_of_another_order_is_refused(tmp_path: Path):
     path.write_text(path.read_text().replace("face_x,face_y", "face_y,face_x", 1))
     with pytest.raises(DataError, match=r"training\.csv, line 1: expected the header subDirectory"):
         open_dataset("affectnet8", tmp_path, split="train")
+
+
+def test_a_second_image_of_a_label_is_named(tmp_path: Path):
+    images = write_affectnet_arrays(tmp_path) / "val_set" / "images"
+    save(images / "5.png", picture(9))
+    with pytest.raises(DataError, match=r"images/5\.png: is 5, as 5\.jpg is too; leave one"):
+        open_dataset("affectnet8", tmp_path)
+    dataset = open_dataset("affectnet8", tmp_path, skip_bad=True)
+    assert str(images / "5.jpg") in {sample.path for sample in dataset.samples}
+    assert (len(dataset), len(dataset.skipped)) == (9, 1)
 
 
 def test_a_pickled_annotation_is_refused(tmp_path: Path):

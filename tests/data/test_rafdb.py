@@ -127,6 +127,18 @@ def test_one_image_in_two_label_folders_is_named(tmp_path: Path):
     assert (len(dataset), len(dataset.skipped)) == (4, 1)
 
 
+def test_a_second_image_of_a_listed_name_is_named(tmp_path: Path):
+    aligned = write_rafdb(tmp_path) / "Image" / "aligned"
+    save(aligned / "backup" / "test_0002_aligned.jpg", picture(9))
+    told = r"backup/test_0002_aligned\.jpg: is test_0002\.jpg, as test_0002_aligned\.jpg is too; leave one"
+    with pytest.raises(DataError, match=told):
+        open_dataset("rafdb", tmp_path)
+    dataset = open_dataset("rafdb", tmp_path, skip_bad=True)
+    assert [sample.path for sample in dataset.samples][1] == str(aligned / "test_0002_aligned.jpg")
+    assert len(dataset.skipped) == 1
+    assert len(open_dataset("rafdb", tmp_path, split="train")) == 4
+
+
 def test_a_folder_of_no_label_is_named(tmp_path: Path):
     save(write_rafdb_folders(tmp_path) / "DATASET" / "train" / "8" / "train_00009_aligned.jpg", picture(9))
     with pytest.raises(DataError, match="expected a folder 1 to 7, found '8'"):

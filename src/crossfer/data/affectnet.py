@@ -33,7 +33,7 @@ import numpy as np
 
 from crossfer.data.cache import cached
 from crossfer.data.columns import SampleColumns, pack
-from crossfer.data.listing import csv_lines, is_image, note_missing, note_twins, read_from
+from crossfer.data.listing import csv_lines, images_by_name, note_missing, note_twins, read_from
 from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
 from crossfer.data.tree import Tree, open_tree, trees_to_try
 from crossfer.labels import AFFECTNET8, LabelSet
@@ -77,7 +77,7 @@ def list_affectnet(root: Path, options: ListingOptions, faults: Faults, *, label
     Args:
         root: the folder or zip.
         options: only the split matters.
-        faults: what to do about bad rows, missing images and labels without an image.
+        faults: what to do about bad rows, missing images, images of one name and labels without an image.
         labels: all eight classes, or those without contempt.
 
     Raises:
@@ -234,8 +234,8 @@ def _from_annotations(layout: _Layout, faults: Faults) -> Iterator[_Row]:
             f"{layout.source.where}: expected a folder annotations beside images, found "
             f"{layout.source.listing()}; unpack it again"
         )
-    images = {PurePosixPath(name).stem: name for name in sorted(layout.images.names) if is_image(name)}
     labelled = {name[: -len("_exp.npy")] for name in annotations.names if name.endswith("_exp.npy")}
+    images = images_by_name(layout.images, lambda name: PurePosixPath(name).stem, labelled, faults)
     stray = sorted(images[stem] for stem in images.keys() - labelled)
     faults.unlisted += [f"{layout.images.where}/{name}" for name in stray]
     for stem in sorted(labelled):

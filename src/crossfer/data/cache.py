@@ -16,7 +16,7 @@ import numpy as np
 
 from crossfer.system.atomic import write_atomically
 
-VERSION = 1  # of what an index holds: raise it when that changes
+VERSION = 2  # of what an index holds and what speaks against one: raise it when that changes
 MAX_BYTES = 1 << 28
 
 

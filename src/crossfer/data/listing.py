@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -86,6 +86,25 @@ def read_from(tree: Tree, sample: Sample) -> np.ndarray:
             f"in {pixels.shape[1]} x {pixels.shape[0]} pixels; the label file belongs to other images"
         )
     return face
+
+
+def images_by_name(
+    tree: Tree, name_of: Callable[[str], str], wanted: Container[str], faults: Faults
+) -> dict[str, str]:
+    """From name to member of the images of a tree; of several of one name the least deep is taken.
+
+    Args:
+        tree: where they lie.
+        name_of: from a member to its name.
+        wanted: the names that a label goes with: images that share one of these are noted.
+        faults: what to do about them.
+    """
+    found: dict[str, str] = {}
+    for member in sorted(sorted(filter(is_image, tree.names)), key=lambda member: member.count("/")):
+        name = name_of(member)
+        if (first := found.setdefault(name, member)) != member and name in wanted:
+            faults.add(f"{tree.where}/{member}: is {name}, as {first} is too; leave one")
+    return found
 
 
 def note_missing(where: str, missing: Sequence[str], listed: int, faults: Faults) -> None:

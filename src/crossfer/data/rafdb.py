@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossfer.data.listing import is_image, list_in_tree, note_missing, note_twins
+from crossfer.data.listing import images_by_name, is_image, list_in_tree, note_missing, note_twins
 from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
 from crossfer.data.tree import Tree, open_tree, trees_to_try
 from crossfer.labels import RAFDB
@@ -39,7 +39,8 @@ def list_rafdb(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
     Args:
         root: the folder or zip.
         options: only the split matters.
-        faults: what to do about bad lines, missing images, and folders that contradict the list.
+        faults: what to do about bad lines, missing images, images of one name, and folders that contradict
+            the list.
 
     Returns:
         The images, sorted by name; ``Sample.name`` is the publishers', such as ``train_00001.jpg``.
@@ -94,8 +95,8 @@ def _read_list(tree: Tree, faults: Faults) -> dict[str, int]:
 
 
 def _from_list(images: Tree, labels: dict[str, int], split: str, faults: Faults) -> Dataset:
-    members = {name_of(name): name for name in sorted(images.names) if is_image(name)}
     listed = sorted(name for name in labels if name.startswith(f"{split}_"))
+    members = images_by_name(images, name_of, set(listed), faults)
     note_missing(images.where, [name for name in listed if name not in members], len(listed), faults)
     found = [(members[name], labels[name]) for name in listed if name in members]
     stray = sorted(name for name in members.keys() - labels.keys() if name.startswith(f"{split}_"))
