@@ -27,6 +27,18 @@ def test_layouts(between: bool, zipped: bool, tmp_path: Path):
     assert train.read(train.samples[3]).shape == (32, 32, 3)
 
 
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_faces_of_validation_in_a_folder_called_new(beside: bool, zipped: bool, tmp_path: Path):
+    write_sfew(tmp_path)
+    new = (tmp_path if beside else tmp_path / "Val") / "Val_Aligned_Faces_new"
+    (tmp_path / "Val" / "Val_Aligned_Faces").rename(new)
+    if zipped:
+        zip_folder(new, new.with_name(f"{new.name}.zip"), inside=f"{new.name}/")
+    assert len(open_dataset("sfew", tmp_path)) == 7
+    assert len(open_dataset("sfew", tmp_path, split="train")) == 14
+
+
 def test_an_unknown_class_and_a_wrong_root_are_named(tmp_path: Path):
     with pytest.raises(DataError, match=r"expected SFEW 2\.0 as Val/Val_Aligned_Faces.*found nothing in it"):
         open_dataset("sfew", tmp_path)

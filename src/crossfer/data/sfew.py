@@ -4,8 +4,9 @@ Source: Dhall, Goecke, Lucey and Gedeon, "Static Facial Expression Analysis in T
 Workshops 2011; version 2.0 of the EmotiW 2015 challenge.
 
 Layout: ``Train/Train_Aligned_Faces/<Class>/*.png`` and ``Val/Val_Aligned_Faces/<Class>/*.png``, with class
-folders ``Angry``, ``Disgust``, ``Fear``, ``Happy``, ``Neutral``, ``Sad``, ``Surprise``; zips in place of
-folders, and ``Train/<Class>`` without the folder between, are read as well.
+folders ``Angry``, ``Disgust``, ``Fear``, ``Happy``, ``Neutral``, ``Sad``, ``Surprise``. The folder between
+may end in ``_new``, as that of the validation part does in copies. Zips in place of folders, these folders
+side by side, and ``Train/<Class>`` without the folder between, are read as well.
 
 The labels of the challenge's test part are not public, so papers report its validation part: it is
 ``"test"`` here, and the protocol says so. A validation split is cut from train (``crossfer data split``).
@@ -36,9 +37,10 @@ def list_sfew(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
         DataError: if the root does not hold the layout.
     """
     part = PARTS[options.split]
+    faces = (f"{part}_Aligned_Faces", f"{part}_Aligned_Faces_new")
     outer = open_tree(root, "SFEW")
     for tree in trees_to_try(outer):
-        for folder in (f"{part}/{part}_Aligned_Faces", f"{part}_Aligned_Faces", part):
+        for folder in (*(f"{part}/{name}" for name in faces), *faces, part):
             if (images := tree.branch(folder)) is not None and _has_classes(images):
                 found = sorted(images_by_class(images, SFEW, faults))
                 return list_in_tree(
