@@ -112,6 +112,18 @@ def test_a_bad_row_is_named(line: str, message: str, tmp_path: Path):
         open_dataset("affectnet8", tmp_path)
 
 
+def test_an_image_listed_twice_is_named_and_the_first_is_kept(tmp_path: Path):
+    path = write_affectnet_lists(tmp_path) / "Manually_Annotated_file_lists" / "validation.csv"
+    again = path.read_text().splitlines()[6].replace(",6,0.1", ",1,0.1")
+    path.write_text(f"{path.read_text()}{again}\n")
+    told = r"validation\.csv, line 13: lists 0/validation0006\.jpg twice, first in line 7; leave one"
+    with pytest.raises(DataError, match=told):
+        open_dataset("affectnet8", tmp_path)
+    dataset = open_dataset("affectnet8", tmp_path, skip_bad=True)
+    assert counts(dataset) == [1, 2, 1, 1, 1, 1, 1, 1]
+    assert len(dataset.skipped) == 1
+
+
 def test_a_header_of_another_order_is_refused(tmp_path: Path):
     path = write_affectnet_lists(tmp_path) / "Manually_Annotated_file_lists" / "training.csv"
     path.write_text(path.read_text().replace("face_x,face_y", "face_y,face_x", 1))

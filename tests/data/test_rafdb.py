@@ -89,8 +89,9 @@ def test_a_bad_line_is_named(line: str, tmp_path: Path):
 
 def test_a_name_listed_twice_is_named(tmp_path: Path):
     path = write_rafdb(tmp_path) / "EmoLabel" / "list_patition_label.txt"
-    path.write_text(path.read_text() + "train_00001.jpg 2\n")
-    with pytest.raises(DataError, match=r"lists train_00001\.jpg twice"):
+    path.write_text(f"\n{path.read_text()}\ntrain_00001.jpg 2\n")
+    told = r"label\.txt, line 9: lists train_00001\.jpg twice, first in line 2; leave one"
+    with pytest.raises(DataError, match=told):
         open_dataset("rafdb", tmp_path)
 
 

@@ -123,6 +123,14 @@ def test_a_missing_image_is_named_with_its_row(tmp_path: Path):
     assert dataset.skipped[1].startswith(f"{path}, row 3: no image {tmp_path}/faces/z.png (2 of the 3")
 
 
+def test_a_row_of_other_length_counts(tmp_path: Path):
+    path = write(
+        tmp_path / "t.csv", ("path", "label"), (("x",), ("faces/a.png", "sad"), ("faces/b.png", "?"))
+    )
+    skipped = open_dataset("table", path, skip_bad=True).skipped
+    assert [line.partition(": ")[0] for line in skipped] == [f"{path}, row 1", f"{path}, row 3"]
+
+
 def test_numbers_need_an_order(tmp_path: Path):
     path = write(tmp_path / "t.csv", ("path", "label"), (("faces/a.png", 3), ("faces/b.png", 0)))
     with pytest.raises(DataError, match=r"t\.csv, row 1: expected a label by name .* found the number 3"):
@@ -224,7 +232,8 @@ def test_bad_tables_are_named(header, row, message: str, tmp_path: Path):
 
 def test_a_path_listed_twice_and_a_missing_split_are_named(tmp_path: Path):
     path = write(tmp_path / "t.csv", rows=(*ROWS, ROWS[0]))
-    with pytest.raises(DataError, match=r"lists faces/a\.png twice"):
+    told = r"t\.csv, row 5: lists faces/a\.png twice, first in row 1; leave one"
+    with pytest.raises(DataError, match=told):
         open_dataset("table", path, split="train")
     assert len(open_dataset("table", path, split="train", skip_bad=True)) == 2
     path = write(tmp_path / "t.csv", rows=ROWS[:1])

@@ -144,10 +144,12 @@ def _state(layout: _Layout) -> Iterator[str]:
 
 def _index(layout: _Layout, split: str, faults: Faults) -> dict[str, np.ndarray]:
     """Members, labels and boxes of the images with one of the eight expressions, sorted by member."""
-    rows = sorted(
-        _from_annotations(layout, faults) if layout.list_path is None else _from_list(layout, split, faults)
-    )
-    note_twins(layout.source.where, [row.member for row in rows], faults)
+    if layout.list_path is None:
+        rows = sorted(_from_annotations(layout, faults))
+    else:
+        rows = sorted(_from_list(layout, split, faults))
+        names = [(row.line, row.member) for row in rows]
+        note_twins(f"{layout.source.where}/{layout.list_path}", names, faults)
     there = layout.images.names
     missing = [row.member for row in rows if row.member not in there]
     note_missing(layout.images.where, missing, len(rows), faults)
@@ -160,12 +162,16 @@ def _index(layout: _Layout, split: str, faults: Faults) -> dict[str, np.ndarray]
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Row:
+    """An image of a label list, by its line; of one with a label of its own the line is 0."""
+
     member: str
+    line: int
     label: int
     box: tuple[int, ...] = ()
 
 
 def _without_twins(rows: Sequence[_Row]) -> list[_Row]:
+    """Of rows sorted by member and line the first of each member."""
     return [row for i, row in enumerate(rows) if not i or rows[i - 1].member != row.member]
 
 
@@ -186,7 +192,7 @@ def _from_list(layout: _Layout, split: str, faults: Faults) -> Iterator[_Row]:
                 )
             continue
         try:
-            row = _list_row(cells)
+            row = _list_row(number, cells)
         except ValueError as error:
             faults.add(f"{path}, line {number}: {error}")
             continue
@@ -194,7 +200,7 @@ def _from_list(layout: _Layout, split: str, faults: Faults) -> Iterator[_Row]:
             yield row
 
 
-def _list_row(cells: Sequence[str]) -> _Row:
+def _list_row(line: int, cells: Sequence[str]) -> _Row:
     if len(cells) != len(COLUMNS):
         raise ValueError(f"expected {len(COLUMNS)} columns, found {len(cells)}")
     code = cells[6].strip()
@@ -206,7 +212,7 @@ def _list_row(cells: Sequence[str]) -> _Row:
         raise ValueError(f"expected a face box in pixels, found {','.join(cells[1:5])!r}") from None
     if max(map(abs, box)) >= 2**31:
         raise ValueError(f"expected a face box in pixels, found {','.join(cells[1:5])!r}")
-    return _Row(cells[0].replace("\\", "/"), int(code), box)
+    return _Row(cells[0].replace("\\", "/"), line, int(code), box)
 
 
 def _boxes_fit(images: Tree, samples: SampleColumns) -> bool:
@@ -245,7 +251,7 @@ def _from_annotations(layout: _Layout, faults: Faults) -> Iterator[_Row]:
             faults.add(f"{annotations.where}/{stem}_exp.npy: {error}; obtain it again")
             continue
         if code < len(AFFECTNET8):
-            yield _Row(images.get(stem, f"{stem}.jpg"), code)
+            yield _Row(images.get(stem, f"{stem}.jpg"), 0, code)
 
 
 def _read_code(data: bytes) -> int:

@@ -119,12 +119,18 @@ def note_missing(where: str, missing: Sequence[str], listed: int, faults: Faults
         faults.add(f"{where}/{name}: no such image, though the labels list it", "missing")
 
 
-def note_twins(where: str, names: Sequence[str], faults: Faults) -> None:
-    """Notes names that a label file gives more than once."""
-    if len(set(names)) == len(names):
+def note_twins(where: str, names: Sequence[tuple[int, str]], faults: Faults, *, unit: str = "line") -> None:
+    """Notes names that a label file gives more than once.
+
+    Args:
+        where: the file.
+        names: each with the number of its line, or of what else the file is counted in.
+        faults: what to do about them.
+        unit: what the numbers count.
+    """
+    if len({name for _, name in names}) == len(names):
         return
-    seen: set[str] = set()
-    for line, name in enumerate(names, start=1):
-        if name in seen:
-            faults.add(f"{where}: lists {name} twice (again as entry {line:,}); leave one")
-        seen.add(name)
+    seen: dict[str, int] = {}
+    for number, name in names:
+        if (first := seen.setdefault(name, number)) != number:
+            faults.add(f"{where}, {unit} {number}: lists {name} twice, first in {unit} {first}; leave one")

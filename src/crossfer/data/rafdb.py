@@ -88,7 +88,7 @@ def _read_list(tree: Tree, faults: Faults) -> dict[str, int]:
                 f"label of 1 to {len(RAFDB)}, found {line[:60]!r}"
             )
             continue
-        names.append(cells[0])
+        names.append((number, cells[0]))
         labels.setdefault(cells[0], int(cells[1]) - 1)
     note_twins(f"{tree.where}/{path}", names, faults)
     return labels

@@ -94,7 +94,7 @@ def list_table(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
     rows, tree, where = open_table(root, faults)
     columns = _columns(next(rows), labels, where)
     entries = list(_entries(rows, columns, options, where, faults))
-    note_twins(where, [entry.member for entry in entries], faults)
+    note_twins(where, [(entry.row, entry.member) for entry in entries], faults, unit="row")
     entries = list({entry.member: entry for entry in reversed(entries)}.values())[::-1]
     there = [entry for entry in entries if tree.has(entry.member)]
     _note_missing(tree, where, entries, there, faults)

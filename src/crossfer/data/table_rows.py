@@ -108,6 +108,7 @@ def _csv_rows(tree: Tree, name: str, faults: Faults) -> Iterator[Row]:
                 faults.add(
                     f"{tree.where}/{name}, row {number}: expected {len(header)} cells, found {len(cells)}"
                 )
+                yield {}  # so that the rows after it keep their numbers
     except UnicodeDecodeError as error:
         raise DataError(f"{tree.where}/{name}: expected a CSV table in UTF-8 ({error})") from error
 
