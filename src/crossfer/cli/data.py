@@ -61,8 +61,9 @@ def check(
     """Hold a copy of a data set against what was published, and look for leaks between its splits.
 
     Counts each split and class, reads every image, and finds images that occur twice. Exit status 1 if the
-    copy is not fit for use: images missing or unreadable, labels that contradict each other or the published
-    counts. Leaks are warnings: they belong to the benchmark, and evaluation tells what they change.
+    copy is not fit for use: images missing or unreadable, bad rows or files, folders that contradict the
+    label list, or other counts than the published. Identical images with different labels are a warning,
+    and so are leaks: they belong to the benchmark, and evaluation tells what they change.
     """
     from rich.console import Console
 
