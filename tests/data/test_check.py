@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from crossfer.data.findings import CheckReport
 from crossfer.data.published import Published
 from crossfer.data.sample import ListingOptions
 from crossfer.data.source import SOURCES
-from data.layouts import RAFDB_LABELS, picture, save, write_class_folders, write_rafdb, write_zips
+from data.layouts import RAFDB_LABELS, picture, save, write_class_folders, write_rafdb, write_sfew, write_zips
 
 
 def check(name, root: Path, *, near: bool = True) -> CheckReport:
@@ -98,6 +99,15 @@ def test_a_class_that_never_occurs_is_told(tmp_path: Path):
     report = check("folder", write_class_folders(tmp_path, {"happy": 1, "sad": 1}))
     (finding,) = report.findings
     assert finding.message.startswith("train: no image of neutral, surprise, anger")
+
+
+def test_a_class_that_never_occurs_is_told_where_copies_are_known_to_differ(tmp_path: Path):
+    rmtree(write_sfew(tmp_path) / "Val" / "Val_Aligned_Faces" / "Fear")
+    report = check("sfew", tmp_path)
+    assert not report.fatal
+    assert [f.message for f in report.findings if f.kind == "empty class"] == [
+        "test: no image of fear; nothing can be learnt or said of that"
+    ]
 
 
 def test_people_in_two_splits_are_told(tmp_path: Path):

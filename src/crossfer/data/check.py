@@ -199,35 +199,40 @@ def _unreadable_findings(prints: Fingerprints) -> Iterator[Finding]:
 def _count_findings(parts: Sequence[_Part]) -> Iterator[Finding]:
     for part in parts:
         found, published = part.per_class(), _published(part)
-        names = part.dataset.labels.expressions
-        if published is None:
-            empty = [name for name, count in zip(names, found, strict=True) if not count]
-            if empty:
-                message = (
-                    f"{part.split}: no image of {', '.join(empty)}; nothing can be learnt or said of that"
-                )
-                yield Finding("warning", "empty class", message)
+        if published is not None and found == published.per_class:
             continue
-        severity: Severity = "fatal" if published.firm else "warning"
-        wanted = published.per_class
-        if wanted is not None and found != wanted and sorted(found) == sorted(wanted):
-            yield Finding("fatal", "label order", _other_order(part, names, found, wanted))
-        elif sum(found) not in published.totals:
-            totals = " or ".join(f"{total:,}" for total in published.totals)
-            message = (
-                f"{part.split}: expected {totals} labelled images, found {sum(found):,}; "
-                "this copy is not the published set"
-            )
-            yield Finding(severity, "count", message)
-        elif wanted is not None and found != wanted:
-            wrong = [
-                f"{name} {count:,} instead of {want:,}"
-                for name, count, want in zip(names, found, wanted, strict=True)
-                if count != want
-            ]
-            yield Finding(
-                severity, "class counts", f"{part.split}: as many images as published, but {', '.join(wrong)}"
-            )
+        wrong = None if published is None else _other_count(part, published)
+        if wrong is not None:
+            yield wrong
+        names = part.dataset.labels.expressions
+        empty = [name for name, count in zip(names, found, strict=True) if not count]
+        if empty and (wrong is None or wrong.severity != "fatal"):
+            message = f"{part.split}: no image of {', '.join(empty)}; nothing can be learnt or said of that"
+            yield Finding("warning", "empty class", message)
+
+
+def _other_count(part: _Part, published: Published) -> Finding | None:
+    """How the counts of a split differ from those published; None if they do not, as far as these go."""
+    names, found, wanted = part.dataset.labels.expressions, part.per_class(), published.per_class
+    severity: Severity = "fatal" if published.firm else "warning"
+    if wanted is not None and found != wanted and sorted(found) == sorted(wanted):
+        return Finding("fatal", "label order", _other_order(part, names, found, wanted))
+    if sum(found) not in published.totals:
+        totals = " or ".join(f"{total:,}" for total in published.totals)
+        message = (
+            f"{part.split}: expected {totals} labelled images, found {sum(found):,}; "
+            "this copy is not the published set"
+        )
+        return Finding(severity, "count", message)
+    if wanted is not None and found != wanted:
+        wrong = [
+            f"{name} {count:,} instead of {want:,}"
+            for name, count, want in zip(names, found, wanted, strict=True)
+            if count != want
+        ]
+        message = f"{part.split}: as many images as published, but {', '.join(wrong)}"
+        return Finding(severity, "class counts", message)
+    return None
 
 
 def _other_order(part: _Part, names: Sequence[str], found: Sequence[int], wanted: Sequence[int]) -> str:
