@@ -4,25 +4,40 @@ from pathlib import Path
 
 import pytest
 
-from crossfer.data.sample import DataError
+from crossfer.data.sample import DataError, Sample
 from crossfer.data.source import open_dataset
 from crossfer.evaluate.subsets import CHALLENGES, Subset, find_subset, read_subset, require_own_names
+from data.layouts import write_rafdb
 
 PATHS = ("/data/happy/a.png", "/data/sad/a.png", "/data/sad/b.v2.png")
+SAMPLES = [Sample(path, 0) for path in PATHS]
 
 
 def test_names_with_and_without_suffix_and_folders(tmp_path: Path):
     (tmp_path / "hard.txt").write_text("# hard ones\n\nsad/a.jpg\r\n./b.v2.png\nunheard-of.png\n", "utf-8")
     subset = read_subset(str(tmp_path / "hard.txt"), tmp_path)
     assert subset == Subset("hard", ("sad/a", "b.v2", "unheard-of"))
-    assert find_subset(subset, PATHS).tolist() == [False, True, True]
+    assert find_subset(subset, SAMPLES).tolist() == [False, True, True]
+
+
+def test_only_an_images_suffix_is_cut(tmp_path: Path):
+    (tmp_path / "hard.txt").write_text("sad/b.v2\nhappy/a.PNG\nb\n", "utf-8")
+    subset = read_subset(str(tmp_path / "hard.txt"), tmp_path)
+    assert subset == Subset("hard", ("sad/b.v2", "happy/a", "b"))
+    assert find_subset(subset, SAMPLES).tolist() == [True, False, True]
+
+
+def test_images_go_by_the_names_that_the_data_set_gives_them(tmp_path: Path):
+    samples = open_dataset("rafdb", write_rafdb(tmp_path)).samples
+    for name in ("test_0002", "test_0002_aligned", "aligned/test_0002_aligned"):
+        assert find_subset(Subset("x", (name,)), samples).tolist() == [False, True]
 
 
 def test_what_does_not_fit_is_named():
     with pytest.raises(DataError, match=r"'a' fits 2 images, such as /data/happy/a.png and /data/sad/a.png"):
-        find_subset(Subset("x", ("a",)), PATHS)
+        find_subset(Subset("x", ("a",)), SAMPLES)
     with pytest.raises(DataError, match="none of its 1 names, such as 'c', is among the 3 images"):
-        find_subset(Subset("x", ("c",)), PATHS)
+        find_subset(Subset("x", ("c",)), SAMPLES)
 
 
 def test_a_list_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -42,9 +57,9 @@ def test_lists_with_one_name_are_refused():
 
 def test_names_from_windows_and_ends_of_names(tmp_path: Path):
     (tmp_path / "hard.txt").write_text("sad\\a.png\n", "utf-8")
-    assert find_subset(read_subset(str(tmp_path / "hard.txt"), tmp_path), PATHS).tolist() == [0, 1, 0]
+    assert find_subset(read_subset(str(tmp_path / "hard.txt"), tmp_path), SAMPLES).tolist() == [0, 1, 0]
     with pytest.raises(DataError, match="none of its 1 names"):
-        find_subset(Subset("x", ("ad/a",)), PATHS)
+        find_subset(Subset("x", ("ad/a",)), SAMPLES)
 
 
 def test_files_that_are_none(tmp_path: Path):
@@ -63,7 +78,7 @@ def test_files_that_are_none(tmp_path: Path):
 def test_the_published_lists_have_the_published_counts(ferplus_root: Path):
     if not (ferplus_root / "challenge").is_dir():
         pytest.skip(f"{ferplus_root} has no challenge lists")
-    paths = [sample.path for sample in open_dataset("ferplus", ferplus_root, split="test").samples]
+    samples = open_dataset("ferplus", ferplus_root, split="test").samples
     listed = {name: read_subset(name, ferplus_root) for name in CHALLENGES}
     assert [len(subset.names) for subset in listed.values()] == [605, 1170, 633]
-    assert [int(find_subset(subset, paths).sum()) for subset in listed.values()] == [600, 1167, 630]
+    assert [int(find_subset(subset, samples).sum()) for subset in listed.values()] == [600, 1167, 630]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from rich.console import Console
 
 from crossfer import __version__
@@ -63,11 +64,11 @@ def run_evaluation(
         DataError: if two subsets have one name, one fits no image, or an image cannot be read.
     """
     console, provenance = stderr_console(), Provenance(__version__, code_commit(), command)
-    _look_up_subsets(dataset, options.subsets, console)
+    rows = _look_up_subsets(dataset, options.subsets, console)
     predictions = predict_with_progress(recognizer, dataset, console)
     result = replace(measure(predictions, recognizer.meta.calibration), provenance=provenance)
     if options.subsets:
-        result = replace(result, subsets=_score_subsets(predictions, options.subsets))
+        result = replace(result, subsets=_score_subsets(predictions, options.subsets, rows))
     if options.others:
         leaks = find_leaks_with_progress(dataset, options.others, console)
         predictions = replace(predictions, skipped=(*predictions.skipped, *leaks.skipped))
@@ -106,20 +107,19 @@ def find_leaks_with_progress(dataset: Dataset, others: Sequence[Dataset], consol
     return leaks
 
 
-def _look_up_subsets(dataset: Dataset, subsets: Sequence[Subset], console: Console) -> None:
-    """Says how many names of each subset are among the images."""
+def _look_up_subsets(dataset: Dataset, subsets: Sequence[Subset], console: Console) -> list[np.ndarray]:
+    """Which images belong to each subset, (N,) bool; says how many of its names are among them."""
     require_own_names(subsets)
-    paths = [sample.path for sample in dataset.samples]
-    for subset in subsets:
-        found = find_subset(subset, paths).sum()
-        say(console, f"subset {subset.name}: {found:,} of {len(subset.names):,} names found")
+    rows = [find_subset(subset, dataset.samples) for subset in subsets]
+    for subset, found in zip(subsets, rows, strict=True):
+        say(console, f"subset {subset.name}: {found.sum():,} of {len(subset.names):,} names found")
+    return rows
 
 
-def _score_subsets(predictions: Predictions, subsets: Sequence[Subset]) -> dict[str, SubsetResult]:
+def _score_subsets(
+    predictions: Predictions, subsets: Sequence[Subset], rows: Sequence[np.ndarray]
+) -> dict[str, SubsetResult]:
     return {
-        subset.name: SubsetResult(
-            **vars(measure_part(predictions.select(find_subset(subset, predictions.paths)))),
-            names=len(subset.names),
-        )
-        for subset in subsets
+        subset.name: SubsetResult(**vars(measure_part(predictions.select(found))), names=len(subset.names))
+        for subset, found in zip(subsets, rows, strict=True)
     }

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfer.data.sample import DataError
+from crossfer.data.listing import is_image
+from crossfer.data.sample import DataError, Sample
 
 # Published with the Region Attention Network (Wang et al., TIP 2020) for the FERPlus test split. Their own
 # labels, which lead or follow each name, belong to another protocol, so that only the names count.
@@ -38,8 +39,8 @@ class Subset:
 def read_subset(given: str, root: Path) -> Subset:
     """A subset by its file, or one of the FERPlus challenge lists by its name.
 
-    In a file each line names one image, by name or path, with or without suffix; blank lines and those that
-    start with ``#`` are ignored.
+    In a file each line names one image, by path or by the name that the data set gives it, with or without
+    an image's suffix; blank lines and those that start with ``#`` are ignored.
 
     Args:
         given: a path, or a key of ``CHALLENGES``, whose file lies in the folder ``challenge`` of the root.
@@ -79,32 +80,33 @@ def _text(path: Path, given: str) -> str:
         raise DataError(f"{path}: expected a text file with a name on each line ({error})") from error
 
 
-def find_subset(subset: Subset, paths: Sequence[str]) -> np.ndarray:
+def find_subset(subset: Subset, samples: Sequence[Sample]) -> np.ndarray:
     """Which images belong to a subset: (N,) bool.
 
     Args:
         subset: the list.
-        paths: where each image lies.
+        samples: the images.
 
     Raises:
         DataError: if none of them is listed, or a listed name fits several images.
     """
     places = defaultdict(list)
-    for index, path in enumerate(map(_stem, paths)):
-        places[path.rpartition("/")[2]].append((f"/{path}", index))
-    chosen = np.zeros(len(paths), bool)
+    for index, sample in enumerate(samples):
+        for place in {_stem(sample.path), _stem(sample.name)}:
+            places[place.rpartition("/")[2]].append((f"/{place}", index))
+    chosen = np.zeros(len(samples), bool)
     for name in subset.names:
-        fitting = [i for path, i in places[name.rpartition("/")[2]] if path.endswith(f"/{name}")]
+        fitting = sorted({i for place, i in places[name.rpartition("/")[2]] if place.endswith(f"/{name}")})
         if len(fitting) > 1:
             raise DataError(
-                f"subset {subset.name}: {name!r} fits {len(fitting)} images, such as {paths[fitting[0]]} and "
-                f"{paths[fitting[1]]}; name them with their folders"
+                f"subset {subset.name}: {name!r} fits {len(fitting)} images, such as "
+                f"{samples[fitting[0]].path} and {samples[fitting[1]].path}; name them with their folders"
             )
         chosen[fitting] = True
     if not chosen.any():
         raise DataError(
             f"subset {subset.name}: none of its {len(subset.names):,} names, such as {subset.names[0]!r}, "
-            f"is among the {len(paths):,} images, such as {paths[0]}"
+            f"is among the {len(samples):,} images, such as {samples[0].path}"
         )
     return chosen
 
@@ -125,6 +127,6 @@ def require_own_names(subsets: Sequence[Subset]) -> None:
 
 
 def _stem(name: str) -> str:
-    """A name with forward slashes, without suffix and leading ``./`` or ``/``."""
+    """A name with forward slashes, without an image's suffix and leading ``./`` or ``/``."""
     folder, slash, last = name.replace("\\", "/").removeprefix("./").lstrip("/").rpartition("/")
-    return folder + slash + (last.rpartition(".")[0] or last)
+    return folder + slash + (last.rpartition(".")[0] or last if is_image(last) else last)
