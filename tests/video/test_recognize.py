@@ -263,6 +263,38 @@ def test_at_few_frames_a_second_people_are_followed_from_look_to_look(tiny_model
 
 
 @pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (
+            (0, 0.5),
+            "frame 0 at 0.5 s: expected a higher number and a later time than those of frame 7 at 0.28 s",
+        ),
+        ((7, 0.5), "frame 7 at 0.5 s: expected a higher number"),
+        ((8, 0.28), "frame 8 at 0.28 s: expected a higher number and a later time .*; take a new VideoRec"),
+        ((8, 0.1), "frame 8 at 0.1 s: expected a higher number"),
+        ((8, math.nan), "frame 8 at nan s: expected a finite time; give the seconds from the start"),
+        ((8, math.inf), "frame 8 at inf s: expected a finite time"),
+    ],
+)
+def test_a_frame_that_does_not_go_on_is_refused_and_changes_nothing(recognizer, second, message):
+    working = VideoRecognizer(with_detector(recognizer, Steady()))
+    assert working.push(Frame(7, 0.28, background())) == []
+    with pytest.raises(ValueError, match=message):
+        working.push(Frame(*second, background()))
+    assert working.push(Frame(8, 0.32, background())) == []
+    assert [(one.index, one.time) for one in working.finish()] == [(7, 0.28), (8, 0.32)]
+
+
+def test_after_the_end_there_are_no_more_frames(recognizer):
+    working = VideoRecognizer(with_detector(recognizer, Steady()))
+    working.push(Frame(0, 0.0, background()))
+    assert len(working.finish()) == 1
+    assert working.finish() == []
+    with pytest.raises(ValueError, match=r"no frame after finish\(\); take a new VideoRecognizer"):
+        working.push(Frame(1, 0.04, background()))
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"detect_every": 0}, "detect_every: expected 1 to 30"),

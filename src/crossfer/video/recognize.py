@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -55,7 +56,7 @@ class VideoRecognizer:
 
     A frame comes back when the detector has looked at a later one, at most ``detect_every`` frames on:
     between two looks, faces are where a straight motion puts them. So no more than ``detect_every`` + 1
-    frames are held.
+    frames are held, each with the array that it was given: do not write into that before it is back.
 
     Args:
         recognizer: recognises the expressions and finds the faces, with its own detector or CenterFace.
@@ -81,6 +82,8 @@ class VideoRecognizer:
         self._smoother = Smoother(self.settings.smoothing)
         self._on_look = on_look or (lambda look: None)
         self._waiting: list[Frame] = []
+        self._pushed: tuple[int, float] | None = None  # number and time of the last frame
+        self._finished = False
         # The promise of a prediction set holds for single images only.
         self._decision = dataclasses.replace(recognizer.decision, set_threshold=None)
 
@@ -93,14 +96,21 @@ class VideoRecognizer:
         """Takes the next frame; gives back those that are ready, in order, often none.
 
         Args:
-            frame: the one after the last; frames of a live source may be missing.
+            frame: with a higher number and a later time than the one before; frames may be missing.
+
+        Raises:
+            ValueError: if it is not later than the one before, its time is not finite, or ``finish`` was
+                called.
         """
+        if self._finished:
+            raise ValueError("expected no frame after finish(); take a new VideoRecognizer for another video")
+        self._pushed = _going_on(frame, self._pushed)
         before = self._tracks.last
         # The first frame after an interruption was looked at before it.
         begins = (before is None or frame.index > before.index) and self._shots.begins(frame.pixels)
         done: list[RecognizedFrame] = []
         if before is None or begins:
-            done = self.finish()
+            done = self._end_shot()
             self._waiting = [frame]
             self._look(frame, begins=begins)
         else:
@@ -112,7 +122,13 @@ class VideoRecognizer:
         return done
 
     def finish(self) -> list[RecognizedFrame]:
-        """After the last frame: those that are still held."""
+        """After the last frame: those that are still held. No frame can be pushed any more."""
+        if self._finished:
+            return []
+        self._finished = True
+        return self._end_shot()
+
+    def _end_shot(self) -> list[RecognizedFrame]:
         last = self._tracks.last
         if last is None:
             return []
@@ -190,6 +206,19 @@ class VideoRecognizer:
         smoothed = self._decision(dataclasses.replace(raw, probabilities=by_name))
         score = place.score if seen else None
         return TrackedFace(track, place.box, place.landmarks, score, raw, smoothed)
+
+
+def _going_on(frame: Frame, before: tuple[int, float] | None) -> tuple[int, float]:
+    """Number and time of a frame, if it goes on from the one before."""
+    name = f"frame {frame.index} at {round(frame.time, 6)} s"
+    if not math.isfinite(frame.time):
+        raise ValueError(f"{name}: expected a finite time; give the seconds from the start of the video")
+    if before is not None and not (frame.index > before[0] and frame.time > before[1]):
+        raise ValueError(
+            f"{name}: expected a higher number and a later time than those of frame {before[0]} at "
+            f"{round(before[1], 6)} s; take a new VideoRecognizer for another video"
+        )
+    return frame.index, frame.time
 
 
 def recognize_video(
