@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import crossfer
-from crossfer import Recognizer
+from crossfer import ImageError, Recognizer
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.centerface import CenterFace
 from crossfer.runtime.detection import Detection
@@ -283,6 +283,30 @@ def test_a_frame_that_does_not_go_on_is_refused_and_changes_nothing(recognizer, 
         working.push(Frame(*second, background()))
     assert working.push(Frame(8, 0.32, background())) == []
     assert [(one.index, one.time) for one in working.finish()] == [(7, 0.28), (8, 0.32)]
+
+
+@pytest.mark.parametrize(
+    ("frame", "kind", "message"),
+    [
+        (
+            background(),
+            TypeError,
+            r"expected a frame, got ndarray; give crossfer.video.Frame\(index, time, pix",
+        ),
+        (Frame(1, 0.04, None), TypeError, "frame 1: expected uint8 RGB pixels .* got NoneType; OpenCV gives"),
+        (Frame(1, 0.04, "a.png"), TypeError, "frame 1: expected uint8 RGB pixels of shape .*, got str"),
+        (Frame(1, 0.04, background() / 255), ImageError, "expected uint8 .*float64"),
+        (Frame(1, 0.04, background().transpose(2, 0, 1)), ImageError, r"expected uint8 .*\(3, 192, 320\)"),
+        (Frame(1, 0.04, background()[:0]), ImageError, "expected at least one pixel, found 320 x 0"),
+    ],
+)
+def test_what_is_no_frame_is_one_sentence_and_changes_nothing(recognizer, frame, kind, message):
+    working = VideoRecognizer(with_detector(recognizer, Steady()))
+    working.push(Frame(0, 0.0, background()))
+    with pytest.raises(kind, match=message):
+        working.push(frame)
+    working.push(Frame(1, 0.04, background()[:, :, ::-1]))
+    assert [len(one.faces) for one in working.finish()] == [1, 1]
 
 
 def test_after_the_end_there_are_no_more_frames(recognizer):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from crossfer.defaults import DETECT_EVERY, MIN_FACE_SCORE, MOST_EVERY, SMOOTHING
+from crossfer.images.read import load_image
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.detection import Detection, detect
 from crossfer.runtime.recognizer import Recognizer
@@ -99,9 +100,12 @@ class VideoRecognizer:
             frame: with a higher number and a later time than the one before; frames may be missing.
 
         Raises:
+            TypeError: if it is no ``Frame``, or its pixels are no array.
+            ImageError: if its pixels cannot be used as an image; see ``Recognizer.recognize``.
             ValueError: if it is not later than the one before, its time is not finite, or ``finish`` was
                 called.
         """
+        frame = _with_pixels(frame)
         if self._finished:
             raise ValueError("expected no frame after finish(); take a new VideoRecognizer for another video")
         self._pushed = _going_on(frame, self._pushed)
@@ -206,6 +210,21 @@ class VideoRecognizer:
         smoothed = self._decision(dataclasses.replace(raw, probabilities=by_name))
         score = place.score if seen else None
         return TrackedFace(track, place.box, place.landmarks, score, raw, smoothed)
+
+
+def _with_pixels(frame: Frame) -> Frame:
+    """A frame whose pixels are known to be uint8 RGB of shape (H, W, 3)."""
+    if not isinstance(frame, Frame):
+        raise TypeError(
+            f"expected a frame, got {type(frame).__name__}; give crossfer.video.Frame(index, time, pixels)"
+        )
+    if not isinstance(frame.pixels, np.ndarray):
+        raise TypeError(
+            f"frame {frame.index}: expected uint8 RGB pixels of shape (H, W, 3), got "
+            f"{type(frame.pixels).__name__}; OpenCV gives None where a video ends or a camera is lost"
+        )
+    pixels = load_image(frame.pixels)
+    return frame if pixels is frame.pixels else dataclasses.replace(frame, pixels=pixels)
 
 
 def _going_on(frame: Frame, before: tuple[int, float] | None) -> tuple[int, float]:
