@@ -321,16 +321,48 @@ def test_after_the_end_there_are_no_more_frames(recognizer):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"detect_every": 0}, "detect_every: expected 1 to 30"),
-        ({"detect_every": 31}, "detect_every: expected 1 to 30"),
-        ({"min_face_score": 1.0}, "min_face_score"),
+        ({"detect_every": 0}, "detect_every: expected a whole number, 1 to 30 frames, got 0"),
+        ({"detect_every": 31}, "detect_every: expected a whole number, 1 to 30 frames, got 31"),
+        ({"detect_every": 2.5}, "detect_every: expected a whole number, 1 to 30 frames, got 2.5"),
+        ({"detect_every": "3"}, "detect_every: expected a whole number, 1 to 30 frames, got '3'"),
+        ({"min_face_score": 1.0}, "min_face_score: expected a number between 0 and 1, got 1.0"),
+        ({"min_face_score": None}, "min_face_score: expected a number between 0 and 1, got None"),
         ({"smoothing": -1.0}, "smoothing"),
+        ({"smoothing": "1"}, "smoothing: expected a time constant of 0 or more seconds, got '1'"),
         ({"smoothing": math.inf}, "smoothing: expected a time constant of 0 or more seconds, got inf"),
     ],
 )
 def test_settings_out_of_range(settings, message):
     with pytest.raises(ValueError, match=message):
         VideoSettings(**settings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        (("tiny",), TypeError, r"recognizer: expected a Recognizer, got 'tiny'; give Recognizer\('tiny'\)"),
+        ((None,), TypeError, r"recognizer: expected a Recognizer, got NoneType; give Recognizer\(\)"),
+        (
+            ("own", {"smoothing": 0}),
+            TypeError,
+            "settings: expected VideoSettings, got dict; give VideoSettings",
+        ),
+        (("own", None, 0.0), ValueError, "rate: expected frames per second, a number above 0, got 0.0"),
+        (("own", None, math.nan), ValueError, "rate: expected .* got nan"),
+        (("own", None, "25"), ValueError, "rate: expected .* got '25'"),
+    ],
+)
+def test_what_a_video_cannot_be_gone_through_with_is_one_sentence(recognizer, arguments, kind, message):
+    own, settings, rate = (*arguments, *(None, 25.0)[len(arguments) - 1 :])
+    with pytest.raises(kind, match=message):
+        VideoRecognizer(recognizer if own == "own" else own, settings, rate=rate)
+
+
+def test_the_name_of_a_model_is_no_recognizer(tmp_path):
+    path = write_clip(tmp_path / "a.mp4", [background()])
+    for wrong in ("tiny", ""):
+        with pytest.raises(TypeError, match="recognizer: expected a Recognizer, got"):
+            next(recognize_video(path, wrong))  # pyright: ignore[reportArgumentType]
 
 
 def test_a_file_by_its_name_and_its_picture_in_every_frame(tmp_path, astronaut, recognizer, detector):

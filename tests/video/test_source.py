@@ -325,7 +325,22 @@ def test_frames_that_are_too_large_are_refused(tmp_path, monkeypatch):
         read(path)
 
 
-@pytest.mark.parametrize("source", [97, "97"])
+@pytest.mark.parametrize("source", [np.zeros((4, 4, 3), np.uint8), b"\0" * 100, None, True, 1.5, ["a.mp4"]])
+def test_what_is_no_name_of_a_video_is_not_taken_for_one(source):
+    with pytest.raises(
+        TypeError, match=rf"expected a path, .* got {type(source).__name__}; for frames of your"
+    ):
+        VideoSource(source)
+
+
+def test_an_empty_name_is_one_clear_sentence():
+    with pytest.raises(
+        VideoError, match="expected a video, found an empty name, as of a variable that is not"
+    ):
+        VideoSource("")
+
+
+@pytest.mark.parametrize("source", [97, "97", np.int64(97)])
 def test_a_camera_that_is_not_there(source):
     with pytest.raises(VideoError, match="camera 97: no device /dev/video97; found"):
         VideoSource(source)

@@ -45,11 +45,16 @@ class VideoSettings:
     min_face_score: float = MIN_FACE_SCORE
 
     def __post_init__(self) -> None:
-        if not 1 <= self.detect_every <= MOST_EVERY:
-            raise ValueError(f"detect_every: expected 1 to {MOST_EVERY} frames, got {self.detect_every}")
+        whole, number = int | np.integer, int | float | np.number
+        if not (isinstance(self.detect_every, whole) and 1 <= self.detect_every <= MOST_EVERY):
+            raise ValueError(
+                f"detect_every: expected a whole number, 1 to {MOST_EVERY} frames, got {self.detect_every!r}"
+            )
         Smoother(self.smoothing)  # refuses what it cannot go by
-        if not 0 < self.min_face_score < 1:
-            raise ValueError(f"min_face_score: expected a number between 0 and 1, got {self.min_face_score}")
+        if not (isinstance(self.min_face_score, number) and 0 < self.min_face_score < 1):
+            raise ValueError(
+                f"min_face_score: expected a number between 0 and 1, got {self.min_face_score!r}"
+            )
 
 
 class VideoRecognizer:
@@ -64,6 +69,10 @@ class VideoRecognizer:
         settings: how to go through the video; its ``min_face_score`` holds, not that of the recogniser.
         rate: frames per second, roughly.
         on_look: called with each look of the detector.
+
+    Raises:
+        TypeError: if the recogniser or the settings are something else.
+        ValueError: if the rate is not above 0.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class VideoRecognizer:
         rate: float = 25.0,
         on_look: Callable[[Look], None] | None = None,
     ) -> None:
+        _check(recognizer, settings, rate)
         self.settings = settings or VideoSettings()
         self._recognizer = recognizer
         self._detector = recognizer.detector_for(FAINT * self.settings.min_face_score)
@@ -212,6 +222,18 @@ class VideoRecognizer:
         return TrackedFace(track, place.box, place.landmarks, score, raw, smoothed)
 
 
+def _check(recognizer: Any, settings: Any, rate: Any) -> None:
+    if not isinstance(recognizer, Recognizer):
+        name = repr(recognizer) if isinstance(recognizer, str) else ""
+        found = name or type(recognizer).__name__
+        raise TypeError(f"recognizer: expected a Recognizer, got {found}; give Recognizer({name})")
+    if not isinstance(settings, VideoSettings | None):
+        found = type(settings).__name__
+        raise TypeError(f"settings: expected VideoSettings, got {found}; give VideoSettings(detect_every=1)")
+    if not (isinstance(rate, int | float | np.number) and math.isfinite(rate) and rate > 0):
+        raise ValueError(f"rate: expected frames per second, a number above 0, got {rate!r}")
+
+
 def _with_pixels(frame: Frame) -> Frame:
     """A frame whose pixels are known to be uint8 RGB of shape (H, W, 3)."""
     if not isinstance(frame, Frame):
@@ -272,11 +294,14 @@ def recognize_video(
     Raises:
         VideoError: if the source cannot be used. If it turns out to be damaged or cut off, every frame that
             is there comes first.
-        ValueError: if a setting is out of its range.
+        TypeError: if the source or the recogniser is something else.
+        ValueError: if a setting is of another type or out of its range.
     """
     settings = VideoSettings(detect_every, smoothing, min_face_score)
     with VideoSource(source) as opened:
-        working = VideoRecognizer(recognizer or Recognizer(), settings, rate=float(opened.rate))
+        working = VideoRecognizer(
+            Recognizer() if recognizer is None else recognizer, settings, rate=float(opened.rate)
+        )
         with closing(read_frames(opened)) as frames:
             for frame in frames:
                 yield from working.push(frame)

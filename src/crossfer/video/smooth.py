@@ -25,12 +25,12 @@ class Smoother:
         tau: time constant in seconds; 0 leaves the probabilities as they are.
 
     Raises:
-        ValueError: if ``tau`` is negative or not finite.
+        ValueError: if ``tau`` is no number, negative or not finite.
     """
 
     def __init__(self, tau: float) -> None:
-        if not (math.isfinite(tau) and tau >= 0):
-            raise ValueError(f"smoothing: expected a time constant of 0 or more seconds, got {tau}")
+        if not (isinstance(tau, int | float | np.number) and math.isfinite(tau) and tau >= 0):
+            raise ValueError(f"smoothing: expected a time constant of 0 or more seconds, got {tau!r}")
         self.tau = tau
         self.memory = max(_MEMORY, _CONSTANTS * tau)
         self._last: dict[int, tuple[float, np.ndarray]] = {}

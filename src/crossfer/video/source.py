@@ -71,6 +71,7 @@ class VideoSource:
 
     Raises:
         VideoError: if the source cannot be opened, or holds no video.
+        TypeError: if it is something else, as the content of a file.
     """
 
     def __init__(self, source: str | Path | int) -> None:
@@ -318,7 +319,14 @@ class _Input:
 
 
 def _input(source: str | Path | int) -> _Input:
+    if isinstance(source, bool) or not isinstance(source, str | os.PathLike | int | np.integer):
+        raise TypeError(
+            f"expected a path, a camera's number or the address of a stream, got {type(source).__name__}; "
+            "for frames of your own there is VideoRecognizer"
+        )
     text = str(source)
+    if not text:
+        raise VideoError("expected a video, found an empty name, as of a variable that is not set; set it")
     scheme = re.match(r"([a-zA-Z][\w+.-]*)://", text)
     if scheme and not os.path.exists(text):
         if scheme[1].lower() not in SCHEMES:
