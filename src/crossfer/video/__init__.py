@@ -12,6 +12,7 @@ except ImportError as error:
         )
     raise ImportError(f"crossfer.video cannot be loaded ({error}): {advice}") from error
 
+from crossfer.video.draw import draw_frame
 from crossfer.video.frames import Frame, RecognizedFrame, TrackedFace
 from crossfer.video.recognize import VideoRecognizer, VideoSettings, recognize_video
 from crossfer.video.source import VideoError, VideoSource
@@ -24,5 +25,6 @@ __all__ = [
     "VideoRecognizer",
     "VideoSettings",
     "VideoSource",
+    "draw_frame",
     "recognize_video",
 ]
