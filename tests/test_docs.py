@@ -11,6 +11,7 @@ import tomllib
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,6 +22,7 @@ from crossfer.cli import app
 from crossfer.labels import FERPLUS
 from crossfer.runtime.results import ImageResult, csv_header
 from crossfer.types import Box, Face, Prediction
+from support.clips import Place, frames_with, head, write_clip
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("src/**/*.md")])
@@ -219,6 +221,25 @@ def test_the_examples_for_users_of_other_libraries_run(
     for code, expected in zip(codes, printed, strict=True):
         exec(code, {})  # noqa: S102 - our own page
         assert capsys.readouterr().out.startswith(expected)
+
+
+def test_the_examples_of_video_run(
+    astronaut: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes = re.findall(r"```python\n(.*?)```", (ROOT / "docs/video.md").read_text("utf-8"), re.DOTALL)
+    write_clip(tmp_path / "talk.mp4", frames_with([head(astronaut, 90)], [[Place(150, 95)]] * 5))
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-m", "crossfer", "video", "talk.mp4", "-o", "talk.csv", "--model", "tiny"]
+    subprocess.run(command, check=True)
+    opened, shown = cv2.VideoCapture, []
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: opened("talk.mp4"))
+    monkeypatch.setattr(cv2, "imshow", lambda window, pixels: shown.append(pixels))
+    monkeypatch.setattr(cv2, "waitKey", lambda milliseconds: -1)
+    printed = ("video  track", "0.0 1 happiness", "0 [(1, 'happiness')]\n1 [(1, 'happiness')]")
+    for code, expected in zip(codes, printed, strict=True):
+        exec(code, {})  # noqa: S102 - our own page
+        assert capsys.readouterr().out.startswith(expected)
+    assert [pixels.shape for pixels in shown] == [(192, 320, 3)] * 5
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
