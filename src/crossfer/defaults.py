@@ -13,6 +13,7 @@ LEAST_COVERAGE, MOST_COVERAGE = 0.5, 0.999  # of prediction sets
 SELECTIVE_ACCURACY = 0.95  # share of right answers that abstention is fitted to give
 
 DETECT_EVERY, MOST_EVERY = 3, 30  # frames of a video from look to look
+LEAST_SECONDS, MOST_SECONDS = 0.001, 3600  # from one frame of a video to the next, where not all are taken
 SMOOTHING = 0.5  # seconds, time constant of the expressions in a video
 
 SHARD_SIZE, MOST_IN_A_SHARD = 1024, 100_000  # images of a corpus in one part

@@ -138,6 +138,16 @@ def test_options_reach_the_recognition(video, clip, tmp_path, tiny_model):
     assert len(row["raw"]["prediction_set"]) == 8
 
 
+def test_one_frame_in_so_many_seconds(video, clip, tmp_path):
+    result = video(clip, "--every", "0.25", "-o", tmp_path / "rows.csv")
+    assert result.stderr == f"crossfer: {tmp_path / 'rows.csv'}: 5 frames, 1 person\n"
+    rows = (tmp_path / "rows.csv").read_text().splitlines()
+    assert [int(row.partition(",")[0]) for row in rows[1:]] == [0, 7, 13, 19, 25]
+    heading, _, person = video(clip, "--every", "0.25").stdout.splitlines()
+    assert heading.startswith(f"{clip}  5 frames, 0:01.2, 1 person")
+    assert person.split()[:4] == ["1", "0:00.0", "0:01.0", "5"]
+
+
 def test_no_face_is_told_and_no_error(video, tmp_path):
     path = write_clip(tmp_path / "a.mp4", [background()] * 5)
     result = video(path)
@@ -171,7 +181,12 @@ def test_the_name_of_a_video_does_not_rule_the_terminal(video, tmp_path):
             ["clip.mp4", "--annotate", "x.mp4", "--timeline", "./x.mp4/t"],
             "the file of --annotate too; choose",
         ),
+        (["clip.mp4", "--every", "0.0001"], "every: expected 0, or 0.001 to 3600 seconds, got 0.0001"),
         (["clip.mp4", "--annotate", "c.gif"], "expected a name that ends in .mp4"),
+        (
+            ["clip.mp4", "--annotate", "c.mp4", "--every", "1"],
+            "all frames, of which --every passes over most",
+        ),
         (["clip.mp4", "--resume", "--format", "json"], "give --output FILE"),
     ],
 )
@@ -186,7 +201,13 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(monkeypatch, tmp_path, c
 
 
 @pytest.mark.parametrize(
-    "options", [["--detect-every", "0"], ["--smoothing", "-1"], ["--timeline", __file__]]
+    "options",
+    [
+        ["--detect-every", "0"],
+        ["--smoothing", "-1"],
+        ["--timeline", __file__],
+        ["--every", "-1"],
+    ],
 )
 def test_bad_options_are_usage_errors(video, clip, options):
     result = video(clip, *options)

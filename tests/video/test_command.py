@@ -241,6 +241,7 @@ def test_a_run_is_resumed_only_with_the_same_video_model_and_settings(tmp_path, 
             VideoOptions("json", output, resume=True, settings=VideoSettings(detect_every=5)),
             "detect_every",
         ),
+        (clip, VideoOptions("json", output, resume=True, settings=VideoSettings(every=0.3)), "every"),
         (clip, VideoOptions("json", output, resume=True, annotate=tmp_path / "c.mp4"), "annotate"),
         (other, VideoOptions("json", output, resume=True), "video"),
     ):
@@ -500,6 +501,66 @@ def test_a_recognizer_with_sets_and_abstention_gives_their_columns(tmp_path, cli
     cells = dict(zip(header, row, strict=True))
     assert (cells["answer"], cells["raw_answer"]) == ("uncertain", "uncertain")
     assert len(cells["raw_prediction_set"].split("|")) == len(sure.meta.labels)
+
+
+SPARSE = [0, 5, 10, 15, 20, 25, 30, 31, 33, 38, 43]  # the first of each fifth of a second
+
+
+def sparse(output: Path, **options: object) -> VideoOptions:
+    return VideoOptions("json", output, settings=VideoSettings(every=0.2), **options)  # pyright: ignore
+
+
+@pytest.fixture(scope="module")
+def few_rows(tmp_path_factory, clip, recognizer) -> bytes:
+    """Of a run of one frame in a fifth of a second that nobody interrupted."""
+    output = tmp_path_factory.mktemp("sparse") / "rows.jsonl"
+    outcome = run_video(clip, recognizer, sparse(output, timeline=output.parent), write=nowhere)
+    assert (outcome.frames, outcome.worked, outcome.notes) == (len(SPARSE), len(SPARSE), [])
+    assert outcome.seconds == pytest.approx(TIMES[-1] + 0.04)
+    assert names(output.parent)[:2] == ["person-1.png", "person-2.png"]
+    return output.read_bytes()
+
+
+def test_one_frame_in_so_many_seconds_has_rows(few_rows, whole):
+    rows = [json.loads(text) for text in few_rows.splitlines()]
+    assert sorted({row["frame"] for row in rows}) == SPARSE
+    looked = {row["frame"] for row in rows if row["detection_score"] is not None}
+    assert looked == set(SPARSE) - {31}, "which is less than three frames after the look before"
+    full = {(row["frame"], row["time"]) for row in rows_of(whole / "rows.jsonl")}
+    assert {(row["frame"], row["time"]) for row in rows} <= full
+
+
+@pytest.mark.parametrize("stops", [[3], [27, 40], [11, 23, 24, 45]])
+def test_a_run_of_few_frames_can_be_interrupted_too(tmp_path, clip, recognizer, few_rows, stops):
+    output = tmp_path / "rows.jsonl"
+    for number, index in enumerate(stops):
+        options = sparse(output, resume=number > 0)
+        assert run_video(clip, recognizer, options, write=nowhere, progress=StopAt(index)).interrupted
+    outcome = run_video(clip, recognizer, sparse(output, resume=True), write=nowhere)
+    assert output.read_bytes() == few_rows
+    assert outcome.frames == len(SPARSE)
+    assert outcome.worked == len(SPARSE) if stops == [3] else 0 < outcome.worked < len(SPARSE)
+
+
+@pytest.mark.parametrize("packet", [6, 24, 28])
+def test_a_run_of_few_frames_takes_where_a_disk_fails_twice_for_the_end(tmp_path, clip, recognizer, packet):
+    output = tmp_path / "rows.jsonl"
+    with failing_at_packet(packet):
+        with pytest.raises(VideoError, match="go on with --resume"):
+            run_video(clip, recognizer, sparse(output), write=nowhere)
+        outcome = run_video(clip, recognizer, sparse(output, resume=True), write=nowhere)
+    assert outcome.frames == sum(number < packet for number in SPARSE)
+    assert outcome.problem == f"{clip}: reading stopped after {outcome.seconds:.2f} s (Input/output error)"
+
+
+def test_seconds_end_a_run_of_few_frames_where_they_end(tmp_path, clip, recognizer):
+    passed = []
+    options = replace(sparse(tmp_path / "r.jsonl", seconds=0.5), settings=VideoSettings(every=2.0))
+    outcome = run_video(
+        clip, recognizer, options, write=nowhere, progress=lambda source: passed.append(source.end)
+    )
+    assert (outcome.frames, outcome.seconds) == (1, 0.5)
+    assert max(passed) <= 0.52 + 1e-6
 
 
 def test_seconds_end_video_and_sound_there(tmp_path, clip, recognizer):

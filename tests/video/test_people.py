@@ -102,6 +102,12 @@ def test_a_gap_stays_empty_and_slow_frames_do_not():
     assert not np.isnan(slow.probabilities[:-1, 0]).any()
 
 
+def test_frames_that_are_a_little_late_leave_no_hole():
+    times = [np.ceil(number * 29.97 - 1e-6) / 29.97 for number in range(1, 61)]  # one a second
+    found = timeline([row(1, time) for time in times], step=1.0)
+    assert not np.isnan(found.probabilities).any()
+
+
 def test_a_person_seen_once_has_a_timeline():
     assert timeline([row(1, 2.0)]).probabilities.shape == (1, 8)
     assert Image.open(io.BytesIO(timeline_picture(timeline([row(1, 2.0)]), LABELS))).format == "PNG"

@@ -11,7 +11,7 @@ from crossfer.runtime.align import crop_face
 from crossfer.runtime.centerface import CenterFace
 from crossfer.runtime.detection import Detection
 from crossfer.types import Box
-from crossfer.video import RecognizedFrame, VideoError, VideoRecognizer, recognize_video
+from crossfer.video import RecognizedFrame, VideoError, VideoRecognizer, VideoSource, recognize_video
 from crossfer.video.frames import Frame
 from crossfer.video.recognize import VideoSettings
 from support.bundles import calibrated_bundle, calibration
@@ -216,6 +216,56 @@ def test_sets_and_abstention(tmp_path, astronaut, detector):
     assert found[1].faces[0].smoothed.answer == found[1].faces[0].expression
 
 
+def first_of_each(times, every: float) -> list[int]:
+    """Numbers of the frames that are the first at or after a multiple of so many seconds."""
+    times = np.asarray(times)
+    multiples = np.arange(0, times[-1] + 1e-6, every)
+    return sorted(set(np.searchsorted(times, multiples - 1e-6).tolist()))
+
+
+@pytest.mark.parametrize("every", [0.04, 0.1, 0.2, 1 / 3, 1, 7.5])
+@pytest.mark.parametrize("rate", [0.7, 24000 / 1001, 25, 30000 / 1001, 60])
+def test_one_frame_in_so_many_seconds_does_not_drift(every, rate):
+    """Nor where some frames are missing."""
+    times = np.delete(np.arange(int(600 * rate)) / rate, range(50, 55)).tolist()
+    settings = VideoSettings(every=every)
+    taken = [n for n, time in enumerate(times) if settings.takes(time, times[n - 1] if n else -1.0)]
+    assert taken == first_of_each(times, every)
+
+
+@pytest.mark.parametrize(("every", "looks"), [(0.04, 6), (0.2, 4), (0.35, 2)])
+def test_frames_between_are_passed_over_and_the_others_recognised_as_ever(recognizer, every, looks):
+    times, detector = [number / 25 for number in range(16)], Steady()
+    frames = [background()] * 16
+    found = through(frames, recognizer, detector, every=every)
+    assert [one.index for one in found] == first_of_each(times, every)
+    assert [one.time for one in found] == [times[one.index] for one in found]
+    assert all([face.track for face in one.faces] == [1] for one in found)
+    assert detector.looks == looks
+
+
+def test_people_are_followed_where_frames_are_taken_rarely(tiny_model):
+    seeing = Recognizer(tiny_model, Steady(), threads=1)
+    working = VideoRecognizer(seeing, VideoSettings(every=10))
+    found = [one for number in range(601) for one in working.push(Frame(number, number / 5, background()))]
+    assert [(one.time, [face.track for face in one.faces]) for one in found] == [
+        (10.0 * number, [1]) for number in range(12)
+    ]
+
+
+def test_a_file_is_read_as_frames_are_pushed(tmp_path, astronaut, recognizer, detector):
+    path = line(Place(60, 80), Place(170, 110), 21)
+    clip = write_clip(tmp_path / "a.mp4", frames_with([head(astronaut, SIDE)], [[place] for place in path]))
+    seeing = with_detector(recognizer, detector)
+    found = list(recognize_video(clip, seeing, every=0.2))
+    assert [one.index for one in found] == [0, 5, 10, 15, 20]
+    assert [[face.track for face in one.faces] for one in found] == [[1]] * 5
+    with VideoSource(clip) as source:
+        working = VideoRecognizer(seeing, VideoSettings(every=0.2))
+        pushed = [one for frame in source.frames() for one in working.push(frame)] + working.finish()
+    assert [one.rows() for one in pushed] == [one.rows() for one in found]
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7])
 def test_every_frame_comes_back_however_many_there_are(recognizer, count):
     detector = Steady()
@@ -327,6 +377,10 @@ def test_after_the_end_there_are_no_more_frames(recognizer):
         ({"detect_every": "3"}, "detect_every: expected a whole number, 1 to 30 frames, got '3'"),
         ({"min_face_score": 1.0}, "min_face_score: expected a number between 0 and 1, got 1.0"),
         ({"min_face_score": None}, "min_face_score: expected a number between 0 and 1, got None"),
+        ({"every": -1.0}, "every: expected 0, or 0.001 to 3600 seconds, got -1.0"),
+        ({"every": 0.0001}, "every: expected 0, or 0.001 to 3600 seconds, got 0.0001"),
+        ({"every": math.nan}, "every: expected 0, or 0.001 to 3600 seconds, got nan"),
+        ({"every": "1"}, "every: expected 0, or 0.001 to 3600 seconds, got '1'"),
         ({"smoothing": -1.0}, "smoothing"),
         ({"smoothing": "1"}, "smoothing: expected a time constant of 0 or more seconds, got '1'"),
         ({"smoothing": math.inf}, "smoothing: expected a time constant of 0 or more seconds, got inf"),

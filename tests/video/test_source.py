@@ -72,6 +72,21 @@ def test_reading_may_begin_later_and_gives_the_same_frames(tmp_path):
     assert all((a.pixels == b.pixels).all() for a, b in zip(rest, whole[13:], strict=True))
 
 
+def test_what_is_not_wanted_is_decoded_and_passed_over(tmp_path):
+    path = write_clip(tmp_path / "a.mp4", counted(12))
+    asked, passed = [], []
+    with VideoSource(path) as source:
+
+        def wanted(time: float, before: float) -> bool:
+            asked.append((round(before * 25), round(time * 25)))
+            return len(asked) % 3 == 1
+
+        found = [frame.index for frame in source.frames(2, lambda: passed.append(source.end), wanted)]
+        assert (found, source.problem, source.end) == ([2, 5, 8, 11], None, pytest.approx(12 / 25))
+    assert asked == [(number - 1, number) for number in range(2, 12)]
+    assert len(passed) == 8
+
+
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270, -90])
 def test_rotation_in_the_metadata_is_applied(tmp_path, rotation):
     stored = background(80, 48)
@@ -498,8 +513,10 @@ class Burst:
         self.count, self.error = count, error
         self.done = threading.Event()
 
-    def frames(self):
+    def frames(self, wanted=source_module.every_frame):
         for number in range(self.count):
+            if not wanted(number / 25, (number - 1) / 25):
+                continue
             yield source_module.Frame(number, number / 25, np.zeros((2, 2, 3), np.uint8))
         self.done.set()
         if self.error:
@@ -517,6 +534,13 @@ def test_what_comes_too_fast_is_dropped_oldest_first_and_counted():
     assert rest == list(range(100 - len(rest), 100))
     assert first.index not in rest
     assert burst.dropped == 100 - len(rest) - 1
+
+
+def test_of_a_live_source_those_that_are_not_wanted_wait_for_nobody():
+    burst = Burst(100)
+    live = LiveFrames(burst, wanted=lambda time, before: time // 1 > before // 1)
+    assert [frame.index for frame in live] == [0, 25, 50, 75]
+    assert burst.dropped == 0
 
 
 def test_an_error_of_a_live_source_reaches_the_reader_after_its_frames():
@@ -538,7 +562,7 @@ def test_a_live_source_may_be_left_early():
 class Silent(Burst):
     """A live source from which nothing comes after the first frame, and that cannot be interrupted."""
 
-    def frames(self):
+    def frames(self, wanted=source_module.every_frame):
         yield from super().frames()
         assert self.heard.wait(10)
 

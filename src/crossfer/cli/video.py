@@ -21,6 +21,7 @@ from crossfer.defaults import (
     MIN_FACE_SCORE,
     MOST_COVERAGE,
     MOST_EVERY,
+    MOST_SECONDS,
     SMOOTHING,
 )
 from crossfer.printable import counted, printable, without_password
@@ -72,6 +73,15 @@ def video(
             help="Look for faces in every K-th frame; between, they are followed.",
         ),
     ] = DETECT_EVERY,
+    every: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=MOST_SECONDS,
+            metavar="SECONDS",
+            help="Recognise only one frame in so many seconds; 0 for all frames.",
+        ),
+    ] = 0,
     smoothing: Annotated[
         float,
         typer.Option(min=0, metavar="SECONDS", help="Time constant of the smoothed expressions; 0 for none."),
@@ -112,7 +122,7 @@ def video(
     from crossfer.video.recognize import VideoSettings
 
     with usage():
-        settings = VideoSettings(detect_every, smoothing, min_face_score)
+        settings = VideoSettings(detect_every, smoothing, min_face_score, every)
         options = VideoOptions(form, output, annotate, timeline, resume, seconds, settings)
     recognizer = Recognizer(model, coverage=coverage, abstain=abstain, detector_side=detector_side)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what schedulers send is a Ctrl-C too

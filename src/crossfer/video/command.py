@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -122,7 +123,8 @@ class _Run:
             on_look=self._unfinished.write_look if self._unfinished else None,
         )
         self._people = People()
-        self._first = self._frames = self._committed = 0
+        self._first = self._committed = 0  # numbers of frames
+        self._frames = self._before = 0  # how many: in all, and in the runs before this one
         self._end = 0.0
         self._stopped = -1.0  # up to where the file could be read when reading last failed
         self._problem: str | None = None
@@ -132,7 +134,8 @@ class _Run:
             with self._unfinished.reading():
                 self._working.restore(state, self._unfinished.looks())
                 self._people = People(read_rows(self._unfinished.rows_path))
-                self._first = self._frames = self._committed = int(state["next"])
+                self._first = self._committed = int(state["next"])
+                self._frames = self._before = int(state["frames"])
                 self._end, self._stopped = float(state["end"]), float(state["stopped"])
                 segments = [Segment(**segment) for segment in state["segments"]]
         self._copy = self._segment_writer(segments)
@@ -176,7 +179,7 @@ class _Run:
                 f"reading ended after {self._source.end:.2f} s; go on with --resume when it can be read again"
             )
         if self._stops_for_now():
-            self._stopped = self._end
+            self._stopped = self._source.stopped or 0.0
             self._commit()
             raise VideoError(
                 f"{self._source.problem}; go on with --resume, which takes this for the end of the video if "
@@ -195,7 +198,7 @@ class _Run:
         with (
             _stopping(live=self._source.live) as stopped,
             closing(
-                read_frames(self._source, self._first, lambda: progress(self._source), stopped)
+                read_frames(self._source, self._first, lambda: progress(self._source), stopped, self._wanted)
             ) as frames,
         ):
             for frame in frames:
@@ -209,7 +212,14 @@ class _Run:
                     self._commit()
             else:  # what goes wrong after the last wanted frame is none
                 self._problem = self._source.problem
+        if self._options.settings.every:  # what was passed over after the last frame counts
+            self._end = min(self._source.end, math.inf if limit is None else limit)
         return any_read
+
+    def _wanted(self, time: float, before: float) -> bool:
+        """Which frames to read: those to recognise, and those that show that the end is reached."""
+        limit = self._options.seconds
+        return self._options.settings.takes(time, before) or (limit is not None and time >= limit)
 
     def _stops_for_now(self) -> bool:
         """Whether reading the file failed, which may pass, and not where it did the last time."""
@@ -255,7 +265,7 @@ class _Run:
         if self._copy is not None:
             self._copy.end_segment()
             segments = [segment.to_dict() for segment in self._copy.segments]
-        place = {"end": self._end, "stopped": self._stopped, "segments": segments}
+        place = {"frames": self._frames, "end": self._end, "stopped": self._stopped, "segments": segments}
         unfinished.commit({**self._working.state(), **place})
         self._committed = self._working.next_index
 
@@ -270,7 +280,7 @@ class _Run:
             _write_rows(unfinished.rows_path, options.output, options.format, self._columns)
             self._rows_are_out = True
         if options.timeline is not None:
-            step = 1 / float(self._source.rate)
+            step = max(1 / float(self._source.rate), options.settings.every)
             notes += _draw(
                 self._people.all(), unfinished.rows_path, options.timeline, self._columns.labels, step
             )
@@ -312,7 +322,7 @@ class _Run:
     def _outcome(self, started: float, notes: list[str], *, interrupted: bool = False) -> Outcome:
         return Outcome(
             frames=self._frames,
-            worked=self._frames - self._first,
+            worked=self._frames - self._before,
             seconds=self._end,
             elapsed=time.monotonic() - started,
             people=self._people.all(),

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from crossfer.video.frames import Frame
-from crossfer.video.source import VideoSource
+from crossfer.video.source import VideoSource, Wanted, every_frame
 
 WAITING = 8  # frames that may wait
 PATIENCE = 0.1  # seconds until a silent source is asked again whether to stop
@@ -20,10 +20,16 @@ class LiveFrames:
     Args:
         source: a camera or stream; its ``dropped`` counts.
         stopped: says, also while nothing comes from the source, whether to hand out no more.
+        wanted: see ``VideoSource.frames``.
     """
 
-    def __init__(self, source: VideoSource, stopped: Callable[[], bool] = lambda: False) -> None:
-        self._source, self._stopped = source, stopped
+    def __init__(
+        self,
+        source: VideoSource,
+        stopped: Callable[[], bool] = lambda: False,
+        wanted: Wanted = every_frame,
+    ) -> None:
+        self._source, self._stopped, self._wanted = source, stopped, wanted
         self._waiting: deque[Frame] = deque()
         self._changed = threading.Condition()
         self._ended = False
@@ -66,7 +72,7 @@ class LiveFrames:
 
     def _read(self) -> None:
         try:
-            for frame in self._source.frames():
+            for frame in self._source.frames(wanted=self._wanted):
                 with self._changed:
                     if self._ended:
                         return

@@ -48,6 +48,10 @@ class VideoOptions:
         if self.annotate is not None and self.annotate.suffix.lower() not in COPIES:
             names = ", ".join(COPIES)
             raise ValueError(f"--annotate {self.annotate}: expected a name that ends in {names}")
+        if self.annotate is not None and self.settings.every:
+            raise ValueError(
+                "--annotate: a copy holds all frames, of which --every passes over most; leave out one"
+            )
         if self.resume and (self.target is None or self.streams_rows):
             raise ValueError(
                 "--resume: rows that went to standard output cannot be taken up again; give --output FILE"

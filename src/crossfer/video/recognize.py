@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from crossfer.defaults import DETECT_EVERY, MIN_FACE_SCORE, MOST_EVERY, SMOOTHING
+from crossfer.defaults import (
+    DETECT_EVERY,
+    LEAST_SECONDS,
+    MIN_FACE_SCORE,
+    MOST_EVERY,
+    MOST_SECONDS,
+    SMOOTHING,
+)
 from crossfer.images.read import load_image
 from crossfer.runtime.align import crop_face
 from crossfer.runtime.detection import Detection, detect
@@ -22,12 +29,13 @@ from crossfer.video.frames import Frame, RecognizedFrame, TrackedFace
 from crossfer.video.live import LiveFrames
 from crossfer.video.shots import Shots
 from crossfer.video.smooth import Smoother
-from crossfer.video.source import VideoError, VideoSource
+from crossfer.video.source import VideoError, VideoSource, Wanted, every_frame
 from crossfer.video.tracks import Look, Tracks
 
 # A face that is followed already may turn away or blur: it is carried on by detections down to this share of
 # the score that a new one needs.
 FAINT = 0.6
+_ROUNDING = 1e-6  # seconds: times are rounded fractions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +43,18 @@ class VideoSettings:
     """How a video is gone through.
 
     Attributes:
-        detect_every: the detector looks at every so many frames, and at the last; 1 to ``MOST_EVERY``.
+        detect_every: the detector looks at every so many frames, and at the last; 1 to ``MOST_EVERY``. Frames
+            that ``every`` passes over count.
         smoothing: time constant in seconds of the smoothed expressions; 0 for none.
         min_face_score: faces that the detector is less sure of (0..1) start no track.
+        every: recognise the first frame, and then the first one at or after each multiple of so many seconds
+            (0.001 to 3600); 0 for all frames.
     """
 
     detect_every: int = DETECT_EVERY
     smoothing: float = SMOOTHING
     min_face_score: float = MIN_FACE_SCORE
+    every: float = 0.0
 
     def __post_init__(self) -> None:
         whole, number = int | np.integer, int | float | np.number
@@ -55,6 +67,24 @@ class VideoSettings:
             raise ValueError(
                 f"min_face_score: expected a number between 0 and 1, got {self.min_face_score!r}"
             )
+        in_range = isinstance(self.every, number) and LEAST_SECONDS <= self.every <= MOST_SECONDS
+        if self.every != 0 and not in_range:
+            bounds = f"{LEAST_SECONDS} to {MOST_SECONDS}"
+            raise ValueError(f"every: expected 0, or {bounds} seconds, got {self.every!r}")
+
+    def takes(self, time: float, before: float) -> bool:
+        """Whether a frame is recognised, by its time and that of the frame before, in seconds.
+
+        Multiples count from time 0, and not from the last frame taken, so that nothing drifts.
+        """
+        if not self.every:
+            return True
+        return (time + _ROUNDING) // self.every > (before + _ROUNDING) // self.every
+
+    def looks_a_second(self, rate: float) -> float:
+        """How often the detector looks at a video of so many frames a second, roughly."""
+        looks = rate / self.detect_every
+        return min(looks, 1 / self.every) if self.every else looks
 
 
 class VideoRecognizer:
@@ -87,7 +117,7 @@ class VideoRecognizer:
         self.settings = settings or VideoSettings()
         self._recognizer = recognizer
         self._detector = recognizer.detector_for(FAINT * self.settings.min_face_score)
-        self._tracks = Tracks(self.settings.min_face_score, rate / self.settings.detect_every)
+        self._tracks = Tracks(self.settings.min_face_score, self.settings.looks_a_second(rate))
         self._shots = Shots()
         self._shots_then = self._shots.to_dict()  # as of the first frame that waits
         self._smoother = Smoother(self.settings.smoothing)
@@ -106,6 +136,8 @@ class VideoRecognizer:
     def push(self, frame: Frame) -> list[RecognizedFrame]:
         """Takes the next frame; gives back those that are ready, in order, often none.
 
+        Frames that the settings' ``every`` passes over do not come back.
+
         Args:
             frame: with a higher number and a later time than the one before; frames may be missing.
 
@@ -118,7 +150,9 @@ class VideoRecognizer:
         frame = _with_pixels(frame)
         if self._finished:
             raise ValueError("expected no frame after finish(); take a new VideoRecognizer for another video")
-        self._pushed = _going_on(frame, self._pushed)
+        earlier, self._pushed = self._pushed, _going_on(frame, self._pushed)
+        if earlier is not None and not self.settings.takes(frame.time, earlier[1]):
+            return []
         before = self._tracks.last
         # The first frame after an interruption was looked at before it.
         begins = (before is None or frame.index > before.index) and self._shots.begins(frame.pixels)
@@ -269,6 +303,7 @@ def recognize_video(
     detect_every: int = DETECT_EVERY,
     smoothing: float = SMOOTHING,
     min_face_score: float = MIN_FACE_SCORE,
+    every: float = 0.0,
 ) -> Iterator[RecognizedFrame]:
     """The frames of a video, in order, each with the people in it; memory stays constant.
 
@@ -290,6 +325,8 @@ def recognize_video(
         detect_every: the detector looks at every so many frames (1 to 30); between, faces move straight.
         smoothing: time constant in seconds of the smoothed expressions; 0 for none.
         min_face_score: faces that the detector is less sure of (0..1) start no track.
+        every: recognise the first frame, and then the first one at or after each multiple of so many seconds
+            (0.001 to 3600), and give no others; 0 for all frames.
 
     Raises:
         VideoError: if the source cannot be used. If it turns out to be damaged or cut off, every frame that
@@ -297,12 +334,12 @@ def recognize_video(
         TypeError: if the source or the recogniser is something else.
         ValueError: if a setting is of another type or out of its range.
     """
-    settings = VideoSettings(detect_every, smoothing, min_face_score)
+    settings = VideoSettings(detect_every, smoothing, min_face_score, every)
     with VideoSource(source) as opened:
         working = VideoRecognizer(
             Recognizer() if recognizer is None else recognizer, settings, rate=float(opened.rate)
         )
-        with closing(read_frames(opened)) as frames:
+        with closing(read_frames(opened, wanted=settings.takes)) as frames:
             for frame in frames:
                 yield from working.push(frame)
         yield from working.finish()
@@ -315,19 +352,21 @@ def read_frames(
     first: int = 0,
     passed: Callable[[], object] = lambda: None,
     stopped: Callable[[], bool] = lambda: False,
+    wanted: Wanted = every_frame,
 ) -> Generator[Frame]:
     """The frames of a source; of a live one those for which there is time.
 
     Args:
         source: a file, or what can be read like one, from frame ``first`` on; or a live source.
         first: number of the first frame wanted, of a file; see ``VideoSource.frames``.
-        passed: called for each frame of a file before that; see ``VideoSource.frames``.
+        passed: called for each frame of a file that is passed over; see ``VideoSource.frames``.
         stopped: see ``LiveFrames``; files are read to their end.
+        wanted: see ``VideoSource.frames``.
     """
     if not source.live:
-        yield from source.frames(first, passed)
+        yield from source.frames(first, passed, wanted)
         return
-    live = LiveFrames(source, stopped)
+    live = LiveFrames(source, stopped, wanted)
     try:
         yield from live
     finally:

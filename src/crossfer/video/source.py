@@ -37,9 +37,16 @@ _PICTURES = ("image2", "_pipe")
 _MAYBE_PICTURES = frozenset({"gif", "avif", "mif1", "heic"})  # a format, and brands of MP4: if of one frame
 _TEXT = frozenset({"adf", "bin", "idf", "tty", "xbin"})  # which FFmpeg draws, as on a terminal
 
+Wanted = Callable[[float, float], bool]  # by the time of a frame, and that of the one before
+
 
 class VideoError(ValueError):
     """A video that cannot be used, or not to its end; the message says what was found and what to do."""
+
+
+def every_frame(time: float, before: float) -> bool:
+    """Wanted are all."""
+    return True
 
 
 class VideoSource:
@@ -115,23 +122,29 @@ class VideoSource:
         if not self.in_use:  # FFmpeg would read what was freed
             self._container.close()
 
-    def frames(self, first: int = 0, passed: Callable[[], object] = lambda: None) -> Iterator[Frame]:
-        """The frames from number ``first`` on; those before are decoded and passed over.
+    def frames(
+        self,
+        first: int = 0,
+        passed: Callable[[], object] = lambda: None,
+        wanted: Wanted = every_frame,
+    ) -> Iterator[Frame]:
+        """The frames that are wanted, from number ``first`` on; the others are decoded and passed over.
 
         Args:
-            first: number of the first frame that is wanted.
+            first: number of the first frame.
             passed: called for each frame that is passed over.
+            wanted: whether to give a frame, by its time and that of the one before, in seconds; before the
+                first it is -1.
 
         Raises:
             VideoError: if there is no frame at all, or one is larger than ``MAX_PIXELS``.
         """
         last, count = -1.0, 0
         for count, decoded in enumerate(self._decoded(), start=1):
-            time = self._time(decoded, last)
-            self.end = time + self._length(decoded)
-            last = time
-            if count > first:
-                yield Frame(count - 1, time, self._pixels(decoded))
+            before, last = last, self._time(decoded, last)
+            self.end = last + self._length(decoded)
+            if count > first and wanted(last, before):
+                yield Frame(count - 1, last, self._pixels(decoded))
             else:
                 passed()
         if count == 0:

@@ -47,6 +47,7 @@ class Timeline:
     def __init__(self, person: Person, step: float, classes: int) -> None:
         self.person = person
         seconds = person.last - person.first + step
+        self._middle = step / 2  # frames may be late by a part of it
         self._count = max(1, min(MOST_POINTS, int(seconds / step + 0.5)))
         self._width = seconds / self._count
         self._sums = np.zeros((self._count, classes))
@@ -54,7 +55,7 @@ class Timeline:
 
     def add(self, time: float, probabilities: Iterable[float]) -> None:
         """Takes one more frame."""
-        place = min(int((time - self.person.first) / self._width + 1e-3), self._count - 1)
+        place = min(int((time - self.person.first + self._middle) / self._width), self._count - 1)
         self._sums[place] += tuple(probabilities)
         self._frames[place] += 1
 
