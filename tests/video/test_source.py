@@ -164,6 +164,8 @@ def test_frames_of_another_size_are_brought_to_that_of_the_first(tmp_path):
     assert {frame.pixels.shape for frame in frames} == {(48, 64, 3)}
     assert len(frames) >= 5
     assert all(a.time < b.time for a, b in pairwise(frames))
+    _, later = read(path, first=4)
+    assert [frame.pixels.shape for frame in later] == [(48, 64, 3)] * (len(frames) - 4)
 
 
 @pytest.mark.parametrize(

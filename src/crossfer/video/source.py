@@ -146,6 +146,8 @@ class VideoSource:
             if count > first and wanted(last, before):
                 yield Frame(count - 1, last, self._pixels(decoded))
             else:
+                if count == 1:
+                    self._pixels(decoded)  # the others are brought to its size
                 passed()
         if count == 0:
             raise VideoError(
