@@ -1,8 +1,11 @@
+import gzip
 import io
 import os
 import signal
 import struct
+import tempfile
 import warnings
+import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -93,6 +96,41 @@ def test_open_files_that_give_no_bytes(tmp_path):
             load_image(file)
     with pytest.raises(ImageError, match=r"^open file: cannot be read \(read of closed file\)"):
         load_image(file)
+
+
+def test_damage_in_an_archive_is_an_image_error():
+    content, held = encoded(Image.fromarray(RGB)), io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        archive.writestr("a.png", content)
+    damaged = bytearray(held.getvalue())
+    damaged[200] ^= 0xFF
+    packed = bytearray(gzip.compress(content))
+    packed[100:120] = bytes(20)
+    with zipfile.ZipFile(io.BytesIO(damaged)) as archive, archive.open("a.png") as member:
+        cut, broken = (gzip.GzipFile(fileobj=io.BytesIO(part)) for part in (packed[:90], packed))
+        for file in (member, cut, broken):
+            with pytest.raises(
+                ImageError, match=r"^open file: cannot be read \(.+\); open or obtain it again$"
+            ):
+                load_image(file)
+
+
+def test_a_file_that_was_opened_otherwise_is_told_the_mode(tmp_path):
+    path = tmp_path / "photo.png"
+    with path.open("wb") as file, pytest.raises(ImageError, match=r"; open it with mode 'rb'$"):
+        load_image(file)
+    path.write_bytes(encoded(Image.fromarray(RGB)))
+    with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as text:  # is no text file, but wraps one
+        Path(text.name).write_bytes(path.read_bytes())
+        with pytest.raises(ImageError, match=r"; open it with mode 'rb'$"):
+            load_image(text)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_memoryview_that_was_released():
+    view = memoryview(encoded(Image.fromarray(RGB)))
+    view.release()
+    with pytest.raises(ImageError, match=r"^image bytes: expected a memoryview in use, found one released"):
+        load_image(view)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +269,17 @@ def test_an_impossible_name(path):
 
 
 @pytest.mark.parametrize(
-    "start", ["data:image/png;base64,", "/9j/4AAQSkZJRg", "iVBORw0KGgoAAAANSUhEUg", "A\0" * 2500]
+    "start",
+    [
+        "data:image/png;base64,",
+        "/9j/4AAQSkZJRg",
+        "iVBORw0KGgoAAAANSUhEUg",
+        "A\0" * 2500,
+        " data:image/png;base64,",
+        "UklGRiQ/AAAX",  # WebP
+        "Qk02/gAA",  # BMP
+        "_9j_4AAQ-kZJRg",  # JPEG, as addresses hold it
+    ],
 )
 def test_a_text_that_is_no_path_is_not_repeated(start, tmp_path, monkeypatch):
     text = start + 400 * "AAAA"
@@ -380,7 +428,9 @@ def test_grey_arrays_are_grey_pictures(grey):
         ((RGB / 255).astype(np.float32), "values from 0 to 1"),
         (RGB / 255, "values from 0 to 1"),
         (RGB.astype(np.uint16) * 257, "16-bit values"),
+        ((RGB.astype(np.uint16) * 257).astype(">u2"), "16-bit values"),
         (RGB.astype(np.int64), "values from 0 to 255"),
+        (RGB.astype(">u4"), "values from 0 to 255"),
         (RGB.transpose(2, 0, 1), "channels first"),
         (RGB.transpose(2, 0, 1) / 255, "values from 0 to 1, channels first"),
         (np.dstack([RGB, RGB[..., :1]]), "four channels"),
@@ -393,6 +443,21 @@ def test_the_line_of_code_that_is_told_for_an_array_mends_it(array, kind):
         load_image(array)
     line = str(wrong.value).partition(", give ")[2]
     assert np.array_equal(load_image(eval(line, {"a": array})), RGB)  # noqa: S307 - our own
+
+
+@pytest.mark.parametrize("shape", [(), (9,), (9, 9, 2)])
+@pytest.mark.parametrize("kind", [np.float32, np.uint16, np.int64])
+def test_no_line_of_code_is_told_for_what_has_not_the_shape_of_a_picture(shape, kind):
+    with pytest.raises(ImageError, match=r"; convert it first$"):
+        load_image(np.zeros(shape, kind))
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize("kind", [np.asmatrix, np.ma.masked_array])
+def test_other_kinds_of_arrays_are_their_pixels(kind):
+    loaded = load_image(kind(RGB[..., 0]))
+    assert type(loaded) is np.ndarray
+    assert np.array_equal(loaded, load_image(RGB[..., 0]))
 
 
 def test_another_type_is_a_type_error():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from io import BytesIO, TextIOBase
+from io import BytesIO, TextIOBase, UnsupportedOperation
 from pathlib import Path
 from typing import Protocol
 
@@ -42,6 +42,7 @@ _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B"})
 _PART = 1 << 18  # pixels
 _PIECE = 1 << 20  # bytes
 _LONGEST_PATH = 4096  # characters
+_LONGEST_NAME = 255  # characters
 _NO_PATH = ("data:", "/9j/", "iVBORw0KGgo")  # how data URIs, and JPEG and PNG in base64, begin
 _DECODERS_NEED = 10  # bytes a pixel at most, those of progressive JPEG for one
 _EXIF_ORIENTATION = 0x0112
@@ -83,13 +84,13 @@ def load_image(source: ImageSource) -> np.ndarray:
     """
     match source:
         case np.ndarray():
-            return _check_array(source)
+            return _check_array(np.asarray(source))  # a matrix has no third axis, and masks stay on
         case Image.Image():
             _check_size(source.width, source.height, "PIL image")
             with _at(source):
                 return to_pixels(source, "PIL image")
         case bytes() | bytearray() | memoryview():
-            return decode(bytes(source), "image bytes")
+            return decode(_content(source), "image bytes")
         case str() | Path():
             refuse_text(str(source))
             _refuse_address(str(source))
@@ -139,13 +140,18 @@ def _as_pixels(array: np.ndarray) -> str:
     channels_first = array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] > 4
     if array.ndim == 4 or (array.ndim == 3 and not channels_first and array.shape[2] > 4):
         return _SEVERAL
-    kind, whole = array.dtype.kind, array.dtype in (np.uint8, np.uint16)
+    kind, size = array.dtype.kind, array.dtype.itemsize  # in any order of bytes
+    picture = array.ndim == 2 or (array.ndim == 3 and (channels_first or array.shape[2] in (1, 3, 4)))
     four = array.ndim == 3 and array.shape[0 if channels_first else 2] == 4
     steps = [
         ("an encoded file", "{}.tobytes()", array.ndim == 1 and array.dtype == np.uint8),
-        ("values from 0 to 1", "(255 * {}).round().astype('uint8')", kind in "fb"),
-        ("16-bit values", "({} // 257).astype('uint8')", array.dtype == np.uint16),
-        ("values from 0 to 255", "{}.astype('uint8')", kind in "iu" and not whole),
+        ("values from 0 to 1", "(255 * {}).round().astype('uint8')", picture and kind in "fb"),
+        ("16-bit values", "({} // 257).astype('uint8')", picture and kind == "u" and size == 2),
+        (
+            "values from 0 to 255",
+            "{}.astype('uint8')",
+            picture and (kind == "i" or (kind == "u" and size > 2)),
+        ),
         ("channels first", "{}.transpose(1, 2, 0)", channels_first),
         ("four channels", "{}[:, :, :3]", four),
     ]
@@ -171,9 +177,11 @@ def refuse_text(name: str) -> None:
     """Refuses a text that is no path but may be an image, of which nothing but the beginning is told.
 
     Raises:
-        ImageError: if it is a data URI, or longer than any path.
+        ImageError: if it is longer than any path, or names no file and either begins as images in base64
+            and data URIs do, or is longer than a file's name and has no dot, which base64 never has.
     """
-    if len(name) > _LONGEST_PATH or (name.startswith(_NO_PATH) and not os.path.lexists(name)):
+    no_path = name.lstrip().startswith(_NO_PATH) or (len(name) > _LONGEST_NAME and "." not in name)
+    if len(name) > _LONGEST_PATH or (no_path and not os.path.lexists(name)):
         raise ImageError(
             f"expected a path, found a text of {len(name):,} characters that begins {name[:30]!r}; if it is "
             "base64, give the bytes: base64.b64decode of what follows the comma, if there is one"
@@ -214,6 +222,13 @@ def _read(path: Path) -> bytes:
         raise ImageError(f"{path}: cannot be read ({reason}); check the path and its permissions") from error
 
 
+def _content(held: bytes | bytearray | memoryview) -> bytes:
+    try:
+        return bytes(held)
+    except ValueError as error:
+        raise ImageError("image bytes: expected a memoryview in use, found one released; keep it") from error
+
+
 def _read_open(file: Readable) -> bytes:
     """What is left in an open file, and no more than the first byte beyond what a file may have."""
     if isinstance(file, TextIOBase):
@@ -230,10 +245,15 @@ def _read_open(file: Readable) -> bytes:
             if not piece:
                 break
             content += piece
+    except TypeError:
+        raise
     except MemoryError as error:
         raise _no_memory("open file") from error
-    except (OSError, ValueError) as error:
-        raise ImageError(f"open file: cannot be read ({error}); open it with mode 'rb'") from error
+    except Exception as error:  # members of archives raise nearly anything when these are damaged
+        wrong_mode = isinstance(error, UnicodeDecodeError | UnsupportedOperation)
+        remedy = "open it with mode 'rb'" if wrong_mode else "open or obtain it again"
+        reason = str(error) or type(error).__name__
+        raise ImageError(f"open file: cannot be read ({reason}); {remedy}") from error
     if not content:
         raise ImageError("open file: expected an image, found nothing left to read; file.seek(0) goes back")
     return bytes(content)
