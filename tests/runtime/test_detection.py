@@ -36,5 +36,6 @@ def test_a_detection_holds_plain_numbers_whatever_it_was_made_of():
     values = np.float32([1, 2, 9, 9])
     made = Detection(Box(*values), np.float32(0.5), np.float32(POINTS))  # type: ignore[arg-type]
     assert made == Detection(Box(1.0, 2.0, 9.0, 9.0), 0.5, POINTS)
-    assert Detection(made.box, 0.5).landmarks == Detection(made.box, 0.5, np.empty(0)).landmarks == ()  # type: ignore[arg-type]
+    for none in ((), [], None, np.empty(0), np.empty((0, 2))):
+        assert Detection(made.box, 0.5, none).landmarks == Detection(made.box, 0.5).landmarks == ()  # type: ignore[arg-type]
     assert json.dumps([made.box.x, made.score, made.landmarks])

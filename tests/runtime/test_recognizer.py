@@ -374,6 +374,7 @@ def test_only_the_largest_faces_are_kept_and_the_others_counted(recognizer, grou
         Image.new("RGB", (9, 9)),
         np.zeros((9, 9, 3), np.uint8),
         np.zeros((9, 9, 1), np.uint8),
+        np.zeros((9, 9, 2), np.uint8),
         np.zeros((9, 9), np.uint8),
     ],
 )
@@ -405,3 +406,11 @@ def test_what_the_documentation_names_comes_from_the_package():
     assert crossfer.ImageError is ImageError
     assert crossfer.BundleError is BundleError
     assert {"Recognizer", "ImageError", "BundleError"} <= set(dir(crossfer))
+
+
+@pytest.mark.parametrize("path", ["none.png", "./none.png", ".//none.png", "./empty.png"])
+def test_an_image_that_has_a_path_is_told_by_it_and_not_by_its_place(recognizer, path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("empty.png").touch()
+    with pytest.raises(ImageError, match=r"^[./]*(none|empty)\.png: "):
+        recognizer.recognize_batch([path])

@@ -35,8 +35,8 @@ class Detection:
     landmarks: tuple[Point, ...] = ()
 
     def __post_init__(self) -> None:
-        points = np.asarray(self.landmarks, np.float64)
-        if points.shape not in ((5, 2), (0,)) or not np.isfinite(points).all():
+        points = np.asarray(() if self.landmarks is None else self.landmarks, np.float64)
+        if points.shape not in ((5, 2), (0,), (0, 2)) or not np.isfinite(points).all():
             raise ValueError(
                 "landmarks: expected five points (x, y), right eye, left eye, nose tip, right and left mouth "
                 f"corner, or none, got {self.landmarks}"

@@ -299,7 +299,9 @@ def _need(fits: object, expected: str, found: object) -> None:
 
 def _several(images: Iterable[ImageSource]) -> Iterable[ImageSource]:
     # Of one image, and not grey ones in a stack.
-    pixels = isinstance(images, np.ndarray) and (images.ndim == 2 or images.shape[2:] in ((1,), (3,), (4,)))
+    pixels = isinstance(images, np.ndarray) and (
+        images.ndim == 2 or images.shape[2:] in ((1,), (2,), (3,), (4,))
+    )
     one = isinstance(images, str | bytes | bytearray | memoryview | Path | Image.Image)
     if pixels or one or hasattr(images, "read"):
         raise TypeError(f"expected several images, got one {type(images).__name__}; put it into a list")
@@ -313,7 +315,8 @@ def _each(work: Callable[[ImageSource], Done], images: Iterable[ImageSource], na
         try:
             done.append(work(image))
         except (ImageError, TypeError) as error:
-            if isinstance(image, str | Path) and str(image) in str(error):
+            named = isinstance(image, str | Path) and (str(image), str(Path(image)))  # without ./
+            if named and any(name in str(error) for name in named):
                 raise
             raise type(error)(f"{name}[{index}]: {error}") from error
     return done
