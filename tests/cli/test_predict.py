@@ -254,8 +254,22 @@ def test_an_option_of_a_detector_that_is_not_asked_is_a_usage_error(
 def test_a_dash_for_the_output_is_a_usage_error(command, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = str(run_main(monkeypatch, *command, *words))
-    assert said.startswith("crossfer: --output -: expected a name, found - for standard output")
+    name = "the name of a file or folder" if command[0] == "export" else "a name"
+    assert said.startswith(f"crossfer: --output -: expected {name}, found - for standard output, w")
+    assert ("leave it out" in said) == (command[0] != "export")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_after_two_dashes_all_words_are_names(predict, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 48)).save("image", "png")
+    for name in ("-o-", "--output=-", "--a="):
+        Path("image").rename(name)
+        assert predict("--", name).exit_code == 0
+        Path(name).rename("image")
+    assert "expected a name or value after --, found nothing" in str(
+        run_main(monkeypatch, "predict", "--", "")
+    )
 
 
 def test_a_text_that_is_an_image_is_a_usage_error_that_does_not_repeat_it(monkeypatch):

@@ -33,22 +33,35 @@ from crossfer.cli.train import train
 from crossfer.cli.video import video
 from crossfer.printable import one_line
 
+_PRINTING = ("predict", "video", "evaluate", "compare", "bench", "ablate", "intensity")  # without --output
+
 
 class _Commands(ReadableGroup):
     """All commands; words are refused that would be taken for a file's name, and are meant otherwise."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        names = False  # whether only these follow, after --
         for before, word in zip(["crossfer", *args], args, strict=False):
-            if not word or re.fullmatch("--[a-z-]+=", word):
+            names = names or before == "--"
+            if not word or (re.fullmatch("--[a-z-]+=", word) and not names):
                 place = f"in {word}" if word else f"after {before}"
                 found = "nothing, as of a variable that is not set"
                 raise UsageError(f"expected a name or value {place}, found {found}; set it")
+            if names:
+                continue
             if word in ("--output=-", "-o-") or (word == "-" and before in ("-o", "--output")):
-                raise UsageError(
-                    "--output -: expected a name, found - for standard output, where results go without it; "
-                    "leave it out (a file of that name is ./-)"
-                )
+                raise UsageError(_no_standard_output(args[0]))
         return super().parse_args(ctx, args)
+
+
+def _no_standard_output(command: str) -> str:
+    if command in _PRINTING:
+        what = "a name, found - for standard output, where results go without it; leave it out"
+    else:
+        what = (
+            "the name of a file or folder, found - for standard output, which takes no results here; give one"
+        )
+    return f"--output -: expected {what} (a file of that name is ./-)"
 
 
 app = typer.Typer(
