@@ -20,9 +20,10 @@ demo: .venv/installed
 	@photo="$(PHOTO)"; [ -n "$$photo" ] || photo="$$(.venv/bin/python -c $(SAMPLE))"; \
 	.venv/bin/crossfer predict "$$photo" --annotate demo-output
 
-## Every test that takes seconds; CROSSFER_TEST_DATA names the folder that holds FERPlus/*.zip, where there is one
+## Every test that takes seconds, a process a core (eight at most, each of a gigabyte or more); CROSSFER_TEST_DATA names the
+## folder that holds FERPlus/*.zip, where there is one. Threads of one step that wait for each other would hold all up.
 test: .venv-dev/installed
-	$(DEV)/python -m pytest -m "not long"
+	OMP_NUM_THREADS=1 $(DEV)/python -m pytest -m "not long" --numprocesses auto --maxprocesses 8 --dist loadfile
 
 ## The checks that take minutes
 test-long: .venv-dev/installed

@@ -18,8 +18,10 @@ BOUNDARY = b"limit"
 
 def form(files: list[tuple[str, bytes]], field: str = "image") -> tuple[bytes, bytes]:
     """Body and boundary as httpx writes them."""
-    request = httpx.Request("POST", "http://x/", files=[(field, file) for file in files])
-    return request.read(), request.headers["content-type"].split("boundary=")[1].encode()
+    kind = {"content-type": f"multipart/form-data; boundary={BOUNDARY.decode()}"}
+    return httpx.Request(
+        "POST", "http://x/", files=[(field, file) for file in files], headers=kind
+    ).read(), BOUNDARY
 
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=5))
@@ -51,7 +53,7 @@ def test_any_bytes_give_images_or_a_problem(body):
         (b"", BOUNDARY, "bad-request"),
         (b"nothing", BOUNDARY, "bad-request"),
         (b"--limit\r\n", BOUNDARY, "bad-request"),
-        (form([("a", b"data")])[0][:-20], form([("a", b"data")])[1], "bad-request"),
+        (form([("a", b"data")])[0][:-9], BOUNDARY, "bad-request"),
         (b"--limit--\r\n", BOUNDARY, "invalid-parameter"),
         (*form([("a", b"data")], field="file"), "invalid-parameter"),
         (*form([("a", b"data")] * 17), "too-large"),
