@@ -108,6 +108,13 @@ def test_frames_that_are_a_little_late_leave_no_hole():
     assert not np.isnan(found.probabilities).any()
 
 
+def test_frames_that_are_far_apart_leave_no_hole():
+    times = [np.ceil(number * 0.7 * 1.5 - 1e-6) / 1.5 for number in range(86)]  # of 1.5 frames a second
+    for start in (1, 2):
+        found = timeline([row(1, time) for time in times[start:]], step=0.7)
+        assert not np.isnan(found.probabilities).any()
+
+
 def test_a_person_seen_once_has_a_timeline():
     assert timeline([row(1, 2.0)]).probabilities.shape == (1, 8)
     assert Image.open(io.BytesIO(timeline_picture(timeline([row(1, 2.0)]), LABELS))).format == "PNG"

@@ -30,7 +30,7 @@ COLORS = {
 _HATCHES = ("", "///", "..", "xxx", "---", "||")
 _LOOKS = [(color, hatch) for hatch in _HATCHES for color in (SKY, *COLORS.values())]  # of other classes
 MOST_POINTS = 1200  # of a timeline: more than a picture shows
-_HELD = 0.5  # seconds for which the last value is drawn where frames come slowly
+_HELD = 0.5  # seconds for which the last value is drawn where frames come slowly, or until the next one
 _IN_A_COLUMN = 14  # names of the legend: as many as stand beside the picture
 _AT_ONCE = 64  # people whose timelines are held at once
 
@@ -47,6 +47,7 @@ class Timeline:
     def __init__(self, person: Person, step: float, classes: int) -> None:
         self.person = person
         seconds = person.last - person.first + step
+        self._held = max(_HELD, step)
         self._middle = step / 2  # frames may be late by a part of it
         self._count = max(1, min(MOST_POINTS, int(seconds / step + 0.5)))
         self._width = seconds / self._count
@@ -69,7 +70,7 @@ class Timeline:
         """Shape (N, K); nan where the person was not seen for a while."""
         seen = np.where(self._frames > 0, np.arange(self._count), -1)
         last = np.maximum.accumulate(seen)
-        held = (last >= 0) & (np.arange(self._count) - last <= _HELD / self._width)
+        held = (last >= 0) & (np.arange(self._count) - last <= self._held / self._width)
         with np.errstate(invalid="ignore"):
             values = self._sums / self._frames[:, None]
         return np.where(held[:, None], values[last], np.nan)
