@@ -154,6 +154,7 @@ def test_no_face_is_told_and_no_error(video, tmp_path):
     assert result.exit_code == 0
     assert "5 frames, 0:00.2, no face found" in result.stdout
     assert result.stderr == "crossfer: no face found in 5 frames\n"
+    assert video(path, "--every", "9").stderr == "crossfer: no face found in 1 frame\n"
 
 
 def test_the_name_of_a_video_does_not_rule_the_terminal(video, tmp_path):

@@ -563,6 +563,22 @@ def test_seconds_end_a_run_of_few_frames_where_they_end(tmp_path, clip, recogniz
     assert max(passed) <= 0.52 + 1e-6
 
 
+class Slow:
+    """A detector that takes its time, and sees nobody."""
+
+    def detect(self, image):
+        time.sleep(0.5)
+        return []
+
+
+def test_what_comes_after_the_end_pushes_out_no_live_frame_that_waits(tmp_path, tiny_model):
+    settings = VideoSettings(detect_every=1, every=0.1)
+    options = VideoOptions("json", tmp_path / "rows.jsonl", seconds=0.5, settings=settings)
+    with rtsp_server(still(100), rate=50) as address:
+        outcome = run_video(address, Recognizer(tiny_model, Slow(), threads=1), options, write=nowhere)
+    assert (outcome.frames, outcome.notes) == (5, ["no face found in 5 frames"])
+
+
 def test_seconds_end_video_and_sound_there(tmp_path, clip, recognizer):
     copy = tmp_path / "copy.mp4"
     outcome = run_video(clip, recognizer, VideoOptions(annotate=copy, seconds=1.0), write=nowhere)

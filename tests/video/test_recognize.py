@@ -1,5 +1,7 @@
 import math
 import os
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -233,6 +235,14 @@ def test_one_frame_in_so_many_seconds_does_not_drift(every, rate):
     assert taken == first_of_each(times, every)
 
 
+def test_times_of_single_precision_are_not_reckoned_with_in_it():
+    settings, times = VideoSettings(every=0.1), [np.float32(number / 10) for number in range(100)]
+    assert all(settings.takes(time, before) for before, time in pairwise(times))
+    single, double = VideoSettings(every=np.float32(0.1)), VideoSettings(every=float(np.float32(0.1)))
+    for before, time in pairwise(range(6000)):
+        assert single.takes(time / 25, before / 25) == double.takes(time / 25, before / 25)
+
+
 @pytest.mark.parametrize(("every", "looks"), [(0.04, 6), (0.2, 4), (0.35, 2)])
 def test_frames_between_are_passed_over_and_the_others_recognised_as_ever(recognizer, every, looks):
     times, detector = [number / 25 for number in range(16)], Steady()
@@ -344,7 +354,12 @@ def test_a_frame_that_does_not_go_on_is_refused_and_changes_nothing(recognizer, 
             r"expected a frame, got ndarray; give crossfer.video.Frame\(index, time, pix",
         ),
         (Frame(1, 0.04, None), TypeError, "frame 1: expected uint8 RGB pixels .* got NoneType; OpenCV gives"),
-        (Frame(1, 0.04, "a.png"), TypeError, "frame 1: expected uint8 RGB pixels of shape .*, got str"),
+        (Frame(1, 0.04, "a.png"), TypeError, "frame 1: expected uint8 RGB .*, got str; give a NumPy array"),
+        (Frame(None, 0.04, background()), TypeError, "whole number for a frame's index, got None; number"),
+        (Frame("1", 0.04, background()), TypeError, "expected a whole number .* got '1'"),
+        (Frame(1, None, background()), TypeError, "frame 1: expected a time .* got None; give the seconds"),
+        (Frame(1, "1", background()), TypeError, "frame 1: expected a time as a number .* got '1'"),
+        (Frame(1, Fraction(1, 25), background()), TypeError, r"got Fraction\(1, 25\)"),
         (Frame(1, 0.04, background() / 255), ImageError, "expected uint8 .*float64"),
         (Frame(1, 0.04, background().transpose(2, 0, 1)), ImageError, r"expected uint8 .*\(3, 192, 320\)"),
         (Frame(1, 0.04, background()[:0]), ImageError, "expected at least one pixel, found 320 x 0"),
@@ -380,6 +395,9 @@ def test_after_the_end_there_are_no_more_frames(recognizer):
         ({"every": -1.0}, "every: expected 0, or 0.001 to 3600 seconds, got -1.0"),
         ({"every": 0.0001}, "every: expected 0, or 0.001 to 3600 seconds, got 0.0001"),
         ({"every": math.nan}, "every: expected 0, or 0.001 to 3600 seconds, got nan"),
+        ({"every": np.complex64(1)}, r"every: expected 0, or 0.001 to 3600 seconds, got np.complex64\("),
+        ({"every": np.array([1, 2])}, r"every: expected 0, or .* got array\(\[1, 2\]\)"),
+        ({"smoothing": np.complex64(1)}, "smoothing: expected a time constant of 0 or more"),
         ({"every": "1"}, "every: expected 0, or 0.001 to 3600 seconds, got '1'"),
         ({"smoothing": -1.0}, "smoothing"),
         ({"smoothing": "1"}, "smoothing: expected a time constant of 0 or more seconds, got '1'"),

@@ -1,5 +1,6 @@
 import http.server
 import io
+import os
 import re
 import struct
 import threading
@@ -350,6 +351,13 @@ def test_what_is_no_name_of_a_video_is_not_taken_for_one(source):
         VideoSource(source)
 
 
+def test_what_stands_for_a_path_is_one(tmp_path):
+    path = write_clip(tmp_path / "a.mp4", counted(3))
+    for name in (tmp_path, os.fsencode(tmp_path)):
+        with os.scandir(name) as entries, VideoSource(next(entries)) as source:  # pyright: ignore
+            assert source.name == str(path)
+
+
 def test_an_empty_name_is_one_clear_sentence():
     with pytest.raises(
         VideoError, match="expected a video, found an empty name, as of a variable that is not"
@@ -555,6 +563,14 @@ def test_an_error_of_a_live_source_reaches_the_reader_after_its_frames():
 
 def test_a_live_source_may_be_left_early():
     live = LiveFrames(Burst(100_000))
+    frames = iter(live)
+    next(frames)
+    live.close()
+    assert not live._thread.is_alive()
+
+
+def test_a_live_source_of_which_few_frames_are_wanted_may_be_left_too():
+    live = LiveFrames(Burst(50_000_000), wanted=lambda time, before: time == 0)
     frames = iter(live)
     next(frames)
     live.close()

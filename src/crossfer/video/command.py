@@ -13,6 +13,7 @@ from shutil import copyfile
 from typing import Any
 
 from crossfer import __version__
+from crossfer.printable import counted
 from crossfer.runtime.columns import csv_line
 from crossfer.runtime.fonts import boxes_in_words
 from crossfer.runtime.recognizer import Recognizer
@@ -217,9 +218,11 @@ class _Run:
         return any_read
 
     def _wanted(self, time: float, before: float) -> bool:
-        """Which frames to read: those to recognise, and those that show that the end is reached."""
+        """Which frames to read: those to recognise, and one that shows that the end is reached."""
         limit = self._options.seconds
-        return self._options.settings.takes(time, before) or (limit is not None and time >= limit)
+        if limit is not None and time >= limit:
+            return before < limit  # more of them would push out live frames that wait
+        return self._options.settings.takes(time, before)
 
     def _stops_for_now(self) -> bool:
         """Whether reading the file failed, which may pass, and not where it did the last time."""
@@ -298,7 +301,7 @@ class _Run:
         notes = []
         source = self._source
         if not self._people.all():
-            notes.append(f"no face found in {self._frames} frames")
+            notes.append(f"no face found in {counted(self._frames, 'frame')}")
         if source.dropped:
             notes.append(f"{source.dropped} frames were passed over to keep pace with {source.name}")
         if self._options.annotate is not None and source.has_audio and source.file is None:

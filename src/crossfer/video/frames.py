@@ -9,6 +9,8 @@ import numpy as np
 
 from crossfer.types import Box, Prediction
 
+NUMBER = int | float | np.integer | np.floating  # what times and settings may be
+
 
 @dataclass(frozen=True)
 class Frame:

@@ -71,8 +71,11 @@ class LiveFrames:
             self._source.in_use = self._thread.is_alive()
 
     def _read(self) -> None:
+        def wanted(time: float, before: float) -> bool:
+            return self._ended or self._wanted(time, before)  # any frame will do to end at
+
         try:
-            for frame in self._source.frames(wanted=self._wanted):
+            for frame in self._source.frames(wanted=wanted):
                 with self._changed:
                     if self._ended:
                         return

@@ -25,7 +25,7 @@ from crossfer.runtime.detection import Detection, detect
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.types import Prediction
 from crossfer.video.between import faces_at, faces_of
-from crossfer.video.frames import Frame, RecognizedFrame, TrackedFace
+from crossfer.video.frames import NUMBER, Frame, RecognizedFrame, TrackedFace
 from crossfer.video.live import LiveFrames
 from crossfer.video.shots import Shots
 from crossfer.video.smooth import Smoother
@@ -57,18 +57,17 @@ class VideoSettings:
     every: float = 0.0
 
     def __post_init__(self) -> None:
-        whole, number = int | np.integer, int | float | np.number
-        if not (isinstance(self.detect_every, whole) and 1 <= self.detect_every <= MOST_EVERY):
+        if not (isinstance(self.detect_every, int | np.integer) and 1 <= self.detect_every <= MOST_EVERY):
             raise ValueError(
                 f"detect_every: expected a whole number, 1 to {MOST_EVERY} frames, got {self.detect_every!r}"
             )
         Smoother(self.smoothing)  # refuses what it cannot go by
-        if not (isinstance(self.min_face_score, number) and 0 < self.min_face_score < 1):
+        if not (isinstance(self.min_face_score, NUMBER) and 0 < self.min_face_score < 1):
             raise ValueError(
                 f"min_face_score: expected a number between 0 and 1, got {self.min_face_score!r}"
             )
-        in_range = isinstance(self.every, number) and LEAST_SECONDS <= self.every <= MOST_SECONDS
-        if self.every != 0 and not in_range:
+        every = self.every if isinstance(self.every, NUMBER) else math.nan
+        if not (every == 0 or LEAST_SECONDS <= every <= MOST_SECONDS):
             bounds = f"{LEAST_SECONDS} to {MOST_SECONDS}"
             raise ValueError(f"every: expected 0, or {bounds} seconds, got {self.every!r}")
 
@@ -79,7 +78,8 @@ class VideoSettings:
         """
         if not self.every:
             return True
-        return (time + _ROUNDING) // self.every > (before + _ROUNDING) // self.every
+        every = float(self.every)  # single precision, as NumPy's float32, would miss frames
+        return (float(time) + _ROUNDING) // every > (float(before) + _ROUNDING) // every
 
     def looks_a_second(self, rate: float) -> float:
         """How often the detector looks at a video of so many frames a second, roughly."""
@@ -90,7 +90,8 @@ class VideoSettings:
 class VideoRecognizer:
     """Takes the frames of one video one by one, and gives them back with the people in them.
 
-    A frame comes back when the detector has looked at a later one, at most ``detect_every`` frames on:
+    A frame comes back when the detector has looked at a later one, at most ``detect_every`` frames on (with
+    ``every``, at the next frame that is taken where that is later):
     between two looks, faces are where a straight motion puts them. So no more than ``detect_every`` + 1
     frames are held, each with the array that it was given: do not write into that before it is back.
 
@@ -142,12 +143,12 @@ class VideoRecognizer:
             frame: with a higher number and a later time than the one before; frames may be missing.
 
         Raises:
-            TypeError: if it is no ``Frame``, or its pixels are no array.
+            TypeError: if it is no ``Frame``, or its number, time or pixels are of another type.
             ImageError: if its pixels cannot be used as an image; see ``Recognizer.recognize``.
             ValueError: if it is not later than the one before, its time is not finite, or ``finish`` was
                 called.
         """
-        frame = _with_pixels(frame)
+        frame = _checked(frame)
         if self._finished:
             raise ValueError("expected no frame after finish(); take a new VideoRecognizer for another video")
         earlier, self._pushed = self._pushed, _going_on(frame, self._pushed)
@@ -264,20 +265,32 @@ def _check(recognizer: Any, settings: Any, rate: Any) -> None:
     if not isinstance(settings, VideoSettings | None):
         found = type(settings).__name__
         raise TypeError(f"settings: expected VideoSettings, got {found}; give VideoSettings(detect_every=1)")
-    if not (isinstance(rate, int | float | np.number) and math.isfinite(rate) and rate > 0):
+    if not (isinstance(rate, NUMBER) and math.isfinite(rate) and rate > 0):
         raise ValueError(f"rate: expected frames per second, a number above 0, got {rate!r}")
 
 
-def _with_pixels(frame: Frame) -> Frame:
-    """A frame whose pixels are known to be uint8 RGB of shape (H, W, 3)."""
+def _checked(frame: Frame) -> Frame:
+    """A frame whose number and time are numbers, and whose pixels are uint8 RGB of shape (H, W, 3)."""
     if not isinstance(frame, Frame):
         raise TypeError(
             f"expected a frame, got {type(frame).__name__}; give crossfer.video.Frame(index, time, pixels)"
         )
+    if not isinstance(frame.index, int | np.integer):
+        raise TypeError(
+            f"expected a whole number for a frame's index, got {frame.index!r}; number the frames from 0"
+        )
+    if not isinstance(frame.time, NUMBER):
+        raise TypeError(
+            f"frame {frame.index}: expected a time as a number of seconds, got {frame.time!r}; "
+            "give the seconds from the start of the video"
+        )
     if not isinstance(frame.pixels, np.ndarray):
+        way = "give a NumPy array"
+        if frame.pixels is None:
+            way = "OpenCV gives None where a video ends or a camera is lost"
         raise TypeError(
             f"frame {frame.index}: expected uint8 RGB pixels of shape (H, W, 3), got "
-            f"{type(frame.pixels).__name__}; OpenCV gives None where a video ends or a camera is lost"
+            f"{type(frame.pixels).__name__}; {way}"
         )
     pixels = load_image(frame.pixels)
     return frame if pixels is frame.pixels else dataclasses.replace(frame, pixels=pixels)

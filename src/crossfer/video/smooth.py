@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from crossfer.video.frames import NUMBER
+
 _MEMORY, _CONSTANTS = 10.0, 20.0  # what is so many time constants old counts for 2 parts in 10^9
 
 
@@ -29,10 +31,10 @@ class Smoother:
     """
 
     def __init__(self, tau: float) -> None:
-        if not (isinstance(tau, int | float | np.number) and math.isfinite(tau) and tau >= 0):
+        if not (isinstance(tau, NUMBER) and math.isfinite(tau) and tau >= 0):
             raise ValueError(f"smoothing: expected a time constant of 0 or more seconds, got {tau!r}")
-        self.tau = tau
-        self.memory = max(_MEMORY, _CONSTANTS * tau)
+        self.tau = float(tau)
+        self.memory = max(_MEMORY, _CONSTANTS * self.tau)
         self._last: dict[int, tuple[float, np.ndarray]] = {}
 
     def smooth(self, track: int, time: float, probabilities: np.ndarray) -> np.ndarray:

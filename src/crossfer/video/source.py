@@ -339,7 +339,7 @@ def _input(source: str | Path | int) -> _Input:
             f"expected a path, a camera's number or the address of a stream, got {type(source).__name__}; "
             "for frames of your own there is VideoRecognizer"
         )
-    text = str(source)
+    text = os.fsdecode(source) if isinstance(source, str | os.PathLike) else str(source)
     if not text:
         raise VideoError("expected a video, found an empty name, as of a variable that is not set; set it")
     scheme = re.match(r"([a-zA-Z][\w+.-]*)://", text)
