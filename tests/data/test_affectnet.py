@@ -124,6 +124,25 @@ def test_an_image_listed_twice_is_named_and_the_first_is_kept(tmp_path: Path):
     assert len(dataset.skipped) == 1
 
 
+def test_an_image_that_is_listed_as_no_face_and_as_an_expression_is_named(tmp_path: Path):
+    path = write_affectnet_lists(tmp_path) / "Manually_Annotated_file_lists" / "validation.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], lines[6].replace(",6,0.1", ",10,0.1"), *lines[1:], ""]))
+    told = r"validation\.csv, line 8: lists 0/validation0006\.jpg twice, first in line 2; leave one"
+    with pytest.raises(DataError, match=told):
+        open_dataset("affectnet8", tmp_path)
+    dataset = open_dataset("affectnet8", tmp_path, skip_bad=True)
+    assert "0/validation0006.jpg" not in {sample.path[-20:] for sample in dataset.samples}
+    assert (sum(counts(dataset)), len(dataset.skipped)) == (8, 1)
+
+
+def test_a_second_image_of_what_shows_no_face_does_not_matter(tmp_path: Path):
+    images = write_affectnet_arrays(tmp_path) / "val_set" / "images"
+    save(images / "9.png", picture(9))
+    save(images / "9.jpg", picture(9))
+    assert len(open_dataset("affectnet8", tmp_path)) == 9
+
+
 def test_a_header_of_another_order_is_refused(tmp_path: Path):
     path = write_affectnet_lists(tmp_path) / "Manually_Annotated_file_lists" / "training.csv"
     path.write_text(path.read_text().replace("face_x,face_y", "face_y,face_x", 1))

@@ -140,6 +140,14 @@ def test_a_second_image_of_a_listed_name_is_named(tmp_path: Path):
     assert len(open_dataset("rafdb", tmp_path, split="train")) == 4
 
 
+def test_originals_beside_the_aligned_faces_are_left_alone(tmp_path: Path):
+    aligned = write_rafdb(tmp_path) / "Image" / "aligned"
+    save(aligned / "test_0002.jpg", picture(9))
+    dataset = open_dataset("rafdb", tmp_path)
+    assert [sample.path for sample in dataset.samples][1] == str(aligned / "test_0002_aligned.jpg")
+    assert not dataset.skipped
+
+
 def test_a_folder_of_no_label_is_named(tmp_path: Path):
     save(write_rafdb_folders(tmp_path) / "DATASET" / "train" / "8" / "train_00009_aligned.jpg", picture(9))
     with pytest.raises(DataError, match="expected a folder 1 to 7, found '8'"):

@@ -27,6 +27,15 @@ def test_only_an_images_suffix_is_cut(tmp_path: Path):
     assert find_subset(subset, SAMPLES).tolist() == [True, False, True]
 
 
+@pytest.mark.parametrize("line", ["sad/a.jpg 3", "sad/a.jpg,3", "sad/a.jpg\t3", "sad/a.jpg; 3"])
+def test_a_label_after_a_name_is_refused(line: str, tmp_path: Path):
+    (tmp_path / "hard.txt").write_text(f"b.png\n{line}\n", "utf-8")
+    with pytest.raises(DataError, match=r"hard\.txt: expected the name of an image a line, nothing after it"):
+        read_subset(str(tmp_path / "hard.txt"), tmp_path)
+    (tmp_path / "hard.txt").write_text("a, b; and c.png\nno image, 3\n", "utf-8")
+    assert read_subset(str(tmp_path / "hard.txt"), tmp_path).names == ("a, b; and c", "no image, 3")
+
+
 def test_images_go_by_the_names_that_the_data_set_gives_them(tmp_path: Path):
     samples = open_dataset("rafdb", write_rafdb(tmp_path)).samples
     for name in ("test_0002", "test_0002_aligned", "aligned/test_0002_aligned"):

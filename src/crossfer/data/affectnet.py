@@ -88,7 +88,7 @@ def list_affectnet(root: Path, options: ListingOptions, faults: Faults, *, label
     index = cached(
         f"affectnet {Path(root).absolute()} {split}",
         _state(layout),
-        lambda: _index(layout, split, faults),
+        lambda: _index(layout, faults),
         keep=lambda: not (faults.found or faults.unlisted),  # they are told each time
     )
     kept = np.flatnonzero(index["labels"] < len(labels))
@@ -142,18 +142,20 @@ def _state(layout: _Layout) -> Iterator[str]:
         yield from annotations.state()
 
 
-def _index(layout: _Layout, split: str, faults: Faults) -> dict[str, np.ndarray]:
+def _index(layout: _Layout, faults: Faults) -> dict[str, np.ndarray]:
     """Members, labels and boxes of the images with one of the eight expressions, sorted by member."""
     if layout.list_path is None:
         rows = sorted(_from_annotations(layout, faults))
     else:
-        rows = sorted(_from_list(layout, split, faults))
-        names = [(row.line, row.member) for row in rows]
+        rows = sorted(_from_list(layout, faults))
+        used = {row.member for row in rows if row.label < len(AFFECTNET8)}
+        names = [(row.line, row.member) for row in rows if row.member in used]
         note_twins(f"{layout.source.where}/{layout.list_path}", names, faults)
+        rows = [row for row in _without_twins(rows) if row.label < len(AFFECTNET8)]
     there = layout.images.names
     missing = [row.member for row in rows if row.member not in there]
     note_missing(layout.images.where, missing, len(rows), faults)
-    rows = [row for row in _without_twins(rows) if row.member in there]
+    rows = [row for row in rows if row.member in there]
     text, ends = pack([row.member for row in rows])
     boxes = np.array([row.box for row in rows], np.int32).reshape(len(rows), -1)
     labels = np.array([row.label for row in rows], np.int8)
@@ -178,7 +180,8 @@ def _without_twins(rows: Sequence[_Row]) -> list[_Row]:
 # ---- the older layout ----
 
 
-def _from_list(layout: _Layout, split: str, faults: Faults) -> Iterator[_Row]:
+def _from_list(layout: _Layout, faults: Faults) -> Iterator[_Row]:
+    """Every row that can be read, whatever it shows."""
     path = f"{layout.source.where}/{layout.list_path}"
     data = layout.source.bytes_of(layout.list_path or "") or b""
     text = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", "replace", newline="")
@@ -192,12 +195,9 @@ def _from_list(layout: _Layout, split: str, faults: Faults) -> Iterator[_Row]:
                 )
             continue
         try:
-            row = _list_row(number, cells)
+            yield _list_row(number, cells)
         except ValueError as error:
             faults.add(f"{path}, line {number}: {error}")
-            continue
-        if row.label < len(AFFECTNET8):
-            yield row
 
 
 def _list_row(line: int, cells: Sequence[str]) -> _Row:
@@ -241,9 +241,7 @@ def _from_annotations(layout: _Layout, faults: Faults) -> Iterator[_Row]:
             f"{layout.source.listing()}; unpack it again"
         )
     labelled = {name[: -len("_exp.npy")] for name in annotations.names if name.endswith("_exp.npy")}
-    images = images_by_name(layout.images, lambda name: PurePosixPath(name).stem, labelled, faults)
-    stray = sorted(images[stem] for stem in images.keys() - labelled)
-    faults.unlisted += [f"{layout.images.where}/{name}" for name in stray]
+    codes = {}
     for stem in sorted(labelled):
         try:
             code = _read_code(annotations.bytes_of(f"{stem}_exp.npy") or b"")
@@ -251,7 +249,11 @@ def _from_annotations(layout: _Layout, faults: Faults) -> Iterator[_Row]:
             faults.add(f"{annotations.where}/{stem}_exp.npy: {error}; obtain it again")
             continue
         if code < len(AFFECTNET8):
-            yield _Row(images.get(stem, f"{stem}.jpg"), 0, code)
+            codes[stem] = code
+    images = images_by_name(layout.images, lambda name: PurePosixPath(name).stem, codes, faults)
+    stray = sorted(images[stem] for stem in images.keys() - labelled)
+    faults.unlisted += [f"{layout.images.where}/{name}" for name in stray]
+    yield from (_Row(images.get(stem, f"{stem}.jpg"), 0, code) for stem, code in codes.items())
 
 
 def _read_code(data: bytes) -> int:

@@ -89,7 +89,7 @@ def read_from(tree: Tree, sample: Sample) -> np.ndarray:
 
 
 def images_by_name(
-    tree: Tree, name_of: Callable[[str], str], wanted: Container[str], faults: Faults
+    tree: Tree, name_of: Callable[[str], str], wanted: Container[str], faults: Faults, *, mark: str = ""
 ) -> dict[str, str]:
     """From name to member of the images of a tree; of several of one name the least deep is taken.
 
@@ -98,9 +98,13 @@ def images_by_name(
         name_of: from a member to its name.
         wanted: the names that a label goes with: images that share one of these are noted.
         faults: what to do about them.
+        mark: images without it in their name are others where one with it has the same name.
     """
     found: dict[str, str] = {}
-    for member in sorted(sorted(filter(is_image, tree.names)), key=lambda member: member.count("/")):
+    members = sorted(filter(is_image, tree.names))
+    marked = {name_of(member) for member in members if mark in member.rpartition("/")[2]}
+    members = [m for m in members if mark in m.rpartition("/")[2] or name_of(m) not in marked]
+    for member in sorted(members, key=lambda member: member.count("/")):
         name = name_of(member)
         if (first := found.setdefault(name, member)) != member and name in wanted:
             faults.add(f"{tree.where}/{member}: is {name}, as {first} is too; leave one")

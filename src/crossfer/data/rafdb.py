@@ -96,7 +96,8 @@ def _read_list(tree: Tree, faults: Faults) -> dict[str, int]:
 
 def _from_list(images: Tree, labels: dict[str, int], split: str, faults: Faults) -> Dataset:
     listed = sorted(name for name in labels if name.startswith(f"{split}_"))
-    members = images_by_name(images, name_of, set(listed), faults)
+    # Originals may lie beside the aligned faces.
+    members = images_by_name(images, name_of, set(listed), faults, mark="_aligned")
     note_missing(images.where, [name for name in listed if name not in members], len(listed), faults)
     found = [(members[name], labels[name]) for name in listed if name in members]
     stray = sorted(name for name in members.keys() - labels.keys() if name.startswith(f"{split}_"))

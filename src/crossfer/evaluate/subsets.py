@@ -56,6 +56,11 @@ def read_subset(given: str, root: Path) -> Subset:
         lines = [re.sub(r"^\d+[_/]", "", line.split()[0]) for line in lines]
     if not lines:
         raise DataError(f"{path}: expected the name of an image on each line, found none")
+    for line in lines:
+        if is_image(re.split(r"[\s,;]", line, maxsplit=1)[0]) and not is_image(line):
+            raise DataError(
+                f"{path}: expected the name of an image a line, nothing after it, found {line[:60]!r}"
+            )
     names = dict.fromkeys(_stem(line) for line in lines)
     return Subset(given if challenge is not None else path.stem, tuple(names))
 
