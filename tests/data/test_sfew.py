@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -36,6 +37,27 @@ def test_faces_of_validation_in_a_folder_called_new(beside: bool, zipped: bool, 
     if zipped:
         zip_folder(new, new.with_name(f"{new.name}.zip"), inside=f"{new.name}/")
     assert len(open_dataset("sfew", tmp_path)) == 7
+    assert len(open_dataset("sfew", tmp_path, split="train")) == 14
+
+
+@pytest.mark.parametrize("inside", ["", "Val_Aligned_Faces/"])
+def test_a_zip_called_new_need_hold_no_folder_called_new(inside: str, tmp_path: Path):
+    faces = write_sfew(tmp_path) / "Val" / "Val_Aligned_Faces"
+    zip_folder(faces, tmp_path / "Val" / "Val_Aligned_Faces_new.zip", inside=inside)
+    assert len(open_dataset("sfew", tmp_path)) == 7
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_faces_in_two_folders_are_refused(beside: bool, tmp_path: Path):
+    faces = write_sfew(tmp_path) / "Val" / "Val_Aligned_Faces"
+    if beside:
+        faces = faces.rename(tmp_path / faces.name)
+    copytree(faces, faces.with_name(f"{faces.name}_new"))
+    told = (
+        r"faces of Val in one folder or zip, found .*Val_Aligned_Faces and .*Val_Aligned_Faces_new; move away"
+    )
+    with pytest.raises(DataError, match=told):
+        open_dataset("sfew", tmp_path, skip_bad=True)
     assert len(open_dataset("sfew", tmp_path, split="train")) == 14
 
 

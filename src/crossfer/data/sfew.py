@@ -34,27 +34,45 @@ def list_sfew(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
         faults: what to do about unknown class folders and files that are no image.
 
     Raises:
-        DataError: if the root does not hold the layout.
+        DataError: if the root does not hold the layout, or holds the faces in two folders of it.
     """
     part = PARTS[options.split]
-    faces = (f"{part}_Aligned_Faces", f"{part}_Aligned_Faces_new")
     outer = open_tree(root, "SFEW")
     for tree in trees_to_try(outer):
-        for folder in (*(f"{part}/{name}" for name in faces), *faces, part):
-            if (images := tree.branch(folder)) is not None and _has_classes(images):
-                found = sorted(images_by_class(images, SFEW, faults))
-                return list_in_tree(
-                    images,
-                    found,
-                    name="sfew",
-                    protocol="official validation part as test",
-                    labels=SFEW,
-                    split=options.split,
-                )
+        if (images := _find_images(tree, part)) is not None:
+            return list_in_tree(
+                images,
+                sorted(images_by_class(images, SFEW, faults)),
+                name="sfew",
+                protocol="official validation part as test",
+                labels=SFEW,
+                split=options.split,
+            )
     raise DataError(
         f"{root}: expected SFEW 2.0 as {part}/{part}_Aligned_Faces/<Class>/*.png, found {outer.listing()}; "
         "name the folder that holds Train and Val"
     )
+
+
+def _find_images(tree: Tree, part: str) -> Tree | None:
+    """The tree with the class folders of a part."""
+    faces = (f"{part}_Aligned_Faces", f"{part}_Aligned_Faces_new")
+    for folders in ([f"{part}/{name}" for name in faces], faces):
+        found = [images for folder in folders if (images := _classes_below(tree.branch(folder))) is not None]
+        if len(found) > 1:
+            raise DataError(
+                f"{tree.where}: expected the faces of {part} in one folder or zip, found "
+                f"{' and '.join(images.where for images in found)}; move away the one that is not meant"
+            )
+        if found:
+            return found[0]
+    images = tree.branch(part)
+    return images if images is not None and _has_classes(images) else None
+
+
+def _classes_below(images: Tree | None) -> Tree | None:
+    """The tree that has class folders: a folder, or the only one in it, as in a zip that was renamed."""
+    return None if images is None else next(filter(_has_classes, trees_to_try(images, depth=1)), None)
 
 
 def _has_classes(images: Tree) -> bool:
