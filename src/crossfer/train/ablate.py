@@ -16,28 +16,36 @@ METRICS: dict[Metric, str] = {
     "valid_accuracy": "valid accuracy %",
     "valid_mean_class_accuracy": "mean over the classes %",
 }
+# Of ``[optim]``: what a run costs. How it learns in that time is a choice that rows may differ in.
+BUDGET = ("epochs", "batch_size", "accumulate", "precision")
 
 
 def load_rows(paths: Sequence[Path]) -> list[tuple[str, Recipe]]:
     """One row a recipe, named after it.
 
     Raises:
-        RecipeError: if a recipe cannot be used, two have one name, or they differ in data or budget.
+        RecipeError: if a recipe cannot be used, two have one name, or they differ in faces or budget.
     """
     rows = [(recipe.name, recipe) for recipe in map(load_recipe, paths)]
     names = [name for name, _ in rows]
     for name in names:
         if names.count(name) > 1:
             raise RecipeError(f"two recipes are called {name!r}; a row needs a name of its own")
-    first = rows[0][1]
+    held = _held_equal(rows[0][1])
     for name, recipe in rows[1:]:
-        for table in ("data", "optim"):
-            if getattr(recipe, table) != getattr(first, table):
+        for key, value in _held_equal(recipe).items():
+            if value != held[key]:
                 raise RecipeError(
-                    f"recipe {name!r} differs from {names[0]!r} in [{table}]; "
-                    "rows are compared on the same data and budget"
+                    f"recipe {name!r} differs from {names[0]!r} in {key}; "
+                    "rows are compared on the same faces and budget"
                 )
     return rows
+
+
+def _held_equal(recipe: Recipe) -> dict[str, object]:
+    """What rows must have in common, by key: the faces, and how often and in what precision they are seen."""
+    data = {f"data.{key}": value for key, value in recipe.data if key != "target"}
+    return data | {f"optim.{key}": getattr(recipe.optim, key) for key in BUDGET}
 
 
 def ablation_table(rows: Sequence[str], results: Sequence[TrialResult], reference: str) -> str:
