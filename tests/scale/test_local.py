@@ -50,6 +50,16 @@ def test_a_worker_that_dies_before_it_has_begun_stops_the_run(setup, shard, monk
         list(score_locally(iter([shard]), Deadly(setup.model, setup.sha256, setup.labels), 1))
 
 
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EPIPE])
+def test_a_pool_that_cannot_be_set_up_is_one_sentence(setup, shard, monkeypatch, number):
+    """As where semaphores have no place, or what tracks them cannot start."""
+    monkeypatch.setattr(local, "ProcessPoolExecutor", failing(OSError(number, os.strerror(number))))
+    monkeypatch.setattr(local, "_SEMAPHORES", ", and a writable /dev/shm with room in it")
+    told = f"it cannot start: {os.strerror(number)}; give it .*a writable /dev/shm.*; no image is to blame"
+    with pytest.raises(ScoreError, match=told):
+        list(score_locally(iter([shard]), setup, 1))
+
+
 def test_the_machine_is_named_where_there_is_no_uname(monkeypatch):
     monkeypatch.delattr(os, "uname")
     assert f"expected a process to work on {platform.node()}, found" in str(work.not_started("it ended"))

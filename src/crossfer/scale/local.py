@@ -5,11 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from itertools import islice
 from multiprocessing.connection import Connection
@@ -21,6 +22,8 @@ from crossfer.scale.work import Scored, Scorer, Setup, crashed, joined, not_star
 
 AHEAD = 2  # shards that each process has, the one at work included: bounds what is in memory
 TRIES_ALONE = 2
+# Where the semaphores of a pool lie.
+_SEMAPHORES = ", and a writable /dev/shm with room in it" if sys.platform == "linux" else ""
 
 Answer = TypeVar("Answer")
 
@@ -105,16 +108,23 @@ def _begun(setup: Setup) -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def _pool(setup: Setup, workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose processes end at once when it is left, and when this process dies in whatever way."""
+    """A pool whose processes end at once when it is left, and when this process dies in whatever way.
+
+    Raises:
+        ScoreError: if there can be none.
+    """
     context = multiprocessing.get_context("spawn")
-    ours_to_hear, ours_to_hold = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(setup, ours_to_hear))
-    try:
-        yield pool
-    finally:
-        ours_to_hold.close()
-        pool.shutdown(wait=True, cancel_futures=True)
-        ours_to_hear.close()
+    with ExitStack() as open_ends:
+        try:
+            ours_to_hear, ours_to_hold = map(open_ends.enter_context, context.Pipe(duplex=False))
+            pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(setup, ours_to_hear))
+        except OSError as error:
+            raise not_started(f"it cannot start: {reason(error)}", _SEMAPHORES) from error
+        try:
+            yield pool
+        finally:
+            ours_to_hold.close()
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _submit(pool: ProcessPoolExecutor, task: Callable[..., Answer], *given: Shard) -> Future[Answer]:

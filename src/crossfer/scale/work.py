@@ -163,12 +163,15 @@ class Scorer:
             yield image
 
 
-def not_started(why: str) -> ScoreError:
-    """What to say where a process cannot begin to work, for which no image is to blame."""
+def not_started(why: str, also: str = "") -> ScoreError:
+    """What to say where a process cannot begin to work, for which no image is to blame.
+
+    ``also`` follows the memory and the processes that it is to have.
+    """
     return ScoreError(
         f"expected a process to work on {platform.node()}, found that {why}; give it memory and "
-        "processes; no image is to blame, and what is done stays as it is; go on with the same command "
-        "and --resume"
+        f"processes{also}; no image is to blame, and what is done stays as it is; go on with the same "
+        "command and --resume"
     )
 
 
