@@ -314,6 +314,16 @@ def test_an_input_of_no_use_is_one_sentence(tmp_path, name, content, message):
         entries(path)
 
 
+def test_the_columns_that_a_parquet_file_may_have_are_told(images, tmp_path):
+    write_table(pa.table({"blob": corpora.contents(images)}), tmp_path / "x.parquet")
+    told = (
+        r"a column path, .* or key, or one of bytes called image, .* or data, found 'blob'; name .*--column$"
+    )
+    with pytest.raises(ScoreError, match=told):
+        entries(tmp_path / "x.parquet")
+    assert read(entries(tmp_path / "x.parquet", column="blob")) == corpora.contents(images)
+
+
 def test_a_link_that_leads_round_in_a_circle_is_one_sentence_about_itself(tmp_path):
     loop = tmp_path / "loop"
     loop.symlink_to(loop)

@@ -126,7 +126,8 @@ def list_parquet(found: Listed, column: str | None) -> Iterator[Entry]:
         if (held := _bytes_column(table, column)) is not None:
             yield from _list_bytes(found, table, held)
         else:
-            chosen = _column(table.schema_arrow.names, PATH_COLUMNS, column, shown(found.path))
+            where = shown(found.path)
+            chosen = _column(table.schema_arrow.names, PATH_COLUMNS, column, where, BYTES_COLUMNS)
             yield from _list_rows(found, table, chosen)
 
 
@@ -195,16 +196,25 @@ def _row(table: bytes, name: bytes, number: int) -> Entry:
     return fault_entry(table, "listing", message, b"%d" % number)
 
 
-def _column(header: Sequence[str], known: Sequence[str], wanted: str | None, where: str) -> str:
+def _column(
+    header: Sequence[str], known: Sequence[str], wanted: str | None, where: str, held: Sequence[str] = ()
+) -> str:
+    """The column of names; ``held`` are those of images that the message tells as well."""
     for want in (wanted,) if wanted else known:
         for name in header:
             if name.strip().lower() == want.lower():
                 return name
-    expected = f"a column {wanted!r}" if wanted else f"a column {', '.join(known[:-1])} or {known[-1]}"
+    expected = f"a column {wanted!r}" if wanted else f"a column {_either(known)}"
+    if held and not wanted:
+        expected += f", or one of bytes called {_either(held)}"
     found = ", ".join(map(repr, header[:8])) or "none"
     raise ScoreError(
         f"{where}: expected {expected}, found {found}; name the one that holds the images: --column"
     )
+
+
+def _either(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _open(file: BinaryIO, path: bytes) -> ParquetFile:
