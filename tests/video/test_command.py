@@ -17,7 +17,7 @@ from crossfer.video import source as source_module
 from crossfer.video.command import run_video
 from crossfer.video.options import VideoOptions
 from crossfer.video.recognize import VideoSettings
-from crossfer.video.source import VideoError
+from crossfer.video.source import VideoError, VideoSource
 from support.bundles import calibrated_bundle, calibration
 from support.clips import Place, background, cut, frames_with, head, line, paste, write_clip
 from support.failing_disk import failing_at_packet
@@ -584,6 +584,28 @@ def test_seconds_end_video_and_sound_there(tmp_path, clip, recognizer):
     outcome = run_video(clip, recognizer, VideoOptions(annotate=copy, seconds=1.0), write=nowhere)
     assert outcome.frames == 25
     assert video(copy)[2] == pytest.approx(1.0, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("a.mp4", {}), ("a.mkv", {}), ("no-length.mkv", {"live": "1"})]
+)
+@pytest.mark.parametrize(("seconds", "end"), [(None, 3.0), (2.0, 2.0), (0.4, 0.4)])
+def test_sound_that_outlasts_the_pictures_goes_on(tmp_path, recognizer, name, options, seconds, end):
+    frames = [background(96, 64)] * 25
+    path = write_clip(tmp_path / name, frames, sound="aac", sound_end=3.0, container_options=options)
+    copy = tmp_path / f"copy-{name}"
+    outcome = run_video(path, recognizer, VideoOptions(annotate=copy, seconds=seconds), write=nowhere)
+    assert outcome.frames == min(25, round(end * 25))
+    assert video(copy)[2] == pytest.approx(end, abs=0.06)
+    if seconds is None:
+        assert sound(copy) == sound(path)
+
+
+def test_sound_ends_with_the_pictures_of_a_damaged_file(tmp_path, recognizer, monkeypatch):
+    path = write_clip(tmp_path / "a.mp4", [background(96, 64)] * 25, sound="aac", sound_end=3.0)
+    monkeypatch.setattr(VideoSource, "_missing", lambda _: "damaged")
+    run_video(path, recognizer, VideoOptions(annotate=tmp_path / "c.mp4"), write=nowhere)
+    assert video(tmp_path / "c.mp4")[2] == pytest.approx(1.0, abs=0.06)
 
 
 def test_a_file_that_is_cut_off_is_gone_through_as_far_as_it_goes(tmp_path, astronaut, recognizer):

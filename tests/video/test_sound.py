@@ -112,7 +112,7 @@ def test_a_source_that_is_gone_is_an_os_error_that_names_it(tmp_path):
     assert caught.value.filename == str(tmp_path / "gone.mp4")
 
 
-def test_sound_ends_where_the_pictures_end(tmp_path):
+def test_sound_ends_where_the_pictures_end_if_nothing_else_is_said(tmp_path):
     source = write_clip(tmp_path / "s.mp4", numbered(50), sound="aac")
     target, _ = copied(tmp_path, source, "copy.mp4", 20, 0.8)
     assert max(time for _, time in sound_packets(target)) < 0.8

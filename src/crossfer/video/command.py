@@ -294,8 +294,22 @@ class _Run:
 
     def _join(self, copy: SegmentWriter, folder: Path, target: Path) -> list[str]:
         copy.end_segment()
-        sound = self._source.file if self._source.has_audio else None
-        return join(copy.segments, folder, target, time_base=copy.time_base, end=self._end, sound=sound)
+        return join(
+            copy.segments,
+            folder,
+            target,
+            time_base=copy.time_base,
+            end=self._end,
+            sound=self._source.file if self._source.has_audio else None,
+            sound_end=self._sound_end(),
+        )
+
+    def _sound_end(self) -> float:
+        """Sound may outlast the pictures, but not where these ended before their time."""
+        if self._problem is not None:
+            return self._end
+        limit = self._options.seconds
+        return self._source.longest if limit is None else min(self._source.longest, limit)
 
     def _losses(self) -> list[str]:
         notes = []

@@ -29,6 +29,7 @@ def join(
     time_base: Fraction,
     end: float,
     sound: Path | None,
+    sound_end: float = 0.0,
 ) -> list[str]:
     """Writes the annotated copy from its segments and the sound of the source; it is whole or not there.
 
@@ -37,8 +38,9 @@ def join(
         folder: where they lie.
         target: the file to write; its suffix, one of ``SUFFIXES``, says of which kind.
         time_base: of the segments' stamps.
-        end: when the last frame ends, in seconds: sound ends there too.
+        end: when the last frame ends, in seconds.
         sound: the file whose sound to copy; None for silence.
+        sound_end: when the sound ends at the latest, in seconds, if that is after the last frame.
 
     Returns:
         What to tell the user about the sound: that some of it had to be encoded anew, or left out.
@@ -58,7 +60,7 @@ def join(
         tracks, notes = sound_tracks(output, source, kind)
         output.start_encoding()
         pictures = _video_packets(segments, folder, video, time_base, round(end / time_base))
-        sounds = sound_packets(source, tracks, end) if source is not None else iter(())
+        sounds = sound_packets(source, tracks, max(end, sound_end)) if source is not None else iter(())
         for packet in heapq.merge(pictures, sounds, key=_when):
             # Damaged sound is known by the muxer alone; without it there is still a copy.
             with suppress(InvalidDataError) if isinstance(packet.stream, AudioStream) else nullcontext():

@@ -22,7 +22,7 @@ _USUAL_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"})
 _SOUND: Literal["aac"] = "aac"  # where the sound of the source does not fit into the copy's kind of file
 _SOUND_RATES = frozenset(av.Codec(_SOUND, "w").audio_rates or ())  # samples a second that it knows
 _USUAL_SOUND_RATE = 48_000
-_STRAY = 50  # packets in a row after the end of the pictures that are more than a few wrong time stamps
+_STRAY = 50  # packets in a row after the end that are more than a few wrong time stamps
 
 
 @dataclass

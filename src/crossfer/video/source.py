@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -65,6 +66,8 @@ class VideoSource:
         live: whether it plays at its own pace and has no known end: a camera or stream.
         rate: frames per second as the source states them; 25 where it does not. May vary in fact.
         duration: length in seconds as the source states it; None if it does not.
+        longest: seconds within which all ends, sound that outlasts the pictures too, as the source states it;
+            infinite if it does not.
         time_base: the unit of the time stamps in seconds.
         has_audio: whether there is sound as well.
         damaged: how many parts could not be decoded so far.
@@ -97,6 +100,8 @@ class VideoSource:
         self._untimed = self.file is None and self._container.format.name == "mpjpeg"
         self.time_base: Fraction = _FINE if self._untimed else stream.time_base or _FINE
         self.duration: float | None = self._stated_duration()
+        whole = self._container.duration
+        self.longest: float = whole / av.time_base if whole else math.inf
         self.live: bool = self.file is None and self.duration is None
         self.has_audio: bool = bool(self._container.streams.audio)
         self.damaged = self.dropped = 0
