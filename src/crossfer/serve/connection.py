@@ -10,8 +10,15 @@ from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from crossfer.serve.limits import HEADER_SECONDS, STALLED_SECONDS, STREAM_HEADER_BYTES, STREAM_HEADERS
+from crossfer.serve.limits import (
+    HEADER_SECONDS,
+    PARTING_SECONDS,
+    STALLED_SECONDS,
+    STREAM_HEADER_BYTES,
+    STREAM_HEADERS,
+)
 from crossfer.serve.places import busy
 from crossfer.serve.problems import MEDIA_TYPE, Problem
 
@@ -107,6 +114,22 @@ def impatient(
         stalled_seconds: for which an answer may wait for a client that does not read.
     """
     return partial(_Connection, most=most, header_seconds=header_seconds, stalled_seconds=stalled_seconds)
+
+
+class StreamConnection(WebSocketsSansIOProtocol):
+    """The connection of a stream; what cannot be taken, as a frame too large, ends it with a reason."""
+
+    def handle_parser_exception(self) -> None:
+        """Says why, and discards what still comes: closed with that unread, TCP would lose the reason."""
+        if self.close_sent:
+            return
+        if (told := self.conn.close_sent) is not None:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": told.code, "reason": told.reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.transport.can_write_eof():  # not within TLS
+            self.transport.write_eof()
+        self.close_timer = self.loop.call_later(PARTING_SECONDS, self.transport.close)
 
 
 def _drop_if_silent(transport: asyncio.Transport) -> None:

@@ -10,6 +10,7 @@ STREAM_HEADER_BYTES, STREAM_HEADERS = 8000, 120  # of a stream's request: a line
 HEADER_SECONDS = 10.0  # from the first byte of a request, or from the connection, to the end of its headers
 KEEP_ALIVE_SECONDS = 75  # more than the 60 s of usual proxies, so that they are the ones to close
 STALLED_SECONDS = 30.0  # for a client that does not read its answer
+PARTING_SECONDS = 1.0  # in which who has sent too much can take in that it was
 FRAME_BYTES = 4 << 20  # one frame of a stream
 IDLE_STREAM_SECONDS = 120.0
 BATCH_SIZE = 32  # faces of all requests that go through the model together

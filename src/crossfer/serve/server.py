@@ -14,7 +14,7 @@ from pathlib import Path
 import uvicorn
 
 from crossfer.serve.app import create_app
-from crossfer.serve.connection import impatient
+from crossfer.serve.connection import StreamConnection, impatient
 from crossfer.serve.limits import FRAME_BYTES, HEADER_BYTES, KEEP_ALIVE_SECONDS
 from crossfer.serve.service import Service
 
@@ -127,7 +127,7 @@ def configure(app: object, service: Service, certificate: Certificate | None = N
         app,  # type: ignore[arg-type]
         loop="asyncio",
         http=impatient(service.limits.connections),  # type: ignore[arg-type]
-        ws="websockets-sansio",
+        ws=StreamConnection,
         ws_max_size=FRAME_BYTES,
         ws_per_message_deflate=False,  # a small message could grow a thousandfold
         lifespan="on",
