@@ -230,7 +230,7 @@ def test_a_bad_row_of_a_table_that_the_splits_share_is_told_once(
     assert run(monkeypatch, "evaluate", *where, *asked) == 0
     captured = capsys.readouterr()
     skipped = json.loads(captured.out)["skipped"]
-    assert (skipped["count"], "row 1: expected 3 cells" in skipped["reasons"][0]) == (1, True)
+    assert (skipped["count"], "line 2: expected 3 cells" in skipped["reasons"][0]) == (1, True)
     assert captured.err == f"left out: {skipped['reasons'][0]}\n"
     run(monkeypatch, "calibrate", tiny_model, *where, "-o", tmp_path / "new.onnx")
     assert capsys.readouterr().err.count("left out: ") == 1

@@ -64,7 +64,7 @@ def test_a_bad_row_that_train_and_valid_share_is_told_once(
     table.write_text("\n".join(["path,label,split", "short", *rows]) + "\n")
     where = ("--data", "table", "--root", table, "--skip-bad", "-o", tmp_path / "int8.onnx")
     assert "expected" in str(run(monkeypatch, "quantize", model, *where))  # of too few faces
-    assert capsys.readouterr().err.count("row 1: expected 3 cells, found 1") == 1
+    assert capsys.readouterr().err.count("line 2: expected 3 cells, found 1") == 1
 
 
 @pytest.mark.parametrize(("trained", "balance"), [(0.0, 0.5), (1.0, 0.0)])

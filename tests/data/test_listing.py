@@ -12,7 +12,7 @@ from crossfer.data.sample import DataError
 
 def test_a_cell_may_be_long():
     cell = "x" * MAX_CELL
-    assert list(csv_lines([f"a.png,{cell}\n"], "x.csv")) == [["a.png", cell]]
+    assert list(csv_lines([f"a.png,{cell}\n"], "x.csv")) == [(1, ["a.png", cell])]
 
 
 def test_a_quotation_mark_that_nothing_closes_is_told_before_all_is_read():

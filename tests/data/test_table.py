@@ -111,16 +111,16 @@ def test_votes_for_no_class_are_not_dropped_unseen(tmp_path: Path):
     assert three.samples[0].votes == (0, 1, 0)
 
 
-def test_a_missing_image_is_named_with_its_row(tmp_path: Path):
+def test_a_missing_image_is_named_with_its_line(tmp_path: Path):
     rows = (("faces/a.png", "sad"), ("faces\\b.png", "sad"), ("faces/z.png", "sad"))
     path = write(tmp_path / "t.csv", ("path", "label"), rows)
     place = re.escape(f"{tmp_path}/faces\\b.png")
-    told = rf"t\.csv, row 2: no image {place}; write / between folders \(2 of the 3"
+    told = rf"t\.csv, line 3: no image {place}; write / between folders \(2 of the 3"
     with pytest.raises(DataError, match=told):
         open_dataset("table", path)
     dataset = open_dataset("table", path, skip_bad=True)
     assert (len(dataset), len(dataset.skipped)) == (1, 2)
-    assert dataset.skipped[1].startswith(f"{path}, row 3: no image {tmp_path}/faces/z.png (2 of the 3")
+    assert dataset.skipped[1].startswith(f"{path}, line 4: no image {tmp_path}/faces/z.png (2 of the 3")
 
 
 def test_a_row_of_other_length_counts(tmp_path: Path):
@@ -128,12 +128,22 @@ def test_a_row_of_other_length_counts(tmp_path: Path):
         tmp_path / "t.csv", ("path", "label"), (("x",), ("faces/a.png", "sad"), ("faces/b.png", "?"))
     )
     skipped = open_dataset("table", path, skip_bad=True).skipped
-    assert [line.partition(": ")[0] for line in skipped] == [f"{path}, row 1", f"{path}, row 3"]
+    assert [line.partition(": ")[0] for line in skipped] == [f"{path}, line 2", f"{path}, line 4"]
+
+
+def test_a_row_of_csv_is_told_by_the_line_that_an_editor_shows(tmp_path: Path):
+    path = write(tmp_path / "t.csv", ("path", "label", "note"), (("faces/a.png", "sad", '"two\n\nlines"'),))
+    path.write_text(path.read_text() + '\nfaces/b.png,bored,"two\nlines"\nfaces/c.png\n')
+    skipped = open_dataset("table", path, skip_bad=True).skipped
+    assert [line.partition(": ")[0] for line in skipped] == [f"{path}, line 6", f"{path}, line 8"]
+    path = write(tmp_path / "t.parquet", ("path", "label"), (("faces/a.png", "sad"), ("faces/b.png", "?")))
+    with pytest.raises(DataError, match=r"t\.parquet, row 2: unknown expression '\?'"):
+        open_dataset("table", path)
 
 
 def test_numbers_need_an_order(tmp_path: Path):
     path = write(tmp_path / "t.csv", ("path", "label"), (("faces/a.png", 3), ("faces/b.png", 0)))
-    with pytest.raises(DataError, match=r"t\.csv, row 1: expected a label by name .* found the number 3"):
+    with pytest.raises(DataError, match=r"t\.csv, line 2: expected a label by name .* found the number 3"):
         open_dataset("table", path)
     dataset = open_dataset("table", path, classes=RAFDB, numbered=True)
     assert [RAFDB.expressions[s.label] for s in dataset.samples] == ["happiness", "surprise"]
@@ -170,14 +180,14 @@ def test_a_number_that_a_class_has_for_its_name_is_that_class(numbered: bool, na
 @pytest.mark.parametrize("classes", ["1,2,4", "none,1", "-1,0,+1", "0.5,1.5", ".5,.6"])
 def test_beside_a_class_with_a_number_for_its_name_no_number_is_a_position(classes: str, tmp_path: Path):
     path = write(tmp_path / "t.csv", ("path", "label"), (("faces/a.png", "3.0"), ("faces/b.png", 2)))
-    with pytest.raises(DataError, match=r"row 1: unknown expression '3' .* expected one of "):
+    with pytest.raises(DataError, match=r"line 2: unknown expression '3' .* expected one of "):
         open_dataset("table", path, classes=label_set(classes), numbered=True)
 
 
 def test_a_table_of_bad_rows_alone_says_what_is_wrong_with_the_first(tmp_path: Path):
     path = write(tmp_path / "t.csv", ("path", "label"), (("faces/a.png", "x"), ("faces/b.png", "y")))
     with pytest.raises(
-        DataError, match=r"found none that can be used; the first fault: .*t\.csv, row 1: .*'x'"
+        DataError, match=r"found none that can be used; the first fault: .*t\.csv, line 2: .*'x'"
     ):
         open_dataset("table", path, skip_bad=True)
 
@@ -194,15 +204,15 @@ def test_a_table_of_bad_rows_alone_says_what_is_wrong_with_the_first(tmp_path: P
         (
             ("path", "label"),
             ("faces/a.png", "bored"),
-            "row 1: unknown expression 'bored' .*with --classes, in",
+            "line 2: unknown expression 'bored' .*with --classes, in",
         ),
-        (("path", "label"), ("faces/a.png", "sad", "x"), "row 1: expected 2 cells, found 3"),
+        (("path", "label"), ("faces/a.png", "sad", "x"), "line 2: expected 2 cells, found 3"),
         (("path", "label"), ('"' + "x" * 200_000, "sad"), r"t\.csv, line 2: expected a line of CSV"),
         (("path", "label"), ('"faces/a.png', "sad\nb.png,sad"), r"t\.csv, line 2: expected a line of CSV"),
         (("path", "label"), ('"faces"/a.png', "sad"), r"t\.csv, line 2: expected a line of CSV"),
-        (("path", "label"), ("", "sad"), "row 1: expected a path in column path, found nothing"),
-        (("path", "label"), ("faces/z.png", "sad"), r"t\.csv, row 1: no image .*faces/z\.png \(1 of the 1"),
-        (("path", *FERPLUS.expressions), ("faces/a.png", *[0] * 8), "row 1: expected a vote for one of"),
+        (("path", "label"), ("", "sad"), "line 2: expected a path in column path, found nothing"),
+        (("path", "label"), ("faces/z.png", "sad"), r"t\.csv, line 2: no image .*faces/z\.png \(1 of the 1"),
+        (("path", *FERPLUS.expressions), ("faces/a.png", *[0] * 8), "line 2: expected a vote for one of"),
         (
             ("path", *FERPLUS.expressions),
             ("faces/a.png", -1, *[0] * 7),
@@ -232,7 +242,7 @@ def test_bad_tables_are_named(header, row, message: str, tmp_path: Path):
 
 def test_a_path_listed_twice_and_a_missing_split_are_named(tmp_path: Path):
     path = write(tmp_path / "t.csv", rows=(*ROWS, ROWS[0]))
-    told = r"t\.csv, row 5: lists faces/a\.png twice, first in row 1; leave one"
+    told = r"t\.csv, line 6: lists faces/a\.png twice, first in line 2; leave one"
     with pytest.raises(DataError, match=told):
         open_dataset("table", path, split="train")
     assert len(open_dataset("table", path, split="train", skip_bad=True)) == 2

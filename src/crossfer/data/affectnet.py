@@ -185,8 +185,7 @@ def _from_list(layout: _Layout, faults: Faults) -> Iterator[_Row]:
     path = f"{layout.source.where}/{layout.list_path}"
     data = layout.source.bytes_of(layout.list_path or "") or b""
     text = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", "replace", newline="")
-    lines = csv_lines(text, path)
-    for number, cells in enumerate(lines, start=1):
+    for number, cells in csv_lines(text, path):
         if number == 1 and cells[:1] == [COLUMNS[0]]:
             if tuple(cells) != COLUMNS:
                 raise DataError(

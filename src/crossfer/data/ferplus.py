@@ -176,10 +176,10 @@ def _read_table(tree: Tree, faults: Faults) -> list[_Row]:
             "obtain it from the FER+ repository or use the labels 'label-csv'"
         )
     lines = csv_lines(io.StringIO(_text(data, path), newline=""), path)
-    if (header := tuple(next(lines, ()))) != HEADER:
+    if (header := tuple(next(lines, (1, []))[1])) != HEADER:
         raise DataError(f"{path}, line 1: expected the header {','.join(HEADER)}, found {','.join(header)!r}")
     rows = []
-    for line, cells in enumerate(lines, start=2):
+    for line, cells in lines:
         where = f"{path}, line {line}"
         if (votes := _votes(cells, where, faults)) is None:
             continue
@@ -196,7 +196,7 @@ def _read_folder_labels(images: _Images, split: str, faults: Faults) -> list[_Ro
     if (data := images.bytes_of("label.csv")) is None:
         raise DataError(f"{path}: no such file; use the labels 'fer2013new'")
     rows = []
-    for line, cells in enumerate(csv_lines(io.StringIO(_text(data, path), newline=""), path), start=1):
+    for line, cells in csv_lines(io.StringIO(_text(data, path), newline=""), path):
         where = f"{path}, line {line}"
         if (votes := _votes(cells, where, faults)) is not None:
             rows.append(_Row(where, line, split, cells[0], votes))

@@ -22,8 +22,8 @@ def is_image(name: str) -> bool:
     return name[name.rfind(".") :].lower() in SUFFIXES if "." in name else False
 
 
-def csv_lines(text: Iterable[str], where: str, start: int = 1) -> Iterator[list[str]]:
-    """The cells of each line of a CSV file.
+def csv_lines(text: Iterable[str], where: str, start: int = 1) -> Iterator[tuple[int, list[str]]]:
+    """Each row of a CSV file: the number of the line where it begins, and its cells.
 
     Args:
         text: its lines.
@@ -38,7 +38,7 @@ def csv_lines(text: Iterable[str], where: str, start: int = 1) -> Iterator[list[
     lines, begins = csv.reader(text, strict=True), start
     try:
         for cells in lines:
-            yield cells
+            yield begins, cells
             begins = start + lines.line_num
     except csv.Error as error:
         raise DataError(

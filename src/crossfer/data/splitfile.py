@@ -87,7 +87,7 @@ def read_split_file(path: Path) -> SplitFile:
     if lines[start : start + 1] != ["image,split"]:
         raise DataError(f"{path}, line {start + 1}: expected the header image,split")
     split_of: dict[str, str] = {}
-    for number, cells in enumerate(csv_lines(lines[start + 1 :], str(path), start + 2), start=start + 2):
+    for number, cells in csv_lines(lines[start + 1 :], str(path), start + 2):
         if len(cells) != 2 or cells[1] not in SPLITS:
             raise DataError(
                 f"{path}, line {number}: expected an image and one of {', '.join(SPLITS)}, "

@@ -29,7 +29,7 @@ from crossfer.data.folder import SPLIT_FOLDERS
 from crossfer.data.listing import note_twins, read_from
 from crossfer.data.names import NAME_OWN
 from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
-from crossfer.data.table_rows import Row, open_table, require_usable
+from crossfer.data.table_rows import Row, Table, open_table, require_usable
 from crossfer.data.tree import Tree, list_some
 from crossfer.labels import SYNONYMS, LabelSet, canonical
 
@@ -67,7 +67,7 @@ class _Columns:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    row: int
+    number: int
     member: str
     label: int
     votes: tuple[float, ...] | None
@@ -91,13 +91,14 @@ def list_table(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
         DataError: if there is no such table, a column is missing, or it has no image of the split.
     """
     labels, split = options.classes, options.split
-    rows, tree, where = open_table(root, faults)
-    columns = _columns(next(rows), labels, where)
-    entries = list(_entries(rows, columns, options, where, faults))
-    note_twins(where, [(entry.row, entry.member) for entry in entries], faults, unit="row")
+    table = open_table(root, faults)
+    tree, where = table.tree, table.where
+    columns = _columns(table.header, labels, where)
+    entries = list(_entries(table, columns, options, faults))
+    note_twins(where, [(entry.number, entry.member) for entry in entries], faults, unit=table.unit)
     entries = list({entry.member: entry for entry in reversed(entries)}.values())[::-1]
     there = [entry for entry in entries if tree.has(entry.member)]
-    _note_missing(tree, where, entries, there, faults)
+    _note_missing(table, entries, there, faults)
     samples = _samples(tree, there, split)
     if not len(samples):
         why = f" that can be used; the first fault: {faults.found[0].message}" if faults.found else ""
@@ -108,12 +109,11 @@ def list_table(root: Path, options: ListingOptions, faults: Faults) -> Dataset:
 
 def split_values(root: Path) -> set[str]:
     """The splits that a table names; none where it has no column for them."""
-    rows, _, where = open_table(root, Faults(True))
-    header = next(rows)
-    if (column := _named(SPLITS, list(header))) is None:
+    table = open_table(root, Faults(True))
+    if (column := _named(SPLITS, list(table.header))) is None:
         return set()
-    require_usable(header, [column], where)
-    values = {_text(row.get(column)).lower() for row in rows}
+    require_usable(table.header, [column], table.where)
+    values = {_text(row.get(column)).lower() for _, row in table.rows}
     return {SPLIT_NAMES[value] for value in values if value in SPLIT_NAMES}
 
 
@@ -200,26 +200,22 @@ def _votes_missing(names: Sequence[str], labels: LabelSet) -> str:
     )
 
 
-def _note_missing(
-    tree: Tree, where: str, entries: Sequence[_Entry], there: Sequence[_Entry], faults: Faults
-) -> None:
+def _note_missing(table: Table, entries: Sequence[_Entry], there: Sequence[_Entry], faults: Faults) -> None:
     """Notes the rows whose image is not there: each, or the first where it stops."""
     kept = {entry.member for entry in there}
     missing = [entry for entry in entries if entry.member not in kept]
     for entry in missing:
         hint = "; write / between folders" if "\\" in entry.member else ""
         faults.add(
-            f"{where}, row {entry.row}: no image {tree.where}/{entry.member}{hint} "
+            f"{table.where}, {table.unit} {entry.number}: no image {table.tree.where}/{entry.member}{hint} "
             f"({len(missing):,} of the {len(entries):,} images are missing)",
             "missing",
         )
 
 
-def _entries(
-    rows: Iterator[Row], columns: _Columns, options: ListingOptions, where: str, faults: Faults
-) -> Iterator[_Entry]:
-    folder = os.path.dirname(where)
-    for number, row in enumerate(rows, start=1):
+def _entries(table: Table, columns: _Columns, options: ListingOptions, faults: Faults) -> Iterator[_Entry]:
+    folder = os.path.dirname(table.where)
+    for number, row in table.rows:
         if all(value is None or value == "" for value in row.values()):
             continue
         try:
@@ -227,7 +223,7 @@ def _entries(
                 yield _entry(number, row, columns, options, folder)
         except (ValueError, KeyError) as error:
             reason = f"no value for column {error}" if isinstance(error, KeyError) else error
-            faults.add(f"{where}, row {number}: {reason}")
+            faults.add(f"{table.where}, {table.unit} {number}: {reason}")
 
 
 def _entry(number: int, row: Row, columns: _Columns, options: ListingOptions, folder: str) -> _Entry:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +19,40 @@ SUFFIXES = (".csv", ".parquet")
 Row = Mapping[str, Any]
 
 
-def open_table(root: Path, faults: Faults) -> tuple[Iterator[Row], Tree, str]:
+@dataclass(frozen=True)
+class Table:
+    """A table that is open.
+
+    Attributes:
+        tree: what its paths are relative to.
+        where: its place, for messages.
+        unit: what its rows are counted in: ``"line"`` of a CSV file, the header's being 1, or ``"row"``.
+        header: for each column what speaks against using it, or None.
+        rows: each with its number.
+    """
+
+    tree: Tree
+    where: str
+    unit: str
+    header: Row
+    rows: Iterator[tuple[int, Row]]
+
+
+def open_table(root: Path, faults: Faults) -> Table:
     """Opens the table that a path leads to.
 
     Args:
         root: the ``.csv`` or ``.parquet`` file; or a folder, or a zip, with one such file at its top.
         faults: what to do about rows of another length than the header.
 
-    Returns:
-        The header, for each column what speaks against using it or None, and after it the rows; the tree
-        that the table's paths are relative to; and the table's place, for messages.
-
     Raises:
         DataError: if there is no such table, or more than one; while rows are taken, if it cannot be read.
     """
     tree, name = _find_table(root)
-    rows = _parquet_rows(tree, name) if name.lower().endswith(".parquet") else _csv_rows(tree, name, faults)
-    return rows, tree, f"{tree.where}/{name}"
+    is_csv = not name.lower().endswith(".parquet")
+    rows = _csv_rows(tree, name, faults) if is_csv else _parquet_rows(tree, name)
+    _, header = next(rows)
+    return Table(tree, f"{tree.where}/{name}", "line" if is_csv else "row", header, rows)
 
 
 def require_usable(header: Row, columns: Iterable[str | None], where: str) -> None:
@@ -94,27 +113,26 @@ def _header(names: Sequence[str], nested: Mapping[str, str] | None = None) -> Ro
     return {name: faults.get(name) for name in names}
 
 
-def _csv_rows(tree: Tree, name: str, faults: Faults) -> Iterator[Row]:
-    """First the header, then each row."""
+def _csv_rows(tree: Tree, name: str, faults: Faults) -> Iterator[tuple[int, Row]]:
+    """First the header, then each row, with the lines where they begin."""
     text = io.TextIOWrapper(io.BytesIO(tree.bytes_of(name) or b""), "utf-8-sig", newline="")
     lines = csv_lines(text, f"{tree.where}/{name}")
     try:
-        header = next(lines, [])
-        yield _header(header)
-        for number, cells in enumerate(lines, start=1):
+        begins, header = next(lines, (1, []))
+        yield begins, _header(header)
+        for line, cells in lines:
             if len(cells) in {0, len(header)}:
-                yield dict(zip(header, cells, strict=False))
+                yield line, dict(zip(header, cells, strict=False))
             else:
                 faults.add(
-                    f"{tree.where}/{name}, row {number}: expected {len(header)} cells, found {len(cells)}"
+                    f"{tree.where}/{name}, line {line}: expected {len(header)} cells, found {len(cells)}"
                 )
-                yield {}  # so that the rows after it keep their numbers
     except UnicodeDecodeError as error:
         raise DataError(f"{tree.where}/{name}: expected a CSV table in UTF-8 ({error})") from error
 
 
-def _parquet_rows(tree: Tree, name: str) -> Iterator[Row]:
-    """First the header, then each row."""
+def _parquet_rows(tree: Tree, name: str) -> Iterator[tuple[int, Row]]:
+    """First the header as row 0, then each row."""
     try:
         from pyarrow import ArrowException, types  # noqa: PLC0415 - an extra
         from pyarrow.parquet import ParquetFile  # noqa: PLC0415
@@ -126,8 +144,8 @@ def _parquet_rows(tree: Tree, name: str) -> Iterator[Row]:
         kinds = (types.is_nested, types.is_binary, types.is_large_binary)
         fields = list(file.schema_arrow)
         nested = {field.name: str(field.type) for field in fields if any(is_(field.type) for is_ in kinds)}
-        yield _header([field.name for field in fields], nested)
-        for batch in file.iter_batches(batch_size=8192):
-            yield from batch.to_pylist()
+        yield 0, _header([field.name for field in fields], nested)
+        batches = file.iter_batches(batch_size=8192)
+        yield from enumerate(chain.from_iterable(batch.to_pylist() for batch in batches), start=1)
     except (ArrowException, OSError) as error:
         raise DataError(f"{tree.where}/{name}: expected a whole Parquet file ({error})") from error
