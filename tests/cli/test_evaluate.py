@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from crossfer.data import source
+from crossfer.data.sample import Dataset, Faults
 from crossfer.data.splitfile import read_split_file
 from crossfer.runtime.bundle import read_bundle, write_bundle
 from data.layouts import write_affectnet_lists, write_class_folders, write_folders, write_zips
@@ -143,6 +145,24 @@ def test_bad_images_stop_it_or_are_counted(monkeypatch, capsys, faces: Path, tin
     assert "fear/0.png" in values["skipped"]["reasons"][0]
     assert captured.err.startswith("left out: ")
     assert len(captured.err.splitlines()) == 1
+
+
+def test_an_image_that_vanishes_later_is_left_out_too(monkeypatch, capsys, faces: Path, tiny_model: Path):
+    keep = source.keep_readable
+
+    def vanish(dataset: Dataset, faults: Faults) -> Dataset:
+        kept = keep(dataset, faults)
+        (faces / "fear" / "0.png").unlink()
+        return kept
+
+    monkeypatch.setattr(source, "keep_readable", vanish)
+    options = ("--data", "folder", "--root", faces, "--model", tiny_model, "--detector", "none")
+    assert run(monkeypatch, *options, "--format", "json", "--skip-bad") == 0
+    captured = capsys.readouterr()
+    values = json.loads(captured.out)
+    assert (values["n"], values["skipped"]["count"]) == (4, 1)
+    assert captured.err == f"left out: {values['skipped']['reasons'][0]}\n"
+    assert "fear/0.png: no such file" in captured.err
 
 
 @pytest.mark.parametrize(

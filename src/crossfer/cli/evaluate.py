@@ -124,6 +124,7 @@ def evaluate(
         corruptions=corruptions,
         evidence=evidence_test,
         seed=seed,
+        skip_bad=skip_bad,
     )
     command = shlex.join(["crossfer", *sys.argv[1:]])
     result, answers = run_evaluation(recognizer, dataset, options, command=command)

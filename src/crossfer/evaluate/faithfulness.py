@@ -14,6 +14,7 @@ import numpy as np
 
 from crossfer.data.sample import DataError, Dataset
 from crossfer.evaluate.result import EvidenceResult
+from crossfer.evaluate.unreadable import Unreadable
 from crossfer.metrics import bootstrap_resamples, percentile_interval
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.types import Prediction
@@ -31,6 +32,7 @@ def measure_evidence(
     dataset: Dataset,
     *,
     seed: int = 0,
+    unreadable: Unreadable | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> EvidenceResult:
     """Compares the order of the evidence with a random order, image by image.
@@ -41,16 +43,22 @@ def measure_evidence(
         recognizer: the model; its answers to face crops are tested.
         dataset: face crops, of which up to ``IMAGES`` are drawn without replacement.
         seed: of that draw and of the random orders.
+        unreadable: what to do about images that cannot be read, by default to stop.
         progress: called with the number of images done since the last call.
 
     Raises:
-        DataError: if there are no images, or one cannot be read.
+        DataError: if there are no images that can be read, or one cannot be and is not skipped.
     """
     if not dataset.samples:
         raise DataError(f"{dataset.name}: expected at least one image, found none")
     rng = np.random.default_rng(seed)
     drawn = rng.permutation(len(dataset))[:IMAGES]
-    areas = np.array(list(_all_areas(recognizer, dataset, drawn, rng, progress)))
+    unreadable = unreadable or Unreadable()
+    areas = np.array(
+        list(_all_areas(recognizer, dataset, drawn, rng, unreadable=unreadable, progress=progress))
+    )
+    if not len(areas):
+        raise DataError(f"{dataset.name}: expected at least one image that can be read, found none")
     deletion, deletion_random, insertion, insertion_random = map(float, areas.mean(axis=0))
     return EvidenceResult(
         n=len(areas),
@@ -75,10 +83,14 @@ def _all_areas(
     dataset: Dataset,
     drawn: np.ndarray,
     rng: np.random.Generator,
+    *,
+    unreadable: Unreadable,
     progress: Callable[[int], None],
 ) -> Iterator[Areas]:
     for index in drawn:
-        yield _areas(recognizer, dataset.read(dataset.samples[index]), rng)
+        pixels = unreadable.read(dataset, dataset.samples[index])
+        if pixels is not None:
+            yield _areas(recognizer, pixels, rng)
         progress(1)
 
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from crossfer.data.duplicates import find_near_pairs, group_duplicates
 from crossfer.data.fingerprint import take_fingerprints
-from crossfer.data.sample import DataError, Dataset
+from crossfer.data.sample import DataError, Dataset, Sample
 from crossfer.evaluate.evaluation import measure_part
 from crossfer.evaluate.predictions import Predictions
 from crossfer.evaluate.result import LeakResult, PartResult
+from crossfer.evaluate.unreadable import Unreadable
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ def find_leaks(
     dataset: Dataset,
     others: Sequence[Dataset],
     progress: Callable[[int], None] = lambda _: None,
+    unreadable: Unreadable | None = None,
 ) -> Leaks:
     """Reads all images once and compares them.
 
@@ -48,21 +50,36 @@ def find_leaks(
         others: the splits to look in.
         progress: called with the number of images read since the last call, then with 1 for each of the
             ``TABLES`` steps of the comparison.
+        unreadable: what to do about images that cannot be read, by default to stop.
 
     Raises:
-        DataError: if an image cannot be read: copies of it would go unseen.
+        DataError: if an image cannot be read and is not skipped: copies of it would go unseen.
     """
+    unreadable = unreadable or Unreadable()
     prints = take_fingerprints([dataset, *others], progress=progress)
-    for reason in prints.unreadable.values():
-        raise DataError(reason)
+    for index, reason in prints.unreadable.items():
+        unreadable.add(_sample_at([dataset, *others], index), DataError(reason))
     same = group_duplicates(prints)
     near = group_duplicates(prints, find_near_pairs(prints, progress=progress))
     identical, nearly = _occurring(dataset, same), _occurring(dataset, near)
     groups = dict(zip((sample.path for sample in dataset.samples), near.tolist(), strict=False))
-    looked_in = {other.samples[0].split: len(other) for other in others if other.samples}
+    looked_in = {
+        other.samples[0].split: int(unreadable.readable(other.samples).sum())
+        for other in others
+        if other.samples
+    }
     left_out = dict.fromkeys(reason for other in others for reason in other.skipped)
     told = set(dataset.skipped)  # a bad row of a table that the splits share is met in each
     return Leaks(looked_in, identical, nearly, tuple(r for r in left_out if r not in told), groups)
+
+
+def _sample_at(datasets: Sequence[Dataset], index: int) -> Sample:
+    """The sample of an index that counts on from one data set to the next."""
+    for each in datasets:
+        if index < len(each):
+            return each.samples[index]
+        index -= len(each)
+    raise IndexError(index)
 
 
 def _occurring(dataset: Dataset, groups: np.ndarray) -> frozenset[str]:

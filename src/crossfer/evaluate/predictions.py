@@ -9,6 +9,7 @@ import numpy as np
 
 from crossfer.data.fingerprint import pixel_digest
 from crossfer.data.sample import DataError, Dataset, Sample
+from crossfer.evaluate.unreadable import Unreadable
 from crossfer.labels import LabelSet
 from crossfer.metrics import NO_ANSWER
 from crossfer.runtime.recognizer import Recognizer
@@ -112,6 +113,7 @@ def predict(
     dataset: Dataset,
     *,
     transform: Transform | None = None,
+    unreadable: Unreadable | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Predictions:
     """Runs a model over a data set: on face crops, or end to end if the recogniser has a detector.
@@ -125,25 +127,29 @@ def predict(
         dataset: labelled images; the model must know all of its classes, and may know more.
         transform: changes each image, uint8 RGB (H, W, 3), before the model sees it; it is also given the
             digest of the unchanged pixels.
+        unreadable: what to do about images that cannot be read, by default to stop; those that are skipped
+            have no row, and stand in ``Predictions.skipped``.
         progress: called with the number of images done since the last call.
 
     Raises:
         ValueError: if the model lacks one of the data set's classes.
-        DataError: if there are no images, or one of them cannot be read.
+        DataError: if there are no images that can be read, or one of them cannot be and is not skipped.
     """
     labels = recognizer.meta.labelset
     class_of = _class_map(dataset.labels, labels, recognizer.meta.name)
     if not dataset.samples:
         raise DataError(f"{dataset.name}: expected at least one image under {dataset.protocol}, found none")
     ask = _ask_crops if recognizer.detector_name == "none" else _ask_largest_face
+    unreadable = unreadable or Unreadable()
     digests: list[str] = []
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for start in range(0, len(dataset), CHUNK):
         chunk = dataset.samples[start : start + CHUNK]
-        images = _read(dataset, chunk, transform, digests)
+        images = _read(dataset, chunk, transform, unreadable, digests)
         parts.append(_arrays(list(ask(recognizer, images)), labels))
         progress(len(chunk))
     logits, probabilities = map(np.concatenate, zip(*parts, strict=True))
+    dataset = unreadable.without(dataset)
     return Predictions(
         About(
             dataset.name,
@@ -160,7 +166,7 @@ def predict(
         logits=logits,
         probabilities=probabilities,
         votes=_votes(dataset.samples, class_of, len(labels)),
-        skipped=dataset.skipped,
+        skipped=(*dataset.skipped, *unreadable.found.values()),
     )
 
 
@@ -176,11 +182,16 @@ def _class_map(theirs: LabelSet, ours: LabelSet, model: str) -> tuple[int, ...]:
 
 
 def _read(
-    dataset: Dataset, samples: Sequence[Sample], transform: Transform | None, digests: list[str]
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    transform: Transform | None,
+    unreadable: Unreadable,
+    digests: list[str],
 ) -> Iterator[np.ndarray]:
-    """The images, changed; the digest of each is appended to ``digests``."""
+    """The images that can be read, changed; the digest of each is appended to ``digests``."""
     for sample in samples:
-        pixels = dataset.read(sample)
+        if (pixels := unreadable.read(dataset, sample)) is None:
+            continue
         digests.append(pixel_digest(pixels).tobytes().hex())
         yield pixels if transform is None else transform(pixels, digests[-1])
 
