@@ -147,6 +147,39 @@ def test_bad_images_stop_it_or_are_counted(monkeypatch, capsys, faces: Path, tin
     assert len(captured.err.splitlines()) == 1
 
 
+def test_what_skip_bad_would_leave_out_is_told_with_that_way_out(
+    monkeypatch, tmp_path: Path, faces: Path, tiny_model: Path
+):
+    ends = ("; or leave it out with --skip-bad", "; or leave them out with --skip-bad")
+    where = ("--model", tiny_model, "--detector", "none", "--data")
+    cut = ("folder", "--root", faces, "--test", "0.4", "-o", tmp_path / "split.csv")
+    assert run_main(monkeypatch, "data", "split", *cut) == 0
+    (faces / "fear" / "0.png").rename(faces / "fear" / "new.png")
+    split = ("--split-file", tmp_path / "split.csv")
+    assert str(run(monkeypatch, *where, "folder", "--root", faces, *split)).endswith(ends[1])
+    (faces / "fear" / "new.png").write_bytes(b"no image")
+    assert str(run(monkeypatch, *where, "folder", "--root", faces)).endswith(ends[0])
+    (tmp_path / "t.csv").write_text("path,label\nfaces/Happy/0.png,bored\n")
+    assert str(run(monkeypatch, *where, "table", "--root", tmp_path / "t.csv")).endswith(ends[0])
+    refused = [
+        run_main(monkeypatch, "data", "split", *cut),  # has no such option
+        run(monkeypatch, *where, "folder", "--root", tmp_path / "nowhere"),
+    ]
+    assert all("expected" in str(told) and "--skip-bad" not in str(told) for told in refused)
+
+
+def test_a_bad_image_of_another_split_is_told_with_that_way_out(
+    monkeypatch, tmp_path: Path, tiny_model: Path
+):
+    for part in ("train", "test"):
+        write_class_folders(tmp_path / part, {"happiness": 2})
+    (tmp_path / "train" / "happiness" / "1.png").write_bytes(b"no image")
+    where = ("--data", "folder", "--root", tmp_path, "--model", tiny_model, "--detector", "none")
+    told = str(run(monkeypatch, *where, "--leaks"))
+    assert "train/happiness/1.png: expected" in told
+    assert told.endswith("; or leave it out with --skip-bad")
+
+
 def test_an_image_that_vanishes_later_is_left_out_too(monkeypatch, capsys, faces: Path, tiny_model: Path):
     keep = source.keep_readable
 

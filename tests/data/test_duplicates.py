@@ -71,7 +71,8 @@ def test_nearly_identical_and_mirrored_ones_are_found_across_data_sets():
 
 def test_images_that_cannot_be_read_are_told_and_like_no_other():
     prints = take_fingerprints([dataset([None, picture(1), None, np.zeros((9, 9, 3), np.uint8)])])
-    assert prints.unreadable == {0: "0: cannot be read", 2: "2: cannot be read"}
+    told = {index: str(error) for index, error in prints.unreadable.items()}
+    assert told == {0: "0: cannot be read", 2: "2: cannot be read"}
     assert members(group_duplicates(prints, find_near_pairs(prints))) == []
 
 

@@ -1,4 +1,4 @@
-"""How the help shows options and arguments: each value by one word, what it may be in the text."""
+"""How the help shows options and arguments, each value by one word; and what errors say of options."""
 
 from __future__ import annotations
 
@@ -20,7 +20,25 @@ class ReadableGroup(TyperGroup):
 
 
 class ReadableCommand(TyperCommand):
-    """A command whose parameters are shown alike, and whole where the terminal is narrow."""
+    """A command whose parameters are shown alike, and whole where the terminal is narrow.
+
+    What its option --skip-bad would have left out is told with that way out.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it."""
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            from crossfer.data.sample import BadSampleError  # costs time, and only here
+
+            helps = "skip_bad" in ctx.params and not ctx.params.get(
+                "resume"
+            )  # a run goes on with what it had
+            if not helps or not isinstance(error, BadSampleError):
+                raise
+            what = "them" if error.several else "it"
+            raise BadSampleError(f"{error}; or leave {what} out with --skip-bad") from error
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Its parameters."""

@@ -193,7 +193,9 @@ def _unreadable_findings(prints: Fingerprints) -> Iterator[Finding]:
             f"{len(prints.unreadable):,} images cannot be read; obtain them again, or leave them out with "
             "--skip-bad"
         )
-        yield Finding("fatal", "unreadable", message, _some(list(prints.unreadable.values())))
+        yield Finding(
+            "fatal", "unreadable", message, _some([str(error) for error in prints.unreadable.values()])
+        )
 
 
 def _count_findings(parts: Sequence[_Part]) -> Iterator[Finding]:

@@ -25,12 +25,12 @@ class Fingerprints:
     Attributes:
         digests: (N, 16) uint8, BLAKE2b of shape and pixels as decoded: equal if and only if the pixels are.
         thumbnails: (N, 576) uint8, the whole image in grey on 24 x 24 pixels, each the mean of its area.
-        unreadable: for each image that cannot be read its index, and why; its rows above are zero.
+        unreadable: for each image that cannot be read its index, and what says why; its rows above are zero.
     """
 
     digests: np.ndarray
     thumbnails: np.ndarray
-    unreadable: dict[int, str]
+    unreadable: dict[int, DataError]
 
     def __len__(self) -> int:
         return len(self.digests)
@@ -47,10 +47,10 @@ def take_fingerprints(
     """
     count = sum(len(dataset) for dataset in datasets)
     digests, thumbnails = np.zeros((count, 16), np.uint8), np.zeros((count, SIDE * SIDE), np.uint8)
-    unreadable = {}
+    unreadable: dict[int, DataError] = {}
     for index, found in enumerate(_read_all(datasets)):
         if isinstance(found, DataError):
-            unreadable[index] = str(found)
+            unreadable[index] = type(found)(str(found))  # without what its traceback holds
         else:
             digests[index], thumbnails[index] = found
         progress(1)

@@ -118,6 +118,7 @@ def note_missing(where: str, missing: Sequence[str], listed: int, faults: Faults
             f"{where}: expected {listed:,} images that the labels list, {len(missing):,} of them are missing "
             f"(first {missing[0]}); the archive may be half unpacked: unpack it again",
             "missing",
+            several=True,
         )
     for name in missing:
         faults.add(f"{where}/{name}: no such image, though the labels list it", "missing")

@@ -18,6 +18,16 @@ class DataError(ValueError):
     """A data set that is not as its layout promises; the message names the file and, in a table, the line."""
 
 
+class BadSampleError(DataError):
+    """A row or an image that cannot be used, and that ``skip_bad`` would have left out.
+
+    Attributes:
+        several: the message speaks of several.
+    """
+
+    several = False
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One labelled image.
@@ -119,12 +129,16 @@ class Faults:
     found: list[Fault] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
 
-    def add(self, message: str, kind: Literal["row", "missing", "mismatch"] = "row") -> None:
-        """Notes a fault.
+    def add(
+        self, message: str, kind: Literal["row", "missing", "mismatch"] = "row", *, several: bool = False
+    ) -> None:
+        """Notes a fault, or ``several`` in one message.
 
         Raises:
-            DataError: with the message, unless faults are skipped.
+            BadSampleError: with the message, unless faults are skipped.
         """
         if not self.skip:
-            raise DataError(message)
+            error = BadSampleError(message)
+            error.several = several
+            raise error
         self.found.append(Fault(message, kind))

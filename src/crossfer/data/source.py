@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from crossfer.data.affectnet import LIST_FOLDERS, LISTS, list_affectnet
 from crossfer.data.ferplus import list_ferplus
 from crossfer.data.folder import found_classes, list_folder, split_folders
@@ -23,7 +25,7 @@ from crossfer.data.names import (
 )
 from crossfer.data.rafdb import LISTS as RAFDB_LISTS
 from crossfer.data.rafdb import list_rafdb
-from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
+from crossfer.data.sample import BadSampleError, DataError, Dataset, Faults, ListingOptions, Sample
 from crossfer.data.sfew import list_sfew
 from crossfer.data.splitfile import carve, read_split_file
 from crossfer.data.subset import keep_readable
@@ -154,9 +156,18 @@ def open_dataset(
         dataset = source.list(root, options, faults)
     else:
         dataset = _from_split_file(name, root, options, faults, Path(split_file))
-    if skip_bad:
-        dataset = keep_readable(dataset, faults)
+    if not skip_bad:
+        return replace(dataset, read=partial(_read_one, dataset.read))
+    dataset = keep_readable(dataset, faults)
     return replace(dataset, skipped=tuple(fault.message for fault in faults.found))
+
+
+def _read_one(read: Callable[[Sample], np.ndarray], sample: Sample) -> np.ndarray:
+    """Pixels of a sample; an error says that it could have been left out."""
+    try:
+        return read(sample)
+    except DataError as error:
+        raise BadSampleError(str(error)) from error
 
 
 def splits_of(name: DatasetName, root: Path, classes: LabelSet | None = None) -> tuple[Split, ...]:

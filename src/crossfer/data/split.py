@@ -83,7 +83,7 @@ def _inseparable(train: Dataset, duplicates: Duplicates, progress: Callable[[int
     if duplicates != "ignore":
         prints = take_fingerprints([train], progress=progress)
         if prints.unreadable:
-            raise DataError(next(iter(prints.unreadable.values())))
+            raise next(iter(prints.unreadable.values()))
         groups = group_duplicates(prints, find_near_pairs(prints) if duplicates == "near" else None)
     subjects = [sample.subject for sample in train.samples]
     return join_groups(groups, subjects) if any(subject is not None for subject in subjects) else groups

@@ -136,7 +136,8 @@ def carve(train: Dataset, file: SplitFile, where: Path, split: Split, faults: Fa
             )
         faults.add(
             f"{where}: {len(unknown):,} of {len(names):,} images of train are not in the split file, "
-            f"first {unknown[0]}; {advice}"
+            f"first {unknown[0]}; {advice}",
+            several=True,
         )
     for name in unknown:
         faults.add(f"{name}: not in the split file")

@@ -9,7 +9,7 @@ import numpy as np
 
 from crossfer.data.duplicates import find_near_pairs, group_duplicates
 from crossfer.data.fingerprint import take_fingerprints
-from crossfer.data.sample import DataError, Dataset, Sample
+from crossfer.data.sample import Dataset, Sample
 from crossfer.evaluate.evaluation import measure_part
 from crossfer.evaluate.predictions import Predictions
 from crossfer.evaluate.result import LeakResult, PartResult
@@ -57,8 +57,8 @@ def find_leaks(
     """
     unreadable = unreadable or Unreadable()
     prints = take_fingerprints([dataset, *others], progress=progress)
-    for index, reason in prints.unreadable.items():
-        unreadable.add(_sample_at([dataset, *others], index), DataError(reason))
+    for index, error in prints.unreadable.items():
+        unreadable.add(_sample_at([dataset, *others], index), error)
     same = group_duplicates(prints)
     near = group_duplicates(prints, find_near_pairs(prints, progress=progress))
     identical, nearly = _occurring(dataset, same), _occurring(dataset, near)
