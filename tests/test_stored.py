@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crossfer.calibration import LEVELS, Abstention, Calibration
+from crossfer.calibration import HIGHEST_TEMPERATURE, LEVELS, LOWEST_TEMPERATURE, Abstention, Calibration
 from crossfer.evaluate.result import ClassResult, EvaluationResult
 from crossfer.runtime.align import CropGeometry
 from crossfer.runtime.bundle import BundleMeta
@@ -87,7 +87,7 @@ METAS = st.builds(
             shift_y=st.floats(-1, 1, exclude_min=True, exclude_max=True),
         ),
     ),
-    temperature=st.floats(0, LARGEST, exclude_min=True),
+    temperature=st.floats(LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE),
     grid=st.integers(1, 99),
     provenance=st.dictionaries(st.text(), st.none() | st.text() | st.lists(st.integers())),
     calibration=st.none() | CALIBRATIONS,

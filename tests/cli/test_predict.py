@@ -24,7 +24,14 @@ from crossfer import Recognizer, cli
 from crossfer.images.read import load_image
 from crossfer.runtime import recognizer
 from crossfer.runtime.bundle import BundleError
-from support.bundles import calibrated_bundle, calibration, tiny_graph, tiny_meta, write_bundle
+from support.bundles import (
+    calibrated_bundle,
+    calibration,
+    damaged_bundle,
+    tiny_graph,
+    tiny_meta,
+    write_bundle,
+)
 from support.command import run_main
 from support.system_fonts import system_with
 
@@ -307,6 +314,19 @@ def test_a_bad_model_is_one_line(monkeypatch, tmp_path, astronaut_path, content,
     assert str(code).startswith("crossfer: ")
     assert message in str(code)
     assert "\n" not in str(code)
+
+
+@pytest.mark.parametrize("form", ["text", "json", "csv"])
+def test_a_model_without_a_finite_answer_is_at_fault_and_no_image(monkeypatch, capsys, tmp_path, form):
+    model = damaged_bundle(tmp_path / "damaged.onnx")
+    for name in "ab":
+        Image.new("RGB", (64, 48)).save(tmp_path / f"{name}.png")
+    asked = ("--model", model, "--detector", "none", "--format", form)
+    code = run_main(monkeypatch, "predict", *asked, tmp_path / "a.png", tmp_path / "b.png")
+    assert str(code).startswith("crossfer: model 'tiny': expected finite logits and evidence, found others")
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert "png" not in told.out
 
 
 def test_an_unexpected_system_error_is_one_line(monkeypatch, tiny_model, astronaut_path, tmp_path):

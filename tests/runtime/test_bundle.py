@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 
 from crossfer import models
+from crossfer.calibration import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
 from crossfer.labels import FERPLUS, LABEL_SETS
 from crossfer.runtime.bundle import (
     METADATA_KEY,
@@ -68,6 +69,11 @@ def test_what_others_wrote_beside_the_metadata_does_not_matter():
     assert BundleMeta.from_json(changed(note="ours")) == tiny_meta()
 
 
+@pytest.mark.parametrize("temperature", [LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE])
+def test_whatever_temperature_is_fitted_can_be_read(temperature):
+    assert BundleMeta.from_json(changed(temperature=temperature)).temperature == temperature
+
+
 def test_labels_of_an_unknown_set_are_accepted(tmp_path):
     meta = dataclasses.replace(tiny_meta(), label_set="own", labels=("calm", "tense"))
     path = write_bundle(tmp_path / "own.onnx", tiny_graph(meta), meta.to_json())
@@ -91,7 +97,9 @@ def test_labels_of_an_unknown_set_are_accepted(tmp_path):
         (changed(labels="neutral"), "metadata.labels: expected a list, found 'neutral'"),
         (changed(labels=[1, 2]), r"metadata.labels\[0\]: expected text, found 1"),
         (changed(input={"size": 48}), "metadata.input.color: expected text, found nothing"),
-        (changed(temperature=0), "temperature: expected a positive number, found 0"),
+        (changed(temperature=0), "temperature: expected a number from 0.05 to 20, found 0"),
+        (changed(temperature=0.04), "temperature: expected a number from 0.05 to 20, found 0.04"),
+        (changed(temperature=1e30), "temperature: expected a number from 0.05 to 20, found 1e"),
         (changed(temperature="hot"), "metadata.temperature: expected a number, found 'hot'"),
         (changed(temperature=True), "metadata.temperature: expected a number, found True"),
         (changed(temperature=10**400), "metadata.temperature: expected a number, found 1000"),

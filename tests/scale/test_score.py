@@ -16,6 +16,7 @@ import threading
 import time
 import zlib
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -39,7 +40,14 @@ from crossfer.scale.run import ScoreOptions, _new_plan
 from crossfer.scale.work import Scorer, Setup
 from scale import corpora
 from scale.runs import command, draw, rows, run, run_here, start, summary, wait_for_shards
-from support.bundles import calibrated_bundle, calibration
+from support.bundles import (
+    calibrated_bundle,
+    calibration,
+    damaged_bundle,
+    tiny_graph,
+    tiny_meta,
+    write_bundle,
+)
 from support.windows import keep_open_files
 
 ROOT = Path(__file__).parents[2]
@@ -592,6 +600,20 @@ def test_what_cannot_start_is_one_sentence(arguments, message, code, tiny_model,
     done = run_here(*arguments, "-o", tmp_path / "out", *model, code=code)
     assert message in done.stderr
     assert not (tmp_path / "out").exists(), "nothing is left of a run that never began"
+
+
+def test_a_model_without_a_finite_answer_is_at_fault_and_no_image(tmp_path):
+    model, corpus = damaged_bundle(tmp_path / "damaged.onnx"), tmp_path / "images"
+    draw(corpus, 3)
+    asked = (corpus, "-o", tmp_path / "out", "--model", model, "--detector", "none")
+    said = "crossfer: model 'tiny': expected finite logits and evidence, found others"
+    assert run_here(*asked, code=1).stderr.startswith(said)
+    assert not (tmp_path / "out").exists()
+    # It may also show with a later image alone, as where sums overflow.
+    meta = replace(tiny_meta(), input=replace(tiny_meta().input, mean=0.0, std=1e-38))
+    write_bundle(model, tiny_graph(meta), meta.to_json())
+    assert run(*asked, code=1).stderr.startswith(said)
+    assert list((tmp_path / "out" / "faces").iterdir()) == []
 
 
 # ---- real images ----

@@ -17,8 +17,10 @@ from PIL import ImageFile
 
 import crossfer
 from crossfer import Recognizer
+from crossfer.runtime.bundle import BundleError
 from crossfer.runtime.decision import Decision
 from crossfer.serve import app, server
+from crossfer.serve.app import create_app
 from crossfer.serve.guard import SECURITY_HEADERS
 from crossfer.serve.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
 from crossfer.serve.schema import EXAMPLE, Models, Recognition
@@ -27,6 +29,7 @@ from crossfer.serve.service import Service
 from crossfer.serve.site import page_files
 from crossfer.types import Face
 from serve.conftest import encoded
+from support.bundles import damaged_bundle
 from support.live import TOKEN, running
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -253,6 +256,23 @@ def test_an_unhandled_error_is_a_problem_without_its_text(model, photo, caplog):
         assert "secret" not in response.text
         assert response.json()["instance"].removeprefix("urn:uuid:") in caplog.text
         assert client.get("/readyz").status_code == 200
+
+
+def test_a_model_without_a_finite_answer_is_not_served(tmp_path):
+    service = Service(damaged_bundle(tmp_path / "damaged.onnx"))
+    with pytest.raises(
+        BundleError, match=r"^model 'tiny': expected finite logits and evidence, found others"
+    ):
+        create_app(service)
+
+
+def test_answers_that_are_not_finite_are_no_fault_of_the_image(tmp_path, photo, caplog, monkeypatch):
+    monkeypatch.setattr(Recognizer, "classify", lambda *_: [])  # as if a blank image were answered
+    with running(Service(damaged_bundle(tmp_path / "damaged.onnx"))) as client:
+        response = post(client, photo)
+        assert is_problem(response, "internal")
+        assert response.status_code == 500
+        assert "expected finite logits" in caplog.text
 
 
 def test_want_of_memory_is_no_fault_of_the_image(model, photo, caplog, monkeypatch):

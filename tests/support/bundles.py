@@ -75,6 +75,17 @@ def tiny_bundle(path: Path, color: str = "gray") -> Path:
     return write_bundle(path, tiny_graph(meta), meta.to_json())
 
 
+def damaged_bundle(path: Path, value: float = np.nan) -> Path:
+    """One weight of the tiny bundle is no number, or is infinite."""
+    meta = tiny_meta()
+    graph = tiny_graph(meta)
+    weights = graph.graph.initializer[0]
+    values = numpy_helper.to_array(weights).copy()
+    values[0, 3, 2, 2] = value
+    weights.CopyFrom(numpy_helper.from_array(values, weights.name))
+    return write_bundle(path, graph, meta.to_json())
+
+
 def calibration(threshold: float = 0.4, set_threshold: float = 0.05) -> Calibration:
     """Sets take in every expression from one probability on, whatever the coverage."""
     return Calibration((), (set_threshold,) * len(LEVELS), Abstention(threshold, 0.95, 0.8), {"n": 2785})

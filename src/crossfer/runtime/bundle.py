@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,13 +17,13 @@ from typing import Any
 
 import onnxruntime
 
-from crossfer.calibration import Calibration
+from crossfer.calibration import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, Calibration
 from crossfer.labels import LABEL_SETS, LabelSet
 from crossfer.models import embedded, names
 from crossfer.runtime.inference import session_options
 from crossfer.runtime.preprocess import InputContract
 from crossfer.runtime.protobuf import fields, message
-from crossfer.runtime.session import ModelSession
+from crossfer.runtime.session import BundleError, ModelSession
 from crossfer.stored import from_plain, to_plain
 from crossfer.system.atomic import write_atomically
 
@@ -32,10 +31,6 @@ FORMAT = 2
 METADATA_KEY = "crossfer"
 # Field numbers of onnx.proto3: ModelProto.metadata_props; StringStringEntryProto.key and .value.
 _PROPERTIES, _PROPERTY_KEY, _PROPERTY_VALUE = 14, 1, 2
-
-
-class BundleError(ValueError):
-    """A model file that cannot be used; the message names it and what is missing or wrong."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class BundleMeta:
         label_set: name of the label set, such as ``"ferplus"``.
         labels: expressions in class order.
         input: what the model expects to be fed.
-        temperature: logits are divided by it before the softmax.
+        temperature: logits are divided by it before the softmax; 0.05 to 20.
         grid: G, cells along a side of the evidence.
         provenance: recipe, data, protocol, scores, commit, license and the like, as plain values.
         calibration: what ``crossfer calibrate`` fitted: sets, abstention, bias; None before that.
@@ -71,8 +66,11 @@ class BundleMeta:
             )
         if not self.labels or len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels: expected distinct expression names, found {list(self.labels)}")
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise ValueError(f"temperature: expected a positive number, found {self.temperature}")
+        if not LOWEST_TEMPERATURE <= self.temperature <= HIGHEST_TEMPERATURE:
+            raise ValueError(
+                f"temperature: expected a number from {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}, "
+                f"found {self.temperature}"
+            )
         if self.grid < 1:
             raise ValueError(f"grid: expected a whole number of at least 1, found {self.grid}")
         if self.bias and len(self.bias) != len(self.labels):
@@ -216,7 +214,7 @@ def read_bundle(model: str | Path | bytes, *, threads: int | None = None) -> Bun
         raise BundleError(f"{name}: {error}") from error
     _check_graph(session, meta, name)
     sha256 = hashlib.sha256(content).hexdigest()
-    return Bundle(meta, path, sha256, content, ModelSession(session, len(meta.labels), meta.grid))
+    return Bundle(meta, path, sha256, content, ModelSession(session, meta.name, len(meta.labels), meta.grid))
 
 
 def with_metadata(model: bytes, meta: BundleMeta) -> bytes:

@@ -15,6 +15,7 @@ from crossfer.images.files import annotated_paths, find_images
 from crossfer.images.read import MAX_BYTES, ImageError, decode, load_image
 from crossfer.printable import one_line
 from crossfer.runtime.annotate import annotate, save_png
+from crossfer.runtime.bundle import BundleError
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.runtime.results import ImageResult
 
@@ -74,6 +75,9 @@ def recognize_files(
         images: as ``list_images`` gives them.
         drawings: for each image the PNG to draw it to, or None.
         passed_over: as ``list_images`` gives it; a folder with nothing else in it says so.
+
+    Raises:
+        BundleError: if the model gives no usable answer.
     """
     emptied = {folder for path in passed_over for folder in path.parents}
     for image, drawing in _with_progress(list(zip(images, drawings, strict=True))):
@@ -86,6 +90,8 @@ def _recognize(
     try:
         image = _read(path, emptied)
         faces = recognizer.recognize(image)
+    except BundleError:
+        raise  # the model is at fault, and no image
     except (ValueError, OSError, MemoryError) as error:
         message = one_line(error, path)
         return Recognized(ImageResult(path, error=message), error, message)

@@ -128,6 +128,7 @@ class Recognizer:
                 pixels of shape (H, W, 3) in RGB, or (H, W) or (H, W, 1) in grey.
 
         Raises:
+            BundleError: if the model's answers are not finite, as with damaged weights.
             ImageError: if the image cannot be used.
             MemoryError: if there is too little memory for it; the image may be whole.
             TypeError: if it is none of these, or several.
@@ -143,6 +144,7 @@ class Recognizer:
             images: as ``recognize`` takes them.
 
         Raises:
+            BundleError: if the model's answers are not finite, as with damaged weights.
             ImageError: if one of the images cannot be used; the message names its path, or its place as
                 ``images[0]`` and so on.
             TypeError: if it is a single image, and not several.
@@ -196,7 +198,11 @@ class Recognizer:
         return FoundFaces(pixels.shape[1], pixels.shape[0], tuple(kept), inputs, len(places) - len(kept))
 
     def answer(self, found: Sequence[FoundFaces]) -> list[list[Face]]:
-        """Recognises what ``find`` found, all faces together: the half of ``recognize`` that is the model."""
+        """Recognises what ``find`` found, all faces together: the half of ``recognize`` that is the model.
+
+        Raises:
+            BundleError: if the model's answers are not finite, as with damaged weights.
+        """
         if not found:
             return []
         predictions = iter(self._predict(np.concatenate([one.inputs for one in found])))
@@ -209,6 +215,7 @@ class Recognizer:
             crops: as ``recognize`` takes them, of any sizes; each is squeezed to the model's square input.
 
         Raises:
+            BundleError: if the model's answers are not finite, as with damaged weights.
             ImageError: if one of the crops cannot be used; the message names its path, or its place as
                 ``crops[0]`` and so on.
             TypeError: if it is a single image, and not several.

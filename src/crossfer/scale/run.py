@@ -22,7 +22,7 @@ from crossfer.scale.output import PLAN, OutputFolder
 from crossfer.scale.plan import Plan, write_plan
 from crossfer.scale.ray_environment import prepare_ray
 from crossfer.scale.summary import commonest, write_summary
-from crossfer.scale.work import Engine, Setup
+from crossfer.scale.work import BLANK, Engine, Setup
 from crossfer.system.cores import usable_cores
 
 # What decides how a face is recognised, and what must stay as it is when a run is resumed; engine and workers
@@ -129,7 +129,7 @@ def _prepare(options: ScoreOptions, listing: Listing) -> tuple[Setup, dict[str, 
     """What workers need to know, and what must be the same when a run is resumed."""
     bundle = read_bundle(options.model, threads=1)
     settings = {name: getattr(options, name) for name in SETTINGS}
-    Recognizer(bundle.content, threads=1, **settings)  # refuses what cannot be done
+    Recognizer(bundle.content, threads=1, **settings).classify([BLANK])  # refuses what cannot be done
     setup = Setup(bundle.content, bundle.sha256, bundle.meta.labels, settings, listing.folders)
     return setup, {
         "version": __version__,

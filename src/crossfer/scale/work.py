@@ -136,6 +136,7 @@ class Scorer:
 
         Raises:
             InputGoneError: if the images that were listed are no longer there as a whole.
+            BundleError: if the model's answers are not finite.
         """
         seconds = dict.fromkeys(STAGES, 0.0)
         rows = Rows(self._setup.labels, self._setup.sha256)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from io import BytesIO
 
+import numpy as np
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from PIL import Image
@@ -31,6 +32,7 @@ from crossfer.serve.problems import Problem, for_parameters, for_status
 from crossfer.serve.service import Service
 from crossfer.serve.site import PageFile, page_files, serve_file
 
+BLANK = np.zeros((32, 32, 3), np.uint8)
 _ABOUT = """Names the expression that each face in a picture shows, with calibrated probabilities.
 
 An expression is what a face shows, not what a person feels. Images are held in memory until they are
@@ -46,8 +48,8 @@ def create_app(service: Service, recognizer: Recognizer | None = None) -> FastAP
             says.
 
     Raises:
-        BundleError: if the model cannot be used, or lacks the calibration that the service's coverage or
-            abstention needs.
+        BundleError: if the model cannot be used, gives answers that are not finite, or lacks the calibration
+            that the service's coverage or abstention needs.
     """
     if recognizer is None:
         recognizer = Recognizer(
@@ -58,6 +60,7 @@ def create_app(service: Service, recognizer: Recognizer | None = None) -> FastAP
             detector_side=service.detector_side,
         )
     Decision.of(recognizer.meta, service.coverage, abstain=service.abstain)
+    recognizer.classify([BLANK])  # what a model cannot do at all is told here, in one sentence
     monitoring = Monitoring()
     engine = Engine(recognizer, monitoring, service)
     app = FastAPI(
