@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from crossfer import models
 from crossfer.calibration import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
@@ -144,7 +145,67 @@ def test_a_fixed_batch_is_refused(tmp_path):
         read_bundle(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no ONNX file"], ids=["empty", "text"])
+def test_a_second_input_is_refused(tmp_path):
+    graph = tiny_graph(tiny_meta())
+    graph.graph.input.append(helper.make_tensor_value_info("gain", TensorProto.FLOAT, [1]))
+    path = write_bundle(tmp_path / "two.onnx", graph, tiny_meta().to_json())
+    with pytest.raises(BundleError, match=r"expected the input 'image' alone, found image, gain; export the"):
+        read_bundle(path)
+    # Weights that are listed as inputs, as older exporters do, have values of their own.
+    graph.graph.initializer.append(numpy_helper.from_array(np.float32([1]), "gain"))
+    read_bundle(write_bundle(path, graph, tiny_meta().to_json()))
+
+
+def outside(tensor: onnx.TensorProto) -> onnx.TensorProto:
+    """The tensor with its values in a file."""
+    external_data_helper.set_external_data(tensor, "w.data")
+    tensor.ClearField("raw_data")
+    return tensor
+
+
+def constant(tensor: onnx.TensorProto) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], ["unused"], value=tensor)
+
+
+def test_weights_in_another_file_are_refused_whatever_lies_there(tmp_path, monkeypatch, tiny_model):
+    """ONNX Runtime, which is given bytes, would look for them in the current folder."""
+    whole, parted, again = onnx.load(tiny_model), tmp_path / "m.onnx", tmp_path / "again.onnx"
+    onnx.save(whole, parted, save_as_external_data=True, location="m.onnx.data", size_threshold=0)
+    monkeypatch.chdir(tmp_path)
+    said = (
+        r"^m\.onnx: expected a bundle in one file, found weights outside it \(m\.onnx\.data\); save it as one"
+    )
+    with pytest.raises(BundleError, match=said):
+        read_bundle("m.onnx")
+    with pytest.raises(BundleError, match=r"^model: expected a bundle in one file"):
+        write_whole(parted.read_bytes(), tiny_meta(), again)
+    assert not again.exists()
+    onnx.save(onnx.load(parted), again)  # as the message says
+    assert read_bundle(again).meta == tiny_meta()
+
+
+@pytest.mark.parametrize("place", ["constant", "branch", "function", "sparse"])
+def test_so_are_weights_further_in(tmp_path, place):
+    graph = tiny_graph(tiny_meta())
+    tensor = outside(numpy_helper.from_array(np.float32([1]), "w"))
+    if place == "constant":
+        graph.graph.node.append(constant(tensor))
+    elif place == "branch":
+        branch = helper.make_graph([constant(tensor)], "branch", [], [])
+        graph.graph.node.append(helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch))
+    elif place == "function":
+        opset = [helper.make_opsetid("", 18)]
+        graph.functions.append(helper.make_function("own", "f", [], ["unused"], [constant(tensor)], opset))
+    else:
+        at = numpy_helper.from_array(np.int64([0]), "at")
+        graph.graph.sparse_initializer.append(helper.make_sparse_tensor(tensor, at, [9]))
+    with pytest.raises(BundleError, match=r"weights outside it \(w\.data\)"):
+        read_bundle(write_bundle(tmp_path / "deep.onnx", graph, tiny_meta().to_json()))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no ONNX file", b"no ONNX file at this location"], ids=["empty", "text", "more text"]
+)
 def test_a_file_that_is_no_onnx(tmp_path, content):
     path = tmp_path / "bad.onnx"
     path.write_bytes(content)
@@ -166,6 +227,13 @@ def test_missing_files_and_names(tmp_path):
         read_bundle(tmp_path / "none.onnx")
     with pytest.raises(BundleError, match="model 'nonesuch': expected a file or one of the embedded models"):
         read_bundle("nonesuch")
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.onnx"])
+def test_a_pipe_is_no_missing_file(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(BundleError, match="expected a regular file, found a pipe or device; write the model"):
+        read_bundle(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + ".onnx"])

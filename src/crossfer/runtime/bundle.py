@@ -20,6 +20,7 @@ import onnxruntime
 from crossfer.calibration import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, Calibration
 from crossfer.labels import LABEL_SETS, LabelSet
 from crossfer.models import embedded, names
+from crossfer.runtime.external_data import external_files
 from crossfer.runtime.inference import session_options
 from crossfer.runtime.preprocess import InputContract
 from crossfer.runtime.protobuf import fields, message
@@ -175,6 +176,10 @@ def _resolve(model: str | Path) -> Path:
             f"crossfer export {path} -o model.onnx"
         )
     if not path.is_file():
+        if path.exists():
+            raise BundleError(
+                f"{path}: expected a regular file, found a pipe or device; write the model into a file first"
+            )
         raise BundleError(f"{path}: no such model file; check the path")
     if path.suffix.lower() == ".safetensors":
         raise BundleError(
@@ -193,7 +198,8 @@ def read_bundle(model: str | Path | bytes, *, threads: int | None = None) -> Bun
 
     Raises:
         BundleError: if the file is missing, cannot be read, is no ONNX file, truncated, without metadata, of
-            another format, or if its labels, inputs or outputs are not as the metadata says.
+            another format, keeps weights in other files, or if its labels, inputs or outputs are not as the
+            metadata says.
     """
     if isinstance(model, bytes):
         path, name, content = None, "model", model
@@ -201,6 +207,7 @@ def read_bundle(model: str | Path | bytes, *, threads: int | None = None) -> Bun
         path = resolve_model(model)
         with _explained(path):
             name, content = str(path), path.read_bytes()
+    _refuse_external(content, name)
     session = _open_session(content, name, threads)
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
@@ -258,6 +265,21 @@ def write_bundle(model: bytes, meta: BundleMeta, output: Path) -> None:
     write_atomically(output, content)
 
 
+def _refuse_external(model: bytes, name: str) -> None:
+    """ONNX Runtime would take weights outside from the current folder, whatever lies there by that name."""
+    if b"location" not in model:  # the key of every such file; to go through all nodes takes 40 ms
+        return
+    try:
+        outside = next(external_files(model), None)
+    except (IndexError, RecursionError):
+        return  # no ONNX file, which ONNX Runtime tells
+    if outside is not None:
+        raise BundleError(
+            f"{name}: expected a bundle in one file, found weights outside it ({outside}); save it as one "
+            "file, as onnx.save(onnx.load(F), G) does"
+        )
+
+
 def _open_session(model: bytes, name: str, threads: int | None) -> onnxruntime.InferenceSession:
     options = session_options(threads)
     try:
@@ -272,7 +294,8 @@ def _open_session(model: bytes, name: str, threads: int | None) -> onnxruntime.I
 def _check_graph(session: onnxruntime.InferenceSession, meta: BundleMeta, name: str) -> None:
     classes, grid = len(meta.labels), meta.grid
     expected = {"image": meta.input.shape, "logits": (classes,), "evidence": (classes, grid, grid)}
-    found = {node.name: node for node in (*session.get_inputs(), *session.get_outputs())}
+    inputs = session.get_inputs()
+    found = {node.name: node for node in (*inputs, *session.get_outputs())}
     for key, shape in expected.items():
         if key not in found:
             raise BundleError(
@@ -289,3 +312,8 @@ def _check_graph(session: onnxruntime.InferenceSession, meta: BundleMeta, name: 
             raise BundleError(
                 f"{name}: expected {key!r} of shape (batch, {', '.join(map(str, shape))}), found {node.shape}"
             )
+    if len(inputs) > 1:
+        raise BundleError(
+            f"{name}: expected the input 'image' alone, found {', '.join(node.name for node in inputs)}; "
+            "export the model with the others as constants"
+        )

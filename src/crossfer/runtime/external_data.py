@@ -1,0 +1,42 @@
+"""Weights that an ONNX file does not hold itself, found by way of the protocol buffer wire format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from crossfer.runtime.protobuf import fields
+
+# What leads to a tensor, by the field numbers of onnx.proto3: of ModelProto graph and functions; of
+# GraphProto node, initializer and sparse_initializer; of FunctionProto node; of NodeProto attribute; of
+# AttributeProto t, g, tensors, graphs, sparse_tensor and sparse_tensors; of SparseTensorProto values and
+# indices.
+_WITHIN = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
+# TensorProto.external_data; StringStringEntryProto.key and .value.
+_EXTERNAL, _KEY, _VALUE = 13, 1, 2
+
+
+def external_files(data: bytes, kind: str = "model") -> Iterator[str]:
+    """The file that each tensor kept outside names, whether it is there or not.
+
+    Args:
+        data: content of an ``.onnx`` file, or of one of its messages.
+        kind: which message it is.
+
+    Raises:
+        IndexError: if the bytes are no whole message.
+    """
+    for number, payload, _ in fields(data):
+        if kind != "tensor":
+            if inner := _WITHIN[kind].get(number):
+                yield from external_files(payload, inner)
+        elif number == _EXTERNAL:
+            entry = {place: value for place, value, _ in fields(payload)}
+            if entry.get(_KEY) == b"location":
+                yield entry.get(_VALUE, b"").decode(errors="replace")
