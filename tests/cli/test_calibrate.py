@@ -13,12 +13,13 @@ from PIL import Image
 from crossfer.console import as_text
 from crossfer.data.sample import DataError
 from crossfer.data.source import open_dataset
+from crossfer.evaluate import command as evaluating
 from crossfer.evaluate.comparison import PairResult
 from crossfer.evaluate.examples import choose_examples
 from crossfer.evaluate.leaks import find_leaks
 from crossfer.evaluate.run_file import read_run
 from crossfer.evaluate.tables import comparison_tables
-from crossfer.runtime.bundle import read_bundle
+from crossfer.runtime.bundle import read_bundle, with_metadata
 from data.layouts import write_class_folders
 from support.bundles import tiny_graph, tiny_meta, write_bundle
 from support.command import run_main as run
@@ -88,6 +89,26 @@ def test_from_calibration_to_report(monkeypatch, capsys, tmp_path: Path, tiny_mo
     assert "ends in .html, .htm, .md, .json" in str(
         run(monkeypatch, "report", *names, "-o", tmp_path / "r.pdf")
     )
+
+
+def test_what_was_fitted_is_written_into_the_model_that_answered(
+    monkeypatch, tmp_path: Path, tiny_model: Path, faces: Path
+):
+    """Another may be exported to its name meanwhile."""
+    model, content = tmp_path / "model.onnx", tiny_model.read_bytes()
+    model.write_bytes(content)
+    predict = evaluating.predict_with_progress
+
+    def slow(*given):
+        answers = predict(*given)
+        write_bundle(model, tiny_graph(tiny_meta(), seed=1), tiny_meta().to_json())
+        return answers
+
+    monkeypatch.setattr(evaluating, "predict_with_progress", slow)
+    options = ("--data", "folder", "--root", faces, "--split", "test", "-o", tmp_path / "new.onnx")
+    assert run(monkeypatch, "calibrate", model, *options) == 0
+    new = tmp_path / "new.onnx"
+    assert new.read_bytes() == with_metadata(content, read_bundle(new).meta)
 
 
 def test_a_run_is_neither_counted_twice_nor_written_over(monkeypatch, tmp_path: Path, tiny_model: Path):

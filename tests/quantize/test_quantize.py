@@ -160,6 +160,22 @@ def test_a_calibration_is_left_out_and_said_to_be(model: Path, train, valid, tmp
     assert read_bundle(done.path).meta.calibration is None
 
 
+def test_it_is_measured_against_the_model_that_was_read(
+    model: Path, done: Quantized, train, valid, tmp_path: Path, monkeypatch
+):
+    """Another may be exported to its name meanwhile."""
+    copy, draw = tmp_path / "model.onnx", module._draw
+    copy.write_bytes(model.read_bytes())
+
+    def slow(*given):
+        tiny_bundle(copy)
+        return draw(*given)
+
+    monkeypatch.setattr(module, "_draw", slow)
+    again = quantize(copy, train, valid, tmp_path / "int8.onnx", FEW)
+    assert again.comparison.accuracies == done.comparison.accuracies
+
+
 def test_too_great_a_loss_is_refused_and_an_older_file_stays(model: Path, train, valid, tmp_path: Path):
     (tmp_path / "int8.onnx").write_bytes(b"older")
     wrong = replace(FEW, max_loss=-0.01)  # asks for a gain, which there cannot be where all was right

@@ -73,10 +73,11 @@ def calibrate(
     from crossfer.evaluate.calibrate import calibrate as fit
     from crossfer.evaluate.command import find_leaks_with_progress, predict_with_progress
     from crossfer.evaluate.tables import calibration_tables
-    from crossfer.runtime.bundle import resolve_model, write_bundle
+    from crossfer.runtime.bundle import read_bundle, write_bundle
     from crossfer.runtime.recognizer import Recognizer
 
-    console, recognizer = stderr_console(), Recognizer(model, detector="none")
+    bundle = read_bundle(model, threads=1)  # once: another model may take its place while images are read
+    console, recognizer = stderr_console(), Recognizer(bundle.content, detector="none")
     if split == "test" and (split_file is not None or asked.parted(recognizer.meta.labelset)):
         raise UsageError("--split test: what a model is fitted on no longer measures it; use valid")
     asked.warn_of_learnt(recognizer.meta)
@@ -85,7 +86,7 @@ def calibrate(
     predictions = predict_with_progress(recognizer, dataset, console)
     leaks = find_leaks_with_progress(dataset, others, console) if others else None
     found = fit(recognizer.meta, predictions, leaks, selective_accuracy=selective_accuracy, balance=balance)
-    write_bundle(resolve_model(model).read_bytes(), found.meta, output)
+    write_bundle(bundle.content, found.meta, output)
     typer.echo(
         as_json(found.to_dict()) if format_ == "json" else as_text(calibration_tables(found)), nl=False
     )

@@ -142,7 +142,8 @@ def quantize(
             f"expected at least {FEWEST_VALID} validation faces to measure the loss on, found {len(valid)}"
         )
     rows = _draw(train, options)
-    before = _by_logits(predict_with_progress(Recognizer(model, detector="none"), valid, console))
+    original = Recognizer(source.content, detector="none")  # the file may be another by now
+    before = _by_logits(predict_with_progress(original, valid, console))
     faces = _read(train, rows, source.meta.input, console)
     with counting(console, "measuring ranges", len(faces)) as advance:
         content = to_eight_bits(
