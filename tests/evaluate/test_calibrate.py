@@ -11,7 +11,7 @@ from crossfer import calibration
 from crossfer.calibration import BiasTrial, softmax
 from crossfer.console import as_text
 from crossfer.evaluate import calibrate as calibrating
-from crossfer.evaluate.calibrate import Calibrated, calibrate
+from crossfer.evaluate.calibrate import Calibrated, calibrate, with_balance
 from crossfer.evaluate.evaluation import measure
 from crossfer.evaluate.leaks import Leaks
 from crossfer.evaluate.predictions import About, Predictions
@@ -208,6 +208,29 @@ def test_what_answers_otherwise_is_called_otherwise_and_has_its_own_scores(unbal
     assert calibrate(again.meta, unbalanced, None).meta.name == META.name
     same = calibrate(found.meta, unbalanced, None, balance=0.5).meta
     assert (same.name, same.provenance) == (found.meta.name, found.meta.provenance)
+
+
+@pytest.mark.parametrize(
+    ("name", "balance", "expected"),
+    [
+        ("base", 0.0, "base"),
+        ("base", 1e-05, "base-balance-1e-05"),
+        ("base-balance-1e-05", 0.0, "base"),
+        ("base-int8", 0.5, "base-int8-balance-0.5"),
+        ("base-balance-0.5-int8", 0.25, "base-int8-balance-0.25"),
+        ("base-balance-0.5-int8", 0.0, "base-int8"),
+        ("in-balance", 0.0, "in-balance"),
+        ("base-balance-1-mine", 0.0, "base-balance-1-mine"),
+    ],
+)
+def test_a_name_says_the_last_balance_alone(name: str, balance: float, expected: str) -> None:
+    assert with_balance(name, balance) == expected
+
+
+def test_a_bias_that_is_gone_is_gone_from_the_name(unbalanced: Predictions) -> None:
+    seen = unbalanced.select(np.arange(300))
+    found = calibrate(replace(META, name="base-balance-0.5-int8"), seen, None)
+    assert (found.meta.bias, found.meta.name) == ((), "base-int8")
 
 
 def test_it_states_its_own_score_where_no_answer_changed_too(unbalanced: Predictions) -> None:

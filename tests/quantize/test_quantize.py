@@ -152,12 +152,14 @@ def test_fewer_training_faces_than_asked_for_are_all_used(model: Path, train, va
 
 def test_a_calibration_is_left_out_and_said_to_be(model: Path, train, valid, tmp_path: Path):
     biased = replace(calibration(), bias=(50.0, *[0.0] * 7))
-    meta = replace(read_bundle(model).meta, calibration=biased)
+    meta = replace(read_bundle(model).meta, name="random-balance-0.5", calibration=biased)
     (tmp_path / "calibrated.onnx").write_bytes(with_metadata(model.read_bytes(), meta))
     done = quantize(tmp_path / "calibrated.onnx", train, valid, tmp_path / "int8.onnx", FEW)
     assert done.lost_calibration
     assert done.comparison.accuracies[0] == 1  # its bias is no part of what is compared
-    assert read_bundle(done.path).meta.calibration is None
+    new = read_bundle(done.path).meta
+    assert (new.calibration, new.name) == (None, "random-int8")
+    assert new.provenance["quantized"]["from_model"] == "random-balance-0.5"
 
 
 def test_it_is_measured_against_the_model_that_was_read(

@@ -182,21 +182,33 @@ def balance_in_training(meta: BundleMeta) -> float:
     return found if isinstance(found, float) and 0 <= found <= 1 else 0.0
 
 
+def with_balance(name: str, balance: float) -> str:
+    """A model's name that ends in the balance of its bias, or in none where that is 0.
+
+    What ``calibrate`` wrote there before is left out, also where ``quantize`` has added to it since.
+
+    >>> with_balance("base-balance-0.5-int8", 1.0)
+    'base-int8-balance-1'
+    """
+    bare = re.sub(r"-balance-[\d.]+(e-\d+)?(?=(-int8)?$)", "", name)
+    return f"{bare}-balance-{balance:g}" if balance else bare
+
+
 def _restated(old: BundleMeta, new: BundleMeta, balance: float, answers: Predictions) -> BundleMeta:
     """With the score of these answers.
 
-    What gives other answers than before is another model: its name says so, and scores on other splits, which
-    are not its own, are dropped. A temperature alone changes no answer, beside a bias it does.
+    What gives other answers than before is another model: the name says with which balance, and scores on
+    other splits, which are not its own, are dropped. A temperature alone changes no answer, beside a bias it
+    does.
     """
     about, scores = answers.about, old.provenance.get("scores")
     stated = {about.split: stated_accuracy(answers.right, about.data, about.split, about.protocol)}
     alike = old.bias == new.bias and (not new.bias or old.temperature == new.temperature)
     if alike and isinstance(scores, Mapping):
         stated = {**scores, **stated}
-    suffix = f"-balance-{balance:g}" if balance else ""
     return replace(
         new,
-        name=old.name if alike else re.sub(r"(-balance-[\d.]+)?$", suffix, old.name, count=1),
+        name=with_balance(old.name, balance),
         provenance={**old.provenance, "scores": stated},
     )
 

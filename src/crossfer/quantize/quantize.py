@@ -15,6 +15,7 @@ from crossfer.calibration import Calibration, fit_temperature, softmax
 from crossfer.console import counting, stderr_console
 from crossfer.data.sample import DataError, Dataset
 from crossfer.defaults import FEWEST_RANGE_FACES, MAX_LOSS, RANGE_FACES
+from crossfer.evaluate.calibrate import with_balance
 from crossfer.evaluate.command import predict_with_progress
 from crossfer.evaluate.comparison import PairResult, compare_networks
 from crossfer.evaluate.predictions import Predictions
@@ -262,7 +263,7 @@ def _metadata(source: Bundle, after: Predictions, how: dict[str, Any]) -> Bundle
     stated = stated_accuracy(after.right, about.data, about.split, about.protocol)
     return replace(
         source.meta,
-        name=f"{source.meta.name}-int8",
+        name=f"{with_balance(source.meta.name, 0)}-int8",  # the bias is left out
         temperature=fit_temperature(after.logits, after.truth),
         provenance={**source.meta.provenance, "scores": {"valid": stated}, "quantized": how},
         calibration=None,
