@@ -71,7 +71,7 @@ CALIBRATIONS = st.builds(
 )
 METAS = st.builds(
     BundleMeta,
-    name=st.text(),
+    name=st.text(min_size=1).filter(lambda name: name.strip() and name.isprintable()),
     label_set=st.just("own"),
     labels=st.just(("calm", "tense")),
     input=st.builds(

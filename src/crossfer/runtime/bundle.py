@@ -39,7 +39,7 @@ class BundleMeta:
     """What a bundle says about itself.
 
     Attributes:
-        name: name of the model.
+        name: name of the model, printable, as are the labels.
         label_set: name of the label set, such as ``"ferplus"``.
         labels: expressions in class order.
         input: what the model expects to be fed.
@@ -59,6 +59,9 @@ class BundleMeta:
     calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
+        for key, texts in (("name", (self.name,)), ("labels", self.labels)):
+            if not all(text.strip() and text.isprintable() for text in texts):
+                raise ValueError(f"{key}: expected printable text, found {', '.join(map(repr, texts))}")
         known = LABEL_SETS.get(self.label_set)
         if known is not None and known.expressions != self.labels:
             raise ValueError(
