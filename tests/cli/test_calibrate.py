@@ -35,7 +35,9 @@ def test_from_calibration_to_report(monkeypatch, capsys, tmp_path: Path, tiny_mo
     model = tmp_path / "calibrated.onnx"
     options = ("--split", "test", "--selective-accuracy", "0.01", "--format", "json")
     assert run(monkeypatch, "calibrate", tiny_model, *where, *options, "-o", model) == 0
-    found = json.loads(capsys.readouterr().out)
+    captured = capsys.readouterr()
+    found, unseen = json.loads(captured.out), "neutral, surprise, sadness, anger, disgust, contempt"
+    assert captured.err == f"crossfer: no image of {unseen}; what was fitted promises nothing for that\n"
     assert (found["fitted_on"]["n"], found["fitted_on"]["looked_in"]) == (120, {})
     assert found["after"]["nll"] <= found["before"]["nll"] + 1e-9
     meta = read_bundle(model).meta
@@ -149,6 +151,15 @@ def test_too_few_images_and_train_are_refused(monkeypatch, tmp_path: Path, tiny_
     assert "not learnt from" in str(run(monkeypatch, "calibrate", tiny_model, *where, "--split", "train"))
     official = ("--data", "ferplus", "--root", few, "-o", tmp_path / "new.onnx", "--split", "test")
     assert "no longer measures it; use valid" in str(run(monkeypatch, "calibrate", tiny_model, *official))
+    assert not (tmp_path / "new.onnx").exists()
+
+
+def test_images_of_one_class_are_refused(monkeypatch, tmp_path: Path, tiny_model: Path):
+    faces = write_class_folders(tmp_path / "faces", {"anger": 100})
+    (faces / "fear").mkdir()
+    where = ("--data", "folder", "--root", faces, "--split", "test", "-o", tmp_path / "new.onnx")
+    error = str(run(monkeypatch, "calibrate", tiny_model, *where))
+    assert "expected images of at least two classes, found only anger; check --root and --split" in error
     assert not (tmp_path / "new.onnx").exists()
 
 

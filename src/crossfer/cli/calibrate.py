@@ -18,6 +18,7 @@ from crossfer.cli.options import (
     VoteLabels,
     VoteProtocol,
 )
+from crossfer.cli.output import remark
 from crossfer.data.names import DatasetName, Split
 from crossfer.defaults import SELECTIVE_ACCURACY
 from crossfer.system.writable import need_file
@@ -86,6 +87,8 @@ def calibrate(
     predictions = predict_with_progress(recognizer, dataset, console)
     leaks = find_leaks_with_progress(dataset, others, console) if others else None
     found = fit(recognizer.meta, predictions, leaks, selective_accuracy=selective_accuracy, balance=balance)
+    if found.unseen:
+        remark(f"no image of {', '.join(found.unseen)}; what was fitted promises nothing for that")
     write_bundle(bundle.content, found.meta, output)
     typer.echo(
         as_json(found.to_dict()) if format_ == "json" else as_text(calibration_tables(found)), nl=False

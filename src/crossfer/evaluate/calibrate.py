@@ -54,6 +54,12 @@ class Calibrated:
         assert self.meta.calibration is not None  # noqa: S101 - fitted just now
         return self.meta.calibration
 
+    @property
+    def unseen(self) -> list[str]:
+        """Classes without images among those used."""
+        pairs = zip(self.meta.labels, self.after.per_class, strict=True)
+        return [name for name, scores in pairs if not scores.support]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as ``crossfer calibrate --format json`` writes them."""
         calibration = self.calibration
@@ -102,7 +108,7 @@ def calibrate(
             whatever it is.
 
     Raises:
-        DataError: if fewer than ``FEWEST`` images are left.
+        DataError: if fewer than ``FEWEST`` images are left, or all of one class.
     """
     used = _usable(predictions, leaks)
     trial = try_bias(used.logits, used.truth, _fold_groups(used, leaks))
@@ -127,13 +133,19 @@ def calibrate(
 
 
 def _usable(predictions: Predictions, leaks: Leaks | None) -> Predictions:
-    """Those that were answered and occur in no other split."""
+    """Those that were answered and occur in no other split; of two classes, or one would always be right."""
     clean = [leaks is None or path not in leaks.nearly for path in predictions.paths]
     used = predictions.select(predictions.answered & np.array(clean))
     if len(used) < FEWEST:
         raise DataError(
             f"expected at least {FEWEST} images to calibrate on that do not occur in train, "
             f"found {len(used)} of {len(predictions)}; use more validation images"
+        )
+    classes = np.unique(used.truth)
+    if len(classes) < 2:
+        raise DataError(
+            f"expected images of at least two classes, found only {used.about.labels[classes[0]]}; "
+            "check --root and --split"
         )
     return used
 
