@@ -46,3 +46,18 @@ def test_so_is_evidence_alone(tmp_path):
     path = write_bundle(tmp_path / "odd.onnx", graph, tiny_meta().to_json())
     with pytest.raises(BundleError, match="expected finite logits and evidence"):
         read_bundle(path).session.run(np.full((1, 1, 48, 48), np.inf, np.float32))
+
+
+def test_the_answer_of_one_face_is_not_that_of_all(tmp_path):
+    graph = tiny_graph(tiny_meta())
+    values = {"begin": [0], "end": [1], "axis": [0]}
+    graph.graph.initializer.extend(
+        numpy_helper.from_array(np.array(value, np.int64), name) for name, value in values.items()
+    )
+    graph.graph.node[0].input[0] = "one"
+    graph.graph.node.insert(0, helper.make_node("Slice", ["image", *values], ["one"]))
+    session = read_bundle(write_bundle(tmp_path / "one.onnx", graph, tiny_meta().to_json())).session
+    batch = np.ones((3, 1, 48, 48), np.float32)
+    assert len(session.run(batch[:1])[0]) == 1
+    with pytest.raises(BundleError, match=r"^model 'tiny': expected answers for 3 faces, found 1; "):
+        session.run(batch)

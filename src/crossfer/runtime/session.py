@@ -37,7 +37,8 @@ class ModelSession:
             Logits (B, K) and evidence (B, K, G, G), float32, all of them finite.
 
         Raises:
-            BundleError: if one of them is not, as with damaged weights; no face is to blame for that.
+            BundleError: if one of them is not, as with damaged weights, or if there are not as many; no face
+                is to blame for that.
             MemoryError: if there was no memory for it.
             OSError: if anything else went wrong inside ONNX Runtime.
         """
@@ -46,6 +47,11 @@ class ModelSession:
         for start in range(0, len(batch), MAX_BATCH):
             part = slice(start, start + MAX_BATCH)
             outputs = run_session(self._session, ("logits", "evidence"), {"image": batch[part]})
+            if len(outputs[0]) != len(batch[part]):  # NumPy would give all faces the answer of one
+                raise BundleError(
+                    f"model {self._name!r}: expected answers for {len(batch[part])} faces, found "
+                    f"{len(outputs[0])}; obtain the file again, or export the model again"
+                )
             logits[part], evidence[part] = outputs
         if not (np.isfinite(logits).all() and np.isfinite(evidence).all()):
             raise BundleError(
