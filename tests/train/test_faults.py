@@ -20,6 +20,8 @@ from crossfer.train.loop import _refuse_what_does_not_fit, train
 from crossfer.train.network import network
 from crossfer.train.ranks import ALONE, Rank
 from crossfer.train.record import Progress
+from crossfer.train.run_folder import LOCK
+from crossfer.train.state import RunState
 from support.observers import EachStep
 from support.runs import scaled_from
 from support.toy_faces import LABELS, toy_faces, toy_recipe
@@ -170,6 +172,69 @@ def test_what_is_not_finite_before_any_weight_has_changed_is_not_laid_to_the_rat
         TrainingError, match=rf"{place}.*{what}.*; {NOTHING}: look at {keys} and start again$"
     ):
         train(recipe, LABELS, toy_faces(48), toy_faces(6), Path("run"))
+
+
+def break_network(run: RunState) -> None:
+    run.bare.encoder.conv1.weight.data[0] = torch.inf
+
+
+def break_statistics(run: RunState) -> None:
+    run.bare.encoder.bn1.running_var[0] = torch.nan
+
+
+def break_projection(run: RunState) -> None:
+    next(run.loss.parameters()).data[0] = torch.nan
+
+
+def break_average(run: RunState) -> None:
+    run.averaged.module.head.bias.data[0] = torch.nan
+
+
+@pytest.mark.parametrize(
+    ("spoil", "loss", "what"),
+    [
+        (break_network, 1.0, "a weight or statistic"),
+        (break_statistics, 1.0, "a weight or statistic"),
+        (break_projection, 1.0, "a weight or statistic"),
+        (break_average, torch.nan, "an averaged weight or statistic"),
+        (lambda _: None, torch.nan, "the loss on the validation faces"),
+        (lambda _: None, torch.inf, "the loss on the validation faces"),
+    ],
+)
+def test_an_epoch_that_leaves_what_is_not_finite_overwrites_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[RunState], None],
+    loss: float,
+    what: str,
+) -> None:
+    kept: dict[str, bytes] = {}
+
+    def judge(run: RunState, *_: object) -> dict[str, float]:
+        if run.place.epoch == 1:
+            return {"valid_accuracy": 0.5, "valid_loss": 1.0}
+        kept.update({p.name: p.read_bytes() for p in tmp_path.iterdir()})
+        spoil(run)
+        return {"valid_accuracy": 0.9, "valid_loss": loss}
+
+    monkeypatch.setattr("crossfer.train.loop.validate", judge)
+    message = (
+        f"^epoch 2, validation: {what} is no longer finite; the last whole epoch is kept: lower optim.lr"
+    )
+    with pytest.raises(TrainingError, match=message):
+        train(toy_recipe(), LABELS, toy_faces(48), toy_faces(6), tmp_path)
+    kept.pop(LOCK)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == kept
+    assert kept.keys() == {"best.safetensors", "last.safetensors", "log.csv"}
+
+
+def test_a_run_that_diverges_in_its_only_epoch_leaves_nothing(tmp_path: Path) -> None:
+    optim = {"epochs": 1, "lr": 1e6, "warmup_epochs": 0.0, "clip_norm": 1e30, "schedule": "constant"}
+    with pytest.raises(
+        TrainingError, match=rf"^epoch 1, .* is no longer finite.*; {NOTHING}: lower optim.lr"
+    ):
+        train(toy_recipe(optim=optim), LABELS, toy_faces(16), toy_faces(6), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 OTHER_TYPE = "start again with --set optim.precision=32-true or bf16-mixed$"

@@ -81,6 +81,16 @@ def test_a_run_of_two_ranks_writes_once_speaks_once_and_can_be_exported(tmp_path
     assert Recognizer(model, detector="none").meta.name == "smoke"
 
 
+def test_ranks_stop_alike_where_what_they_learnt_is_not_finite(tmp_path: Path) -> None:
+    wild = ("optim.lr=1000000", "optim.warmup_epochs=0", "optim.schedule=constant")
+    changes = [part for change in wild for part in ("--set", change)]
+    done = start(*TWO, *CROSSFER, "train", SMOKE, "-o", tmp_path / "run", *TINY, *changes)
+    assert done.returncode == 1
+    assert done.stderr.count("is no longer finite") == 1
+    assert "epoch 1, validation: " in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the threads")
 def test_no_thread_of_the_ranks_outlives_python(tmp_path: Path) -> None:
     done = start(*TWO, "-m", "support.two_ranks_at_exit", tmp_path / "run")

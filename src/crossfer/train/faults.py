@@ -127,7 +127,7 @@ def _in_brackets(error: Exception) -> str:
 
 
 def not_finite(what: str, place: Place, recipe: Recipe, terms: Sequence[str] = ()) -> str:
-    """That the loss or the gradient is not finite, and what to change.
+    """That something, such as the loss or the gradient, is not finite, and what to change.
 
     Args:
         what: is not finite.

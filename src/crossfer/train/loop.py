@@ -57,8 +57,8 @@ def train(
         observers: look on, on rank 0.
 
     Raises:
-        TrainingError: if the folder holds another run, or one of other faces, loss or gradient is no longer
-            finite, or the machine gives up: memory, disk, a device or another rank.
+        TrainingError: if the folder holds another run, or one of other faces, loss, gradient or what is
+            learnt is no longer finite, or the machine gives up: memory, disk, a device or another rank.
         FolderInUseError: if another process trains into the folder now.
     """
     observed = any(observer.sees_gradients for observer in observers)

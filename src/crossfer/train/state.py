@@ -22,7 +22,7 @@ from crossfer.train import checkpoint
 from crossfer.train.balance import BalancedCrossEntropy
 from crossfer.train.config import Recipe
 from crossfer.train.device import Precision
-from crossfer.train.faults import Place, TrainingError
+from crossfer.train.faults import Place, TrainingError, not_finite
 from crossfer.train.optim import averaging, build_optimizer
 from crossfer.train.ranks import seed_of, this_rank
 from crossfer.train.record import EpochRecord, write_log
@@ -188,7 +188,13 @@ class RunState:
         self.teachers = teachers
 
     def finish_epoch(self, record: EpochRecord) -> None:
-        """Log and save; averaged weights go to ``best.safetensors`` if no earlier epoch was better."""
+        """Log and save; averaged weights go to ``best.safetensors`` if no earlier epoch was better.
+
+        Raises:
+            TrainingError: if what was learnt is not finite, in which case no file is changed, or it cannot
+                be written.
+        """
+        self._require_finite(record.valid_loss)
         self.history.append(record)
         if self.fabric.is_global_zero:
             try:
@@ -199,6 +205,19 @@ class RunState:
                     "--resume"
                 ) from error
         self.place.saved = True
+
+    def _require_finite(self, valid_loss: float) -> None:
+        """Refuse an epoch after which something is not finite, on all ranks or none."""
+        device = self.fabric.device
+        broken = {
+            "a weight or statistic": _not_finite([*_tensors(self.bare), *_tensors(self.loss)]),
+            "an averaged weight or statistic": _not_finite(_tensors(self.averaged)),
+            "the loss on the validation faces": _not_finite([torch.tensor(valid_loss, device=device)]),
+        }
+        ranks = collectives.total(torch.stack(list(broken.values()))).tolist()  # one question to the device
+        for what, found in zip(broken, ranks, strict=True):
+            if found:
+                raise TrainingError(f"{self.place}: {not_finite(what, self.place, self.recipe)}")
 
     def _write(self, record: EpochRecord) -> None:
         meta: dict[str, Any] = {
@@ -232,3 +251,13 @@ class RunState:
 
 def _cross_entropy(recipe: Recipe, targets: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     return BalancedCrossEntropy(targets, recipe.balance) if recipe.balance else soft_cross_entropy
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    """What a module has learnt or counted, in numbers that may cease to be finite."""
+    return [tensor for tensor in module.state_dict().values() if tensor.is_floating_point()]
+
+
+def _not_finite(tensors: list[Tensor]) -> Tensor:
+    """How many tensors hold NaN or infinite values, on the device."""
+    return torch.stack([~torch.isfinite(tensor).all() for tensor in tensors]).sum()
