@@ -245,10 +245,11 @@ def test_features_that_are_not_finite_are_named(value: float, part: str, name: s
         loss_of(net)(output._replace(**{part: tuple(maps)}), targets(4))
 
 
-def test_an_empty_batch_is_named() -> None:
+@pytest.mark.parametrize("lambdas", [(0.0, 0.1, 0.0), (0.0, 0.0, 0.0)])
+def test_an_empty_batch_is_named(lambdas: tuple[float, float, float]) -> None:
     net = tiny_net().eval()
-    with pytest.raises(ValueError, match=r"non-empty \(B, C, H, W\) batch, got shape \(0, "):
-        loss_of(net)(net(torch.randn(0, 1, 32, 32)), targets(0))
+    with pytest.raises(ValueError, match=r"^expected at least one image, got shape \(0, 3\)$"):
+        loss_of(net, lambdas=lambdas)(net(torch.randn(0, 1, 32, 32)), targets(0))
 
 
 @pytest.mark.parametrize(

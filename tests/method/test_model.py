@@ -79,6 +79,15 @@ def test_constant_images_give_finite_outputs(value: float, bfloat16: bool) -> No
         assert output.evidence.isfinite().all()
 
 
+def test_an_empty_batch_is_refused_in_training_and_spoils_nothing() -> None:
+    net = small_net(image_size=48, stem="small", dim=8, grid=6)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    with pytest.raises(ValueError, match=r"^expected at least one image, got shape \(0, 1, 48, 48\)$"):
+        net(torch.empty(0, 1, 48, 48))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+    assert net.eval()(torch.empty(0, 1, 48, 48)).logits.shape == (0, 8)
+
+
 def test_the_paper_s_sizes() -> None:
     net = build_model(num_classes=7).eval()
     with torch.no_grad():

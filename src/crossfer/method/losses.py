@@ -17,7 +17,7 @@ from crossfer.method.clfm import clfm_loss
 from crossfer.method.coding import Coding
 from crossfer.method.contrast import Comparison, Contrast
 from crossfer.method.controls import Target
-from crossfer.method.model import Output
+from crossfer.method.model import Output, require_images
 
 Variant = Literal["corrected", "released"]
 # What the released code does; the variant of that name stands for nothing else.
@@ -137,8 +137,10 @@ class CrossLayerLoss(nn.Module):
             generator: source of the k-means starts, on the device of the batch.
 
         Raises:
+            ValueError: if there is no image.
             FeatureError: if a feature map or embedding holds NaN or infinite values.
         """
+        require_images(output.logits)
         if self.lambdas and not torch.compiler.is_compiling():  # the check would break a compiled graph
             _refuse_unfinite(output)
         classification = self.objective(output.logits, targets)

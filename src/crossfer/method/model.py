@@ -30,6 +30,16 @@ class Output(NamedTuple):
     scale_weights: Tensor
 
 
+def require_images(batch: Tensor) -> None:
+    """Refuse an empty batch, (0, ...).
+
+    Raises:
+        ValueError: if it is one.
+    """
+    if batch.shape[0] == 0:
+        raise ValueError(f"expected at least one image, got shape {tuple(batch.shape)}")
+
+
 class CrossLayerNet(nn.Module):
     """Encoder, multi-scale representation (None for a plain ResNet) and evidence head, put together.
 
@@ -50,7 +60,13 @@ class CrossLayerNet(nn.Module):
         self.head: nn.Module = head
 
     def forward(self, images: Tensor) -> Output:
-        """Recognise (B, C, S, S) normalised images; nothing is clustered here, that is the losses' work."""
+        """Recognise (B, C, S, S) normalised images; nothing is clustered here, that is the losses' work.
+
+        Raises:
+            ValueError: if it is in training and there is no image, whose mean would spoil all running means.
+        """
+        if self.training:
+            require_images(images)
         features = self.encoder(images)
         if self.msr is None:
             logits, evidence = self.head(None, features[-1])
