@@ -16,8 +16,9 @@ from crossfer.data.splitfile import SplitFile, read_split_file
 from crossfer.labels import LabelSet, label_set
 from crossfer.system.processor import processor
 from crossfer.train.checkpoint import CheckpointError
-from crossfer.train.config import Recipe
+from crossfer.train.config import Recipe, RecipeError
 from crossfer.train.faults import TrainingError
+from crossfer.train.intensity import conditions
 from crossfer.train.loader import FaceTensors
 from crossfer.train.loop import train
 from crossfer.train.record import Progress
@@ -269,6 +270,16 @@ def test_a_study_does_not_work_in_the_folder_of_a_run(kept: str, tmp_path: Path)
             console=Console(file=io.StringIO()),
         )
     assert (tmp_path / "split.csv").read_bytes() == before
+
+
+def test_a_row_that_asks_for_what_its_other_keys_leave_out_stops_a_study_before_the_first_run(
+    tmp_path: Path,
+) -> None:
+    rows = conditions(toy_recipe(method={"feature_map": False, "batch": False}))
+    folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    with pytest.raises(RecipeError, match=r"^toy: method.lambdas \[0.0, 0.1, 0.0\] weigh no term"):
+        run_study(trials(rows, [0]), root=None, console=Console(file=io.StringIO()), **folders)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_study_of_runs_without_labels_is_refused(tmp_path: Path) -> None:

@@ -483,3 +483,30 @@ class Recipe(Section):
                 f"{self.method.k_feature_map}"
             )
         return self
+
+
+def refuse_in_vain(recipe: Recipe) -> None:
+    """Refuse to begin a run whose recipe asks for what other keys of it leave out.
+
+    Not part of reading a recipe: runs of older versions that have one go on, and are exported.
+
+    Raises:
+        RecipeError: names key and value, and what to change.
+    """
+    method, weighted = recipe.method, any(recipe.method.lambdas)
+    usual = MethodConfig()
+    if weighted and not (method.feature_map or method.batch):
+        raise RecipeError(
+            f"{recipe.name}: method.lambdas {list(method.lambdas)} weigh no term, since feature_map and "
+            "batch are false; make one of them true, or the lambdas [0, 0, 0]"
+        )
+    if method.contrast == "cosine" and method.temperature != usual.temperature:
+        raise RecipeError(
+            f"{recipe.name}: method.temperature {method.temperature:g} is that of contrast 'infonce', got it "
+            "with 'cosine', which has none; leave it out"
+        )
+    if not weighted and method.target != usual.target:
+        raise RecipeError(
+            f"{recipe.name}: method.target {method.target!r} is a control of terms that method.lambdas "
+            f"{list(method.lambdas)} leave out; leave it out too, or give a stage a weight"
+        )

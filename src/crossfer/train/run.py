@@ -15,9 +15,10 @@ from crossfer.console import counting, say
 from crossfer.data.sample import Dataset
 from crossfer.labels import LabelSet
 from crossfer.system.writable import need_folder
-from crossfer.train.config import DataConfig, Recipe
+from crossfer.train.config import DataConfig, Recipe, refuse_in_vain
 from crossfer.train.device import choose_device
 from crossfer.train.display import Display
+from crossfer.train.faults import TrainingError
 from crossfer.train.loader import decoded_bytes, load_faces
 from crossfer.train.loop import train
 from crossfer.train.network import input_contract, network
@@ -50,6 +51,11 @@ def run_recipe(
         resume: go on with the run in the folder.
         console: where progress goes; lines instead of bars where it is no terminal.
         observers: look on too.
+
+    Raises:
+        RecipeError: if a new run's recipe asks for what other keys of it leave out.
+        TrainingError: if the variant ``"released"`` gets fewer faces at once than it makes clusters; or as
+            :func:`crossfer.train.loop.train` raises it.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of ranks and precision
     require_folder(folder, recipe, resume=resume)
@@ -62,6 +68,7 @@ def run_recipe(
         _begin(recipe, data, folder, console)
     data = data_of_run(data, folder)
     learnt, held_out = open_split(data, "train"), open_split(data, "valid")
+    _require_faces_for_clusters(recipe, len(learnt.labels), min(len(learnt), data.limit or len(learnt)))
     faces = load_split(recipe, "train", learnt, console), load_split(recipe, "valid", held_out, console)
     short = _told_of_clusters(recipe, len(learnt.labels), len(faces[0]), console)
     with short, Display(console, recipe.optim.epochs) as display:
@@ -76,7 +83,8 @@ def run_recipe(
 
 
 def _begin(recipe: Recipe, data: DataConfig, folder: Path, console: Console) -> None:
-    """What a new run needs before its images are read: weights that fit, and a validation split."""
+    """What a new run needs before its images are read: choices and weights that fit, a validation split."""
+    refuse_in_vain(recipe)
     dataset = whole_train(data)
     for line in weights_of_others(recipe, dataset.labels):
         say(console, line)
@@ -92,18 +100,41 @@ def weights_of_others(recipe: Recipe, labels: LabelSet) -> Iterator[str]:
         yield f"starts from {start_from(recipe, net, labels)}"
 
 
+def _clusters(recipe: Recipe, classes: int) -> int:
+    """How many clusters CLBS is asked to make; 0 where it is no part of the loss."""
+    method = recipe.method
+    return (method.k_batch or classes) if method.batch and any(method.lambdas) else 0
+
+
+def _require_faces_for_clusters(recipe: Recipe, classes: int, images: int) -> None:
+    """Refuse a run of the released variant, which does not go on with fewer clusters, as the other does."""
+    asked, found = _clusters(recipe, classes), compared_at_once(recipe, images)
+    if recipe.variant == "released" and asked > found:
+        raise TrainingError(
+            f"CLBS of variant 'released': expected at least {asked} faces at once, one a cluster "
+            f"(method.k_batch; the number of classes if not given), found {found}, {_by(recipe, images)}; "
+            "use larger batches or a smaller method.k_batch"
+        )
+
+
+def _by(recipe: Recipe, images: int) -> str:
+    """What it follows from how many faces are compared at once."""
+    optim = recipe.optim
+    return (
+        f"by optim.batch_size {optim.batch_size}, optim.accumulate {optim.accumulate} and "
+        f"{images:,} training faces"
+    )
+
+
 @contextmanager
 def _told_of_clusters(recipe: Recipe, classes: int, images: int, console: Console) -> Iterator[None]:
     """Say once, with its keys, that CLBS makes fewer clusters than asked for; its own warning is off."""
-    method, found = recipe.method, compared_at_once(recipe, images)
-    asked = method.k_batch or classes
-    # The released variant does not go on with fewer.
-    if method.batch and any(method.lambdas) and recipe.variant == "corrected" and asked > found > 1:
+    asked, found = _clusters(recipe, classes), compared_at_once(recipe, images)
+    if recipe.variant == "corrected" and asked > found > 1:
         say(
             console,
             f"CLBS makes {found} clusters and not {asked} (method.k_batch; the number of classes if not "
-            f"given): it compares {found} at once, by optim.batch_size {recipe.optim.batch_size}, "
-            f"optim.accumulate {recipe.optim.accumulate} and {images:,} training faces",
+            f"given): it compares {found} at once, {_by(recipe, images)}",
         )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="CLBS: ")

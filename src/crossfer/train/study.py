@@ -14,7 +14,7 @@ from crossfer.console import say
 from crossfer.labels import LabelSet
 from crossfer.system.atomic import write_atomically
 from crossfer.system.writable import need_folder
-from crossfer.train.config import OF_THE_MACHINE, DataConfig, Recipe
+from crossfer.train.config import OF_THE_MACHINE, DataConfig, Recipe, refuse_in_vain
 from crossfer.train.device import choose_device, device_name
 from crossfer.train.display import Display
 from crossfer.train.faults import TrainingError
@@ -70,6 +70,7 @@ def run_study(
 
     Raises:
         StudyError: if a run that is no study's is in the way, or what is there came from something else.
+        RecipeError: if a recipe asks for what other keys of it leave out.
         TrainingError: if a recipe learns without labels, or training cannot go on.
         CheckpointError: if weights that a recipe names cannot be used.
     """
@@ -108,6 +109,8 @@ def _check(trial: Trial, root: Path | None, results: Path, runs: Path, console: 
         require_weights(read_result(kept).weights, trial.recipe, kept)
         return
     _require_own(runs / trial.name)
+    if not (runs / trial.name / LAST).exists():
+        refuse_in_vain(trial.recipe)
     need_folder("--results", results)
     need_folder("--runs", runs)
     choose_device(trial.recipe.optim.device)
