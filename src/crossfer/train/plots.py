@@ -18,30 +18,34 @@ COLORS = {"classification": "#000000", "whole": BLUE, "permuted": ORANGE, "rando
 
 
 def plot_intensity(results: Sequence[TrialResult], path: Path) -> None:
-    """Intensity on the maps by epoch, a panel a stage; bands run from the lowest to the highest seed."""
-    figure, axes = _canvas(STAGES, width=3.2 * STAGES, height=3.4)
-    for j, axis in enumerate(axes):
-        for name in CONDITIONS:
-            runs = [r.observed["intensity"] for r in results if r.row == name]
-            if not runs:
-                continue
-            curves = list(zip(*([row["maps"][j] for row in run] for run in runs), strict=False))
-            epochs = range(1, len(curves) + 1)
-            axis.plot(epochs, [mean(c) for c in curves], color=COLORS[name], label=name)
-            axis.fill_between(
-                epochs,
-                [min(c) for c in curves],
-                [max(c) for c in curves],
-                color=COLORS[name],
-                alpha=0.2,
-                linewidth=0,
-            )
-        axis.set_yscale("log")
-        axis.set_title(f"stage {j + 1}")
-        axis.set_xlabel("epoch")
-    axes[0].set_ylabel("learning intensity on the maps")
-    axes[-1].legend(frameon=False, fontsize=8)
+    """Intensity by epoch, on the maps above and on the parameters below, a column a stage.
+
+    Bands run from the lowest to the highest seed.
+    """
+    figure, axes = _canvas(2, STAGES, width=3.2 * STAGES, height=6.2)
+    for row, of in zip(axes, ("maps", "parameters"), strict=True):
+        for j, axis in enumerate(row):
+            _draw_stage(axis, results, of, j)
+        row[0].set_ylabel(f"learning intensity on the {of}")
+    for j in range(STAGES):
+        axes[0][j].set_title(f"stage {j + 1}")
+        axes[-1][j].set_xlabel("epoch")
+    axes[0][-1].legend(frameon=False, fontsize=8)
     _save(figure, path)
+
+
+def _draw_stage(axis: Any, results: Sequence[TrialResult], of: str, j: int) -> None:
+    """The curve of each condition, on maps or parameters, at the stage of index ``j``."""
+    for name in CONDITIONS:
+        runs = [r.observed["intensity"] for r in results if r.row == name]
+        if not runs:
+            continue
+        curves = list(zip(*([row[of][j] for row in run] for run in runs), strict=False))
+        epochs = range(1, len(curves) + 1)
+        axis.plot(epochs, [mean(c) for c in curves], color=COLORS[name], label=name)
+        lowest, highest = [min(c) for c in curves], [max(c) for c in curves]
+        axis.fill_between(epochs, lowest, highest, color=COLORS[name], alpha=0.2, linewidth=0)
+    axis.set_yscale("log")
 
 
 def plot_ablation(rows: Sequence[str], results: Sequence[TrialResult], reference: str, path: Path) -> None:
@@ -49,7 +53,7 @@ def plot_ablation(rows: Sequence[str], results: Sequence[TrialResult], reference
     by_row = {row: [r for r in results if r.row == row] for row in rows}
     drawn = [row for row in rows if by_row[row] and row != reference]
     base = {r.seed: r.valid_accuracy for r in by_row.get(reference, [])}
-    figure, (axis,) = _canvas(1, width=7, height=1.2 + 0.38 * len(drawn))
+    figure, ((axis,),) = _canvas(1, 1, width=7, height=1.2 + 0.38 * len(drawn))
     for y, row in enumerate(reversed(drawn)):
         points = [100 * (r.valid_accuracy - base[r.seed]) for r in by_row[row] if r.seed in base]
         difference = paired_difference(by_row[row], by_row.get(reference, []))
@@ -66,12 +70,13 @@ def plot_ablation(rows: Sequence[str], results: Sequence[TrialResult], reference
     _save(figure, path)
 
 
-def _canvas(columns: int, *, width: float, height: float) -> tuple[Any, Sequence[Any]]:
+def _canvas(rows: int, columns: int, *, width: float, height: float) -> tuple[Any, Any]:
+    """A figure, and its axes by row and column."""
     from matplotlib.figure import Figure  # noqa: PLC0415 -- only drawing needs it
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
-    for axis in axes:
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
         axis.grid(alpha=0.25, linewidth=0.6)
     return figure, axes
 
