@@ -230,6 +230,30 @@ def test_a_study_does_not_go_on_with_other_data(noted: bool, tmp_path: Path) -> 
     assert len(go_on(tmp_path / "nowhere", 2)) == 4, "what has a result needs no data"
 
 
+def test_rows_that_learn_otherwise_from_the_same_faces_stand_in_one_table(tmp_path: Path) -> None:
+    def rows(samples: int) -> list[tuple[str, Recipe]]:
+        one = {"name": "synthetic", "samples": samples}
+        optim = {"epochs": 1, "batch_size": 8}
+        taught = {"votes": "votes", "labels": "label", "votes-too": "votes"}
+        return [(row, toy_recipe(data=one | {"target": to}, optim=optim)) for row, to in taught.items()]
+
+    folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    for seeds in (1, 2):  # the second goes on beside what the first left
+        run_study(trials(rows(16), range(seeds)), root=None, console=Console(file=io.StringIO()), **folders)
+    found = read_results(folders["results"], rows(16))
+    assert [(result.row, result.seed) for result in found] == [
+        (row, seed) for row in ("labels", "votes", "votes-too") for seed in (0, 1)
+    ]
+    assert len({result.known_faces["train"] for result in found}) == 2
+    for row, known in (("votes", "17 faces, targets 0123"), ("votes-too", "16 faces, targets 0123")):
+        path = folders["results"] / f"{row}-s1.json"
+        kept = path.read_text()
+        path.write_text(json.dumps(json.loads(kept) | {"faces": found[0].known_faces | {"train": known}}))
+        with pytest.raises(StudyError, match=rf"{row}-s1\.json: came from other faces than .*train: {known}"):
+            read_results(folders["results"], rows(16))
+        path.write_text(kept)
+
+
 @pytest.mark.parametrize(
     "missing", [{"model": {"init": "no.safetensors"}}, {"distill": {"teachers": ["no.safetensors"]}}]
 )

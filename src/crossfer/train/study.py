@@ -87,7 +87,7 @@ def run_study(
 
     def load(recipe: Recipe) -> tuple[LabelSet, Faces, Faces]:
         labels, learnt, held_out = shelf.faces(recipe)
-        require_faces(kept, results, learnt, held_out)
+        require_faces(kept, results, recipe, learnt, held_out)
         return labels, learnt, held_out
 
     for number, trial in enumerate(trials, start=1):

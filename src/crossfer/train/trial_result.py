@@ -11,7 +11,7 @@ from typing import Any
 
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import Recipe
-from crossfer.train.recipe_file import first_difference
+from crossfer.train.recipe_file import filled, first_difference
 from crossfer.train.start import weights_sha256
 from crossfer.train.stream import Faces, fingerprint
 
@@ -87,6 +87,11 @@ class TrialResult:
     def known_faces(self) -> dict[str, str]:
         """What is known of the faces of each split: in the files of older versions their number alone."""
         return self.faces or {"train": f"{self.train_n:,} faces", "valid": f"{self.valid_n:,} faces"}
+
+    @property
+    def target(self) -> str:
+        """What a training face teaches, by its recipe."""
+        return filled(self.recipe)["data"]["target"]
 
 
 def read_result(path: Path) -> TrialResult:
@@ -177,12 +182,15 @@ def require_weights(noted: dict[str, str] | None, recipe: Recipe, where: Path) -
             )
 
 
-def require_faces(results: Sequence[TrialResult], folder: Path, learnt: Faces, held_out: Faces) -> None:
+def require_faces(
+    results: Sequence[TrialResult], folder: Path, recipe: Recipe, learnt: Faces, held_out: Faces
+) -> None:
     """Refuse to train beside results that came from other data.
 
     Args:
         results: what is there of the study.
         folder: of their files.
+        recipe: what is to be trained.
         learnt: the training faces.
         held_out: the validation faces.
 
@@ -191,7 +199,7 @@ def require_faces(results: Sequence[TrialResult], folder: Path, learnt: Faces, h
     """
     now = {"train": fingerprint(learnt), "valid": fingerprint(held_out)}
     for found in results:
-        if change := _other_faces(found, now):
+        if change := _other_faces(found, now, taught_alike=found.target == recipe.data.target):
             raise StudyError(
                 f"{folder / f'{found.row}-s{found.seed}.json'}: came from other faces than the data has now "
                 f"({change}); put the data back, remove the result, or name another --results folder"
@@ -200,15 +208,16 @@ def require_faces(results: Sequence[TrialResult], folder: Path, learnt: Faces, h
 
 def _require_same_faces(results: Mapping[Path, TrialResult]) -> None:
     """Refuse to set side by side what was learnt from, or judged on, other data."""
-    before: tuple[Path, TrialResult] | None = None
+    before: dict[str, tuple[Path, TrialResult]] = {}  # one of each target
     for path, found in results.items():
-        if before and (change := _other_faces(found, before[1].known_faces)):
-            raise StudyError(
-                f"{path}: came from other faces than {before[0].name} ({change}); remove what is not meant, "
-                "or name another --results folder"
-            )
-        if before is None or found.faces:
-            before = path, found
+        for target, (other, its) in before.items():
+            if change := _other_faces(found, its.known_faces, taught_alike=found.target == target):
+                raise StudyError(
+                    f"{path}: came from other faces than {other.name} ({change}); remove what is not meant, "
+                    "or name another --results folder"
+                )
+        if found.target not in before or found.faces:
+            before[found.target] = path, found
 
 
 def _first_change(noted: dict[str, str], others: dict[str, str]) -> str | None:
@@ -219,10 +228,15 @@ def _first_change(noted: dict[str, str], others: dict[str, str]) -> str | None:
     return None
 
 
-def _other_faces(found: TrialResult, others: dict[str, str]) -> str | None:
-    """The first split whose faces are not the same, in words; one side may know no more than their number."""
+def _other_faces(found: TrialResult, others: dict[str, str], *, taught_alike: bool) -> str | None:
+    """The first split whose faces are not the same, in words; one side may know no more than their number.
+
+    Of training faces that teach by votes here and by labels there, that number alone is compared.
+    """
     for split, faces in found.known_faces.items():
         other = others.get(split, faces)
+        if split == "train" and not taught_alike:
+            other = other.partition(", targets")[0]
         if not (faces.startswith(other) or other.startswith(faces)):
             return f"{split}: {faces}, against {other}"
     return None
