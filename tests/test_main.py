@@ -80,7 +80,7 @@ def test_results_in_files_and_pipes_are_utf_8(
     ("words", "kind"),
     [
         (["broken.png"], "crossfer.images.read.ImageError: "),
-        (["--model", "none.onnx", "broken.png"], "crossfer.runtime.bundle.BundleError: "),
+        (["--model", "none.onnx", "broken.png"], "crossfer.runtime.session.BundleError: "),
         (["https://example.org/a.jpg"], "crossfer.cli.errors.UsageError: "),
     ],
 )

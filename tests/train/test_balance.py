@@ -92,15 +92,18 @@ def unbalanced(count: int, seed: int = 0) -> FaceTensors:
 
 
 def test_a_balanced_run_knows_the_rare_class_better(tmp_path: Path) -> None:
+    """In the mean of a few seeds: processors round otherwise, and a single run may go either way."""
     torch.set_num_threads(1)
     faces = unbalanced(48), toy_faces(48, seed=1)
-    plain, balanced = (
-        train(toy_recipe(balance=balance), LABELS, *faces, tmp_path / str(balance)).history[-1]
-        for balance in (0.0, 1.0)
-    )
-    assert plain.valid_mean_class_accuracy is not None
-    assert balanced.valid_mean_class_accuracy is not None
-    assert balanced.valid_mean_class_accuracy > plain.valid_mean_class_accuracy + 0.1
+
+    def known(balance: float, seed: int) -> float:
+        recipe = toy_recipe(balance=balance, seed=seed, optim={"epochs": 4})
+        last = train(recipe, LABELS, *faces, tmp_path / f"{balance}-{seed}").history[-1]
+        assert last.valid_mean_class_accuracy is not None
+        return last.valid_mean_class_accuracy
+
+    gains = [known(1.0, seed) - known(0.0, seed) for seed in range(6)]
+    assert sum(gains) / len(gains) > 0.1, gains
 
 
 def test_the_log_has_the_mean_over_the_classes(tmp_path: Path) -> None:
