@@ -82,7 +82,7 @@ def test_a_result_without_what_an_observer_notes_is_named(kept: Path) -> None:
         read_results(kept, [("toy", toy_recipe())], observed="intensity")
 
 
-@pytest.mark.parametrize("study", ["ablation", "gain", "gain-balance", "intensity"])
+@pytest.mark.parametrize("study", ["ablation", "gain", "gain-balance", "gain-choices", "intensity"])
 def test_the_results_that_are_kept_are_those_of_the_recipes_that_are_kept(study: str) -> None:
     whole = load_recipe(ROOT / "recipes" / "ablation" / "all.toml", ["optim.precision=32-true"])
     recipes = sorted((ROOT / "recipes" / study).glob("*.toml"))
