@@ -183,7 +183,7 @@ def report(
 
 
 def resident(address: str) -> float:
-    """Megabytes, from the service's own metrics."""
+    """MiB, from the service's own metrics."""
 
     async def ask() -> bytes:
         place = urlsplit(address)
@@ -204,7 +204,7 @@ def remember(requests: int, steps: int = 10) -> int:
     wrong = 0
     with service() as address:
         for step in range(steps + 1):
-            print(f"{step * requests // steps:7} requests {resident(address):8.1f} MB", flush=True)
+            print(f"{step * requests // steps:7} requests {resident(address):8.1f} MiB", flush=True)
             if step < steps:
                 shots, _ = run(address, files, requests // steps, 16)
                 wrong += sum(not is_right(shot, answers) for shot in shots)

@@ -88,6 +88,12 @@ def test_a_folder_is_measured_end_to_end_unless_told_otherwise(
         assert json.loads(capsys.readouterr().out)["no_face"] == missed
 
 
+def test_as_many_threads_as_are_asked_for(monkeypatch, faces: Path, tiny_model: Path, threads_asked):
+    options = ("--data", "folder", "--root", faces, "--model", tiny_model, "--detector", "none")
+    assert run(monkeypatch, *options) == run(monkeypatch, *options, "--threads", 1) == 0
+    assert threads_asked == [None, 1]
+
+
 def test_text_and_output_file(monkeypatch, capsys, faces: Path, tiny_model: Path, tmp_path: Path):
     options = ("--data", "folder", "--root", faces, "--model", tiny_model, "--detector", "none")
     assert run(monkeypatch, *options) == 0

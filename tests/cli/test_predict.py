@@ -22,7 +22,6 @@ from typer.testing import CliRunner
 import crossfer
 from crossfer import Recognizer, cli
 from crossfer.images.read import load_image
-from crossfer.runtime import recognizer
 from crossfer.runtime.bundle import BundleError
 from support.bundles import (
     calibrated_bundle,
@@ -540,16 +539,9 @@ def test_a_name_that_asks_for_another_form_is_refused_before_the_work(
     assert predict(astronaut_path, "-o", tmp_path / "out").exit_code == 0
 
 
-def test_as_many_threads_as_are_asked_for(predict, astronaut_path, monkeypatch):
-    asked, whole = [], recognizer.read_bundle
-
-    def read_bundle(model, *, threads):
-        asked.append(threads)
-        return whole(model, threads=threads)
-
-    monkeypatch.setattr(recognizer, "read_bundle", read_bundle)
+def test_as_many_threads_as_are_asked_for(predict, astronaut_path, threads_asked):
     answers = [predict(*options, astronaut_path).stdout for options in ([], ["--threads", 1])]
-    assert asked == [None, 1]
+    assert threads_asked == [None, 1]
     assert answers[0] == answers[1] != ""
 
 

@@ -138,6 +138,12 @@ def test_options_reach_the_recognition(video, clip, tmp_path, tiny_model):
     assert len(row["raw"]["prediction_set"]) == 8
 
 
+def test_as_many_threads_as_are_asked_for(video, clip, threads_asked):
+    for options in ([], ["--threads", 1]):
+        assert video(clip, "--seconds", 0.2, *options).exit_code == 0
+    assert threads_asked == [None, 1]
+
+
 def test_one_frame_in_so_many_seconds(video, clip, tmp_path):
     result = video(clip, "--every", "0.25", "-o", tmp_path / "rows.csv")
     assert result.stderr == f"crossfer: {tmp_path / 'rows.csv'}: 5 frames, 1 person\n"
@@ -208,6 +214,7 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(monkeypatch, tmp_path, c
         ["--smoothing", "-1"],
         ["--timeline", __file__],
         ["--every", "-1"],
+        ["--threads", "0"],
     ],
 )
 def test_bad_options_are_usage_errors(video, clip, options):

@@ -26,7 +26,7 @@ def bench():
 
 
 def growth(bench, url: str, files: list[bytes], answers: list, *, before: int, requests: int) -> float:
-    """Megabytes that the service grew by over the requests; every answer must be right."""
+    """MiB that the service grew by over the requests; every answer must be right."""
     for count in (before, requests):
         start = bench.resident(url)
         shots, _ = bench.run(url, files, count, 16)

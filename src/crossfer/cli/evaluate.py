@@ -22,6 +22,7 @@ from crossfer.cli.options import (
     ResultForm,
     SkipBad,
     SplitFile,
+    Threads,
     VoteLabels,
     VoteProtocol,
     need_detector,
@@ -89,6 +90,7 @@ def evaluate(
         ),
     ] = None,
     skip_bad: SkipBad = False,
+    threads: Threads = None,
 ) -> None:
     """Measure a model on labelled images; the numbers stand beside data, protocol and model."""
     asked = DatasetOptions(data, root, protocol, labels, split_file, classes, skip_bad)
@@ -112,7 +114,7 @@ def evaluate(
     read = [resolve_model(model), split_file, *(subset_file(given, root) for given in subset or ())]
     for option, file in places.items():
         need_other(option, file, chain(read, set_files(data, root)))
-    recognizer = Recognizer(model, detector, min_face_score, detector_side=detector_side)
+    recognizer = Recognizer(model, detector, min_face_score, threads, detector_side=detector_side)
     asked.warn_of_learnt(recognizer.meta)
     dataset = asked.open(split, recognizer.meta.labelset)
     others = _others(asked, split, recognizer.meta.labelset) if leaks else []

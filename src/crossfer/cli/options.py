@@ -14,7 +14,7 @@ import typer
 
 from crossfer.cli.errors import UsageError
 from crossfer.data.names import LABEL_VERSION, PROTOCOL, LabelVersion, Protocol
-from crossfer.defaults import LEAST_COVERAGE, MOST_COVERAGE, DetectorName, set_in_vain
+from crossfer.defaults import LEAST_COVERAGE, MAX_THREADS, MOST_COVERAGE, DetectorName, set_in_vain
 
 # What recognises.
 MODELS = "base (the default), tiny, or a .onnx file."
@@ -46,6 +46,16 @@ Coverage = Annotated[
 ]
 Abstain = Annotated[
     bool, typer.Option("--abstain", help="Answer 'uncertain' where the calibration says it is better.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=MAX_THREADS,
+        metavar="N",
+        help="CPU threads for each of detector and model. [default: one a core]",
+        show_default=False,
+    ),
 ]
 
 # Which labelled images.

@@ -17,10 +17,11 @@ from crossfer.cli.options import (
     DetectorSide,
     MinFaceScore,
     Model,
+    Threads,
     need_detector,
 )
 from crossfer.cli.output import remark, tell_written, terminal_width, to_file, to_stdout
-from crossfer.defaults import DETECTOR_SIDE, MAX_THREADS, MIN_FACE_SCORE
+from crossfer.defaults import DETECTOR_SIDE, MIN_FACE_SCORE
 from crossfer.printable import counted
 from crossfer.system.writable import need_file
 
@@ -65,16 +66,7 @@ def predict(
     ] = None,
     coverage: Coverage = None,
     abstain: Abstain = False,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=MAX_THREADS,
-            metavar="N",
-            help="CPU threads for each of detector and model. [default: one a core]",
-            show_default=False,
-        ),
-    ] = None,
+    threads: Threads = None,
 ) -> None:
     """Recognise the expressions of the faces in images.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from crossfer.cli.errors import UsageError, need_extra, usage
-from crossfer.cli.options import Abstain, DetectorSide, MinFaceScore, Model
+from crossfer.cli.options import Abstain, DetectorSide, MinFaceScore, Model, Threads
 from crossfer.cli.output import remark, tell_written, terminal_width, to_stdout
 from crossfer.defaults import (
     DETECT_EVERY,
@@ -98,6 +98,7 @@ def video(
         ),
     ] = None,
     abstain: Abstain = False,
+    threads: Threads = None,
     seconds: Annotated[
         float | None, typer.Option(min=0.001, help="Stop after so many seconds of video.")
     ] = None,
@@ -124,7 +125,9 @@ def video(
     with usage():
         settings = VideoSettings(detect_every, smoothing, min_face_score, every)
         options = VideoOptions(form, output, annotate, timeline, resume, seconds, settings)
-    recognizer = Recognizer(model, coverage=coverage, abstain=abstain, detector_side=detector_side)
+    recognizer = Recognizer(
+        model, threads=threads, coverage=coverage, abstain=abstain, detector_side=detector_side
+    )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what schedulers send is a Ctrl-C too
     with _progress(seconds) as progress:
         outcome = run_video(source, recognizer, options, write=to_stdout, progress=progress)
