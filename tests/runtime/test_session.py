@@ -48,14 +48,17 @@ def test_so_is_evidence_alone(tmp_path):
         read_bundle(path).session.run(np.full((1, 1, 48, 48), np.inf, np.float32))
 
 
-def test_the_answer_of_one_face_is_not_that_of_all(tmp_path):
+@pytest.mark.parametrize("output", ["logits", "evidence"])
+def test_the_answer_of_one_face_is_not_that_of_all(tmp_path, output):
     graph = tiny_graph(tiny_meta())
     values = {"begin": [0], "end": [1], "axis": [0]}
     graph.graph.initializer.extend(
         numpy_helper.from_array(np.array(value, np.int64), name) for name, value in values.items()
     )
-    graph.graph.node[0].input[0] = "one"
-    graph.graph.node.insert(0, helper.make_node("Slice", ["image", *values], ["one"]))
+    for node in graph.graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["all" if name == output else name for name in names]
+    graph.graph.node.append(helper.make_node("Slice", ["all", *values], [output]))
     session = read_bundle(write_bundle(tmp_path / "one.onnx", graph, tiny_meta().to_json())).session
     batch = np.ones((3, 1, 48, 48), np.float32)
     assert len(session.run(batch[:1])[0]) == 1

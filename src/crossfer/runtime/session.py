@@ -47,11 +47,12 @@ class ModelSession:
         for start in range(0, len(batch), MAX_BATCH):
             part = slice(start, start + MAX_BATCH)
             outputs = run_session(self._session, ("logits", "evidence"), {"image": batch[part]})
-            if len(outputs[0]) != len(batch[part]):  # NumPy would give all faces the answer of one
-                raise BundleError(
-                    f"model {self._name!r}: expected answers for {len(batch[part])} faces, found "
-                    f"{len(outputs[0])}; obtain the file again, or export the model again"
-                )
+            for answers in outputs:
+                if len(answers) != len(batch[part]):  # NumPy would give all faces the answer of one
+                    raise BundleError(
+                        f"model {self._name!r}: expected answers for {len(batch[part])} faces, found "
+                        f"{len(answers)}; obtain the file again, or export the model again"
+                    )
             logits[part], evidence[part] = outputs
         if not (np.isfinite(logits).all() and np.isfinite(evidence).all()):
             raise BundleError(
