@@ -207,6 +207,17 @@ def test_so_are_weights_further_in(tmp_path, place):
         read_bundle(write_bundle(tmp_path / "deep.onnx", graph, tiny_meta().to_json()))
 
 
+def test_weights_that_were_in_another_file_once_are_no_longer(tmp_path):
+    """What a tensor says of a file counts only where its values are said to be there."""
+    graph = tiny_graph(tiny_meta())
+    weights = graph.graph.initializer[0]
+    external_data_helper.set_external_data(weights, "gone.data")
+    weights.data_location = TensorProto.DEFAULT
+    path = write_bundle(tmp_path / "whole.onnx", graph, tiny_meta().to_json())
+    assert b"gone.data" in path.read_bytes()
+    assert read_bundle(path).meta == tiny_meta()
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"no ONNX file", b"no ONNX file at this location"], ids=["empty", "text", "more text"]
 )

@@ -18,8 +18,10 @@ _WITHIN = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
 }
-# TensorProto.external_data; StringStringEntryProto.key and .value.
-_EXTERNAL, _KEY, _VALUE = 13, 1, 2
+# TensorProto.external_data and .data_location, which is EXTERNAL where the former counts;
+# StringStringEntryProto.key and .value.
+_EXTERNAL, _LOCATION, _KEY, _VALUE = 13, 14, 1, 2
+_ELSEWHERE = 1
 
 
 def external_files(data: bytes, kind: str = "model") -> Iterator[str]:
@@ -32,11 +34,22 @@ def external_files(data: bytes, kind: str = "model") -> Iterator[str]:
     Raises:
         IndexError: if the bytes are no whole message.
     """
+    if kind == "tensor":
+        yield from _named_by(data)
+        return
     for number, payload, _ in fields(data):
-        if kind != "tensor":
-            if inner := _WITHIN[kind].get(number):
-                yield from external_files(payload, inner)
+        if inner := _WITHIN[kind].get(number):
+            yield from external_files(payload, inner)
+
+
+def _named_by(tensor: bytes) -> list[str]:
+    """The file of a tensor that is kept outside; none of one that is not, whatever it once named."""
+    files, outside = [], False
+    for number, payload, whole in fields(tensor):
+        if number == _LOCATION:
+            outside = whole[-1] == _ELSEWHERE
         elif number == _EXTERNAL:
             entry = {place: value for place, value, _ in fields(payload)}
             if entry.get(_KEY) == b"location":
-                yield entry.get(_VALUE, b"").decode(errors="replace")
+                files.append(entry.get(_VALUE, b"").decode(errors="replace"))
+    return files if outside else []
