@@ -11,6 +11,7 @@ from crossfer.labels import (
     RAFDB,
     SFEW,
     LabelSet,
+    can_be_shown,
     canonical,
     label_set,
 )
@@ -59,6 +60,22 @@ def test_a_letter_in_one_character_is_the_same_as_in_two():
     assert (found_earlier.index(composed), found_earlier.index(decomposed)) == (1, 1)
     with pytest.raises(ValueError, match="expected distinct expression names"):
         label_set(f"{composed}, {decomposed}")
+
+
+PERSIAN = "\u062e\u0648\u0634\u200c\u062d\u0627\u0644"  # happy, in letters that a U+200C parts
+SHRUG = "\U0001f937\u200d\u2642\ufe0f"
+
+
+def test_what_parts_or_joins_letters_is_no_fault_of_a_name():
+    assert label_set(f"{PERSIAN}, {SHRUG}").expressions == (PERSIAN, SHRUG)
+
+
+@pytest.mark.parametrize("name", ["ten\x1b[31mse", "a\nb", "a\xa0b", "\udce4", "\u202ecba", "\u200c", ""])
+def test_a_class_without_a_name_that_can_be_shown_is_told_before_it_is_learnt(name: str):
+    assert not can_be_shown(name)
+    if name:
+        with pytest.raises(ValueError, match="expected expressions in printable characters, found '"):
+            label_set(f"calm, {name}")
 
 
 def test_names_that_are_not_folded_are_found_as_written_and_in_other_spellings():

@@ -19,6 +19,8 @@ SYNONYMS = {
     "surprised": "surprise",
     "neutrality": "neutral",
 }
+# Letters of Persian and Hindi, and emoji, are parted and joined by these, which show nothing themselves.
+_JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))
 
 
 def canonical(name: str) -> str:
@@ -31,6 +33,16 @@ def canonical(name: str) -> str:
     """
     folded = normalize("NFC", name.strip().lower())
     return SYNONYMS.get(folded, folded)
+
+
+def can_be_shown(name: str) -> bool:
+    r"""Whether a class may be called that: there is something to see, and nothing that a terminal obeys.
+
+    >>> can_be_shown("ten\x1b[31mse"), can_be_shown(" ")
+    (False, False)
+    """
+    seen = name.translate(_JOINERS)
+    return bool(seen.strip()) and seen.isprintable()
 
 
 @dataclass(frozen=True)
@@ -107,13 +119,15 @@ def label_set(name: str) -> LabelSet:
     ('sadness', 'happiness')
 
     Raises:
-        ValueError: if the name is not known (the message lists those that are), or an expression comes twice
-            or is empty.
+        ValueError: if the name is not known (the message lists those that are), or an expression comes twice,
+            is empty, or cannot be shown.
     """
     if "," in name:
         expressions = tuple(canonical(part) for part in name.split(","))
         if not all(expressions):
             raise ValueError(f"label set {name!r}: expected expressions with single commas between")
+        if hidden := [each for each in expressions if not can_be_shown(each)]:
+            raise ValueError(f"expected expressions in printable characters, found {hidden[0]!r}")
         return LabelSet(",".join(expressions), expressions)
     if name not in LABEL_SETS:
         raise ValueError(f"unknown label set {name!r}; expected one of {', '.join(LABEL_SETS)}")

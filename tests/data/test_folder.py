@@ -248,6 +248,10 @@ def test_the_classes_of_two_folders_of_train_are_not_guessed(tmp_path: Path):
         ({"happy": 1, "Happiness": 1}, "found Happiness, happy"),
         ({"happy/anna": 1, "happy/ben": 1}, "found happy; name the folder that holds the class folders"),
         ({"happy": 1, "sad, really": 1}, "sad, really: expected a class name without a comma"),
+        (
+            {"happy": 1, "s\xa0ad": 1},
+            r"class names in printable characters, found 's\\xa0ad'; rename that",
+        ),
     ],
 )
 def test_folders_that_are_no_classes(tmp_path: Path, folders: dict[str, int], message: str):

@@ -12,7 +12,7 @@ from crossfer.data.names import NAME_OWN
 from crossfer.data.sample import DataError, Dataset, Faults, ListingOptions
 from crossfer.data.tree import Tree, list_some, open_tree, trees_to_try
 from crossfer.images.read import SUFFIXES
-from crossfer.labels import FERPLUS, LabelSet, canonical
+from crossfer.labels import FERPLUS, LabelSet, can_be_shown, canonical
 
 SPLIT_FOLDERS = {
     "train": ("train", "training"),
@@ -73,7 +73,8 @@ def found_classes(root: Path) -> LabelSet:
     """The classes whose folders hold an image, in alphabetical order; those of train where there are splits.
 
     Raises:
-        DataError: if there are fewer than two, one of them has a comma in its name, or train has two folders.
+        DataError: if there are fewer than two, one's name has a comma or cannot be shown, or train has two
+            folders.
     """
     tree = open_tree(root, "a folder per class")
     for inner in trees_to_try(tree):
@@ -94,6 +95,11 @@ def found_classes(root: Path) -> LabelSet:
     if strange := sorted(name for name in names if "," in name):
         raise DataError(
             f"{tree.where}/{strange[0]}: expected a class name without a comma; rename the folder"
+        )
+    if hidden := sorted(name for name in names if not can_be_shown(canonical(name))):
+        raise DataError(
+            f"{tree.where}: expected class names in printable characters, found {hidden[0]!r}; rename that "
+            "folder"
         )
     return LabelSet(",".join(classes), classes)
 

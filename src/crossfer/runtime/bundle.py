@@ -18,7 +18,7 @@ from typing import Any
 import onnxruntime
 
 from crossfer.calibration import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, Calibration
-from crossfer.labels import LABEL_SETS, LabelSet
+from crossfer.labels import LABEL_SETS, LabelSet, can_be_shown
 from crossfer.models import embedded, names
 from crossfer.runtime.external_data import external_files
 from crossfer.runtime.inference import session_options
@@ -60,7 +60,7 @@ class BundleMeta:
 
     def __post_init__(self) -> None:
         for key, texts in (("name", (self.name,)), ("labels", self.labels)):
-            if not all(text.strip() and text.isprintable() for text in texts):
+            if not all(map(can_be_shown, texts)):
                 raise ValueError(f"{key}: expected printable text, found {', '.join(map(repr, texts))}")
         known = LABEL_SETS.get(self.label_set)
         if known is not None and known.expressions != self.labels:
