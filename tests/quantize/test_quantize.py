@@ -162,6 +162,13 @@ def test_a_calibration_is_left_out_and_said_to_be(model: Path, train, valid, tmp
     assert new.provenance["quantized"]["from_model"] == "random-balance-0.5"
 
 
+def test_what_a_recipe_is_called_after_stays_in_the_name(model: Path, train, valid, tmp_path: Path):
+    meta = replace(read_bundle(model).meta, name="mine-balance-0.5")
+    (tmp_path / "mine.onnx").write_bytes(with_metadata(model.read_bytes(), meta))
+    done = quantize(tmp_path / "mine.onnx", train, valid, tmp_path / "int8.onnx", FEW)
+    assert done.meta.name == "mine-balance-0.5-int8"
+
+
 def test_it_is_measured_against_the_model_that_was_read(
     model: Path, done: Quantized, train, valid, tmp_path: Path, monkeypatch
 ):

@@ -261,9 +261,12 @@ def _metadata(source: Bundle, after: Predictions, how: dict[str, Any]) -> Bundle
     """What the source says about itself, with the new scores and temperature."""
     about = after.about
     stated = stated_accuracy(after.right, about.data, about.split, about.protocol)
+    name = source.meta.name
+    if source.meta.calibration is not None:  # its bias is left out
+        name = with_balance(name, 0)
     return replace(
         source.meta,
-        name=f"{with_balance(source.meta.name, 0)}-int8",  # the bias is left out
+        name=f"{name}-int8",
         temperature=fit_temperature(after.logits, after.truth),
         provenance={**source.meta.provenance, "scores": {"valid": stated}, "quantized": how},
         calibration=None,
