@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from crossfer.data import source
-from crossfer.data.sample import Dataset, Faults
+from crossfer.data.sample import Dataset, Faults, Sample
 from crossfer.data.splitfile import read_split_file
 from crossfer.runtime.bundle import read_bundle, write_bundle
 from data.layouts import write_affectnet_lists, write_class_folders, write_folders, write_zips
@@ -202,6 +203,30 @@ def test_an_image_that_vanishes_later_is_left_out_too(monkeypatch, capsys, faces
     assert (values["n"], values["skipped"]["count"]) == (4, 1)
     assert captured.err == f"left out: {values['skipped']['reasons'][0]}\n"
     assert "fear/0.png: no such file" in captured.err
+
+
+def test_where_all_images_vanish_it_stops_though_some_were_read(
+    monkeypatch, faces: Path, tiny_model: Path, tmp_path: Path
+):
+    keep = source.keep_readable
+
+    def unmounted_after_the_first(dataset: Dataset, faults: Faults) -> Dataset:
+        def read(sample: Sample) -> np.ndarray:
+            pixels = dataset.read(sample)
+            shutil.rmtree(faces)
+            faces.mkdir()  # where a mount was, an empty folder is left
+            return pixels
+
+        return replace(keep(dataset, faults), read=read)
+
+    monkeypatch.setattr(source, "keep_readable", unmounted_after_the_first)
+    options = ("--data", "folder", "--root", faces, "--model", tiny_model, "--detector", "none")
+    said = run(monkeypatch, *options, "--skip-bad", "-o", tmp_path / "result.json")
+    assert said == (
+        f"crossfer: {faces}: expected the data set that was opened, found it gone or empty; "
+        "bring it back, or mount it again"
+    )
+    assert not (tmp_path / "result.json").exists()
 
 
 @pytest.mark.parametrize(

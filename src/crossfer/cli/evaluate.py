@@ -127,6 +127,7 @@ def evaluate(
         evidence=evidence_test,
         seed=seed,
         skip_bad=skip_bad,
+        root=root,
     )
     command = shlex.join(["crossfer", *sys.argv[1:]])
     result, answers = run_evaluation(recognizer, dataset, options, command=command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -41,6 +42,7 @@ class EvaluationOptions:
         evidence: test of the evidence maps.
         seed: of random choices in the last two.
         skip_bad: leave out images that can no longer be read, in all that is measured, instead of stopping.
+        root: where the images lie; once that is gone or empty, it stops all the same.
     """
 
     others: Sequence[Dataset] = ()
@@ -49,6 +51,7 @@ class EvaluationOptions:
     evidence: bool = False
     seed: int = 0
     skip_bad: bool = False
+    root: Path | None = None
 
 
 def run_evaluation(
@@ -75,7 +78,7 @@ def run_evaluation(
     """
     console, provenance = stderr_console(), Provenance(__version__, code_commit(), command)
     rows = _look_up_subsets(dataset, options.subsets, console)
-    unreadable = Unreadable(options.skip_bad)
+    unreadable = Unreadable(options.skip_bad, options.root)
     predictions = predict_with_progress(recognizer, dataset, console, unreadable)
     told = len(unreadable.found)
     leaks, evidence, corruptions = _go_over_again(recognizer, dataset, options, unreadable, console)

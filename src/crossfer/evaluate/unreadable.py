@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -17,20 +18,28 @@ class Unreadable:
 
     Attributes:
         skip: go on.
+        root: where the data set lies; once that is gone or empty, it stops all the same.
         found: for the path of each such image what is wrong with it, in the order met.
     """
 
     skip: bool = False
+    root: Path | None = None
     found: dict[str, str] = field(default_factory=dict)
 
     def add(self, sample: Sample, error: DataError) -> None:
         """Notes an image.
 
         Raises:
-            DataError: the error, unless such images are skipped.
+            DataError: the error, unless such images are skipped; or that none is left where they lay: the
+                figures would be those of the images that had come before, by chance or class by class.
         """
         if not self.skip:
             raise error
+        if self.root is not None and not _anything_at(self.root):
+            raise DataError(
+                f"{self.root}: expected the data set that was opened, found it gone or empty; "
+                "bring it back, or mount it again"
+            ) from error
         self.found.setdefault(sample.path, str(error))
 
     def read(self, dataset: Dataset, sample: Sample) -> np.ndarray | None:
@@ -60,3 +69,10 @@ class Unreadable:
                 f"the last one: {list(self.found.values())[-1]}"
             )
         return replace(dataset, samples=take(dataset.samples, rows))
+
+
+def _anything_at(root: Path) -> bool:
+    try:
+        return any(root.iterdir()) if root.is_dir() else root.exists()
+    except OSError:
+        return False
