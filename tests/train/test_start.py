@@ -192,6 +192,18 @@ def test_a_network_without_a_recipe_is_refused(tmp_path: Path) -> None:
         started(tmp_path / "w.safetensors")
 
 
+@pytest.mark.parametrize("name", ["encoder.bn1.running_var", "head.bias"])
+def test_weights_that_are_not_finite_are_refused(whole: tuple[Path, CrossLayerNet], name: str) -> None:
+    tensors, meta = checkpoint.load(whole[0])
+    tensors[name][0] = torch.nan
+    checkpoint.save(whole[0], tensors, meta)
+    with pytest.raises(
+        CheckpointError,
+        match=rf"^model\.init = .*whole\.safetensors: expected finite numbers, .* in {name}; name other",
+    ):
+        started(whole[0])
+
+
 @pytest.mark.parametrize(
     ("init", "message"),
     [

@@ -61,14 +61,15 @@ def start_from(recipe: Recipe, net: CrossLayerNet, labels: LabelSet) -> str:
         What was taken, and what is new, in a line.
 
     Raises:
-        CheckpointError: if the file cannot be read, or its tensors do not fit; the message names the keys of
-            the recipe that differ, if the file knows.
+        CheckpointError: if the file cannot be read, holds NaN or infinity, or its tensors do not fit; the
+            message names the keys of the recipe that differ, if the file knows.
     """
     init = recipe.model.init
     assert init is not None  # noqa: S101
     try:
         path = find_weights(init)
         tensors, meta = checkpoint.load(path)
+        _refuse_unfinite(tensors, path)
         if "recipe" in meta or any(name.startswith("encoder.") for name in tensors):
             origin, theirs = recipe_of(meta, path)
             head = _take_head(tensors, (origin, theirs), net, (recipe, labels))
@@ -208,6 +209,16 @@ def _without_classifier(tensors: Tensors, encoder: nn.Module) -> Tensors:
     """Published weights without ``fc``, and with the counters of batch norms, which older files lack."""
     counters = {k: v for k, v in encoder.state_dict().items() if k.endswith("num_batches_tracked")}
     return counters | {k: v for k, v in tensors.items() if not k.startswith("fc.")}
+
+
+def _refuse_unfinite(tensors: Tensors, path: Path) -> None:
+    """Statistics that are not finite, as of a run that diverged, would show after a whole epoch alone."""
+    broken = [name for name, tensor in sorted(tensors.items()) if not tensor.isfinite().all()]
+    if broken:
+        more = f" and {len(broken) - 1} more" if broken[1:] else ""
+        raise CheckpointError(
+            f"{path}: expected finite numbers, found NaN or infinity in {broken[0]}{more}; name other weights"
+        )
 
 
 def fill(module: nn.Module, tensors: Tensors, misfit: str, reason: str = "") -> None:
