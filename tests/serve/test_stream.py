@@ -7,10 +7,11 @@ import json
 import struct
 import time
 from contextlib import closing, suppress
-from socket import SHUT_RDWR
+from socket import SHUT_RDWR, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from socket import socket as Socket
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,8 +26,10 @@ from crossfer.serve import connection, stream
 from crossfer.serve.access import PROTOCOL, TOKEN_PROTOCOL
 from crossfer.serve.limits import FRAME_BYTES, Limits
 from crossfer.serve.schema import RecognizedImage
+from crossfer.serve.server import bind
 from crossfer.serve.service import Service
 from crossfer.serve.stream import BACKLOG, Frames
+from serve.conftest import encoded
 from serve.test_limits import UPGRADE, Held, raw, wait_for
 from serve.test_service import assert_same
 from support.live import TOKEN, running
@@ -160,9 +163,29 @@ def test_who_goes_on_sending_such_a_frame_is_let_go(client, monkeypatch):
             send_slowly(opened)
 
 
-def send_slowly(opened: Socket) -> None:
-    for _ in range(100):
-        opened.sendall(bytes(1 << 10))
+def test_who_does_not_read_the_answers_is_let_go(model, monkeypatch):
+    monkeypatch.setattr(connection.StreamConnection, "stalled_seconds", 0.2)
+    monkeypatch.setattr("support.live.bind", bind_small)
+    data = encoded(np.zeros((48, 48, 3), np.uint8))
+    frame = b"\x82\xff" + struct.pack(">Q", len(data)) + bytes(4) + data
+    with running(Service(model, detector="none")) as client, closing(raw(client)) as opened:
+        opened.setsockopt(SOL_SOCKET, SO_RCVBUF, 1)
+        opened.sendall(UPGRADE.replace(b"/stream", b"/stream?evidence=true") + b"\r\n")
+        assert opened.recv(1 << 10).startswith(b"HTTP/1.1 101")
+        with pytest.raises(ConnectionError):
+            send_slowly(opened, frame, 1000)
+
+
+def bind_small(host: str, port: int) -> Socket:
+    """With little room for what is sent and not yet read, beside what asyncio keeps."""
+    listening = bind(host, port)
+    listening.setsockopt(SOL_SOCKET, SO_SNDBUF, 1)
+    return listening
+
+
+def send_slowly(opened: Socket, data: bytes = bytes(1 << 10), times: int = 100) -> None:
+    for _ in range(times):
+        opened.sendall(data)
         time.sleep(0.02)
 
 

@@ -23,7 +23,32 @@ from crossfer.serve.places import busy
 from crossfer.serve.problems import MEDIA_TYPE, Problem
 
 
-class _Connection(H11Protocol):
+class _NotForever(asyncio.Protocol):
+    """What any connection has: a client that does not read what it is sent is let go."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    stalled_seconds = STALLED_SECONDS
+    _write_timer: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(self.stalled_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_write_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_write_timer()
+        super().connection_lost(exc)
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+
+
+class _Connection(_NotForever, H11Protocol):
     """One connection; its limits are those that ``impatient`` was given, the rest is the web server's."""
 
     def __init__(self, *, most: int, header_seconds: float, stalled_seconds: float, **given: Any) -> None:
@@ -32,7 +57,6 @@ class _Connection(H11Protocol):
         self.header_seconds = header_seconds
         self.stalled_seconds = stalled_seconds
         self._header_timer: asyncio.TimerHandle | None = None
-        self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -46,19 +70,9 @@ class _Connection(H11Protocol):
         self._watch_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._header_timer, self._write_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._header_timer is not None:
+            self._header_timer.cancel()
         super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._write_timer = self.loop.call_later(self.stalled_seconds, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._write_timer is not None:
-            self._write_timer.cancel()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         # What reads WebSockets takes less than HTTP does, and waits in silence for what it does not take.
@@ -116,7 +130,7 @@ def impatient(
     return partial(_Connection, most=most, header_seconds=header_seconds, stalled_seconds=stalled_seconds)
 
 
-class StreamConnection(WebSocketsSansIOProtocol):
+class StreamConnection(_NotForever, WebSocketsSansIOProtocol):
     """The connection of a stream; what cannot be taken, as a frame too large, ends it with a reason."""
 
     def handle_parser_exception(self) -> None:
