@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
 
 from crossfer.runtime.bundle import read_bundle
@@ -51,3 +54,14 @@ def test_what_stops_a_run_is_an_error_like_others_in_one_line(error, kind):
         run_session(Session(), ("a",), {"x": np.zeros(1)})  # pyright: ignore[reportArgumentType]
     assert "\n" not in str(raised.value)
     assert str(error).split()[-1] in str(raised.value)
+
+
+def test_an_index_outside_of_a_tensor_is_told_so():
+    node = helper.make_node("Gather", ["x", "index"], ["a"])
+    value = partial(helper.make_tensor_value_info, elem_type=TensorProto.FLOAT, shape=["n"])
+    index = numpy_helper.from_array(np.array([7], np.int64), "index")
+    graph = helper.make_graph([node], "outside", [value("x")], [value("a")], [index])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), session_options(1))
+    with pytest.raises(OSError, match=r"found an error .*7"):
+        run_session(session, ("a",), {"x": np.zeros(3, np.float32)})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnxruntime
-from onnxruntime.capi.onnxruntime_pybind11_state import EPFail, Fail, RuntimeException
+from onnxruntime.capi.onnxruntime_pybind11_state import EPFail, Fail, InvalidArgument, RuntimeException
 
 from crossfer.system.cores import inference_threads
 
@@ -46,7 +46,7 @@ def run_session(
     """
     try:
         return [np.asarray(output) for output in session.run(outputs, inputs)]
-    except (Fail, EPFail, RuntimeException) as error:
+    except (Fail, EPFail, InvalidArgument, RuntimeException) as error:
         reason = " ".join(str(error).split())
         if "alloc" in reason.lower():
             raise MemoryError(
