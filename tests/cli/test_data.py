@@ -54,7 +54,7 @@ def test_a_fatal_finding_is_exit_status_1(monkeypatch, capsys, tmp_path: Path):
 
 def test_escapes_and_markup_in_names_are_shown_as_they_are(monkeypatch, capsys, faces: Path, tmp_path: Path):
     (faces / "sad" / "[red]\x1b[2J.png").write_bytes(b"junk")
-    (faces / "Happy").rename(faces / "\x1b[31mhappy")
+    (faces / "Happy").rename(faces / "[red]happy")
     assert run(monkeypatch, "check", "folder", "--root", faces, "--classes", "found") == 1
     text = capsys.readouterr().out
     assert "sad/[red]\\x1b[2J.png" in text
@@ -62,8 +62,23 @@ def test_escapes_and_markup_in_names_are_shown_as_they_are(monkeypatch, capsys, 
     options = ("--root", faces, "--classes", "found", "--valid", "0.25", "-o", tmp_path / "split.csv")
     assert run(monkeypatch, "split", "folder", *options) == 0
     text += (summary := capsys.readouterr().out)
-    assert summary.splitlines()[3].strip().startswith("\\x1b[31mhappy ")
+    assert summary.splitlines()[3].strip().startswith("[red]happy ")
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("words", [("check", "folder"), ("split", "folder", "-o", "split.csv")])
+def test_a_class_whose_name_a_terminal_obeys_is_refused_by_its_folder(
+    monkeypatch, capsys, faces: Path, words
+):
+    (faces / "Happy").rename(faces / "\x1b[31mhappy")
+    monkeypatch.chdir(faces.parent)
+    said = run(monkeypatch, *words, "--root", faces, "--classes", "found")
+    assert said == (
+        f"crossfer: {faces}: expected class names in printable characters, found '\\x1b[31mhappy'; "
+        "rename that folder"
+    )
+    assert "\x1b" not in "".join(capsys.readouterr())
+    assert not Path("split.csv").exists()
 
 
 def test_split_writes_a_file_that_can_be_used(monkeypatch, capsys, faces: Path, tmp_path: Path):
