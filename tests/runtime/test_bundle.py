@@ -23,6 +23,8 @@ from crossfer.runtime.bundle import (
     with_metadata,
 )
 from crossfer.runtime.bundle import write_bundle as write_whole
+from crossfer.runtime.external_data import external_files
+from crossfer.runtime.protobuf import message
 from crossfer.stored import to_plain
 from support.bundles import calibration, tiny_graph, tiny_meta, write_bundle
 
@@ -217,6 +219,26 @@ def test_weights_that_were_in_another_file_once_are_no_longer(tmp_path):
     path = write_bundle(tmp_path / "whole.onnx", graph, tiny_meta().to_json())
     assert b"gone.data" in path.read_bytes()
     assert read_bundle(path).meta == tiny_meta()
+
+
+@pytest.mark.parametrize("said", [b"\x70\x01", b"\x70\x81\x00", b"\x70\x81\x80\x00", b"\xf0\x00\x01"])
+def test_however_it_is_spelt_that_weights_are_elsewhere(said):
+    weights = outside(tiny_graph(tiny_meta()).graph.initializer[0])
+    weights.ClearField("data_location")
+    content = weights.SerializeToString() + said
+    assert TensorProto.FromString(content).data_location == TensorProto.EXTERNAL
+    assert list(external_files(content, "tensor")) == ["w.data"]
+
+
+def test_a_tensor_in_parts_is_elsewhere_if_one_of_them_says_so():
+    named, told = outside(numpy_helper.from_array(np.float32([1]), "w")), TensorProto()
+    named.ClearField("data_location")
+    told.data_location = TensorProto.EXTERNAL
+    content = b"".join(message(5, part.SerializeToString()) for part in (named, told))
+    merged = onnx.AttributeProto.FromString(content).t
+    assert merged.external_data
+    assert merged.data_location == TensorProto.EXTERNAL
+    assert list(external_files(content, "attribute")) == ["unnamed"]
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ _WITHIN = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
 }
-# TensorProto.external_data and .data_location, which is EXTERNAL where the former counts;
+# TensorProto.external_data and .data_location, which decides whether the former counts;
 # StringStringEntryProto.key and .value.
 _EXTERNAL, _LOCATION, _KEY, _VALUE = 13, 14, 1, 2
-_ELSEWHERE = 1
+_DEFAULT = bytes([_LOCATION << 3, 0])  # the field as it is written; EXTERNAL can be spelt in several ways
 
 
 def external_files(data: bytes, kind: str = "model") -> Iterator[str]:
@@ -43,13 +43,16 @@ def external_files(data: bytes, kind: str = "model") -> Iterator[str]:
 
 
 def _named_by(tensor: bytes) -> list[str]:
-    """The file of a tensor that is kept outside; none of one that is not, whatever it once named."""
+    """The file of a tensor that is kept outside; none of one that is not, whatever it once named.
+
+    A tensor may lie in the file in parts, of which one says that it is outside and another where.
+    """
     files, outside = [], False
     for number, payload, whole in fields(tensor):
         if number == _LOCATION:
-            outside = whole[-1] == _ELSEWHERE
+            outside = whole != _DEFAULT
         elif number == _EXTERNAL:
             entry = {place: value for place, value, _ in fields(payload)}
             if entry.get(_KEY) == b"location":
                 files.append(entry.get(_VALUE, b"").decode(errors="replace"))
-    return files if outside else []
+    return (files or ["unnamed"]) if outside else []
