@@ -2,7 +2,8 @@
 
     python docs/draw_method.py RUN [--photo FILE] [--output docs/images]
 
-RUN is the folder of a training run, or its weights; the page shows ``src/crossfer/models/base.safetensors``.
+RUN is the folder of a training run, or its weights, whose checksum goes into the pictures; the page shows
+``src/crossfer/models/base.safetensors``.
 The photo is by default the portrait that scikit-image carries.
 """
 
@@ -29,6 +30,7 @@ from crossfer.train import checkpoint
 from crossfer.train.config import Recipe
 from crossfer.train.network import input_contract, network
 from crossfer.train.recipe_file import parse_recipe
+from crossfer.train.start import find_weights
 from crossfer.types import Prediction
 
 CHANNELS, CLUSTERS = 6, 4
@@ -36,10 +38,10 @@ STAGES = (1, 2, 3, 4)
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#AA4499")
 
 
-def load_run(run: Path) -> tuple[CrossLayerNet, Recipe, tuple[str, ...]]:
-    """The chosen weights of a run in evaluation mode, its recipe and its classes."""
-    weights, meta = checkpoint.load(run / "best.safetensors" if run.is_dir() else run)
-    recipe = parse_recipe(meta["recipe"], str(run))
+def load_run(path: Path) -> tuple[CrossLayerNet, Recipe, tuple[str, ...]]:
+    """A network in evaluation mode by its weights, its recipe and its classes."""
+    weights, meta = checkpoint.load(path)
+    recipe = parse_recipe(meta["recipe"], str(path))
     labels = label_set(meta["label_set"]).expressions
     net = network(recipe.model, len(labels))
     net.load_state_dict(weights)
@@ -59,18 +61,18 @@ def canvas(rows: int, columns: int, width: float, height: float) -> tuple[Figure
     return figure, np.asarray(figure.subplots(rows, columns, squeeze=False))
 
 
-def over_face(axis: Any, face: np.ndarray, cells: np.ndarray, colors: str, limit: float) -> Any:
-    """Cells over the grey face; colours run from -limit (or 0) to limit. Gives what its key is made of."""
+def over_face(axis: Any, face: np.ndarray, cells: np.ndarray, colors: str, limit: float) -> None:
+    """Cells over the grey face; colours run from -limit (or 0) to limit."""
     side = face.shape[-1]
     low = -limit if colors == "RdBu_r" else 0.0
     axis.imshow(face[0], cmap="gray", extent=(0, side, side, 0))
-    drawn = axis.imshow(cells, cmap=colors, alpha=0.55, vmin=low, vmax=limit, extent=(0, side, side, 0))
+    axis.imshow(cells, cmap=colors, alpha=0.55, vmin=low, vmax=limit, extent=(0, side, side, 0))
     axis.set_axis_off()
-    return drawn
 
 
-def add_key(figure: Figure, drawn: Any, axes: np.ndarray, text: str, ends: tuple[str, ...] = ()) -> None:
+def add_key(figure: Figure, axes: np.ndarray, text: str, ends: tuple[str, ...] = ()) -> None:
     """What the colours mean; with ``ends`` the words stand for the lowest and the highest value."""
+    drawn = axes.flat[-1].images[-1]
     key = figure.colorbar(drawn, ax=axes.ravel().tolist(), shrink=0.8, aspect=14, pad=0.01)
     key.set_label(text, fontsize=8)
     key.ax.tick_params(labelsize=7)
@@ -88,14 +90,14 @@ def draw_codes(face: np.ndarray, output: Output) -> Figure:
     figure, axes = canvas(1, CHANNELS, 2.0 * CHANNELS, 2.5)
     for axis, channel, code in zip(axes[0], strongest.tolist(), codes.tolist(), strict=True):
         cells = deep[0, channel].numpy()
-        drawn = over_face(axis, face, cells, "magma", float(cells.max()))
+        over_face(axis, face, cells, "magma", float(cells.max()))
         for rank, (row, column) in enumerate((code[:2], code[2:]), start=1):
             place = [((p + 1) / 2 * (grid - 1) + 0.5) / grid * side for p in (column, row)]
             disc = {"boxstyle": "circle", "facecolor": "black", "edgecolor": "none", "alpha": 0.7}
             axis.text(*place, str(rank), color="white", ha="center", va="center", weight="bold", bbox=disc)
         places = [f"({row:+.0f}, {column:+.0f})" for row, column in (code[:2], code[2:])]
         axis.set_title(f"channel {channel}\n1: {places[0]}   2: {places[1]}", fontsize=8)
-    add_key(figure, drawn, axes, "activation", ("0", "the channel's\nhighest"))
+    add_key(figure, axes, "activation", ("0", "the channel's\nhighest"))
     return figure
 
 
@@ -112,9 +114,9 @@ def draw_clusters(face: np.ndarray, output: Output) -> Figure:
     figure, axes = canvas(1, CLUSTERS + 1, 2.2 * (CLUSTERS + 1), 2.6)
     limit = float(centroids.max())
     for k, axis in enumerate(axes[0, :CLUSTERS]):
-        drawn = over_face(axis, face, centroids[0, k].reshape(grid, grid).numpy(), "magma", limit)
+        over_face(axis, face, centroids[0, k].reshape(grid, grid).numpy(), "magma", limit)
         axis.set_title(f"cluster {k + 1}", fontsize=9, color=COLORS[k], weight="bold")
-    add_key(figure, drawn, axes[0, :CLUSTERS], "mean code (each of length 1)")
+    add_key(figure, axes[0, :CLUSTERS], "mean code (each of length 1)")
     bars = axes[0, CLUSTERS]
     left = np.zeros(len(STAGES))
     for k in range(CLUSTERS):
@@ -150,9 +152,9 @@ def draw_evidence(face: np.ndarray, output: Output, labels: tuple[str, ...]) -> 
     limit = float(np.abs(evidence).max())
     figure, axes = canvas(2, len(labels) // 2, 2.0 * len(labels) / 2, 4.6)
     for axis, name, cells in zip(axes.flat, labels, evidence, strict=True):
-        drawn = over_face(axis, face, cells, "RdBu_r", limit)
+        over_face(axis, face, cells, "RdBu_r", limit)
         axis.set_title(f"{name}\nsum {cells.sum():+.2f}", fontsize=9)
-    add_key(figure, drawn, axes, "evidence for the class (logits), less the mean over all classes")
+    add_key(figure, axes, "evidence for the class (logits), less the mean over all classes")
     return figure
 
 
@@ -166,7 +168,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "images")
     args = parser.parse_args()
     photo = args.photo or sample_portrait()
-    net, recipe, labels = load_run(args.run)
+    weights = find_weights(args.run)
+    net, recipe, labels = load_run(weights)
     contract = input_contract(recipe.model)
     face = largest_face(photo, contract)
     with torch.no_grad():
@@ -178,7 +181,8 @@ def main() -> None:
         "evidence": draw_evidence(face, output, labels),
     }
     for name, figure in pictures.items():
-        figure.savefig(args.output / f"method-{name}.png", dpi=110)
+        origin = {"Source": f"weights with SHA-256 {checkpoint.sha256(weights)}"}
+        figure.savefig(args.output / f"method-{name}.png", dpi=110, metadata=origin)
 
 
 if __name__ == "__main__":

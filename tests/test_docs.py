@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -126,6 +127,16 @@ def test_the_speeds_in_the_readme_are_those_of_the_result_file() -> None:
     assert f"`tiny` is {crop:.1f} times as fast as `base` on a ready crop" in readme
     assert f"{crop:.0f} times as fast on face crops" in readme
     assert f"a whole photo takes {tiny:.1f} ms instead of {base:.1f}" in readme
+
+
+@pytest.mark.parametrize("name", ["codes", "clusters", "scales", "evidence"])
+def test_the_pictures_of_the_method_are_those_of_the_embedded_network(name: str) -> None:
+    weights = hashlib.sha256((ROOT / "src/crossfer/models/base.safetensors").read_bytes()).hexdigest()
+    with Image.open(ROOT / f"docs/images/method-{name}.png") as picture:
+        drawn = picture.info.get("Source")
+    assert drawn == f"weights with SHA-256 {weights}", (
+        "run python docs/draw_method.py src/crossfer/models/base.safetensors"
+    )
 
 
 def test_what_the_peer_has_without_contempt_is_counted_from_its_result_file() -> None:
