@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from script import positive_int, run_script
 
 from crossfer.data.source import open_dataset
 from crossfer.runtime.align import CropGeometry, crop_face
@@ -193,7 +194,7 @@ def main() -> None:
     parser.add_argument(
         "--root", type=Path, required=True, help="folder that holds FER2013Train.zip or FER2013Train/"
     )
-    parser.add_argument("--count", type=int, default=1500)
+    parser.add_argument("--count", type=positive_int, default=1500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--accuracy", action="store_true", help="of --model on validation faces")
     parser.add_argument("--model", default="default")
@@ -212,4 +213,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from crop_contract import PADDINGS
 from PIL import Image
+from script import positive_float, run_script
 
 from crossfer.data.sample import Dataset
 from crossfer.data.source import open_dataset
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder that holds FERPlus")
     parser.add_argument("--split", choices=["train", "valid", "test"], default="valid")
     parser.add_argument("--model", default="default")
-    parser.add_argument("--enlarge", type=float, default=3.0)
+    parser.add_argument("--enlarge", type=positive_float, default=3.0)
     parser.add_argument("--min-face-score", type=float, default=0.5)
     args = parser.parse_args()
     crops = open_dataset("ferplus", args.root, split=args.split)
@@ -62,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

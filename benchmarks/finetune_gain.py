@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from PIL import Image
 from rich.console import Console
+from script import positive_int, run_script
 
 from crossfer.data.duplicates import find_near_pairs, group_duplicates
 from crossfer.data.fingerprint import take_fingerprints
@@ -128,7 +129,7 @@ def main() -> None:
     )
     parser.add_argument("--root", type=Path, required=True, help="folder that holds FERPlus")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--faces", type=int, default=300, help="faces to learn from")
+    parser.add_argument("--faces", type=positive_int, default=300, help="faces to learn from")
     parser.add_argument("--set", action="append", default=[], help="override a key of recipes/finetune.toml")
     args = parser.parse_args()
     faces, quiet = unseen_faces(args.root), Console(quiet=True)
@@ -157,4 +158,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -19,9 +19,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from script import positive_int, run_script
 
 from crossfer.method import CrossLayerLoss, build_model
 from crossfer.method.clbs import clbs_loss
@@ -29,7 +30,7 @@ from crossfer.method.clfm import clfm_loss
 
 CLASSES, WARM_UP = 8, 1
 # The paper's sizes at 224 px; at 48 px those of the shipped recipe.
-SIZES = {
+SIZES: dict[int, dict[str, Any]] = {
     48: {"in_channels": 1, "width": 32, "stem": "small", "dim": 64, "grid": 6},
     224: {"in_channels": 3, "width": 64, "stem": "standard", "dim": 128, "grid": 11},
 }
@@ -56,7 +57,7 @@ class Step:
         sizes = SIZES[size]
         branch = "gap" if variant == "plain" else "msr+gap"
         self.net = build_model(num_classes=CLASSES, image_size=size, branch=branch, **sizes).to(device)
-        self.net.to(memory_format=torch.channels_last)
+        self.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.loss = CrossLayerLoss(
             num_classes=CLASSES,
             channels=self.net.encoder.channels,
@@ -218,8 +219,8 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", choices=sorted(SIZES), default=sorted(SIZES))
     precisions = ["float32", "bfloat16"]
     parser.add_argument("--precisions", nargs="+", choices=precisions, default=precisions)
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch", type=positive_int, default=256)
+    parser.add_argument("--rounds", type=positive_int, default=5)
     parser.add_argument("--lambdas", type=float, nargs=3, default=ALL, help="a weight for each shallow stage")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--terms", action="store_true", help="the terms alone")
@@ -237,4 +238,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -30,8 +30,10 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 from pyarrow.parquet import ParquetWriter
+from script import positive_int, run_script
 
 from crossfer.bench.photo import sample_portrait
+from crossfer.defaults import DetectorName
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.scale.output import manifest
 
@@ -50,7 +52,7 @@ def picture(source: Image.Image, number: int, detector: str) -> bytes:
     rng = np.random.default_rng(number)
     left, top = (int(shift) for shift in rng.integers(-8, 9, 2))
     light = rng.uniform(0.7, 1.2)
-    lit = source.point(lambda value: min(255, int(value * light)))
+    lit = source.point([min(255, int(value * light)) for value in range(256)] * len(source.getbands()))
     content = io.BytesIO()
     if detector == "none":
         box = (FACE[0] + left, FACE[1] + top, FACE[2] + left, FACE[3] + top)
@@ -72,7 +74,7 @@ def draw(folder: Path, count: int, detector: str) -> list[Path]:
     return paths
 
 
-def loop_rate(paths: list[Path], detector: str) -> float:
+def loop_rate(paths: list[Path], detector: DetectorName) -> float:
     """Images a second of a plain loop, as one would write it by hand."""
     recognizer = Recognizer(detector=detector, threads=1)
     recognizer.recognize(paths[0])
@@ -100,12 +102,12 @@ def score_rate(folder: Path, scratch: Path, detector: str, workers: int) -> tupl
     return images / (parts[-1]["finished"] - parts[workers - 1]["finished"]), summary
 
 
-def compare(detector: str, images: int, rounds: int, scratch: Path) -> None:
+def compare(detector: DetectorName, images: int, rounds: int, scratch: Path) -> None:
     """Prints rates and ratios of a plain loop, one worker and two."""
     count = images if detector == "none" else max(round(images * PHOTOS_PER_CROP), 200)
     paths = draw(scratch / detector, count, detector)
     print(f"detector {detector}, {count:,} images in memory")
-    against_loop, linear = [], []
+    against_loop, linear, summary = [], [], {}
     for number in range(rounds):
         loop = loop_rate(paths, detector)
         one, summary = score_rate(paths[0].parent, scratch, detector, 1)
@@ -149,9 +151,11 @@ def main() -> None:
     parser.add_argument(
         "--detectors", nargs="+", choices=["none", "centerface"], default=["none", "centerface"]
     )
-    parser.add_argument("--images", type=int, default=4000, help="face crops; of photos there are a tenth")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--memory", nargs="+", type=int, metavar="N", help="measure memory instead")
+    parser.add_argument(
+        "--images", type=positive_int, default=4000, help="face crops; of photos there are a tenth"
+    )
+    parser.add_argument("--rounds", type=positive_int, default=3)
+    parser.add_argument("--memory", nargs="+", type=positive_int, metavar="N", help="measure memory instead")
     parser.add_argument("--scratch", default="/dev/shm" if Path("/dev/shm").is_dir() else None)  # noqa: S108
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.scratch) as scratch:
@@ -163,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

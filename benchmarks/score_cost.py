@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from script import positive_float, positive_int, run_script
+
 HOUR, GB = 3600, 1e9
 
 
@@ -82,17 +84,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, help="folder of a run, or its summary.json")
-    parser.add_argument("--images", type=float, nargs="+", default=[1e7, 1e9])
-    parser.add_argument("--cores", type=int, default=64)
+    parser.add_argument("--images", type=positive_float, nargs="+", default=[1e7, 1e9])
+    parser.add_argument("--cores", type=positive_int, default=64)
     parser.add_argument("--core-hour", type=float, default=0.04)
     parser.add_argument("--gb-month", type=float, default=0.023)
     parser.add_argument("--million-requests", type=float, default=0.4)
     args = parser.parse_args()
     path = args.run / "summary.json" if args.run.is_dir() else args.run
     summary = json.loads(path.read_text())
-    rates = Rates.of(summary)
+    try:
+        rates, detector = Rates.of(summary), summary["options"]["detector"]
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError(
+            f"{path}: expected the summary.json of a run of crossfer score, found another file"
+        ) from None
     prices = Prices(args.core_hour, args.gb_month, args.million_requests)
-    print(f"from {summary['images']:,} images, detector {summary['options']['detector']}: ", end="")
+    print(f"from {summary['images']:,} images, detector {detector}: ", end="")
     print(f"{1000 * rates.core_seconds:.2f} ms of a core an image (", end="")
     print(", ".join(f"{stage} {1000 * value:.2f}" for stage, value in rates.stages.items()) + ")")
     columns = [cost(rates, images, prices, args.cores) for images in args.images]
@@ -102,4 +109,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
+from script import positive_float, positive_int, run_script
 
 from crossfer import Recognizer
 from crossfer.bench.photo import sample_portrait
@@ -214,10 +215,12 @@ def remember(requests: int, steps: int = 10) -> int:
 def main() -> None:
     """Exits with status 1 if an answer was wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=6.0, help="about how long one run takes")
+    parser.add_argument("--rounds", type=positive_int, default=5)
+    parser.add_argument("--seconds", type=positive_float, default=6.0, help="about how long one run takes")
     parser.add_argument("--kind", choices=("photos", "crops"), action="append")
-    parser.add_argument("--memory", type=int, metavar="N", help="watch memory over N requests instead")
+    parser.add_argument(
+        "--memory", type=positive_int, metavar="N", help="watch memory over N requests instead"
+    )
     options = parser.parse_args()
     if options.memory:
         wrong = remember(options.memory)
@@ -230,4 +233,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

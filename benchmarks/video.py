@@ -23,6 +23,7 @@ from unittest.mock import patch
 import av
 import numpy as np
 from PIL import Image
+from script import positive_float, positive_int, run_script
 
 from crossfer.bench.photo import sample_portrait
 from crossfer.images.read import load_image
@@ -124,10 +125,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--faces", type=int, nargs="+", default=[1, 5, 20])
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--detect-every", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--faces", type=positive_int, nargs="+", default=[1, 5, 20])
+    parser.add_argument("--seconds", type=positive_float, default=10.0)
+    parser.add_argument("--detect-every", type=positive_int, default=3)
+    parser.add_argument("--threads", type=positive_int, default=None)
     parser.add_argument("--model", default="default")
     parser.add_argument("--annotate", action="store_true", help="also draw and encode a copy")
     args = parser.parse_args()
@@ -151,4 +152,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from time import process_time
 
+from script import positive_float, run_script
+
 from crossfer.bench.timing import Pace, in_turn, paired_ratio
 from crossfer.runtime.recognizer import Recognizer
 from crossfer.video.recognize import recognize_video
@@ -41,7 +43,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("video", type=Path)
-    parser.add_argument("--every", type=float, nargs="+", default=[0.2, 0.5, 1.0, 2.0])
+    parser.add_argument("--every", type=positive_float, nargs="+", default=[0.2, 0.5, 1.0, 2.0])
     parser.add_argument("--model", default="default")
     args = parser.parse_args()
     recognizer = Recognizer(args.model, threads=1)
@@ -56,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

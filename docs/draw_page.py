@@ -9,6 +9,7 @@ import sys
 import threading
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from PIL import Image
@@ -21,6 +22,10 @@ from crossfer.serve.service import Service
 
 IMAGES = Path(__file__).parent / "images"
 QUALITY = 90
+CONTEXTS: dict[str, dict[str, Any]] = {  # of the browser, for each picture
+    "page": {"viewport": {"width": 1240, "height": 840}},
+    "page-narrow": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "locale": "zh-CN"},
+}
 
 
 def save(page: Page, name: str) -> None:
@@ -41,13 +46,7 @@ def main(chromium: str = "/usr/bin/chromium") -> None:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
         )
-        for name, options in (
-            ("page", {"viewport": {"width": 1240, "height": 840}}),
-            (
-                "page-narrow",
-                {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "locale": "zh-CN"},
-            ),
-        ):
+        for name, options in CONTEXTS.items():
             page = browser.new_context(**options).new_page()
             page.goto(address(listening))
             page.select_option("#coverage", "0.95")
