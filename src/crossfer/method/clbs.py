@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from crossfer.method import collectives
 from crossfer.method.contrast import Comparison, align, assign, deep_centroids
 from crossfer.method.controls import another, exchanged_centroids, match_gradients
+from crossfer.method.precision import single
 
 Projection = Literal["embedding", "stage"]
 
@@ -101,5 +102,5 @@ def _as_set(vectors: Tensor) -> Tensor:
 
     Centred: what all faces of the batch share says nothing about which of them are alike.
     """
-    vectors = vectors if vectors.dtype == torch.float64 else vectors.float()
+    vectors = single(vectors)
     return (vectors - vectors.mean(dim=0)).unsqueeze(0)

@@ -10,6 +10,7 @@ from torch import Tensor
 from crossfer.method.coding import Coding, encode
 from crossfer.method.contrast import Comparison, align, deep_centroids
 from crossfer.method.controls import exchanged_centroids, match_gradients
+from crossfer.method.precision import single
 
 
 def clfm_loss(
@@ -44,7 +45,7 @@ def clfm_loss(
     maps = [features[j - 1] for j in stages]
     if how.target != "clusters":
         # Their gradients are measured here, before a scaler has made them larger: too small for float16.
-        maps = [f if f.dtype == torch.float64 else f.float() for f in maps]
+        maps = [single(f) for f in maps]
     codes = [encode(f, grid, coding) for f in maps]
 
     def losses(towards: Tensor) -> list[Tensor]:

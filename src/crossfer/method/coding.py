@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crossfer.method.choice import one_of
+from crossfer.method.precision import single
 
 Coding = Literal["pooled", "straight_through", "hash"]
 
@@ -40,8 +41,7 @@ def encode(features: Tensor, grid: int, coding: Coding) -> Tensor:
     if grid < 2:
         raise ValueError(f"the common grid must have at least 2 x 2 positions, got {grid} x {grid}")
     # Pooled before it is brought to single precision: another copy of f_1 costs more than all that follows.
-    maps = F.adaptive_avg_pool2d(features, grid).flatten(2)
-    maps = maps if maps.dtype == torch.float64 else maps.float()
+    maps = single(F.adaptive_avg_pool2d(features, grid).flatten(2))
     # A dead channel has no direction to learn; normalising it would divide its gradient by nearly nothing.
     live = maps.detach().abs().amax(dim=-1, keepdim=True) > 1e-12
     maps = torch.where(live, maps, torch.zeros_like(maps))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from crossfer.method import collectives
 from crossfer.method.choice import one_of
+from crossfer.method.precision import single
 
 BatchMean = Literal["running", "none", "batch"]
 Branch = Literal["msr", "gap", "msr+gap"]
@@ -87,10 +88,10 @@ class EvidenceHead(nn.Module):
         with torch.autocast(deep.device.type, enabled=False):
             evidence = (self.bias / self.grid**2)[:, None, None]
             if self.weight is not None:
-                m = self._shift(_single(cast(Tensor, x)).mean(dim=1))
+                m = self._shift(single(cast(Tensor, x)).mean(dim=1))
                 evidence = evidence + self.weight * m[:, None]
             if self.pooled_weight is not None:
-                deep = _single(deep) / (deep.shape[-2] * deep.shape[-1])
+                deep = single(deep) / (deep.shape[-2] * deep.shape[-1])
                 cells = torch.einsum("kd,bdij->bkij", self.pooled_weight, deep)
                 evidence = evidence + share_by_area(cells, self.grid)
             return evidence.sum(dim=(2, 3)), evidence
@@ -109,10 +110,6 @@ class EvidenceHead(nn.Module):
         with torch.no_grad():
             self.running_mean.lerp_(mu.to(self.running_mean.dtype), self.momentum)
         return m + mu
-
-
-def _single(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def share_by_area(cells: Tensor, grid: int) -> Tensor:
