@@ -100,15 +100,14 @@ class EvidenceHead(nn.Module):
         """Add mu to m, (B, G, G)."""
         if self.batch_mean == "none":
             return m
+        if self.batch_mean == "running" and not self.training:
+            return m + self.running_mean
         mu = m.mean(dim=0)
         if self.training:
             mu = collectives.mean(mu)
-        if self.batch_mean == "batch":
-            return m + mu
-        if not self.training:
-            return m + self.running_mean
-        with torch.no_grad():
-            self.running_mean.lerp_(mu.to(self.running_mean.dtype), self.momentum)
+        if self.batch_mean == "running":
+            with torch.no_grad():
+                self.running_mean.lerp_(mu.to(self.running_mean.dtype), self.momentum)
         return m + mu
 
 
