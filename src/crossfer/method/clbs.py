@@ -81,19 +81,17 @@ def clbs_loss(
     deep = _as_set(vectors[-1])
     centroids = deep_centroids(deep, k, stop_gradient=how.stop_gradient, generator=generator)
     sets = [_as_set(vectors[j - 1]) for j in stages]
-
-    def loss(points: Tensor, towards: Tensor, assignments: Tensor | None = None) -> Tensor:
-        return align(points, towards, how, assignments=assignments)
-
-    real = [loss(points, centroids) for points in sets]
+    real = [align(points, centroids, how) for points in sets]
     if how.target == "clusters":
         return real
     if how.target == "permuted":
         order = another(batch, deep.device, generator)
-        control = [loss(points, centroids, assign(points, centroids)[:, order]) for points in sets]
+        control = [
+            align(points, centroids, how, assignments=assign(points, centroids)[:, order]) for points in sets
+        ]
     else:
         towards = exchanged_centroids(centroids, how.target, generator)
-        control = [loss(points, towards) for points in sets]
+        control = [align(points, towards, how) for points in sets]
     return match_gradients(real, control, at=[vectors[j - 1] for j in stages])
 
 

@@ -51,7 +51,8 @@ def clfm_loss(
     def losses(towards: Tensor) -> list[Tensor]:
         return [align(c, towards, how, shared=True) for c in codes]
 
+    real = losses(centroids)
     if how.target == "clusters":
-        return losses(centroids)
+        return real
     control = losses(exchanged_centroids(centroids, how.target, generator))
-    return match_gradients(losses(centroids), control, at=maps)
+    return match_gradients(real, control, at=maps)
