@@ -47,9 +47,9 @@ class CollapsedMSR(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> MSROutput:
         """Fuse f_1 ... f_4, each (B, C_j, H_j, W_j)."""
         embeddings = tuple(embed(f) for f, embed in zip(features, self.embed, strict=True))
-        scales = torch.cat(embeddings, dim=1).unflatten(1, (len(embeddings), -1)).flatten(2)
+        scales = torch.cat(embeddings, dim=1).unflatten(1, (len(embeddings), -1)).flatten(2)  # (B, 4, D G^2)
         if self.attention is None:
-            weights = scales.new_ones(*scales.shape[:2], 1)
+            weights = scales.new_ones(*scales.shape[:2], 1)  # (B, 4, 1)
         else:
             weights = torch.sigmoid(self.attention(scales))
         mixed = (weights.mT @ scales).reshape(embeddings[0].shape)
@@ -67,17 +67,18 @@ class _Embedding(nn.Module):
 
     def __init__(self, adapt: nn.Module, embed: nn.Conv2d, norm: nn.Module, r: int) -> None:
         super().__init__()
-        b, fused = kept_in_kernel(embed, r), embed
-        if isinstance(norm, nn.BatchNorm2d):
-            fused = fuse_conv_bn_eval(embed, norm)
-        channels = fused.in_channels * r**2
+        b = kept_in_kernel(embed, r)
+        self.adapt, self.factor = adapt, r // b
+        channels = embed.in_channels * r**2
+        # Where the channels of f are to lie so that those of one group are side by side.
         order = torch.arange(channels).unflatten(0, (channels // r**2, r // b, b, r // b, b))
         order = order.permute(0, 2, 4, 1, 3).flatten()
-        self.adapt, self.factor = adapt, r // b
         if isinstance(adapt, nn.Conv2d):
             adapt.weight = nn.Parameter(adapt.weight.detach()[order])
             adapt.bias = nn.Parameter(cast(Tensor, adapt.bias).detach()[order])
-        self.register_buffer("order", None if isinstance(adapt, nn.Conv2d) or r == b else order)
+        in_order = isinstance(adapt, nn.Conv2d) or self.factor == 1
+        self.register_buffer("order", None if in_order else order)
+        fused = fuse_conv_bn_eval(embed, norm) if isinstance(norm, nn.BatchNorm2d) else embed
         weight = F.pixel_unshuffle(fused.weight.detach(), b)
         kernel, stride, padding = weight.shape[-1], fused.stride[0] // b, int(fused.padding[0]) // b
         self.convolution = nn.Conv2d(weight.shape[1], weight.shape[0], kernel, stride, padding)
