@@ -197,6 +197,16 @@ class MethodConfig(Section):
         default="clusters", description="what shallow stages are pulled to; the others are controls"
     )
 
+    @property
+    def has_clfm(self) -> bool:
+        """Whether CLFM is part of the loss: asked for, and of a weight."""
+        return self.feature_map and any(self.lambdas)
+
+    @property
+    def has_clbs(self) -> bool:
+        """Whether CLBS is part of the loss: asked for, and of a weight."""
+        return self.batch and any(self.lambdas)
+
 
 class ViewsConfig(Section):
     """Learning without labels, see `crossfer.train.views`; read where `objective` is `views`."""
@@ -361,6 +371,10 @@ class Recipe(Section):
     augment: AugmentConfig = AugmentConfig()
     optim: OptimConfig = OptimConfig()
 
+    def outputs(self, classes: int) -> int:
+        """What the network's head gives: a value for each class, or what views are compared by."""
+        return self.views.hidden if self.objective == "views" else classes
+
     @model_validator(mode="before")
     @classmethod
     def _released_is_a_preset(cls, document: Any) -> Any:
@@ -379,10 +393,6 @@ class Recipe(Section):
                     )
             filled[table] = preset | given
         return filled
-
-    def outputs(self, classes: int) -> int:
-        """What the network's head gives: a value for each class, or what views are compared by."""
-        return self.views.hidden if self.objective == "views" else classes
 
     @model_validator(mode="after")
     def _views_know_no_labels(self) -> Recipe:
@@ -413,8 +423,8 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _clbs_has_its_vectors(self) -> Recipe:
-        clbs = self.method.batch and any(self.method.lambdas)
-        if clbs and self.model.branch == "gap" and self.method.projection == "embedding":
+        method = self.method
+        if method.has_clbs and self.model.branch == "gap" and method.projection == "embedding":
             raise ValueError(
                 "method.projection 'embedding' takes CLBS's vectors from MSR, which model.branch 'gap' has "
                 "not; use projection = 'stage' or batch = false"
@@ -436,7 +446,7 @@ class Recipe(Section):
         method, optim = self.method, self.optim
         views = 2 if self.objective == "views" else 1
         compared = views * optim.batch_size // optim.accumulate
-        if method.batch and any(method.lambdas) and (method.k_batch or 0) > compared:
+        if method.has_clbs and (method.k_batch or 0) > compared:
             raise ValueError(
                 f"method.k_batch must be at most {compared}, what CLBS compares at once (optim.batch_size "
                 f"{optim.batch_size}, optim.accumulate {optim.accumulate}), got {method.k_batch}"
@@ -458,7 +468,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _clfm_can_learn(self) -> Recipe:
-        if not (self.method.feature_map and any(self.method.lambdas)):
+        if not self.method.has_clfm:
             return self
         if self.variant == "corrected" and self.method.coding == "hash":
             raise ValueError(

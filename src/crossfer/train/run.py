@@ -102,8 +102,7 @@ def weights_of_others(recipe: Recipe, labels: LabelSet) -> Iterator[str]:
 
 def _clusters(recipe: Recipe, classes: int) -> int:
     """How many clusters CLBS is asked to make; 0 where it is no part of the loss."""
-    method = recipe.method
-    return (method.k_batch or classes) if method.batch and any(method.lambdas) else 0
+    return (recipe.method.k_batch or classes) if recipe.method.has_clbs else 0
 
 
 def _require_faces_for_clusters(recipe: Recipe, classes: int, images: int) -> None:
