@@ -79,17 +79,24 @@ def load_faces(
 
 def decoded_bytes(dataset: Dataset, contract: InputContract, limit: int | None = None) -> int:
     """How much memory a data set would take."""
-    return min(len(dataset), limit or len(dataset)) * int(np.prod(contract.shape))
+    return how_many(dataset, limit) * int(np.prod(contract.shape))
+
+
+def how_many(dataset: Dataset, limit: int | None) -> int:
+    """Images of a data set that are used: ``limit`` at most, all if it is None."""
+    return len(dataset) if limit is None else min(len(dataset), limit)
 
 
 def drawn(dataset: Dataset, limit: int | None) -> list[int]:
-    """Up to ``limit`` rows, in their order."""
-    n = len(dataset)
+    """Rows of the images that are used, in their order; drawn once and for all, not by a run's seed.
+
+    Raises:
+        DataError: if there are none.
+    """
+    n, used = len(dataset), how_many(dataset, limit)
     if not n:
         raise DataError(f"{dataset.name}: no images under protocol {dataset.protocol!r}")
-    if limit is None or limit >= n:
-        return list(range(n))
-    return sorted(np.random.default_rng(0).permutation(n)[:limit].tolist())
+    return list(range(n)) if used == n else sorted(np.random.default_rng(0).permutation(n)[:used].tolist())
 
 
 def answers(dataset: Dataset, chosen: Sequence[int], *, votes: bool) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from crossfer.train.config import DataConfig, Recipe, refuse_in_vain
 from crossfer.train.device import choose_device
 from crossfer.train.display import Display
 from crossfer.train.faults import TrainingError
-from crossfer.train.loader import decoded_bytes, load_faces
+from crossfer.train.loader import decoded_bytes, how_many, load_faces
 from crossfer.train.loop import train
 from crossfer.train.network import input_contract, network
 from crossfer.train.observer import Observer
@@ -67,19 +67,15 @@ def run_recipe(
     if not (folder / LAST).exists():
         _begin(recipe, data, folder, console)
     data = data_of_run(data, folder)
-    learnt, held_out = open_split(data, "train"), open_split(data, "valid")
-    _require_faces_for_clusters(recipe, len(learnt.labels), min(len(learnt), data.limit or len(learnt)))
-    faces = load_split(recipe, "train", learnt, console), load_split(recipe, "valid", held_out, console)
-    short = _told_of_clusters(recipe, len(learnt.labels), len(faces[0]), console)
+    train_set, valid_set = open_split(data, "train"), open_split(data, "valid")
+    labels, images = train_set.labels, how_many(train_set, data.limit)
+    _require_faces_for_clusters(recipe, len(labels), images)
+    train_faces = load_split(recipe, "train", train_set, console)
+    valid_faces = load_split(recipe, "valid", valid_set, console)
+    short = _told_of_clusters(recipe, len(labels), images, console)
     with short, Display(console, recipe.optim.epochs) as display:
-        return train(
-            recipe,
-            learnt.labels,
-            *faces,
-            folder,
-            resume=resume,
-            observers=[display, *observers],
-        )
+        looking = [display, *observers]
+        return train(recipe, labels, train_faces, valid_faces, folder, resume=resume, observers=looking)
 
 
 def _begin(recipe: Recipe, data: DataConfig, folder: Path, console: Console) -> None:
@@ -167,7 +163,7 @@ def load_split(recipe: Recipe, split: Literal["train", "valid"], dataset: Datase
         faces = stream_faces(dataset, contract, votes=votes, limit=limit, workers=recipe.data.workers)
         where = f", streamed by {faces.workers} processes"
     else:
-        with counting(console, f"reading {split}", min(len(dataset), limit or len(dataset))) as advance:
+        with counting(console, f"reading {split}", how_many(dataset, limit)) as advance:
             faces = load_faces(dataset, contract, votes=votes, limit=limit, progress=advance)
     say(console, f"{split}: {len(faces):,} faces ({dataset.name}, {dataset.protocol}){where}")
     return faces
