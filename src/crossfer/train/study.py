@@ -12,6 +12,7 @@ from rich.console import Console
 
 from crossfer.console import say
 from crossfer.labels import LabelSet
+from crossfer.runtime.preprocess import InputContract
 from crossfer.system.atomic import write_atomically
 from crossfer.system.writable import need_folder
 from crossfer.train.config import OF_THE_MACHINE, DataConfig, Recipe, refuse_in_vain
@@ -36,8 +37,8 @@ from crossfer.train.trial_result import (
     read_result,
     read_results,
     require_faces,
+    require_trial,
     require_weights,
-    same_trial,
 )
 
 MARK = ".study"  # in the folder of an unfinished run that a study made, and may delete; notes its weights
@@ -86,9 +87,9 @@ def run_study(
     shelf = _Shelf(root, runs, console)
 
     def load(recipe: Recipe) -> tuple[LabelSet, Faces, Faces]:
-        labels, learnt, held_out = shelf.faces(recipe)
-        require_faces(kept, results, recipe, learnt, held_out)
-        return labels, learnt, held_out
+        labels, train_faces, valid_faces = shelf.faces(recipe)
+        require_faces(kept, results, recipe, train_faces, valid_faces)
+        return labels, train_faces, valid_faces
 
     for number, trial in enumerate(trials, start=1):
         say(console, f"{number}/{len(trials)}  {trial.name}")
@@ -125,18 +126,18 @@ class _Shelf:
 
     def __init__(self, root: Path | None, runs: Path, console: Console) -> None:
         self.root, self.runs, self.console = root, runs, console
-        self._key: str | None = None
+        self._key: tuple[DataConfig, InputContract] | None = None
 
     def faces(self, recipe: Recipe) -> tuple[LabelSet, Faces, Faces]:
         """Label set, training and validation faces."""
-        key = f"{recipe.data!r} {input_contract(recipe.model)!r}"
+        key = recipe.data, input_contract(recipe.model)
         if key != self._key:
             data = self._with_valid(placed(recipe.data, self.root))
-            learnt, held_out = open_split(data, "train"), open_split(data, "valid")
+            train_set, valid_set = open_split(data, "train"), open_split(data, "valid")
             self._faces = (
-                learnt.labels,
-                load_split(recipe, "train", learnt, self.console),
-                load_split(recipe, "valid", held_out, self.console),
+                train_set.labels,
+                load_split(recipe, "train", train_set, self.console),
+                load_split(recipe, "valid", valid_set, self.console),
             )
             self._key = key
         return self._faces
@@ -173,15 +174,16 @@ def run_trial(
     """
     path, folder = results / f"{trial.name}.json", runs / trial.name
     if path.exists():
-        found = same_trial(read_result(path), trial, path)
+        found = read_result(path)
+        require_trial(found, trial, path)
         require_weights(found.weights, trial.recipe, path)
         return found
     _require_own(folder)
-    labels, learnt, held_out = faces(trial.recipe)
+    labels, train_faces, valid_faces = faces(trial.recipe)
     folder.mkdir(parents=True, exist_ok=True)
     weights = _weights_of(folder, trial.recipe)
-    done = train(trial.recipe, labels, learnt, held_out, folder, resume=True, observers=observers)
-    result = _result(trial, done, learnt, held_out, weights=weights, observers=observers)
+    done = train(trial.recipe, labels, train_faces, valid_faces, folder, resume=True, observers=observers)
+    result = _result(trial, done, train_faces, valid_faces, weights=weights, observers=observers)
     results.mkdir(parents=True, exist_ok=True)
     write_atomically(path, (json.dumps(asdict(result), indent=1) + "\n").encode())
     shutil.rmtree(folder)
@@ -191,8 +193,8 @@ def run_trial(
 def _result(
     trial: Trial,
     done: RunResult,
-    learnt: Faces,
-    held_out: Faces,
+    train_faces: Faces,
+    valid_faces: Faces,
     *,
     weights: dict[str, str],
     observers: Sequence[Observer],
@@ -204,8 +206,8 @@ def _result(
         valid_accuracy=last.valid_accuracy,
         best_accuracy=done.best_accuracy,
         valid_loss=last.valid_loss,
-        train_n=len(learnt),
-        valid_n=len(held_out),
+        train_n=len(train_faces),
+        valid_n=len(valid_faces),
         epochs=len(done.history),
         seconds=round(sum(record.seconds for record in done.history), 1),
         precision=done.precision,
@@ -215,7 +217,7 @@ def _result(
         valid_mean_class_accuracy=last.valid_mean_class_accuracy,
         processor=device_name(choose_device(trial.recipe.optim.device)),
         weights=weights,
-        faces={"train": fingerprint(learnt), "valid": fingerprint(held_out)},
+        faces={"train": fingerprint(train_faces), "valid": fingerprint(valid_faces)},
     )
 
 

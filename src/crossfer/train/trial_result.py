@@ -126,7 +126,8 @@ def read_results(
         if found.row not in recipes:
             continue
         recipe = recipes[found.row].model_copy(update={"seed": found.seed})
-        results[path] = same_trial(found, Trial(found.row, recipe), path)
+        require_trial(found, Trial(found.row, recipe), path)
+        results[path] = found
         if observed is not None and not found.observed.get(observed):
             raise StudyError(
                 f"{path}: expected a run whose {observed} was noted, found one without; remove it, or name "
@@ -143,8 +144,8 @@ def read_results(
     return list(results.values())
 
 
-def same_trial(found: TrialResult, trial: Trial, path: Path) -> TrialResult:
-    """A result as it is, if it is that of a trial.
+def require_trial(found: TrialResult, trial: Trial, path: Path) -> None:
+    """Refuse a result that is not that of a trial.
 
     Raises:
         StudyError: if it came from another recipe, or lies at ``path`` under another name than its own.
@@ -160,7 +161,6 @@ def same_trial(found: TrialResult, trial: Trial, path: Path) -> TrialResult:
             f"{path}: came from another recipe ({key} = {theirs!r}, now {ours!r}); remove it, or name "
             "another --results folder"
         )
-    return found
 
 
 def require_weights(noted: dict[str, str] | None, recipe: Recipe, where: Path) -> None:
@@ -183,7 +183,7 @@ def require_weights(noted: dict[str, str] | None, recipe: Recipe, where: Path) -
 
 
 def require_faces(
-    results: Sequence[TrialResult], folder: Path, recipe: Recipe, learnt: Faces, held_out: Faces
+    results: Sequence[TrialResult], folder: Path, recipe: Recipe, train_faces: Faces, valid_faces: Faces
 ) -> None:
     """Refuse to train beside results that came from other data.
 
@@ -191,13 +191,13 @@ def require_faces(
         results: what is there of the study.
         folder: of their files.
         recipe: what is to be trained.
-        learnt: the training faces.
-        held_out: the validation faces.
+        train_faces: that it is to learn from.
+        valid_faces: that it is to be judged on.
 
     Raises:
         StudyError: names the first result that came from others.
     """
-    now = {"train": fingerprint(learnt), "valid": fingerprint(held_out)}
+    now = {"train": fingerprint(train_faces), "valid": fingerprint(valid_faces)}
     for found in results:
         if change := _other_faces(found, now, taught_alike=found.target == recipe.data.target):
             raise StudyError(
