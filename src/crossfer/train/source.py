@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from crossfer.data.names import FOUND
+from crossfer.data.names import FOUND, DatasetName
 from crossfer.data.sample import DataError, Dataset
 from crossfer.data.source import SOURCES, classes_of, open_dataset, splits_of
 from crossfer.data.split import cut_split
@@ -58,10 +58,9 @@ def _drawn(config: DataConfig, split: Literal["train", "valid"]) -> Dataset:
 
 
 def _opened(config: DataConfig, split: Literal["train", "valid"]) -> Dataset:
-    assert config.name != "synthetic"  # noqa: S101
-    place = _place(config)
+    name, place = _located(config)
     return open_dataset(
-        config.name,
+        name,
         place,
         split=split,
         protocol=config.protocol if split == "train" else config.valid_protocol,
@@ -75,8 +74,7 @@ def _opened(config: DataConfig, split: Literal["train", "valid"]) -> Dataset:
 
 def _classes(config: DataConfig) -> LabelSet | None:
     """Those of a folder or table; None where the recipe does not name them."""
-    assert config.name != "synthetic"  # noqa: S101
-    return None if config.classes is None else classes_of(config.name, _place(config), config.classes)
+    return None if config.classes is None else classes_of(*_located(config), config.classes)
 
 
 def _at_most(limit: int, dataset: Dataset) -> list[int]:
@@ -87,16 +85,18 @@ def _at_most(limit: int, dataset: Dataset) -> list[int]:
     return sorted(np.concatenate(kept).tolist())
 
 
-def _place(config: DataConfig) -> Path:
-    place = config.root
-    title = SOURCES[config.name].title if config.name != "synthetic" else config.name
+def _located(config: DataConfig) -> tuple[DatasetName, Path]:
+    """Name and place of a data set; drawn faces, which lie nowhere, are not asked for."""
+    name, place = config.name, config.root
+    assert name != "synthetic"  # noqa: S101
+    title = SOURCES[name].title
     if place is None:
         raise RecipeError(f"data.root: where {title} lies is not named; add --root DIR")
     if not place.exists():
         raise RecipeError(
             f"data.root = {str(place)!r}: expected {title}, found nothing there; check the path"
         )
-    return place
+    return name, place
 
 
 def cut_valid(
@@ -130,7 +130,7 @@ def cut_valid(
         return None
     path = folder / SPLIT_FILE
     _refuse_other_split(path)
-    if "valid" in splits_of(config.name, _place(config), train.labels):
+    if "valid" in splits_of(*_located(config), train.labels):
         path.unlink(missing_ok=True)  # it would stand for the set's own validation split
         return None
     shares = {"valid": config.valid_share}
@@ -168,7 +168,7 @@ def data_of_run(config: DataConfig, folder: Path, labels: LabelSet | None = None
     if config.valid_share and split_file is None and config.name != "synthetic":
         if cut.exists():
             split_file = cut
-        elif "valid" not in splits_of(config.name, _place(config), labels or _classes(config)):
+        elif "valid" not in splits_of(*_located(config), labels or _classes(config)):
             raise DataError(
                 f"{cut}: expected the split that was cut for this run, found nothing; put it back beside "
                 "best.safetensors"
