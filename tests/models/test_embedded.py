@@ -26,7 +26,7 @@ from crossfer.runtime.recognizer import Recognizer
 from crossfer.train import checkpoint
 from crossfer.train.export import Inference, export, to_graph
 from crossfer.train.network import network
-from crossfer.train.start import recipe_of
+from crossfer.train.trained import recipe_of
 
 MODELS = Path(str(files("crossfer.models")))
 NAMES = ("base", "tiny")

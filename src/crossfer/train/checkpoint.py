@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
-from torch import Tensor
+from torch import Tensor, nn
 
 from crossfer.system.atomic import write_atomically
 
@@ -108,6 +108,26 @@ def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose name begins with ``prefix.``, without it."""
     return {k.removeprefix(f"{prefix}."): v for k, v in tensors.items() if k.startswith(f"{prefix}.")}
+
+
+def fill(module: nn.Module, tensors: dict[str, Tensor], misfit: str, reason: str = "") -> None:
+    """Load tensors into a module.
+
+    Raises:
+        CheckpointError: unless names and shapes are all right; ``misfit`` and ``reason`` stand around what
+            was expected and found.
+    """
+    ours = module.state_dict()
+    wrong = sorted(
+        k
+        for k in ours.keys() | tensors.keys()
+        if k not in ours or k not in tensors or ours[k].shape != tensors[k].shape
+    )
+    if wrong:
+        found = {k: tuple(tensors[k].shape) if k in tensors else "missing" for k in wrong[:3]}
+        expected = {k: tuple(ours[k].shape) if k in ours else "absent" for k in wrong[:3]}
+        raise CheckpointError(f"{misfit} in {len(wrong)} tensors: expected {expected}, found {found}{reason}")
+    module.load_state_dict(tensors)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

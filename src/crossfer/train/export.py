@@ -24,8 +24,8 @@ from crossfer.train.loader import load_faces
 from crossfer.train.network import input_contract
 from crossfer.train.recipe_file import placeless
 from crossfer.train.source import LICENSES, data_of_run, open_split, placed
-from crossfer.train.start import find_weights, load_network
 from crossfer.train.stream import fingerprint
+from crossfer.train.trained import find_weights, load_network
 from crossfer.train.weights import require_place
 
 TOLERANCE = 1e-4

@@ -27,7 +27,6 @@ from crossfer.train.optim import averaging, build_optimizer
 from crossfer.train.ranks import seed_of, this_rank
 from crossfer.train.record import EpochRecord, write_log
 from crossfer.train.run_folder import BEST, FORMAT, LAST, require_folder
-from crossfer.train.start import fill
 from crossfer.train.stream import Faces, fingerprint
 from crossfer.train.views import ViewContrast
 
@@ -141,7 +140,8 @@ class RunState:
                 "put the class folders back as they were, or name another folder"
             )
         for name, module in {"model": self.bare, "loss": self.loss, "averaged": self.averaged}.items():
-            fill(module, checkpoint.under(name, tensors), f"{last}: {name} does not fit the run's own recipe")
+            misfit = f"{last}: {name} does not fit the run's own recipe"
+            checkpoint.fill(module, checkpoint.under(name, tensors), misfit)
         checkpoint.restore_optimizer(self.optimizer, checkpoint.under("optimizer", tensors))
         self.fabric.strategy.precision.load_state_dict(meta.get("scaler", {}))
         try:

@@ -28,8 +28,8 @@ from crossfer.train.record import RunResult
 from crossfer.train.run import cut_held_out, load_split, weights_of_others, whole_train
 from crossfer.train.run_folder import BEST, LAST
 from crossfer.train.source import open_split, placed
-from crossfer.train.start import weights_sha256
 from crossfer.train.stream import Faces, fingerprint
+from crossfer.train.trained import weights_sha256
 from crossfer.train.trial_result import (
     StudyError,
     Trial,

@@ -24,7 +24,7 @@ from crossfer.train import checkpoint
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import DistillConfig
 from crossfer.train.network import input_contract
-from crossfer.train.start import find_weights, load_network
+from crossfer.train.trained import find_weights, load_network
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.config import Recipe
 from crossfer.train.recipe_file import filled, first_difference
-from crossfer.train.start import weights_sha256
 from crossfer.train.stream import Faces, fingerprint
+from crossfer.train.trained import weights_sha256
 
 
 class StudyError(ValueError):

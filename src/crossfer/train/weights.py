@@ -16,7 +16,7 @@ from crossfer.train.checkpoint import CheckpointError
 from crossfer.train.network import input_contract
 from crossfer.train.recipe_file import placeless
 from crossfer.train.run_folder import BEST, LAST
-from crossfer.train.start import find_weights, load_network
+from crossfer.train.trained import find_weights, load_network
 
 MOST_CHANGE = 0.05  # of a logit
 
