@@ -22,6 +22,7 @@ from crossfer.train.ranks import ALONE, Rank
 from crossfer.train.record import Progress
 from crossfer.train.run_folder import LOCK
 from crossfer.train.state import RunState
+from crossfer.train.step import Step
 from support.observers import EachStep
 from support.runs import scaled_from
 from support.toy_faces import LABELS, toy_faces, toy_recipe
@@ -210,11 +211,11 @@ def test_an_epoch_that_leaves_what_is_not_finite_overwrites_nothing(
 ) -> None:
     kept: dict[str, bytes] = {}
 
-    def judge(run: RunState, *_: object) -> dict[str, float]:
-        if run.place.epoch == 1:
+    def judge(learn: Step, _: object) -> dict[str, float]:
+        if learn.run.place.epoch == 1:
             return {"valid_accuracy": 0.5, "valid_loss": 1.0}
         kept.update({p.name: p.read_bytes() for p in tmp_path.iterdir()})
-        spoil(run)
+        spoil(learn.run)
         return {"valid_accuracy": 0.9, "valid_loss": loss}
 
     monkeypatch.setattr("crossfer.train.loop.validate", judge)

@@ -16,7 +16,7 @@ from crossfer.train.faults import TrainingError
 from crossfer.train.intensity import GradientProbe
 from crossfer.train.loader import FaceTensors
 from crossfer.train.loop import train
-from crossfer.train.network import input_contract, network
+from crossfer.train.network import network
 from crossfer.train.record import EpochRecord, Progress
 from crossfer.train.state import RunState
 from crossfer.train.step import Step
@@ -44,7 +44,7 @@ def a_step(
     )
     for module in run.bare.modules():
         module.eval()
-    step = Step(run, input_contract(recipe.model))
+    step = Step(run)
     faces = toy_faces(batch)
     step(faces.images, faces.targets, rate)
     named = [*run.bare.named_parameters(prefix="net"), *run.loss.named_parameters(prefix="loss")]

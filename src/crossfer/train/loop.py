@@ -16,7 +16,7 @@ from crossfer.train.config import Recipe
 from crossfer.train.device import choose_device, choose_precision, open_fabric, part_at_exit
 from crossfer.train.faults import STREAM_THEM, TrainingError, enough_memory, explained, room_for_the_network
 from crossfer.train.loader import Waited, in_order, shuffled
-from crossfer.train.network import input_contract, network
+from crossfer.train.network import network
 from crossfer.train.observer import Observer
 from crossfer.train.optim import learning_rate
 from crossfer.train.ranks import this_rank
@@ -84,7 +84,7 @@ def _learn(
     """The epochs that are left."""
     recipe, fixed = run.recipe, run.recipe.distill.teaching == "fixed"
     with room_for_the_network():
-        learn = Step(run, input_contract(recipe.model), None if fixed else teachers, observers)
+        learn = Step(run, None if fixed else teachers, observers)
     for observer in observers:
         observer.begin(run.bare, run.folder, run.epoch)
         if run.history:
@@ -96,14 +96,14 @@ def _learn(
             train_faces = _taught(run, train_faces, teachers, observers)
         while run.epoch < recipe.optim.epochs:
             began = time.perf_counter()
-            terms, data_wait = _learn_epoch(run, learn, train_faces)
+            terms, data_wait = _learn_epoch(learn, train_faces)
             for observer in observers:
                 observer.before_checkpoint()
             if run.epoch + 1 == recipe.optim.epochs:
                 learn.require_change()
             run.place.step = 0
             judge = validate if run.views is None else validate_views
-            judged = judge(run, valid_faces, learn)
+            judged = judge(learn, valid_faces)
             record = EpochRecord(
                 run.epoch + 1,
                 *terms,
@@ -160,12 +160,12 @@ def _taught(run: RunState, faces: Faces, teachers: Teachers, observers: Sequence
     return replace(faces, targets=collectives.total(targets))
 
 
-def _learn_epoch(run: RunState, learn: Step, faces: Faces) -> tuple[list[float], float]:
+def _learn_epoch(learn: Step, faces: Faces) -> tuple[list[float], float]:
     """Means of the loss and its terms, and the fraction of the time that was spent on waiting for faces."""
     began = time.perf_counter()
-    optim, rank = run.recipe.optim, run.rank
+    run, optim = learn.run, learn.run.recipe.optim
     run.begin_epoch()
-    plan = shuffled(len(faces), optim.batch_size, run.recipe.seed, run.epoch, rank)
+    plan = shuffled(len(faces), optim.batch_size, run.recipe.seed, run.epoch, run.rank)
     batches = Waited(faces.read(plan))
     sums = torch.zeros(4, device=run.fabric.device)
     for step, (images, targets) in enumerate(batches):

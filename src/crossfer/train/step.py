@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from crossfer.method import Output, collectives
-from crossfer.runtime.preprocess import InputContract, standardize
+from crossfer.runtime.preprocess import standardize
 from crossfer.train.augment import Augment, mixup
 from crossfer.train.config import Recipe
 from crossfer.train.faults import MORE_RANGE, TrainingError, not_finite
+from crossfer.train.network import input_contract
 from crossfer.train.observer import Observer
 from crossfer.train.ranks import this_rank
 from crossfer.train.state import RunState
@@ -23,7 +24,6 @@ class Step:
 
     Args:
         run: what is taught.
-        contract: how images are normalised.
         teachers: whose answers are part of the targets, if there are any.
         observers: look on.
     """
@@ -31,16 +31,16 @@ class Step:
     def __init__(
         self,
         run: RunState,
-        contract: InputContract,
         teachers: Teachers | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
-        self.run, self.contract, self.observers = run, contract, observers
+        self.run, self.observers = run, observers
+        self.contract = input_contract(run.recipe.model)
         self.teachers = None if teachers is None else teachers.to(run.fabric.device)
         self.augment = Augment(run.recipe.augment).to(run.fabric.device)
 
     def __call__(self, images: Tensor, targets: Tensor, rate: float) -> Tensor:
-        """Learn from this rank's share of a batch, where views are compared from two views of each face.
+        """Learn from this rank's share of a batch: from its faces, or from two views of each.
 
         Args:
             images: (B, C, S, S) uint8.
@@ -53,18 +53,12 @@ class Step:
         Raises:
             TrainingError: if loss or gradient is not finite.
         """
-        run, accumulate = self.run, self.run.recipe.optim.accumulate
+        run, optim = self.run, self.run.recipe.optim
         for group in run.optimizer.param_groups:
             group["lr"] = rate
-        sizes = _parts(len(images), accumulate)
-        if run.views is not None:  # neighbours, which a cut into parts leaves together
-            sizes = [2 * size for size in sizes]
-            images, targets = (given.repeat_interleave(2, dim=0) for given in (images, targets))
-        faces, targets = mixup(self.augment(images.float() / 255), targets, run.recipe.augment.mixup)
-        if self.teachers is not None:
-            with run.fabric.autocast():
-                targets = self.teachers.blend(faces, targets)
-        faces = self.as_input(faces)
+        views = 1 if run.views is None else 2  # of each face, in the same part
+        sizes = [views * size for size in _parts(len(images), optim.accumulate)]
+        faces, targets = self._augmented(images, targets, views)
         run.optimizer.zero_grad()
         terms = torch.zeros(4, device=faces.device)
         parts = list(zip(faces.split(sizes), targets.split(sizes), strict=True))
@@ -73,11 +67,31 @@ class Step:
             with run.fabric.no_backward_sync(run.net, enabled=number < len(parts)):
                 terms += self._accumulate(part, answers, share=len(part) / len(faces))
         run.average_gradients_of_loss()
-        self._clip(run.recipe.optim.clip_norm)
+        self._clip(optim.clip_norm)
         self._change()
         run.average_statistics()
         run.averaged.update_parameters(run.bare)
         return terms
+
+    def _augmented(self, images: Tensor, targets: Tensor, views: int) -> tuple[Tensor, Tensor]:
+        """What the network sees of a batch, and what it is to answer.
+
+        Args:
+            images: (B, C, S, S) uint8.
+            targets: (B, K) of the data set.
+            views: of each face; they become neighbours.
+
+        Returns:
+            Normalised faces (views * B, C, S, S) float32 and targets (views * B, K), the teachers' share in
+            them.
+        """
+        if views > 1:
+            images, targets = (given.repeat_interleave(views, dim=0) for given in (images, targets))
+        faces, targets = mixup(self.augment(images.float() / 255), targets, self.run.recipe.augment.mixup)
+        if self.teachers is not None:
+            with self.run.fabric.autocast():
+                targets = self.teachers.blend(faces, targets)
+        return self.as_input(faces), targets
 
     def as_input(self, faces: Tensor) -> Tensor:
         """Faces (B, C, S, S) in 0..1 as the network sees them."""
@@ -88,7 +102,7 @@ class Step:
         run = self.run
         output = run.net(faces)
         if run.precision != "32-true":
-            output = _as_views(output)
+            output = _unhooked(output)
         terms = run.loss(output, targets, run.generator)
         # The same on all ranks, so that all stop or none.
         values = collectives.mean(torch.stack(terms).detach())
@@ -161,7 +175,7 @@ def _parts(faces: int, wanted: int) -> list[int]:
     return [faces // parts + (number < faces % parts) for number in range(parts)]
 
 
-def _as_views(output: Output) -> Output:
+def _unhooked(output: Output) -> Output:
     """The same tensors: a loss may take gradients at them, which Fabric forbids at what it hands out."""
     return output._replace(
         features=tuple(f.view_as(f) for f in output.features),

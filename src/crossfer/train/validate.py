@@ -15,12 +15,17 @@ from crossfer.train.stream import Faces
 
 
 @torch.no_grad()
-def validate(run: RunState, faces: Faces, learn: Step) -> dict[str, float]:
+def validate(learn: Step, faces: Faces) -> dict[str, float]:
     """Accuracies in 0..1 and mean negative log-likelihood of the labels, of the averaged weights.
 
-    Each rank judges some of the faces, as many at once as it learns from, which need more memory.
+    Each rank judges some of the faces, as many at once as it learns from, since learning needs more memory.
+
+    Args:
+        learn: of the run that is judged; faces pass into the network as it passes them.
+        faces: all of them, on the device of the run.
     """
-    net, fabric = run.averaged.module.eval(), run.fabric
+    run, fabric = learn.run, learn.run.fabric
+    net = run.averaged.module.eval()
     scores = torch.zeros(faces.targets.shape, device=fabric.device)
     plan = in_order(len(faces), _at_once(run), run.rank)
     for rows, (pixels, _) in zip(plan, faces.read(plan), strict=True):
@@ -36,14 +41,15 @@ def validate(run: RunState, faces: Faces, learn: Step) -> dict[str, float]:
 
 
 @torch.no_grad()
-def validate_views(run: RunState, faces: Faces, learn: Step) -> dict[str, float]:
+def validate_views(learn: Step, faces: Faces) -> dict[str, float]:
     """Share of views (0..1) that find the same face's other one first in their group, and their mean loss.
 
     The share goes by the name of the accuracy. Of the averaged weights, and the same views in the same groups
     of ``optim.batch_size`` faces after every epoch, whatever the ranks and the parts that batches are learnt
     in; each rank judges some of the groups.
     """
-    net, fabric, views = run.averaged.module.eval(), run.fabric, run.views
+    run, fabric, views = learn.run, learn.run.fabric, learn.run.views
+    net = run.averaged.module.eval()
     assert views is not None  # noqa: S101
     sums = torch.zeros(2, device=fabric.device)
     groups = in_order(len(faces), run.recipe.optim.batch_size, run.rank)
