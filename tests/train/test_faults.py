@@ -108,7 +108,7 @@ def test_what_is_advised_is_smaller_and_is_not_refused(
     advised = re.findall(r"optim\.(accumulate|batch_size)=(\d+)", message)
     for key, value in advised:
         changed = toy_recipe(optim=optim | {key: int(value)})
-        _refuse_what_does_not_fit(changed, 48, observed=False)
+        _refuse_what_does_not_fit(changed, 48, probed=False)
         assert 2 <= changed.optim.batch_size // (changed.optim.accumulate * count) <= max(2, faces // 2)
     if faces < 3:
         assert not advised

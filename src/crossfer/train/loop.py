@@ -61,8 +61,8 @@ def train(
             learnt is no longer finite, or the machine gives up: memory, disk, a device or another rank.
         FolderInUseError: if another process trains into the folder now.
     """
-    observed = any(observer.sees_gradients for observer in observers)
-    _refuse_what_does_not_fit(recipe, len(train_faces), observed=observed)
+    probed = any(observer.sees_gradients for observer in observers)
+    _refuse_what_does_not_fit(recipe, len(train_faces), probed=probed)
     with alone_in(folder):
         with room_for_the_network():
             run = _open_run(recipe, labels, folder, resume, train_faces.targets)
@@ -194,7 +194,7 @@ def _progress(run: RunState, means: Tensor, images: int, spent: float, waited: f
     )
 
 
-def _refuse_what_does_not_fit(recipe: Recipe, images: int, *, observed: bool) -> None:
+def _refuse_what_does_not_fit(recipe: Recipe, images: int, *, probed: bool) -> None:
     optim, count = recipe.optim, this_rank().count
     if optim.batch_size % (count * optim.accumulate):
         raise TrainingError(
@@ -203,7 +203,7 @@ def _refuse_what_does_not_fit(recipe: Recipe, images: int, *, observed: bool) ->
         )
     if images < 2 * count:
         raise TrainingError(f"expected at least 2 training faces for each of {count} ranks, found {images}")
-    if observed and (count > 1 or optim.accumulate > 1 or optim.compile):
+    if probed and (count > 1 or optim.accumulate > 1 or optim.compile):
         raise TrainingError(
             "gradients are noted in whole batches, by one process and uncompiled: start without torchrun, "
             "with optim.accumulate = 1 and optim.compile = false"

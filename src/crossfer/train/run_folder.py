@@ -17,6 +17,7 @@ from crossfer.train.recipe_file import first_difference
 
 LAST = "last.safetensors"  # all that a run goes on from
 BEST = "best.safetensors"  # the averaged weights of the best epoch
+LOG = "log.csv"  # a line an epoch
 LOCK = ".lock"
 FORMAT = 2  # of a run's checkpoints; 1 kept the momentum under other names
 

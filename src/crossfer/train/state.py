@@ -26,7 +26,7 @@ from crossfer.train.faults import Place, TrainingError, not_finite
 from crossfer.train.optim import averaging, build_optimizer
 from crossfer.train.ranks import seed_of, this_rank
 from crossfer.train.record import EpochRecord, write_log
-from crossfer.train.run_folder import BEST, FORMAT, LAST, require_folder
+from crossfer.train.run_folder import BEST, FORMAT, LAST, LOG, require_folder
 from crossfer.train.stream import Faces, fingerprint
 from crossfer.train.views import ViewContrast
 
@@ -59,7 +59,7 @@ class RunState:
         self.precision: Precision = precision
         self.steps = max(1, len(targets) // recipe.optim.batch_size)  # of an epoch
         self.rank, self.place = this_rank(), Place()
-        if fabric.world_size > 1 and fabric.device.type == "cuda":  # torch has none for CPUs
+        if self.rank.count > 1 and fabric.device.type == "cuda":  # torch has none for CPUs
             nn.SyncBatchNorm.convert_sync_batchnorm(bare)
         # torch documents `memory_format`, but its type stubs leave it out.
         bare.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -114,14 +114,13 @@ class RunState:
 
     def average_gradients_of_loss(self) -> None:
         """Over the ranks; those of the network's weights are averaged on the way back, while others go on."""
-        if self.fabric.world_size > 1:
-            for parameter in self.loss.parameters():
-                if parameter.grad is not None:
-                    parameter.grad = collectives.mean(parameter.grad)
+        for parameter in self.loss.parameters():
+            if parameter.grad is not None:
+                parameter.grad = collectives.mean(parameter.grad)
 
     def average_statistics(self) -> None:
         """Over the ranks, so that all have the same running means and variances."""
-        if self.fabric.world_size > 1:
+        if self.rank.count > 1:
             statistics = [b for b in self.bare.buffers() if b.is_floating_point()]
             vector_to_parameters(collectives.mean(parameters_to_vector(statistics)), statistics)
 
@@ -152,8 +151,8 @@ class RunState:
         self.changed = meta.get("changed", True)  # runs of older versions did not note it
         self.teachers = meta.get("teachers", {})
         self.faces = meta.get("faces", {})  # runs of older versions did not note them
-        if self.fabric.is_global_zero:  # it may have been stopped between checkpoint and log
-            write_log(self.folder / "log.csv", self.history)
+        if self.rank.number == 0:  # it may have been stopped between checkpoint and log
+            write_log(self.folder / LOG, self.history)
 
     def work_on(self, splits: Mapping[str, Faces]) -> None:
         """Note the faces of each split; a run that goes on must have the same, in the same order.
@@ -196,7 +195,7 @@ class RunState:
         """
         self._require_finite(record.valid_loss)
         self.history.append(record)
-        if self.fabric.is_global_zero:
+        if self.rank.number == 0:
             try:
                 self._write(record)
             except (checkpoint.CheckpointError, OSError) as error:
@@ -210,9 +209,9 @@ class RunState:
         """Refuse an epoch after which something is not finite, on all ranks or none."""
         device = self.fabric.device
         broken = {
-            "a weight or statistic": _not_finite([*_tensors(self.bare), *_tensors(self.loss)]),
-            "an averaged weight or statistic": _not_finite(_tensors(self.averaged)),
-            "the loss on the validation faces": _not_finite([torch.tensor(valid_loss, device=device)]),
+            "a weight or statistic": _count_broken([*_tensors(self.bare), *_tensors(self.loss)]),
+            "an averaged weight or statistic": _count_broken(_tensors(self.averaged)),
+            "the loss on the validation faces": _count_broken([torch.tensor(valid_loss, device=device)]),
         }
         ranks = collectives.total(torch.stack(list(broken.values()))).tolist()  # one question to the device
         for what, found in zip(broken, ranks, strict=True):
@@ -226,7 +225,7 @@ class RunState:
             "precision": self.precision,
             "scaler": self.fabric.strategy.precision.state_dict(),
             "changed": self.changed,
-            "ranks": self.fabric.world_size,
+            "ranks": self.rank.count,
             "teachers": self.teachers,
             "faces": self.faces,
             "recipe": json.loads(self.recipe.model_dump_json()),
@@ -246,7 +245,7 @@ class RunState:
         }
         checkpoint.save(self.folder / LAST, tensors, {**meta, "history": [asdict(r) for r in self.history]})
         self.place.saved = True  # even if the log cannot be written
-        write_log(self.folder / "log.csv", self.history)
+        write_log(self.folder / LOG, self.history)
 
 
 def _cross_entropy(recipe: Recipe, targets: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
@@ -258,6 +257,6 @@ def _tensors(module: nn.Module) -> list[Tensor]:
     return [tensor for tensor in module.state_dict().values() if tensor.is_floating_point()]
 
 
-def _not_finite(tensors: list[Tensor]) -> Tensor:
+def _count_broken(tensors: list[Tensor]) -> Tensor:
     """How many tensors hold NaN or infinite values, on the device."""
     return torch.stack([~torch.isfinite(tensor).all() for tensor in tensors]).sum()
