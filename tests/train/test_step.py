@@ -13,7 +13,7 @@ from crossfer.train import checkpoint
 from crossfer.train.config import Recipe, RecipeError
 from crossfer.train.device import open_fabric
 from crossfer.train.faults import TrainingError
-from crossfer.train.intensity import GradientProbe
+from crossfer.train.gradient_probe import GradientProbe
 from crossfer.train.loader import FaceTensors
 from crossfer.train.loop import train
 from crossfer.train.network import network

@@ -19,7 +19,7 @@ from crossfer.train.config import OF_THE_MACHINE, DataConfig, Recipe, refuse_in_
 from crossfer.train.device import choose_device, device_name
 from crossfer.train.display import Display
 from crossfer.train.faults import TrainingError
-from crossfer.train.intensity import GradientProbe
+from crossfer.train.gradient_probe import GradientProbe
 from crossfer.train.loop import train
 from crossfer.train.network import input_contract
 from crossfer.train.observer import Observer
