@@ -82,9 +82,9 @@ def passed_over_in_words(passed_over: Sequence[Path]) -> str:
     kinds = suffixes.most_common()
     parts = []
     if kinds:
-        count = sum(number for _, number in kinds)
+        total = sum(number for _, number in kinds)
         what = ", ".join(f"{kind} {number:,}" for kind, number in kinds)
-        parts.append(f"{count:,} file{'s' * (count > 1)} not looked at ({what}): convert them to JPEG or PNG")
+        parts.append(f"{total:,} file{'s' * (total > 1)} not looked at ({what}): convert them to JPEG or PNG")
     if drawings:
         parts.append(f"{drawings:,} drawing{'s' * (drawings > 1)} by crossfer not looked at")
     if links:

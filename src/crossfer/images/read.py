@@ -84,7 +84,8 @@ def load_image(source: ImageSource) -> np.ndarray:
     """
     match source:
         case np.ndarray():
-            return _check_array(np.asarray(source))  # a matrix has no third axis, and masks stay on
+            # As a plain array: np.matrix takes no third axis, and a masked array would keep its mask.
+            return _check_array(np.asarray(source))
         case Image.Image():
             _check_size(source.width, source.height, "PIL image")
             with _at(source):

@@ -15,7 +15,8 @@ _NEXT_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _ALONE_BEFORE_SCAN = {0xC8, _EOI, *range(0xF0, 0xFE)}
 _FRAMES = {*range(0xC0, 0xD0), 0xDE} - {0xC4, 0xC8, 0xCC}  # three bytes for each component
 _PHOTOSHOP = b"8BIM"  # begins each of the settings that a Photoshop segment (APP13) holds
-_EXIF, _MOST_EXIF = b"Exif\0\0", 100  # each is added to a copy of those before
+_EXIF = b"Exif\0\0"
+_TOO_MANY_EXIF = 100  # segments, since each is added to a copy of those before
 
 
 def fault(data: bytes) -> str | None:
@@ -42,7 +43,9 @@ def scans_and_parts(data: bytes) -> tuple[int, int]:
     """
     scans, parts, end = 0, 0, 2
     for marker, start, place in _markers(data):
-        parts += 1 if scans else 1 + start - end + _inside(data, marker, start + 2, place)
+        parts += 1
+        if not scans:
+            parts += start - end + _inside(data, marker, start + 2, place)
         scans += marker == _SOS
         end = place
         if scans > MAX_SCANS or parts > MAX_PARTS:
@@ -57,7 +60,7 @@ def _inside(data: bytes, marker: int, start: int, end: int) -> int:
     if marker == _DQT:
         return (end - start) // 65  # bytes of a table
     if data.startswith(_EXIF, start + 2):
-        return MAX_PARTS // _MOST_EXIF
+        return MAX_PARTS // _TOO_MANY_EXIF  # with the segments themselves, so many are too many
     return data.count(_PHOTOSHOP, start, end)
 
 
