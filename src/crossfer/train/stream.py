@@ -84,9 +84,6 @@ class _Decoder(torch.utils.data.Dataset[Tensor]):
         self.dataset, self.contract = dataset, contract
         self.chosen = np.asarray(chosen)
 
-    def __len__(self) -> int:
-        return len(self.chosen)
-
     def __getitem__(self, row: int) -> Tensor:
         sample = self.dataset.samples[int(self.chosen[row])]
         return torch.from_numpy(resize_crop(self.dataset.read(sample), self.contract))

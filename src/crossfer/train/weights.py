@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +74,7 @@ def export_weights(run: Path, output: Path) -> WeightsFile:
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save(output, half, origin | kept)
-    content = output.read_bytes()
-    return WeightsFile(output, len(content), hashlib.sha256(content).hexdigest(), change)
+    return WeightsFile(output, output.stat().st_size, checkpoint.sha256(output), change)
 
 
 def require_place(output: Path, weights: Path) -> None:
