@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from crossfer.labels import LabelSet
-from crossfer.method import collectives
+from crossfer.method import LossTerms, collectives
 from crossfer.train.config import Recipe
 from crossfer.train.device import choose_device, choose_precision, open_fabric, part_at_exit
 from crossfer.train.faults import STREAM_THEM, TrainingError, enough_memory, explained, room_for_the_network
@@ -96,7 +96,7 @@ def _learn(
             train_faces = _taught(run, train_faces, teachers, observers)
         while run.epoch < recipe.optim.epochs:
             began = time.perf_counter()
-            terms, data_wait = _learn_epoch(learn, train_faces)
+            learnt = _learn_epoch(learn, train_faces)
             for observer in observers:
                 observer.before_checkpoint()
             if run.epoch + 1 == recipe.optim.epochs:
@@ -106,11 +106,10 @@ def _learn(
             judged = judge(learn, valid_faces)
             record = EpochRecord(
                 run.epoch + 1,
-                *terms,
+                **learnt,
                 **judged,
                 learning_rate=learning_rate(recipe.optim, run.epoch + (run.steps - 1) / run.steps),
                 seconds=time.perf_counter() - began,
-                data_wait=data_wait,
             )
             run.finish_epoch(record)
             for observer in observers:
@@ -160,8 +159,8 @@ def _taught(run: RunState, faces: Faces, teachers: Teachers, observers: Sequence
     return replace(faces, targets=collectives.total(targets))
 
 
-def _learn_epoch(learn: Step, faces: Faces) -> tuple[list[float], float]:
-    """Means of the loss and its terms, and the fraction of the time that was spent on waiting for faces."""
+def _learn_epoch(learn: Step, faces: Faces) -> dict[str, float]:
+    """What an epoch's record says of the learning: the loss and its terms, and the wait for faces."""
     began = time.perf_counter()
     run, optim = learn.run, learn.run.recipe.optim
     run.begin_epoch()
@@ -174,7 +173,12 @@ def _learn_epoch(learn: Step, faces: Faces) -> tuple[list[float], float]:
         spent = time.perf_counter() - began
         for observer in learn.observers:
             observer.after_step(_progress(run, sums / (step + 1), len(images), spent, waited=batches.seconds))
-    return (sums / run.steps).tolist(), batches.seconds / (time.perf_counter() - began)
+    return _named(sums / run.steps) | {"data_wait": batches.seconds / (time.perf_counter() - began)}
+
+
+def _named(terms: Tensor) -> dict[str, float]:
+    """The loss and its terms, (4,), as records call them."""
+    return dict(zip(("loss", *LossTerms._fields[1:]), terms.tolist(), strict=True))
 
 
 def _progress(run: RunState, means: Tensor, images: int, spent: float, waited: float) -> Progress:
@@ -186,7 +190,7 @@ def _progress(run: RunState, means: Tensor, images: int, spent: float, waited: f
         epochs,
         step,
         run.steps,
-        *means.tolist(),
+        **_named(means),
         images_per_second=run.rank.count * images * step / spent,
         data_wait=waited / spent,
         seconds_left=((epochs - run.epoch) * run.steps - step) * spent / step,
