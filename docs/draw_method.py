@@ -30,7 +30,7 @@ from crossfer.train import checkpoint
 from crossfer.train.config import Recipe
 from crossfer.train.network import input_contract, network
 from crossfer.train.recipe_file import parse_recipe
-from crossfer.train.start import find_weights
+from crossfer.train.trained import find_weights
 from crossfer.types import Prediction
 
 CHANNELS, CLUSTERS = 6, 4
